@@ -1,0 +1,1 @@
+"""Late-interaction search with a one-megabyte model."""

@@ -1,0 +1,65 @@
+"""Every error that femtosearch raises on purpose.
+
+    FemtosearchError
+    ├── CheckpointError    a model folder is missing a file, is damaged, or says what it cannot mean
+    ├── ShapeError         an array has the wrong shape, dtype or order
+    ├── DocumentError      a document cannot be stored: its id, its text or its metadata
+    ├── QueryError         a query cannot be answered: its text, k or mode
+    ├── StoreError         an index folder cannot be opened, read or written
+    │   ├── LockedError    another process is writing
+    │   ├── ModelMismatch  the index was made with another model
+    │   └── CorruptError   a file of the index is damaged
+    ├── ReadError          a user's file cannot be read as documents
+    ├── RecipeError        a training recipe or its data cannot be used
+    └── MissingExtra       an optional dependency is not installed
+
+A message says what was expected, what was found and what to do.
+"""
+
+
+class FemtosearchError(Exception):
+    """The base of every error that femtosearch raises on purpose."""
+
+
+class CheckpointError(FemtosearchError):
+    """A model folder is missing a file, is damaged, or says what it cannot mean."""
+
+
+class ShapeError(FemtosearchError, ValueError):
+    """An array has the wrong shape, dtype or order."""
+
+
+class DocumentError(FemtosearchError, ValueError):
+    """A document cannot be stored: its id, its text or its metadata."""
+
+
+class QueryError(FemtosearchError, ValueError):
+    """A query cannot be answered: its text, k or mode."""
+
+
+class StoreError(FemtosearchError):
+    """An index folder cannot be opened, read or written."""
+
+
+class LockedError(StoreError):
+    """Another process is writing to the index."""
+
+
+class ModelMismatch(StoreError):
+    """The index was made with another model."""
+
+
+class CorruptError(StoreError):
+    """A file of the index is damaged."""
+
+
+class ReadError(FemtosearchError):
+    """A user's file cannot be read as documents."""
+
+
+class RecipeError(FemtosearchError):
+    """A training recipe, or the data that it names, cannot be used."""
+
+
+class MissingExtra(FemtosearchError, ImportError):
+    """An optional dependency is not installed; the message names the command that installs it."""
