@@ -1,0 +1,81 @@
+"""The native BERT encoder: token ids in, unit rows out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from femtosearch import _core
+from femtosearch.types import BertConfig
+
+
+class Encoder:
+    """A BERT, or bert_hash, encoder with Dense modules on top, packed for this processor.
+
+    config:   the shape of the encoder.
+    weights:  float32 arrays by Hugging Face's names without a `bert.` prefix; others than needed are ignored.
+    dense:    (weight [out, in], bias [out] or None) of each Dense module, in order; may be empty.
+    Raises ShapeError if a weight is missing or has another shape or dtype than `config` says.
+
+    A text is computed alone, at its true length, by one thread: its rows are bitwise the same alone, in any batch,
+    in any order and with any number of threads (on one instruction set; `_core.kernel()` names it).
+    The instruction set in use when the encoder is made is the one that it keeps.
+    """
+
+    def __init__(
+        self,
+        config: BertConfig,
+        weights: Mapping[str, np.ndarray],
+        dense: Sequence[tuple[np.ndarray, np.ndarray | None]] = (),
+    ) -> None:
+        self._native = _core.Encoder(
+            config.vocab_size,
+            config.hidden_size,
+            config.layers,
+            config.heads,
+            config.intermediate_size,
+            config.positions,
+            config.types,
+            config.code_width,
+            config.norm_epsilon,
+            {name: np.require(array, requirements="CA") for name, array in weights.items()},
+            [(np.require(w, requirements="CA"), _contiguous(b)) for w, b in dense],
+        )
+
+    @property
+    def dims(self) -> int:
+        """D: the numbers in a row."""
+        return self._native.dims
+
+    @property
+    def kernel(self) -> str:
+        """The instruction set that this encoder uses."""
+        return self._native.kernel
+
+    def encode(
+        self, ids: np.ndarray, starts: np.ndarray, attended: np.ndarray, keep: np.ndarray, threads: int = 0
+    ) -> np.ndarray:
+        """Unit rows of N texts, end to end.
+
+        ids:       [T] int32, token ids of N texts, end to end, without padding.
+        starts:    [N+1] int64, rising from 0 to T; text n is ids[starts[n]:starts[n+1]], at most `positions` long.
+        attended:  [N] int32; the tokens of text n attend to its first attended[n] tokens, at least 1 unless it
+                   is empty. PyLate's unattended [MASK] tokens are the rest.
+        keep:      [T] bool; rows of other tokens are not returned.
+        threads:   0 uses every core that this process may use.
+        Returns [kept, D] float32, unit length; an empty text gives none. Raises ShapeError for anything else.
+
+        Source: BERT, arXiv 1810.04805 (post-norm, exact GELU); rows as in ColBERT, arXiv 2004.12832.
+        """
+        return self._native.encode(
+            np.require(ids, requirements="CA"),
+            np.require(starts, requirements="CA"),
+            np.require(attended, requirements="CA"),
+            np.require(keep, requirements="CA"),
+            threads,
+        )
+
+
+def _contiguous(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else np.require(array, requirements="CA")
