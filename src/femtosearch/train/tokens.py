@@ -1,0 +1,87 @@
+"""Stage `tokens`: the student's rows learn the teacher's projected token vectors, token by token.
+
+The loss is 1 - cosine, over every token but the prefix and, in passages, the words of the skiplist.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .corpus import Texts
+from .student import Student
+from .teacher import Vectors, batches
+
+
+class TokenTargets:
+    """Texts beside their cached teacher rows."""
+
+    def __init__(self, student: Student, texts: Texts, vectors: Vectors, *, queries: bool) -> None:
+        self.student, self.texts, self.vectors, self.queries = student, texts, vectors, queries
+        skipped = [] if queries else [student.tokenizer.token_to_id(word) for word in student.conventions.skiplist]
+        self.weights = torch.ones(student.bert.config.vocab_size)
+        self.weights[[student.query_id, student.document_id, *(s for s in skipped if s is not None)]] = 0
+
+    def inputs(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Student ids and mask, [N, T]."""
+        return self.student.batch([self.texts[n] for n in numbers], queries=self.queries)
+
+    def teacher_rows(self, numbers: np.ndarray, length: int, dims: int | None = None) -> Tensor:
+        """The teacher's cached rows where the student's tokens are, [N, length, dims]; zeros at prefix and padding.
+
+        A text that the student cuts keeps its first rows and, for the [SEP], its last.
+        """
+        width = self.vectors.rows.shape[1] if dims is None else dims
+        limit = self.student.conventions.query_length if self.queries else self.student.conventions.document_length
+        out = np.zeros((len(numbers), length, width), dtype=np.float32)
+        for n, number in enumerate(numbers):
+            start, stop = self.texts.starts[number], self.texts.starts[number + 1]
+            count = min(stop - start, limit - 1)
+            out[n, 0] = self.vectors.rows[start, :width]
+            out[n, 2 : count + 1] = self.vectors.rows[start + 1 : start + count, :width]
+            out[n, count] = self.vectors.rows[stop - 1, :width]
+        return torch.from_numpy(out)
+
+    def loss(self, rows: Tensor, ids: Tensor, attended: Tensor, numbers: np.ndarray) -> Tensor:
+        """Mean of 1 - cosine(student row, teacher row) over the tokens that count."""
+        target = F.normalize(self.teacher_rows(numbers, ids.shape[1], rows.shape[-1]), dim=-1)
+        weights = self.weights[ids] * attended
+        return ((1 - (rows * target).sum(-1)) * weights).sum() / weights.sum()
+
+
+def token_plan(kinds: list[TokenTargets], batch_tokens: int, epochs: float, seed: int) -> list[tuple[int, np.ndarray]]:
+    """The batches of all epochs: (which kind, text numbers). Lengths are jittered, so epochs differ."""
+    plan: list[tuple[int, np.ndarray]] = []
+    size = None
+    for epoch in range(int(np.ceil(epochs))):
+        rng = np.random.default_rng((seed, epoch))
+        whole = [
+            (kind, numbers)
+            for kind, targets in enumerate(kinds)
+            for numbers in batches(targets.texts.lengths + rng.integers(0, 8, len(targets.texts)), batch_tokens)
+        ]
+        size = size or len(whole)
+        plan += [whole[i] for i in rng.permutation(len(whole))]
+    return plan[: max(1, int((size or 0) * epochs))]
+
+
+def token_loss(kinds: list[TokenTargets], plan: list[tuple[int, np.ndarray]], step: int) -> dict[str, Tensor]:
+    """The loss of one step of the plan."""
+    kind, numbers = plan[step]
+    targets = kinds[kind]
+    ids, attended = targets.inputs(numbers)
+    return {"loss": targets.loss(targets.student(ids, attended), ids, attended, numbers)}
+
+
+def mean_vectors(texts: list[tuple[Texts, Vectors]], prior: Tensor, weight: float = 3.0, chunk: int = 1 << 20) -> Tensor:
+    """Each piece's mean teacher row, [V, dims], over the texts and `weight` times the prior (the piece alone)."""
+    total, counts = prior * weight, torch.full((len(prior),), weight)
+    for ids, vectors in texts:
+        for at in range(0, len(ids.ids), chunk):
+            pieces = torch.from_numpy(ids.ids[at : at + chunk].astype(np.int64))
+            rows = torch.from_numpy(vectors.rows[at : at + chunk, : prior.shape[1]].astype(np.float32))
+            total.index_add_(0, pieces, rows)
+            counts.index_add_(0, pieces, torch.ones(len(pieces)))
+    return total / counts[:, None]
