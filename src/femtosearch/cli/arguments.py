@@ -1,0 +1,223 @@
+"""What the commands and their flags are, and how a run of one ends.
+
+Nothing heavy is imported before the arguments are known to be right: `--help` and `--version` are instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from femtosearch.errors import FemtosearchError, MissingExtra
+
+OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
+EPILOG = (
+    "exit codes: 0 done; 1 an error, told in one line; 2 a wrong command line; 130 Ctrl-C; 141 a closed pipe"
+)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code. Raises SystemExit on a wrong command line, --help and --version."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    told: tuple[type[BaseException], ...] = () if "--debug" in arguments else (Exception, KeyboardInterrupt)
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _hang_up()
+    except told as error:
+        return _tell(error)
+    return code
+
+
+def _run(arguments: list[str]) -> int:
+    options = parser(arguments[:1] == ["train"]).parse_args(arguments)
+    if options.command == "train":
+        return _train("run")(options) or OK
+    commands = importlib.import_module("femtosearch.cli.commands")  # numpy and all
+    return getattr(commands, options.command)(options) or OK
+
+
+def _tell(error: BaseException) -> int:
+    """Say in one line on standard error what went wrong; the exit code."""
+    message, code = str(error), FAILED
+    if isinstance(error, KeyboardInterrupt):
+        message, code = "interrupted", INTERRUPTED
+    elif isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        message = f"{where}{error.strerror or error}"
+    elif not isinstance(error, FemtosearchError):
+        message = f"a fault of femtosearch, not yours: {type(error).__name__}: {error}; --debug shows where"
+    print("femtosearch:", " ".join(message.split()), file=sys.stderr)
+    return code
+
+
+def _hang_up() -> int:
+    """Whoever read our output has gone (`| head`): go too, and silently."""
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it flushes
+    return BROKEN_PIPE
+
+
+def _train(name: str) -> Any:
+    """A function of the training command, which needs torch."""
+    try:
+        return getattr(importlib.import_module("femtosearch.train.command"), name)
+    except ImportError as error:
+        if (error.name or "").startswith("femtosearch"):
+            raise
+        raise MissingExtra(
+            f"training needs {error.name}, which is not installed: pip install 'femtosearch[train]'"
+        ) from error
+
+
+class _Version(argparse.Action):
+    """--version, which looks the version up only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **rest: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **rest)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        print("femtosearch", version())
+        parser.exit()
+
+
+def version() -> str:
+    """The version that is installed."""
+    from importlib import metadata  # slow to import, and seldom wanted
+
+    return metadata.version("femtosearch")
+
+
+def parser(train: bool = False) -> argparse.ArgumentParser:
+    """The whole command line; with `train` that command's own arguments too, which have to be imported."""
+    top = argparse.ArgumentParser("femtosearch", description="Late-interaction search.", epilog=EPILOG)
+    top.add_argument("--version", action=_Version, help="print the version and exit")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    _add_index(commands)
+    _add_search(commands)
+    _add_rerank(commands)
+    _add_encode(commands)
+    _add_info(commands)
+    _add_delete(commands)
+    _add_compact(commands)
+    trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
+    if train:
+        _train("add_arguments")(trainer)
+    return top
+
+
+def _command(commands: Any, name: str, help: str, *, json: bool = True) -> argparse.ArgumentParser:
+    """A command with the flags that every command has."""
+    command: argparse.ArgumentParser = commands.add_parser(
+        name, help=help, description=help[0].upper() + help[1:] + ".", epilog=EPILOG
+    )
+    if json:
+        command.add_argument("--json", action="store_true", help="print JSON, one object a line")
+    command.add_argument("--quiet", action="store_true", help="print hits, JSON and errors only")
+    command.add_argument("--debug", action="store_true", help="let an error show its traceback")
+    return command
+
+
+def _add_model(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--model", metavar="FOLDER", help="a model folder (default: the built-in model)")
+
+
+def _add_threads(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--threads", type=_whole(0), default=0, metavar="N", help="threads (default: all cores)"
+    )
+
+
+def _add_k(command: argparse.ArgumentParser, default: int | None) -> None:
+    said = "all" if default is None else default
+    command.add_argument(
+        "-k", type=_whole(1), default=default, metavar="N", help=f"hits to show (default: {said})"
+    )
+
+
+def _text(argument: str) -> str:
+    """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
+    return os.fsencode(argument).decode("utf-8", "replace")
+
+
+def _whole(least: int) -> Any:
+    """A parser of whole numbers from `least` up."""
+
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if (number := int(text)) >= least:
+                return number
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
+
+    return parse
+
+
+def _add_index(commands: Any) -> None:
+    command = _command(commands, "index", "add files to an index, and make it if there is none")
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    kinds = ".txt .md .jsonl .csv .tsv, each also with .gz"
+    command.add_argument("path", metavar="PATH", nargs="+", help=f"files ({kinds}), folders of them, or - ")
+    command.add_argument(
+        "--text-column", default="text", metavar="NAME", help="JSON key or CSV column with the text"
+    )
+    command.add_argument("--id-column", metavar="NAME", help="the one with the id (default: id, else _id)")
+    kinds = "lines (a document a line, the default), text, jsonl, csv or tsv"
+    command.add_argument("--stdin", default="lines", metavar="KIND", help=f"what comes through -: {kinds}")
+    command.add_argument("--strict", action="store_true", help="fail at what would be skipped in a folder")
+    _add_threads(command)
+    _add_model(command)
+
+
+def _add_search(commands: Any) -> None:
+    command = _command(commands, "search", "search an index")
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument(
+        "query", type=_text, metavar="QUERY", help="the query, or - for one a line on standard input"
+    )
+    command.add_argument("--mode", default="auto", metavar="MODE", help="how to search (default: auto)")
+    _add_k(command, 10)
+    _add_model(command)
+
+
+def _add_rerank(commands: Any) -> None:
+    command = _command(commands, "rerank", "put the lines of standard input in the order of a query")
+    command.add_argument("query", type=_text, metavar="QUERY", help="the query")
+    _add_k(command, None)
+    _add_model(command)
+
+
+def _add_encode(commands: Any) -> None:
+    command = _command(commands, "encode", "turn texts into rows: one vector a token")
+    command.add_argument(
+        "text", type=_text, metavar="TEXT", nargs="*", help="texts (default: the lines of standard input)"
+    )
+    side = command.add_mutually_exclusive_group()
+    side.add_argument("--query", action="store_true", help="as queries")
+    side.add_argument("--document", action="store_true", help="as documents (the default)")
+    command.add_argument("--out", metavar="FILE", help="write the arrays rows and starts to FILE, as .npz")
+    _add_threads(command)
+    _add_model(command)
+
+
+def _add_info(commands: Any) -> None:
+    command = _command(commands, "info", "say what is here: version, kernel, and a model or an index")
+    command.add_argument(
+        "folder", metavar="FOLDER", nargs="?", help="a model or an index (default: the built-in model)"
+    )
+
+
+def _add_delete(commands: Any) -> None:
+    command = _command(commands, "delete", "take documents out of an index")
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("id", type=_text, metavar="ID", nargs="+", help="ids of documents")
+
+
+def _add_compact(commands: Any) -> None:
+    command = _command(commands, "compact", "give back the space of deleted and replaced documents")
+    command.add_argument("folder", metavar="FOLDER", help="the index")

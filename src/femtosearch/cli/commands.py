@@ -1,0 +1,304 @@
+"""What each command does. A function has the name of its command, takes its options and prints its results.
+
+Results go to standard output; what is said beside them goes to standard error, and --quiet leaves it out.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import itertools
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from femtosearch.cli.progress import Progress
+from femtosearch.cli.show import count, duration, hit_lines, size
+from femtosearch.errors import QueryError
+from femtosearch.index import Index, describe
+from femtosearch.model import Model
+from femtosearch.read import Reading, read
+from femtosearch.rerank import rerank as order
+from femtosearch.types import Document, Hit, Passages, Rows
+
+CHUNK_DOCUMENTS = 10_000  # of one commit
+CHUNK_CHARACTERS = 1 << 24
+SHOWN = 5  # of the things that were skipped
+
+
+def index(options: argparse.Namespace) -> None:
+    """Read, add and commit chunk by chunk: what was committed stays, whatever stops the rest."""
+    reading = read(
+        options.path,
+        text_column=options.text_column,
+        id_column=options.id_column,
+        stdin_kind=options.stdin,
+        strict=options.strict,
+    )
+    chunks = _chunks(reading)
+    first = next(chunks, [])  # before the folder is made: a wrong file leaves none behind
+    done = 0
+    with Progress("indexing", quiet=options.quiet) as progress, _open(options) as store:
+        try:
+            for chunk in itertools.chain([first], chunks):
+                behind = reading.fraction if done or reading.fraction != 1.0 else None
+                store.add(chunk, progress=lambda n, d=done, b=behind: progress.update(d + n, b))
+                done += len(chunk)
+        except (Exception, KeyboardInterrupt):
+            if done:
+                _note(options, f"{count(done, 'document')} were added to {options.folder} before this")
+            raise
+        seconds, stats = progress.seconds, asdict(store.stats())
+    _show_indexed(options, done, seconds, stats, reading)
+
+
+def search(options: argparse.Namespace) -> None:
+    """Search an index that is there; a folder that is not is never made."""
+    _check_index(options.folder)
+    several = options.query == "-"
+    queries = (text for _, text in _stdin_lines("queries")) if several else [options.query]
+    with _open(options) as store:
+        for query in queries:
+            hits = store.search(query, k=options.k, mode=options.mode)
+            if several and not options.json:
+                print(f"? {query}")
+            _show_hits(options, query, hits)
+            if not hits:
+                holds = f"{options.folder} holds {count(len(store), 'document')}"
+                _note(options, f"nothing found: {holds}")
+
+
+def rerank(options: argparse.Namespace) -> None:
+    """Order the lines of standard input; a document's id is the number of its line."""
+    documents = [Document(str(number), text) for number, text in _stdin_lines("documents")]
+    if not documents:
+        raise QueryError("expected documents on standard input, one a line, found none")
+    hits = order(Model.load(options.model), options.query, documents, k=options.k)
+    _show_hits(options, options.query, hits)
+
+
+def encode(options: argparse.Namespace) -> None:
+    """Texts -> rows, into a file or as JSON."""
+    if not (options.out or options.json):
+        raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
+    texts = options.text or [text for _, text in _stdin_lines("texts")]
+    model = Model.load(options.model)
+    make = model.encode_queries if options.query else model.encode_documents
+    rows = make(texts, threads=options.threads)
+    if options.out:
+        with open(options.out, "wb") as file:
+            np.savez(file, rows=rows.rows, starts=rows.starts)
+        _note(options, f"{count(len(texts), 'text')}, {count(len(rows.rows), 'row')} -> {options.out}")
+    if options.json:
+        for text, vectors in zip(texts, rows, strict=True):
+            # str() of a float32 is the shortest text that reads back as the same float32.
+            _print_json({"text": text, "rows": [[float(str(x)) for x in row] for row in vectors]})
+
+
+def info(options: argparse.Namespace) -> None:
+    """Version, kernel, and what is in a folder."""
+    from femtosearch import _core
+    from femtosearch.cli.arguments import version
+
+    said: dict[str, Any] = {"version": version(), "kernel": _core.kernel(), "kernels": _core.kernels()}
+    if options.folder and _is_index(options.folder):
+        said["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
+    else:
+        said["model"] = _about_model(Model.load(options.folder))
+    if options.json:
+        _print_json(said)
+    else:
+        _print_table(said)
+
+
+def delete(options: argparse.Namespace) -> None:
+    """Take documents out by id. One that is not there is no error: it is out."""
+    with _open_as_is(options.folder) as store:
+        unknown = [name for name in dict.fromkeys(options.id) if store.get(name) is None]
+        deleted = store.delete(options.id)
+        left = len(store)
+    if options.json:
+        _print_json({"deleted": deleted, "unknown": unknown, "documents": left})
+    else:
+        if unknown:
+            _note(options, f"not in {options.folder}: {', '.join(unknown)}")
+        _result(options, f"deleted {count(deleted, 'document')}; {options.folder} holds {left:,}")
+
+
+def compact(options: argparse.Namespace) -> None:
+    """Rewrite an index without what deletes and replacements left behind."""
+    with _open_as_is(options.folder) as store:
+        before = store.stats().bytes
+        store.compact()
+    after = describe(options.folder).bytes
+    if options.json:
+        _print_json({"bytes_before": before, "bytes": after})
+    else:
+        _result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
+
+
+class _Threads:
+    """A model that an index uses with a given number of threads."""
+
+    def __init__(self, model: Model, threads: int) -> None:
+        self.name, self.fingerprint, self.dims = model.name, model.fingerprint, model.dims
+        self.encode_queries = model.encode_queries
+        self._model, self._threads = model, threads
+
+    def encode_passages(self, texts: list[str]) -> Passages:
+        return self._model.encode_passages(texts, threads=self._threads)
+
+
+@dataclass(frozen=True, slots=True)
+class _Unread:
+    """The model of an index, by name: as much of it as deleting and compacting need."""
+
+    name: str
+    fingerprint: str
+    dims: int
+
+    def encode_passages(self, texts: list[str]) -> Passages:
+        raise NotImplementedError
+
+    def encode_queries(self, texts: list[str]) -> Rows:
+        raise NotImplementedError
+
+
+def _open(options: argparse.Namespace) -> Index:
+    model = Model.load(options.model)
+    return Index(options.folder, model=_Threads(model, getattr(options, "threads", 0)))
+
+
+def _open_as_is(folder: str) -> Index:
+    """An index that is there, whatever model it was made with."""
+    stats = describe(folder)
+    return Index(folder, model=_Unread(stats.model, stats.fingerprint, stats.dims))
+
+
+def _is_index(folder: str) -> bool:
+    return Path(folder, "catalog.db").exists()
+
+
+def _check_index(folder: str) -> None:
+    if not _is_index(folder):
+        describe(folder)  # which raises, and says why
+
+
+def _chunks(reading: Reading) -> Iterator[list[Document]]:
+    """What is committed at a time."""
+    chunk: list[Document] = []
+    characters = 0
+    for document in reading:
+        chunk.append(document)
+        characters += len(document.text)
+        if len(chunk) == CHUNK_DOCUMENTS or characters >= CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
+        yield chunk
+
+
+def _stdin_lines(noun: str) -> Iterator[tuple[int, str]]:
+    """Lines of standard input that are not blank, and their numbers from 1."""
+    if sys.stdin.isatty():
+        print(f"reading {noun} from standard input, one a line; Ctrl-D ends", file=sys.stderr)
+    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace")
+    try:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield number, line.rstrip("\n")
+    finally:
+        stream.detach()
+
+
+def _show_indexed(
+    options: argparse.Namespace, done: int, seconds: float, stats: dict[str, Any], reading: Reading
+) -> None:
+    skipped = [asdict(skipped) for skipped in reading.skipped]
+    if options.json:
+        said = {
+            "documents": done,
+            "seconds": round(seconds, 3),
+            "skipped": skipped,
+            "unknown": reading.unknown,
+        }
+        _print_json({**said, "index": stats})
+        return
+    for item in skipped[:SHOWN]:
+        _note(options, f"skipped: {item['where']}: {item['reason']}")
+    if len(skipped) > SHOWN:
+        _note(
+            options, f"skipped: {len(skipped) - SHOWN:,} more; --json lists them, --strict fails at the first"
+        )
+    if reading.unknown:
+        _note(options, f"left out: {count(reading.unknown, 'file')} of a kind that is not read")
+    rate = done / seconds if seconds else 0.0
+    took = f"indexed {count(done, 'document')} in {duration(seconds)}, {rate:,.0f} documents/s"
+    passages = count(stats["passages"], "passage")
+    holds = f"{count(stats['documents'], 'document')} ({passages}), {size(stats['bytes'])}"
+    _result(options, f"{took}; {options.folder} holds {holds}")
+
+
+def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
+    for rank, hit in enumerate(hits, 1):
+        if options.json:
+            _print_json({"query": query, "rank": rank, **asdict(hit)})
+        else:
+            for line in hit_lines(rank, hit, query, sys.stdout):
+                print(line)
+
+
+def _about_model(model: Model) -> dict[str, Any]:
+    folder = Path(model.source)
+    return {
+        "name": model.name,
+        "folder": os.fspath(folder),
+        "architecture": "bert" if model.config.code_width is None else "bert_hash",
+        **asdict(model.config),
+        "dims": model.dims,
+        "parameters": model.parameters,
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "fingerprint": model.fingerprint,
+        "conventions": asdict(model.conventions),
+    }
+
+
+def _print_table(said: dict[str, Any], indent: str = "") -> None:
+    """Names and values in two columns, what is inside one another further in."""
+    width = max(len(name) for name in said)
+    for name, value in said.items():
+        if isinstance(value, dict):
+            print(f"{indent}{name}")
+            _print_table(value, indent + "  ")
+        else:
+            print(f"{indent}{name:<{width}}  {_readable(name, value)}")
+
+
+def _readable(name: str, value: Any) -> str:
+    if name == "bytes":
+        return f"{value:,} ({size(value)})"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return f"{value:,}" if isinstance(value, int) else repr(value) if "prefix" in name else str(value)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    print(json.dumps(value, ensure_ascii=False))
+
+
+def _result(options: argparse.Namespace, line: str) -> None:
+    if not options.quiet:
+        print(line)
+
+
+def _note(options: argparse.Namespace, line: str) -> None:
+    if not options.quiet:
+        print(line, file=sys.stderr)

@@ -1,0 +1,145 @@
+"""Hits, counts, sizes and times as a person reads them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import unicodedata
+from collections.abc import Iterator
+from typing import TextIO
+
+from femtosearch.types import Hit
+
+BOLD, PLAIN = "\x1b[1m", "\x1b[22m"
+LINES = 2  # of a snippet
+LEAD = 24  # characters of a snippet before the first word of the query
+INDENT = 4
+
+
+def count(number: int, noun: str) -> str:
+    """`1 document`, `5,183 documents`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def size(number: int) -> str:
+    """Bytes: `974 kB`, `27 MB`, `1.2 GB`."""
+    value, unit = float(number), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if value < 999.5:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "bytes" or value >= 9.95 else f"{value:.1f} {unit}"
+
+
+def duration(seconds: float) -> str:
+    """`0.05 s`, `2.9 s`, `3 min 12 s`, `2 h 5 min`."""
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
+    """A hit for people: rank, score, id and title, then its best passage round the query's words."""
+    bold = wants_colour(stream)
+    room = max(20, shutil.get_terminal_size().columns - 1)
+    title = hit.metadata.get("title")
+    name = f"{hit.id}  {title}" if isinstance(title, str) else hit.id
+    yield _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(name)}", room)
+    words = query_words(query)
+    room -= INDENT
+    for line in _wrap(snippet(_shown_text(hit, title), words, LINES * room), room)[:LINES]:
+        yield " " * INDENT + (embolden(line, words) if bold else line)
+
+
+def _shown_text(hit: Hit, title: object) -> str:
+    """The passage that scored, without the title that is shown above it."""
+    start, end = hit.passage or (0, len(hit.text))
+    if isinstance(title, str) and start == 0 and hit.text.startswith(title) and end > len(title):
+        start = len(title)
+    return hit.text[start:end]
+
+
+def wants_colour(stream: TextIO) -> bool:
+    """Whether to write bold: a terminal that can, and whose user has not said no (no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def query_words(query: str) -> list[str]:
+    """The words of a query that are worth showing: of three letters or more, or all if none is."""
+    words = list(dict.fromkeys(re.findall(r"\w+", query.lower())))
+    return [word for word in words if len(word) > 2 or not word.isascii()] or words
+
+
+def snippet(text: str, words: list[str], room: int) -> str:
+    """At most `room` columns of a text, on one line, where most words of the query are."""
+    text = _tidy(text)
+    if _columns(text) <= room:
+        return text
+    starts = [match.start() for match in _pattern(words).finditer(text)] if words else []
+    reach = room - LEAD
+    best = max(starts, key=lambda start: _distinct(words, text[start : start + reach]), default=0)
+    start = 0 if best <= LEAD else text.rfind(" ", 0, best - LEAD // 2) + 1
+    start = start if best - start <= LEAD else best
+    head = "… " if start else ""
+    cut = head + text[start:]
+    if _columns(cut) <= room:
+        return cut
+    return _fit(cut, room - 2).rsplit(" ", 1)[0] + " …"
+
+
+def embolden(line: str, words: list[str]) -> str:
+    """The line with the query's words in bold."""
+    return _pattern(words).sub(lambda match: f"{BOLD}{match[0]}{PLAIN}", line) if words else line
+
+
+def _pattern(words: list[str]) -> re.Pattern[str]:
+    """Any of the words; whole ones, except in scripts that put no blanks between words."""
+    any_of = "|".join(rf"\b{re.escape(word)}\b" if word.isascii() else re.escape(word) for word in words)
+    return re.compile(any_of, re.IGNORECASE)
+
+
+def _distinct(words: list[str], window: str) -> int:
+    return len({match[0].lower() for match in _pattern(words).finditer(window)})
+
+
+def _tidy(text: str) -> str:
+    """On one line and without control characters: a document may not move the reader's cursor."""
+    printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text)
+    return " ".join(printable.split())
+
+
+def _columns(text: str) -> int:
+    """How wide the text is on a terminal."""
+    return len(text) if text.isascii() else sum(map(_width, text))
+
+
+def _width(char: str) -> int:
+    if unicodedata.combining(char):
+        return 0
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 1
+
+
+def _fit(text: str, room: int) -> str:
+    """The beginning of the text that is at most `room` columns wide."""
+    used = 0
+    for position, char in enumerate(text):
+        used += _width(char)
+        if used > room:
+            return text[:position]
+    return text
+
+
+def _wrap(text: str, room: int) -> list[str]:
+    """The text in lines of at most `room` columns, broken at blanks where there are any."""
+    lines = []
+    while _columns(text) > room:
+        line = _fit(text, room)
+        if text[len(line)] != " " and " " in line:
+            line = line[: line.rindex(" ")]
+        lines.append(line)
+        text = text[len(line) :].lstrip()
+    return [*lines, text] if text else lines
