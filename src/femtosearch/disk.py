@@ -1,0 +1,74 @@
+"""What the disk refuses, in our words; and how a name is made to survive a power cut."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+from femtosearch.errors import CorruptError, LockedError, StoreError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_ADVICE = {
+    errno.ENOSPC: "the disk is full: free some space and try again",
+    errno.EDQUOT: "the disk quota is used up: free some space and try again",
+    errno.EFBIG: "a file may not grow that large here (ulimit -f): raise the limit and try again",
+    errno.EROFS: "the file system is read-only: searching works, writing needs a folder that can be written",
+    errno.EACCES: "permission is missing: change the folder's owner or mode, or use another folder",
+    errno.EPERM: "permission is missing: change the folder's owner or mode, or use another folder",
+    errno.EIO: "the disk failed: check it, and copy the index to another one",
+    errno.ENOLCK: "the file system has no locks: put the index on a local disk",
+    errno.EMFILE: "too many files are open (ulimit -n): raise the limit and try again",
+}
+
+_SQLITE = {
+    sqlite3.SQLITE_FULL: (StoreError, _ADVICE[errno.ENOSPC]),
+    sqlite3.SQLITE_READONLY: (StoreError, _ADVICE[errno.EROFS]),
+    sqlite3.SQLITE_CANTOPEN: (StoreError, "check that it exists, and may be read and written"),
+    sqlite3.SQLITE_IOERR: (StoreError, "the disk refused to read or write: check its space and its health"),
+    sqlite3.SQLITE_BUSY: (LockedError, "another process holds it: try again when that one is done"),
+    sqlite3.SQLITE_LOCKED: (LockedError, "another process holds it: try again when that one is done"),
+    sqlite3.SQLITE_PERM: (StoreError, _ADVICE[errno.EACCES]),
+    sqlite3.SQLITE_NOMEM: (StoreError, "memory is short: add fewer or smaller documents at once"),
+    sqlite3.SQLITE_TOOBIG: (StoreError, "a document may have one gigabyte at most: add it in pieces"),
+}
+
+
+def refusal(error: OSError | sqlite3.Error, place: str) -> StoreError:
+    """The error to raise for one that the operating system or SQLite raised at `place`."""
+    if isinstance(error, OSError):
+        advice = _ADVICE.get(error.errno or 0, "check the folder and try again")
+        return StoreError(f"{error.filename or place}: {error.strerror or error}: {advice}")
+    code = getattr(error, "sqlite_errorcode", None)
+    if code is not None and code & 0xFF in _SQLITE:
+        kind, advice = _SQLITE[code & 0xFF]
+        return kind(f"{place}: {error}: {advice}")
+    return CorruptError(f"{place}: {error}: the file is damaged; restore a copy of it or index again")
+
+
+def on_disk(method: Callable[P, T]) -> Callable[P, T]:
+    """Wrap a method of an object with a `place`: OSError and sqlite3.Error leave it as StoreError."""
+
+    @wraps(method)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return method(*args, **kwargs)
+        except (OSError, sqlite3.Error) as error:
+            place: str = args[0].place  # type: ignore[attr-defined]
+            raise refusal(error, place) from error
+
+    return guarded
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable: a renamed file's new name is on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,129 @@
+"""What a user adds, checked and made ready to store."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from femtosearch.errors import DocumentError
+from femtosearch.types import Document
+
+MOST_BYTES = 999_000_000  # of one text, or of one document's metadata: SQLite's limit is 10^9
+MOST_DEPTH = 100  # of nested metadata
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A document that can be stored: `id` is None if the index shall make one, `metadata` is JSON text."""
+
+    id: str | None
+    text: str
+    metadata: str
+
+
+def drafts(documents: Iterable[str | Mapping[str, Any] | Document]) -> Iterator[Draft]:
+    """Check documents one by one as they come. Raises DocumentError, which names the position and the id."""
+    if isinstance(documents, (str, bytes, Mapping, Document)) or not isinstance(documents, Iterable):
+        raise DocumentError(
+            f"documents: expected an iterable of documents, found {_kind(documents)}; put one into a list"
+        )
+    return (_draft(document, position) for position, document in enumerate(documents))
+
+
+def check_id(value: object, where: str) -> str:
+    """A document's id: a string that is not empty. Raises DocumentError."""
+    if not isinstance(value, str):
+        raise DocumentError(f"{where}: the id must be a string, found {_kind(value)}: use str(id)")
+    if not value:
+        raise DocumentError(f"{where}: the id is empty: give one, or leave it out to have one made")
+    _encoded(value, f"{where}: the id")
+    return str(value)
+
+
+def is_id(value: str) -> bool:
+    """Whether a document can have that id."""
+    try:
+        return bool(check_id(value, "id"))
+    except DocumentError:
+        return False
+
+
+def _draft(document: object, position: int) -> Draft:
+    where = f"document {position}"
+    if isinstance(document, str):
+        return Draft(None, _text(document, where), "{}")
+    if isinstance(document, Document):
+        chosen, text, metadata = document.id, document.text, document.metadata
+        key: str | None = check_id(chosen, where)
+    elif isinstance(document, Mapping):
+        rest = dict(document)
+        key = check_id(rest.pop("id"), where) if "id" in rest else None
+        where = _named(where, key)
+        if "text" not in rest:
+            raise DocumentError(f'{where}: it has no "text": give one, which may be empty')
+        text, metadata = rest.pop("text"), rest
+    else:
+        raise DocumentError(
+            f'{where}: expected a string, a mapping with "text" or a Document, found {_kind(document)}'
+        )
+    where = _named(where, key)
+    return Draft(key, _text(text, where), _metadata(metadata, where))
+
+
+def _named(where: str, key: str | None) -> str:
+    return where if key is None or "(" in where else f"{where} (id {key[:80]!r})"
+
+
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise DocumentError(f"{where}: the text must be a string, found {_kind(value)}")
+    if len(_encoded(value, f"{where}: the text")) > MOST_BYTES:
+        raise DocumentError(f"{where}: the text is larger than {MOST_BYTES} bytes: add it in pieces")
+    return str(value)
+
+
+def _metadata(value: object, where: str) -> str:
+    """A JSON object as text."""
+    if not isinstance(value, Mapping):
+        raise DocumentError(f"{where}: the metadata must be a mapping, found {_kind(value)}")
+    _check_json(value, f"{where}: metadata", MOST_DEPTH)
+    try:
+        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DocumentError(f"{where}: the metadata is not JSON: {error}") from error
+    if len(_encoded(text, f"{where}: the metadata")) > MOST_BYTES:
+        raise DocumentError(f"{where}: the metadata is larger than {MOST_BYTES} bytes: make it smaller")
+    return text
+
+
+def _check_json(value: object, where: str, depth: int) -> None:
+    """What `json.dumps` would let pass or would not name: keys that are not strings, depth, odd types."""
+    if depth < 0:
+        raise DocumentError(f"{where[:200]}: nested deeper than {MOST_DEPTH} levels: make it flatter")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not isinstance(key, str):
+                raise DocumentError(f"{where}: the key {key!r} is not a string: use str(key)")
+            _check_json(item, f"{where}[{key[:80]!r}]", depth - 1)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_json(item, where, depth - 1)
+    elif isinstance(value, float) and not -float("inf") < value < float("inf"):
+        raise DocumentError(f"{where}: {value} is not JSON: leave it out or use null")
+    elif not (value is None or isinstance(value, (str, int, float))):
+        raise DocumentError(f"{where}: {_kind(value)} is not JSON: use text, numbers, lists, dicts or null")
+
+
+def _encoded(value: str, what: str) -> bytes:
+    try:
+        return value.encode()
+    except UnicodeEncodeError as error:
+        raise DocumentError(
+            f"{what} has a lone surrogate at character {error.start}: decode it with errors='replace'"
+        ) from None
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"{type(value).__name__}"

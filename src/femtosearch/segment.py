@@ -1,0 +1,325 @@
+"""A segment: an immutable file of passages' rows, written once, memory-mapped and scanned as it lies.
+
+It knows bytes, not search. The layout, byte by byte, is in docs/format.md.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import BinaryIO
+
+import numpy as np
+
+from femtosearch.codes import GROUP, LANES, Codes
+from femtosearch.errors import CorruptError, StoreError
+
+MAGIC = b"\x89femto\r\n"
+VERSION = 1
+ALIGNMENT = 64
+REQUIRED = 1  # the flag of a section that a reader must know
+
+_HEADER = struct.Struct("<8sIIQQIIQQII")  # magic, version, sections, N, T, D, 0, size, 0, 0, checksum
+_SECTION = struct.Struct("<4sIQQII")  # kind, flags, offset, length, checksum, 0
+_KNOWN = (b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN")
+_MOST_DIMS = 1 << 16
+_MOST_SECTIONS = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Part:
+    """Passages on their way into a segment.
+
+    keys:    [N] int64, rising: the catalog's key of the document that each passage is of.
+    starts:  [N+1] int64, rising from 0 to T.
+    spans:   [N, 2] int32: the passage is text[start:end], in characters.
+    values:  [T, D'] int8, a row's code; D' is D rounded up to a multiple of 4, with zeros.
+    scales:  [T] float32: row = scale * code.
+    """
+
+    keys: np.ndarray
+    starts: np.ndarray
+    spans: np.ndarray
+    values: np.ndarray
+    scales: np.ndarray
+
+    @property
+    def bytes(self) -> int:
+        return sum(a.nbytes for a in (self.keys, self.starts, self.spans, self.values, self.scales))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What the catalog remembers of a segment; `first` and `checksum` tell it from every other."""
+
+    first: int
+    passages: int
+    rows: int
+    bytes: int
+    checksum: int
+
+
+def unblocked(codes: Codes) -> np.ndarray:
+    """The codes row by row: [T, D'] int8."""
+    blocks = codes.blocks
+    width = blocks.shape[1] * GROUP
+    return blocks.transpose(0, 2, 1, 3).reshape(-1, width)[: codes.count]
+
+
+def _blocked(values: np.ndarray) -> np.ndarray:
+    """[T, D'] int8, T a multiple of 16, as blocks [T/16, D'/4, 16, 4]."""
+    rows, width = values.shape
+    blocks = values.reshape(rows // LANES, LANES, width // GROUP, GROUP)
+    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
+
+
+class SegmentWriter:
+    """Writes a segment to a seekable binary file: `append` parts, then `finish` once.
+
+    The codes go straight to the file; 24 bytes a passage and 4 a row wait in memory until the end. Until
+    `finish` has written the header the file is no segment.
+    """
+
+    def __init__(self, file: BinaryIO, dims: int) -> None:
+        self._file = file
+        self._dims = dims
+        self._width = -(-dims // GROUP) * GROUP
+        self._at = self._start = _aligned(_HEADER.size + len(_KNOWN) * _SECTION.size)
+        self._checksum = 0
+        self._rest = np.empty((0, self._width), np.int8)
+        self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in _KNOWN[1:]}
+        self.passages = self.rows = self.bytes = 0
+        file.write(bytes(self._start))
+
+    def append(self, part: Part) -> None:
+        """Add passages after those that are there; their keys are larger than those. May raise OSError."""
+        values = np.concatenate([self._rest, part.values]) if len(self._rest) else part.values
+        whole = len(values) // LANES * LANES
+        self._write_codes(values[:whole])
+        self._rest = values[whole:].copy()
+        for kind, column in (
+            (b"SCAL", part.scales.astype("<f4")),
+            (b"STRT", part.starts[:-1].astype("<i8") + self.rows),
+            (b"KEYS", part.keys.astype("<i8")),
+            (b"SPAN", part.spans.astype("<i4")),
+        ):
+            self._columns[kind].append(column)
+        self.passages += len(part.keys)
+        self.rows += len(part.values)
+        self.bytes += part.bytes
+
+    def finish(self) -> Summary:
+        """Write what waits and the header, and flush. May raise OSError."""
+        padding = -len(self._rest) % LANES
+        self._write_codes(np.concatenate([self._rest, np.zeros((padding, self._width), np.int8)]))
+        self._columns[b"SCAL"].append(np.zeros(padding, "<f4"))
+        self._columns[b"STRT"].append(np.array([self.rows], "<i8"))
+        table = _SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
+        for kind, arrays in self._columns.items():
+            table += self._write_column(kind, arrays)
+        header = _HEADER.pack(
+            MAGIC, VERSION, len(_KNOWN), self.passages, self.rows, self._dims, 0, self._at, 0, 0, 0
+        )[:-4]
+        checksum = zlib.crc32(header + table)
+        self._file.seek(0)
+        self._file.write(header + struct.pack("<I", checksum) + table)
+        self._file.flush()
+        keys = self._columns[b"KEYS"]
+        first = int(keys[0][0]) if self.passages else 0
+        return Summary(first, self.passages, self.rows, self._at, checksum)
+
+    def _write_codes(self, values: np.ndarray) -> None:
+        if len(values):
+            data = _blocked(values).tobytes()
+            self._checksum = zlib.crc32(data, self._checksum)
+            self._file.write(data)
+            self._at += len(data)
+
+    def _write_column(self, kind: bytes, arrays: list[np.ndarray]) -> bytes:
+        """Write one section at the next aligned offset; its entry of the table."""
+        data = b"".join(array.tobytes() for array in arrays)
+        offset = _aligned(self._at)
+        self._file.write(bytes(offset - self._at))
+        self._file.write(data)
+        self._at = offset + len(data)
+        return _SECTION.pack(kind, REQUIRED, offset, len(data), zlib.crc32(data), 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Section:
+    kind: bytes
+    flags: int
+    offset: int
+    length: int
+    checksum: int
+
+
+class Segment:
+    """A segment that was opened, with its small sections checked; the arrays are views of the file.
+
+    codes:   the T rows, as `maxsim_codes` takes them.
+    starts:  [N+1] int64, rising from 0 to T.
+    keys:    [N] int64, rising: the document that a passage is of.
+    spans:   [N, 2] int32: the passage is text[start:end], in characters.
+    """
+
+    def __init__(self, data: np.ndarray, name: str) -> None:
+        self.name = name
+        self._data = data
+        passages, rows, dims, sections = _table(data, name)
+        self._sections = sections
+        lengths = _lengths(passages, rows, dims)
+        for kind in _KNOWN:
+            if sections[kind].length != lengths[kind]:
+                raise self._damaged(
+                    f"section {kind.decode()} of {sections[kind].length} bytes where {passages} passages and "
+                    f"{rows} rows need {lengths[kind]}"
+                )
+        self.passages, self.rows, self.dims = passages, rows, dims
+        self.bytes = len(data)
+        self.checksum = int(data[_HEADER.size - 4 : _HEADER.size].view("<u4")[0])
+        blocks = self._view(b"CODE", "i1").reshape(-1, -(-dims // GROUP), LANES, GROUP)
+        self.codes = Codes(blocks, self._view(b"SCAL", "<f4"), rows, dims)
+        self.starts = self._view(b"STRT", "<i8")
+        self.keys = self._view(b"KEYS", "<i8")
+        self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
+        self._check_columns()
+
+    @classmethod
+    def open(cls, path: str | os.PathLike[str]) -> Segment:
+        """Map a file. Raises CorruptError if it is damaged, StoreError if it is newer than this; OSError."""
+        with open(path, "rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size < _HEADER.size:
+                raise damaged(os.fspath(path), f"{size} bytes, where the header alone has {_HEADER.size}")
+            mapped = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+        return cls(np.frombuffer(mapped, np.uint8), os.fspath(path))
+
+    @classmethod
+    def read(cls, content: bytes, name: str) -> Segment:
+        """A segment that was written to memory; the bytes are copied once, to an aligned address."""
+        data = np.frombuffer(content, np.uint8)
+        room = np.empty(len(data) + ALIGNMENT, np.uint8)
+        offset = -room.ctypes.data % ALIGNMENT
+        room[offset : offset + len(data)] = data
+        if len(data) < _HEADER.size:
+            raise damaged(name, f"{len(data)} bytes, where the header alone has {_HEADER.size}")
+        return cls(room[offset : offset + len(data)], name)
+
+    def verify(self) -> None:
+        """Check every byte: the checksums, and zeros where the format has them. Raises CorruptError."""
+        end = _HEADER.size + len(self._sections) * _SECTION.size
+        for section in sorted(self._sections.values(), key=lambda s: s.offset):
+            if self._data[end : section.offset].any():
+                raise self._damaged(f"bytes other than zero before section {section.kind.decode()}")
+            self._check_sum(section)
+            end = section.offset + section.length
+        if self._data[end:].any():
+            raise self._damaged("bytes other than zero after the last section")
+
+    def part(self, keep: np.ndarray) -> Part:
+        """The passages where keep, [N] bool, is true, with their codes as they are."""
+        lengths = np.diff(self.starts)
+        rows = np.repeat(keep, lengths)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])])
+        values = unblocked(self.codes)[rows]
+        return Part(self.keys[keep], starts, self.spans[keep], values, self.codes.scales[: self.rows][rows])
+
+    def _view(self, kind: bytes, dtype: str) -> np.ndarray:
+        section = self._sections[kind]
+        return self._data[section.offset : section.offset + section.length].view(dtype)
+
+    def _check_columns(self) -> None:
+        """What the native code and the search rely on, beyond the sizes."""
+        for kind in (b"STRT", b"KEYS", b"SPAN"):
+            self._check_sum(self._sections[kind])
+        starts = self.starts
+        if starts[0] != 0 or starts[-1] != self.rows or (starts[1:] < starts[:-1]).any():
+            raise self._damaged(f"starts that do not rise from 0 to {self.rows}")
+        if (self.keys[1:] < self.keys[:-1]).any():
+            raise self._damaged("keys that do not rise")
+        if (self.spans[:, 0] < 0).any() or (self.spans[:, 1] < self.spans[:, 0]).any():
+            raise self._damaged("a span that ends before it starts")
+
+    def _check_sum(self, section: _Section) -> None:
+        found = zlib.crc32(self._view(section.kind, "u1").data)
+        if found != section.checksum:
+            raise self._damaged(
+                f"section {section.kind.decode()} has checksum {found:08x} for {section.checksum:08x}"
+            )
+
+    def _damaged(self, found: str) -> CorruptError:
+        return damaged(self.name, found)
+
+
+def damaged(name: str, found: str) -> CorruptError:
+    """The error for a segment in which `found` was found."""
+    return CorruptError(f"{name}: the segment is damaged: {found}; restore a copy of it or index again")
+
+
+def _lengths(passages: int, rows: int, dims: int) -> dict[bytes, int]:
+    blocks = -(-rows // LANES)
+    return {
+        b"CODE": blocks * LANES * (-(-dims // GROUP) * GROUP),
+        b"SCAL": blocks * LANES * 4,
+        b"STRT": (passages + 1) * 8,
+        b"KEYS": passages * 8,
+        b"SPAN": passages * 8,
+    }
+
+
+def _table(data: np.ndarray, name: str) -> tuple[int, int, int, dict[bytes, _Section]]:
+    """Passages, rows, dims and the sections by kind, checked. Raises CorruptError, StoreError."""
+    raw = data[: _HEADER.size].tobytes()
+    magic, version, count, passages, rows, dims, zero, size, zero2, zero3, checksum = _HEADER.unpack(raw)
+    if magic != MAGIC:
+        raise damaged(name, f"it begins with {magic!r} where {MAGIC!r} was expected")
+    if version > VERSION:
+        # Before the checksum, because a later version may compute it otherwise.
+        raise StoreError(f"{name}: format version {version}; this femtosearch reads {VERSION}: upgrade it")
+    end = _HEADER.size + count * _SECTION.size
+    if not 1 <= count <= _MOST_SECTIONS or end > len(data):
+        raise damaged(name, f"a table of {count} sections in {len(data)} bytes")
+    table = data[_HEADER.size : end].tobytes()
+    if zlib.crc32(raw[:-4] + table) != checksum:
+        raise damaged(name, "the header's checksum does not match")
+    if version < 1 or zero or zero2 or zero3 or not 1 <= dims <= _MOST_DIMS:
+        raise damaged(name, f"version {version}, {dims} dims, or reserved bytes that are not zero")
+    if size != len(data):
+        raise damaged(name, f"{len(data)} bytes where {size} were written")
+    sections = [_Section(*entry[:5]) for entry in _SECTION.iter_unpack(table)]
+    _check_places(sections, end, size, name)
+    return passages, rows, dims, _by_kind(sections, name)
+
+
+def _check_places(sections: list[_Section], end: int, size: int, name: str) -> None:
+    """Each section aligned, inside the file and behind the one before it."""
+    for section in sorted(sections, key=lambda s: s.offset):
+        if section.offset % ALIGNMENT or section.offset < end or section.offset + section.length > size:
+            raise damaged(
+                name,
+                f"section {section.kind!r} at {section.offset} of {section.length} bytes overlaps another, "
+                f"or lies outside the file or off the grid of {ALIGNMENT}",
+            )
+        end = section.offset + section.length
+
+
+def _by_kind(sections: list[_Section], name: str) -> dict[bytes, _Section]:
+    """The sections by kind: all that we need, none that we must know and do not."""
+    kinds = {section.kind: section for section in sections}
+    if len(kinds) != len(sections):
+        raise damaged(name, "two sections of one kind")
+    missing = [kind.decode() for kind in _KNOWN if kind not in kinds]
+    if missing:
+        raise damaged(name, f"no section {', '.join(missing)}")
+    unknown = [s.kind.decode("latin-1") for s in sections if s.kind not in _KNOWN and s.flags & REQUIRED]
+    if unknown:
+        raise StoreError(f"{name}: section {unknown[0]} is of a newer femtosearch: upgrade this one")
+    return kinds
