@@ -1,7 +1,9 @@
-"""A model folder of any known layout -> Checkpoint: weights, shape, conventions and tokenizer, with no code run.
+"""A model folder of any known layout -> Checkpoint: weights, shape, conventions and tokenizer, with no code
+run.
 
-Layouts read: PyLate's (modules.json, 1_Dense, config_sentence_transformers.json), which is also ours, and a plain
-backbone folder (config.json, model.safetensors, tokenizer.json). Only safetensors are read, never pickle.
+Layouts read: PyLate's (modules.json, 1_Dense, config_sentence_transformers.json), which is also ours, and a
+plain backbone folder (config.json, model.safetensors, tokenizer.json). Only safetensors are read, never
+pickle.
 """
 
 from __future__ import annotations
@@ -13,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import CheckpointError
-from .tensors import read_tensors
-from .types import BertConfig, Conventions
+from femtosearch.errors import CheckpointError
+from femtosearch.tensors import read_tensors
+from femtosearch.types import BertConfig, Conventions
 
 Dense = tuple[np.ndarray, np.ndarray | None]
 
@@ -37,6 +39,8 @@ CONFIG_KEYS = {
     "intermediate_size": "intermediate_size",
     "max_position_embeddings": "positions",
 }
+SIZE_LIMIT = 1 << 24
+SIZE_LIMITS = {"layers": 1000}
 HASH_TABLE = "embeddings.word_embeddings.embeddings.weight"
 WORD_TABLE = "embeddings.word_embeddings.weight"
 
@@ -57,7 +61,9 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     """Read a model folder. Raises CheckpointError: what was expected, what was found, what to do."""
     folder = Path(folder)
     if not folder.is_dir():
-        raise CheckpointError(f"{folder}: expected a model folder, found {'a file' if folder.exists() else 'nothing'}")
+        raise CheckpointError(
+            f"{folder}: expected a model folder, found {'a file' if folder.exists() else 'nothing'}"
+        )
     backbone, dense_folders = _modules(folder)
     config_path = backbone / "config.json"
     settings = _read_object(config_path)
@@ -66,9 +72,13 @@ def read_checkpoint(folder: str | Path) -> Checkpoint:
     _check_shapes(backbone, config, weights)
     dense = tuple(_dense(path) for path in dense_folders)
     _check_dense(folder, config, dense)
-    tokenizer = next((at / "tokenizer.json" for at in (backbone, folder) if (at / "tokenizer.json").is_file()), None)
+    tokenizer = next(
+        (at / "tokenizer.json" for at in (backbone, folder) if (at / "tokenizer.json").is_file()), None
+    )
     if tokenizer is None:
-        raise CheckpointError(f"{folder}: expected tokenizer.json, found none; save the model with a fast tokenizer")
+        raise CheckpointError(
+            f"{folder}: expected tokenizer.json, found none; save the model with a fast tokenizer"
+        )
     return Checkpoint(folder, config, weights, dense, _conventions(folder), tokenizer)
 
 
@@ -88,7 +98,9 @@ def _modules(folder: Path) -> tuple[Path, list[Path]]:
         elif kind == "Dense":
             dense.append(at)
         elif kind not in ("Normalize", "Pooling"):
-            raise CheckpointError(f"{path}: module {kind!r} is not known; known: Transformer, Dense, Normalize, Pooling")
+            raise CheckpointError(
+                f"{path}: module {kind!r} is not known; known: Transformer, Dense, Normalize, Pooling"
+            )
     if backbone is None:
         raise CheckpointError(f"{path}: expected a module of type Transformer, found none")
     return backbone, dense
@@ -96,8 +108,15 @@ def _modules(folder: Path) -> tuple[Path, list[Path]]:
 
 def _inside(source: Path, folder: Path, relative: Any) -> Path:
     """folder/relative, refused when it leaves the folder."""
-    if not isinstance(relative, str) or "\0" in relative or Path(relative).is_absolute() or ".." in Path(relative).parts:
-        raise CheckpointError(f"{source}: a module's path should stay inside the model folder, found {relative!r}")
+    if (
+        not isinstance(relative, str)
+        or "\0" in relative
+        or Path(relative).is_absolute()
+        or ".." in Path(relative).parts
+    ):
+        raise CheckpointError(
+            f"{source}: a module's path should stay inside the model folder, found {relative!r}"
+        )
     return folder / relative
 
 
@@ -125,13 +144,17 @@ def _weights(folder: Path) -> dict[str, np.ndarray]:
     if not path.is_file():
         pickled = folder / "pytorch_model.bin"
         found = "pytorch_model.bin, a pickle, which can run code" if pickled.exists() else "no weights"
-        raise CheckpointError(f"{path}: expected safetensors, found {found}; re-save the model as safetensors")
+        raise CheckpointError(
+            f"{path}: expected safetensors, found {found}; re-save the model as safetensors"
+        )
     weights = {}
     for name, tensor in read_tensors(path).items():
         if tensor.dtype != np.float32:
             continue  # position_ids and other buffers
         if not np.isfinite(tensor).all():
-            raise CheckpointError(f"{path}: tensor {name!r} holds NaN or infinity; the training that made it failed")
+            raise CheckpointError(
+                f"{path}: tensor {name!r} holds NaN or infinity; the training that made it failed"
+            )
         weights[_plain_name(name)] = tensor
     return weights
 
@@ -147,20 +170,26 @@ def _plain_name(name: str) -> str:
 def _bert_config(path: Path, settings: dict[str, Any], weights: dict[str, np.ndarray]) -> BertConfig:
     kind = settings.get("model_type")
     if kind not in ("bert", "bert_hash"):
-        raise CheckpointError(f"{path}: model_type {kind!r} is not known to the native engine; known: bert, bert_hash")
+        raise CheckpointError(
+            f"{path}: model_type {kind!r} is not known to the native engine; known: bert, bert_hash"
+        )
     if settings.get("hidden_act", "gelu") != "gelu":
         raise CheckpointError(f"{path}: hidden_act {settings['hidden_act']!r} is not known; known: gelu")
     sizes = {}
     for key, name in CONFIG_KEYS.items():
         value = settings.get(key)
-        if type(value) is not int or value < 1:
+        if type(value) is not int or not 1 <= value <= SIZE_LIMITS.get(name, SIZE_LIMIT):
             raise CheckpointError(f"{path}: expected a positive integer {key}, found {value!r}")
         sizes[name] = value
     if sizes["hidden_size"] % sizes["heads"]:
-        raise CheckpointError(f"{path}: hidden_size {sizes['hidden_size']} is no multiple of {sizes['heads']} heads")
+        raise CheckpointError(
+            f"{path}: hidden_size {sizes['hidden_size']} is no multiple of {sizes['heads']} heads"
+        )
     types, epsilon = settings.get("type_vocab_size", 2), settings.get("layer_norm_eps", 1e-12)
     if type(types) is not int or types < 1 or not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
-        raise CheckpointError(f"{path}: type_vocab_size {types!r} or layer_norm_eps {epsilon!r} is not a sane number")
+        raise CheckpointError(
+            f"{path}: type_vocab_size {types!r} or layer_norm_eps {epsilon!r} is not a sane number"
+        )
     table = weights.get(HASH_TABLE)
     width = int(table.shape[1]) if kind == "bert_hash" and table is not None and table.ndim == 2 else None
     return BertConfig(**sizes, types=types, code_width=width, norm_epsilon=float(epsilon))
@@ -210,7 +239,9 @@ def _dense(folder: Path) -> Dense:
     settings = _read_object(folder / "config.json")
     activation = str(settings.get("activation_function", "torch.nn.modules.linear.Identity"))
     if activation.rsplit(".", 1)[-1] != "Identity":
-        raise CheckpointError(f"{folder / 'config.json'}: activation {activation!r} is not known; known: Identity")
+        raise CheckpointError(
+            f"{folder / 'config.json'}: activation {activation!r} is not known; known: Identity"
+        )
     if settings.get("use_residual"):
         raise CheckpointError(f"{folder / 'config.json'}: a residual Dense is not known to the native engine")
     path = folder / "model.safetensors"
@@ -227,7 +258,9 @@ def _check_dense(folder: Path, config: BertConfig, dense: tuple[Dense, ...]) -> 
     width = config.hidden_size
     for number, (weight, _) in enumerate(dense, 1):
         if weight.shape[1] != width:
-            raise CheckpointError(f"{folder}: Dense {number} takes {weight.shape[1]} dims, what comes before gives {width}")
+            raise CheckpointError(
+                f"{folder}: Dense {number} takes {weight.shape[1]} dims, what comes before gives {width}"
+            )
         width = weight.shape[0]
 
 

@@ -7,8 +7,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from .checkpoint import CONFIG_KEYS, CONVENTION_KEYS, Checkpoint, expected_shapes
-from .tensors import write_tensors
+from femtosearch.checkpoint import CONFIG_KEYS, CONVENTION_KEYS, Checkpoint, expected_shapes
+from femtosearch.tensors import write_tensors
 
 MODULES = "sentence_transformers.models"
 DENSE_TYPE = "pylate.models.Dense.Dense"

@@ -1,8 +1,8 @@
 """safetensors files, read and written with numpy alone.
 
-Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the bytes.
-A file that somebody else made is hostile until checked: every offset, size and dtype is verified before use.
-Source of the format: https://github.com/huggingface/safetensors
+Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the
+bytes. A file that somebody else made is hostile until checked: every offset, size and dtype is verified
+before use. Source of the format: https://github.com/huggingface/safetensors
 """
 
 from __future__ import annotations
@@ -10,15 +10,27 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .errors import CheckpointError
+from femtosearch.errors import CheckpointError
 
 HEADER_LIMIT = 100_000_000
-ITEM_SIZES = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2, "I64": 8, "I32": 4, "I16": 2, "I8": 1, "U8": 1, "BOOL": 1}
+ITEM_SIZES = {
+    "F64": 8,
+    "F32": 4,
+    "F16": 2,
+    "BF16": 2,
+    "I64": 8,
+    "I32": 4,
+    "I16": 2,
+    "I8": 1,
+    "U8": 1,
+    "BOOL": 1,
+}
 NUMPY_NAMES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8",
     "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
@@ -47,7 +59,9 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
     return tensors
 
 
-def write_tensors(path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> None:
+def write_tensors(
+    path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
+) -> None:
     """Write float32 tensors in the order given, with `{"format": "pt"}` as peers expect."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     chunks, offset = [], 0
@@ -104,7 +118,7 @@ def _entry(path: Path, name: str, entry: Any, size: int) -> tuple[str, list[int]
 
 def _check_disjoint(path: Path, used: list[tuple[int, int]]) -> None:
     used.sort()
-    for (_, stop), (start, _) in zip(used, used[1:], strict=False):
+    for (_, stop), (start, _) in pairwise(used):
         if start < stop:
             raise CheckpointError(f"{path}: two tensors overlap at byte {start}; the file is damaged")
 

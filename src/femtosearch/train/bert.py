@@ -1,8 +1,9 @@
-"""BERT and bert_hash in torch, with the state names of Hugging Face's BERT: the trainable twin of the native encoder."""
+"""BERT and bert_hash in torch, with the state names of Hugging Face's BERT: the trainable twin of the
+native encoder.
+"""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 

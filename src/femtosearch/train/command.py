@@ -10,14 +10,14 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from .corpus import Corpus, Texts, read_corpus
-from .distil import Distiller
-from .held_out import held_out_ndcg
-from .loop import Run
-from .recipe import Recipe, read_recipe
-from .student import Student
-from .teacher import Teacher, Vectors
-from .tokens import TokenTargets, mean_vectors, token_loss, token_plan
+from femtosearch.train.corpus import Corpus, Texts, read_corpus
+from femtosearch.train.distil import Distiller
+from femtosearch.train.held_out import held_out_ndcg
+from femtosearch.train.loop import Run
+from femtosearch.train.recipe import Recipe, read_recipe
+from femtosearch.train.student import Student
+from femtosearch.train.teacher import Teacher, Vectors
+from femtosearch.train.tokens import TokenTargets, mean_vectors, token_loss, token_plan
 
 PROJECTION_SAMPLE = 4000
 
@@ -25,7 +25,9 @@ PROJECTION_SAMPLE = 4000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `femtosearch train`."""
     parser.add_argument("recipe", type=Path, help="a TOML recipe; recipes/ has examples")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder that the recipe's files are in")
+    parser.add_argument(
+        "--data", type=Path, default=Path("data"), help="folder that the recipe's files are in"
+    )
     parser.add_argument("--out", type=Path, default=None, help="folder of the run (default: runs/RECIPE)")
 
 
@@ -74,7 +76,9 @@ def train(recipe: Recipe, data: Path, out: Path, *, quiet: bool = False) -> Stud
 def _teacher_vectors(
     run: Run, recipe: Recipe, teacher: Teacher, corpus: Corpus
 ) -> tuple[Vectors, Vectors, torch.Tensor]:
-    """Cached vectors of the queries and of the passages, and each vocabulary piece's vector alone, [V, dims]."""
+    """Cached vectors of the queries and of the passages, and each vocabulary piece's vector alone, [V,
+    dims].
+    """
     path = run.folder / "projection.npy"
     if path.exists():
         projection = torch.from_numpy(np.load(path, allow_pickle=False))

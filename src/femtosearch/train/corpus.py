@@ -1,4 +1,6 @@
-"""Files of texts and (query, passage) pairs -> token ids, sampled, with the evaluation sets' texts left out."""
+"""Files of texts and (query, passage) pairs -> token ids, sampled, with the evaluation sets' texts left
+out.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from femtosearch.errors import RecipeError
-
-from .recipe import Data, Source
+from femtosearch.train.recipe import Data, Source
 
 SHARED_WORDS = 12  # a run of this many equal words means that two texts are the same text
 STRIDE = 4  # of the training text's positions that are looked up: a shared run of 15 words is always found
@@ -91,7 +92,11 @@ def read_corpus(data: Data, folder: Path, tokenizer: Tokenizer, length: int, see
     tokenizer.enable_truncation(length)
     tokenizer.no_padding()
     return Corpus(
-        _tokenise(queries, tokenizer), _tokenise(list(passages), tokenizer), np.array(answers), held_out, report
+        _tokenise(queries, tokenizer),
+        _tokenise(list(passages), tokenizer),
+        np.array(answers),
+        held_out,
+        report,
     )
 
 
@@ -152,7 +157,9 @@ def _word_runs(texts: Iterator[str]) -> set[int]:
     runs = set()
     for text in texts:
         words = WORD.findall(text.lower())
-        runs |= {hash(tuple(words[i : i + SHARED_WORDS])) for i in range(max(1, len(words) - SHARED_WORDS + 1))}
+        runs |= {
+            hash(tuple(words[i : i + SHARED_WORDS])) for i in range(max(1, len(words) - SHARED_WORDS + 1))
+        }
     runs.discard(hash(()))
     return runs
 

@@ -1,9 +1,9 @@
 """Stage `distil`: the student's MaxSim scores learn the teacher's, over hard candidates, un-normalised.
 
-A step takes a few seed passages, the passages nearest to each by the teacher's pooled vector, and some at random;
-one query of each is scored against all of them. The loss is the KL divergence between the two softmaxes of a
-query's scores, and a share of the token loss. Scores are sums, never scaled to [0, 1]: min-max normalised scores
-would leave the size of an inner product, on which FDE rests, without meaning.
+A step takes a few seed passages, the passages nearest to each by the teacher's pooled vector, and some at
+random; one query of each is scored against all of them. The loss is the KL divergence between the two
+softmaxes of a query's scores, and a share of the token loss. Scores are sums, never scaled to [0, 1]: min-
+max normalised scores would leave the size of an inner product, on which FDE rests, without meaning.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .corpus import Corpus
-from .recipe import DistilStage
-from .tokens import TokenTargets
+from femtosearch.train.corpus import Corpus
+from femtosearch.train.recipe import DistilStage
+from femtosearch.train.tokens import TokenTargets
 
 
 class Distiller:
@@ -54,7 +54,9 @@ class Distiller:
         kept[:, 1] = True
         scores = maxsim(query_rows, query_mask, passage_rows, kept)
         with torch.no_grad():
-            wanted = self._teacher_scores(query_numbers, query_ids, query_mask, passage_numbers, passage_ids, kept)
+            wanted = self._teacher_scores(
+                query_numbers, query_ids, query_mask, passage_numbers, passage_ids, kept
+            )
         divergence = F.kl_div(
             F.log_softmax(scores, -1), F.log_softmax(wanted * self.stage.teacher_scale, -1),
             log_target=True, reduction="batchmean",
@@ -80,7 +82,8 @@ class Distiller:
 
 
 def maxsim(queries: Tensor, query_mask: Tensor, passages: Tensor, kept: Tensor) -> Tensor:
-    """[n, Q, D], [n, Q], [m, T, D], [m, T] -> [n, m]: the sum over query rows of the maximum over kept passage rows.
+    """[n, Q, D], [n, Q], [m, T, D], [m, T] -> [n, m]: the sum over query rows of the maximum over kept
+    passage rows.
 
     Only kept rows are multiplied; the maxima are taken passage by passage.
     """

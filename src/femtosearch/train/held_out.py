@@ -1,14 +1,16 @@
-"""nDCG@10 of held-out queries over a sample of passages: what training is steered by, never an evaluation set."""
+"""nDCG@10 of held-out queries over a sample of passages: what training is steered by, never an evaluation
+set.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
 
-from .corpus import Corpus
-from .distil import maxsim
-from .student import Student
-from .teacher import batches
+from femtosearch.train.corpus import Corpus
+from femtosearch.train.distil import maxsim
+from femtosearch.train.student import Student
+from femtosearch.train.teacher import batches
 
 DISTRACTORS = 3000
 

@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from femtosearch.errors import RecipeError
-
-from .student import Student
+from femtosearch.train.student import Student
 
 WARM_UP = 0.05
 CLIP = 1.0
@@ -45,10 +44,12 @@ class Run:
         loss_at: Callable[[int], dict[str, Tensor]],
         evaluate: Callable[[], float],
     ) -> None:
-        """Run a stage to its end, from its checkpoint if there is one. rates: (learning rate, token table's factor).
+        """Run a stage to its end, from its checkpoint if there is one. rates: (learning rate, token table's
+        factor).
 
-        loss_at(step) gives named losses; "loss" is the one that is followed. It may depend on the step alone, so that
-        a resumed run sees the same batches. A loss that is not finite stops the run at the last good checkpoint.
+        loss_at(step) gives named losses; "loss" is the one that is followed. It may depend on the step
+        alone, so that a resumed run sees the same batches. A loss that is not finite stops the run at the
+        last good checkpoint.
         """
         optimiser, schedule = _optimiser(student, steps, rates)
         path = self.folder / f"{stage}.pt"
@@ -57,7 +58,9 @@ class Run:
         for step in range(first, steps):
             losses = loss_at(step)
             if not torch.isfinite(losses["loss"]):
-                raise RecipeError(f"{stage}: the loss is not finite at step {step}; {path} holds the last good state")
+                raise RecipeError(
+                    f"{stage}: the loss is not finite at step {step}; {path} holds the last good state"
+                )
             optimiser.zero_grad(set_to_none=True)
             losses["loss"].backward()
             torch.nn.utils.clip_grad_norm_(student.parameters(), CLIP)
@@ -67,13 +70,17 @@ class Run:
             if step % LOG_EVERY == 0 or last:
                 rate = (step + 1 - seen) / max(time.monotonic() - began, 1e-9)
                 values = {name: round(value.item(), 4) for name, value in losses.items()}
-                self.log(stage=stage, step=step + 1, of=steps, **values, left_s=round((steps - step - 1) / rate))
+                self.log(
+                    stage=stage, step=step + 1, of=steps, **values, left_s=round((steps - step - 1) / rate)
+                )
             if (step + 1) % SAVE_EVERY == 0 or last:
                 self._save(path, step + 1, student, optimiser, schedule)
             if (step + 1) % (4 * SAVE_EVERY) == 0 or last:
                 self.log(stage=stage, step=step + 1, held_out_ndcg=round(evaluate(), 4))
 
-    def _save(self, path: Path, step: int, student: Student, optimiser: torch.optim.Optimizer, schedule: object) -> None:
+    def _save(
+        self, path: Path, step: int, student: Student, optimiser: torch.optim.Optimizer, schedule: object
+    ) -> None:
         state = {
             "step": step,
             "student": student.state_dict(),
@@ -84,7 +91,9 @@ class Run:
         torch.save(state, temporary)
         temporary.replace(path)
 
-    def _resume(self, path: Path, student: Student, optimiser: torch.optim.Optimizer, schedule: object) -> int:
+    def _resume(
+        self, path: Path, student: Student, optimiser: torch.optim.Optimizer, schedule: object
+    ) -> int:
         if not path.exists():
             return 0
         state = torch.load(path, weights_only=True)

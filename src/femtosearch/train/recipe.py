@@ -53,8 +53,9 @@ class Source:
 class Data:
     """pairs: JSON lines of {"query", "positive"}; texts: one paragraph a line. Plain, .gz or .xz.
 
-    exclude: globs of BEIR files whose texts must not be trained on: a training text that shares a run of words
-    with them is dropped. keywords: share of pairs that get a second query of two to four of the first one's words.
+    exclude: globs of BEIR files whose texts must not be trained on: a training text that shares a run of
+    words with them is dropped. keywords: share of pairs that get a second query of two to four of the first
+    one's words.
     """
 
     pairs: tuple[Source, ...] = ()
@@ -66,7 +67,9 @@ class Data:
 
 @dataclass(frozen=True, slots=True)
 class TokensStage:
-    """Regression of the teacher's projected token vectors. table_rate multiplies the token table's learning rate."""
+    """Regression of the teacher's projected token vectors. table_rate multiplies the token table's learning
+    rate.
+    """
 
     epochs: float = 4.0
     batch_tokens: int = 8192
@@ -76,8 +79,10 @@ class TokensStage:
 
 @dataclass(frozen=True, slots=True)
 class DistilStage:
-    """KL divergence to the teacher's MaxSim. A step's passages are `clusters` seeds with their `near` nearest each,
-    and `random` others; its queries are one of each passage's. teacher_scale sharpens the teacher's scores."""
+    """KL divergence to the teacher's MaxSim. A step's passages are `clusters` seeds with their `near`
+    nearest each, and `random` others; its queries are one of each passage's. teacher_scale sharpens the
+    teacher's scores.
+    """
 
     steps: int = 4000
     clusters: int = 2

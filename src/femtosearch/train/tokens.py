@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .corpus import Texts
-from .student import Student
-from .teacher import Vectors, batches
+from femtosearch.train.corpus import Texts
+from femtosearch.train.student import Student
+from femtosearch.train.teacher import Vectors, batches
 
 
 class TokenTargets:
@@ -20,7 +20,9 @@ class TokenTargets:
 
     def __init__(self, student: Student, texts: Texts, vectors: Vectors, *, queries: bool) -> None:
         self.student, self.texts, self.vectors, self.queries = student, texts, vectors, queries
-        skipped = [] if queries else [student.tokenizer.token_to_id(word) for word in student.conventions.skiplist]
+        skipped = (
+            [] if queries else [student.tokenizer.token_to_id(word) for word in student.conventions.skiplist]
+        )
         self.weights = torch.ones(student.bert.config.vocab_size)
         self.weights[[student.query_id, student.document_id, *(s for s in skipped if s is not None)]] = 0
 
@@ -29,12 +31,17 @@ class TokenTargets:
         return self.student.batch([self.texts[n] for n in numbers], queries=self.queries)
 
     def teacher_rows(self, numbers: np.ndarray, length: int, dims: int | None = None) -> Tensor:
-        """The teacher's cached rows where the student's tokens are, [N, length, dims]; zeros at prefix and padding.
+        """The teacher's cached rows where the student's tokens are, [N, length, dims]; zeros at prefix and
+        padding.
 
         A text that the student cuts keeps its first rows and, for the [SEP], its last.
         """
         width = self.vectors.rows.shape[1] if dims is None else dims
-        limit = self.student.conventions.query_length if self.queries else self.student.conventions.document_length
+        limit = (
+            self.student.conventions.query_length
+            if self.queries
+            else self.student.conventions.document_length
+        )
         out = np.zeros((len(numbers), length, width), dtype=np.float32)
         for n, number in enumerate(numbers):
             start, stop = self.texts.starts[number], self.texts.starts[number + 1]
@@ -51,7 +58,9 @@ class TokenTargets:
         return ((1 - (rows * target).sum(-1)) * weights).sum() / weights.sum()
 
 
-def token_plan(kinds: list[TokenTargets], batch_tokens: int, epochs: float, seed: int) -> list[tuple[int, np.ndarray]]:
+def token_plan(
+    kinds: list[TokenTargets], batch_tokens: int, epochs: float, seed: int
+) -> list[tuple[int, np.ndarray]]:
     """The batches of all epochs: (which kind, text numbers). Lengths are jittered, so epochs differ."""
     plan: list[tuple[int, np.ndarray]] = []
     size = None
@@ -60,7 +69,9 @@ def token_plan(kinds: list[TokenTargets], batch_tokens: int, epochs: float, seed
         whole = [
             (kind, numbers)
             for kind, targets in enumerate(kinds)
-            for numbers in batches(targets.texts.lengths + rng.integers(0, 8, len(targets.texts)), batch_tokens)
+            for numbers in batches(
+                targets.texts.lengths + rng.integers(0, 8, len(targets.texts)), batch_tokens
+            )
         ]
         size = size or len(whole)
         plan += [whole[i] for i in rng.permutation(len(whole))]
@@ -75,8 +86,12 @@ def token_loss(kinds: list[TokenTargets], plan: list[tuple[int, np.ndarray]], st
     return {"loss": targets.loss(targets.student(ids, attended), ids, attended, numbers)}
 
 
-def mean_vectors(texts: list[tuple[Texts, Vectors]], prior: Tensor, weight: float = 3.0, chunk: int = 1 << 20) -> Tensor:
-    """Each piece's mean teacher row, [V, dims], over the texts and `weight` times the prior (the piece alone)."""
+def mean_vectors(
+    texts: list[tuple[Texts, Vectors]], prior: Tensor, weight: float = 3.0, chunk: int = 1 << 20
+) -> Tensor:
+    """Each piece's mean teacher row, [V, dims], over the texts and `weight` times the prior (the piece
+    alone).
+    """
     total, counts = prior * weight, torch.full((len(prior),), weight)
     for ids, vectors in texts:
         for at in range(0, len(ids.ids), chunk):

@@ -1,0 +1,162 @@
+"""Model: a model folder and the engine that turns its texts into rows."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from femtosearch.checkpoint import Checkpoint, read_checkpoint
+from femtosearch.encoder import Encoder
+from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.folder import write_checkpoint
+from femtosearch.tokens import Tokenizer, Tokens
+from femtosearch.types import BertConfig, Conventions, Passages, Rows
+
+BUILT_IN = Path(__file__).parent / "models" / "femto"
+BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
+
+Progress = Callable[[int], None]
+
+
+class Model:
+    """A late-interaction model. A text's rows depend on the text alone: never on its batch or the threads.
+
+    >>> model = Model.load()
+    >>> rows = model.encode_queries(["what is a femtometre?"])
+    >>> rows.rows.shape[1] == model.dims
+    True
+    """
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        self._checkpoint = checkpoint
+        self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
+        self._encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense)
+
+    @classmethod
+    def load(cls, source: str | Path | None = None) -> Model:
+        """Load a model folder, or the built-in model. No code from the folder is run.
+
+        Raises CheckpointError: what was expected in the folder, what was found, what to do.
+        """
+        return cls(read_checkpoint(BUILT_IN if source is None else source))
+
+    @property
+    def name(self) -> str:
+        """The model folder's name."""
+        return self.source.resolve().name
+
+    @property
+    def source(self) -> Path:
+        """The model folder."""
+        return self._checkpoint.folder
+
+    @property
+    def config(self) -> BertConfig:
+        """The backbone's shape."""
+        return self._checkpoint.config
+
+    @property
+    def conventions(self) -> Conventions:
+        """How text becomes token ids, and which rows are kept."""
+        return self._checkpoint.conventions
+
+    @property
+    def dims(self) -> int:
+        """D: the numbers of a row."""
+        return self._encoder.dims
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the model has, Dense included."""
+        arrays = [
+            *self._checkpoint.weights.values(),
+            *(part for dense in self._checkpoint.dense for part in dense),
+        ]
+        return sum(array.size for array in arrays if array is not None)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that rows depend on: two models with the same one give the same rows."""
+        digest = hashlib.sha256(repr((self.config, self.conventions)).encode())
+        digest.update(self._checkpoint.tokenizer.read_bytes())
+        for name in sorted(self._checkpoint.weights):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(self._checkpoint.weights[name]))
+        for part in (part for dense in self._checkpoint.dense for part in dense):
+            digest.update(b"none" if part is None else np.ascontiguousarray(part))
+        return digest.hexdigest()
+
+    def encode_queries(
+        self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
+    ) -> Rows:
+        """Rows of queries. threads 0 means every core that this process may use; progress(texts done) is
+        called.
+        """
+        return self._encode(texts, self._tokenizer.queries, threads, progress)
+
+    def encode_documents(
+        self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
+    ) -> Rows:
+        """Rows of documents; what is beyond the conventions' document_length is cut off."""
+        return self._encode(texts, self._tokenizer.documents, threads, progress)
+
+    def encode_passages(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
+        """Rows of documents of any length: a text that is too long is cut into passages that fit."""
+        tokens, owner, spans = self._tokenizer.passages(_checked(texts))
+        return Passages(self._rows(tokens, threads), owner, spans)
+
+    def save(self, folder: str | Path) -> None:
+        """Write a model folder in PyLate's layout that loads again bit for bit. It must be new or empty."""
+        folder = Path(folder)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise CheckpointError(
+                f"{folder}: expected a new or empty folder, found something in it; choose another"
+            )
+        try:
+            write_checkpoint(self._checkpoint, folder)
+        except OSError as error:
+            raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
+
+    def _encode(
+        self,
+        texts: Sequence[str],
+        tokenise: Callable[[Sequence[str]], Tokens],
+        threads: int,
+        progress: Progress | None,
+    ) -> Rows:
+        texts = _checked(texts)
+        parts = []
+        for at in range(0, len(texts), BATCH):
+            parts.append(self._rows(tokenise(texts[at : at + BATCH]), threads))
+            if progress is not None:
+                progress(min(at + BATCH, len(texts)))
+        return _joined(parts, self.dims)
+
+    def _rows(self, tokens: Tokens, threads: int) -> Rows:
+        rows = self._encoder.encode(tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads)
+        kept = np.concatenate([[0], np.cumsum(tokens.keep)])
+        return Rows(rows, kept[tokens.starts].astype(np.int64))
+
+
+def _checked(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise FemtosearchError(f"expected a list of texts, found one str; pass [{texts[:20]!r}]")
+    return list(texts)
+
+
+def _joined(parts: list[Rows], dims: int) -> Rows:
+    if len(parts) == 1:
+        return parts[0]
+    rows = np.concatenate([part.rows for part in parts]) if parts else np.empty((0, dims), dtype=np.float32)
+    return Rows(rows, np.concatenate([[0], *_shifted(parts)]).astype(np.int64))
+
+
+def _shifted(parts: list[Rows]) -> Iterator[np.ndarray]:
+    offset = 0
+    for part in parts:
+        yield part.starts[1:] + offset
+        offset += int(part.starts[-1])

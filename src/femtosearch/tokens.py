@@ -1,0 +1,236 @@
+"""Text -> token ids under conventions, and texts -> passages that fit the model.
+
+The semantics are PyLate's: a text is cut to its length less one, the prefix is inserted as one token at
+position 1, queries are padded with [MASK] where the conventions say so, and documents drop the rows of the
+skiplist's words.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.types import BertConfig, Conventions
+
+SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """Token ids of N texts, end to end, never padded.
+
+    ids:      [T] int32.
+    starts:   [N+1] int64; text n owns ids[starts[n]:starts[n+1]].
+    attended: [N] int32: how many of a text's tokens, from its first, the others attend to.
+    keep:     [T] bool: whose rows are kept.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    attended: np.ndarray
+    keep: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.attended)
+
+
+class Tokenizer:
+    """A model's tokenizer and conventions."""
+
+    def __init__(self, path: Path, conventions: Conventions, config: BertConfig) -> None:
+        self.path = path
+        self.conventions = conventions
+        try:
+            self._pieces = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises nothing narrower
+            raise CheckpointError(f"{path}: not a tokenizer that can be read: {error}") from error
+        self._pieces.no_truncation()
+        self._pieces.no_padding()
+        self._check(config)
+        self._query_prefix = self._prefix_id(conventions.query_prefix)
+        self._document_prefix = self._prefix_id(conventions.document_prefix)
+        self._mask = self._pieces.token_to_id("[MASK]")
+        if conventions.expand_queries and self._mask is None:
+            raise CheckpointError(f"{path}: query expansion needs a [MASK] token, found none")
+        self._skipped = self._skip_ids()
+
+    def queries(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of queries: cut to query_length; every row is kept."""
+        conventions = self.conventions
+        flat, starts = self._tokenise(texts)
+        ids, starts = _cut_and_prefix(flat, starts, conventions.query_length, self._query_prefix)
+        attended = np.diff(starts).astype(np.int32)
+        if conventions.expand_queries:
+            ids, starts = _expand(ids, starts, conventions.query_length, self._mask)
+            if conventions.attend_to_expansion:
+                attended = np.diff(starts).astype(np.int32)
+        return Tokens(ids, starts, attended, np.ones(len(ids), dtype=bool))
+
+    def documents(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
+        return self._documents(*self._tokenise(texts))
+
+    def passages(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray, np.ndarray]:
+        """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
+
+        A text that is longer than document_length is cut where a sentence ends, or else between words, into
+        pieces of about equal length. A text, or a piece, of which no word's row would be kept gives no
+        passage.
+        """
+        flat, starts = self._tokenise(texts)
+        room = self.conventions.document_length - (1 if self._document_prefix is not None else 0)
+        long = np.flatnonzero(np.diff(starts) > room)
+        whole = np.ones(len(texts), dtype=bool)
+        whole[long] = False
+        owners = [np.flatnonzero(whole)]
+        spans = [np.array([(0, len(texts[n])) for n in owners[0]], dtype=np.int64).reshape(-1, 2)]
+        for number in long:
+            cuts = np.array([*self._cut(texts[number], room - 2)], dtype=np.int64).reshape(-1, 2)
+            owners.append(np.full(len(cuts), number))
+            spans.append(cuts)
+        owner, span = np.concatenate(owners), np.concatenate(spans)
+        order = np.lexsort((span[:, 0], owner))
+        owner, span = owner[order], span[order]
+        if len(long):
+            flat, starts = self._tokenise([texts[n][a:b] for n, (a, b) in zip(owner, span, strict=True)])
+        tokens = self._documents(flat, starts)
+        return _with_words(tokens, 2 if self._document_prefix is None else 3, owner, span)
+
+    def _documents(self, flat: np.ndarray, starts: np.ndarray) -> Tokens:
+        ids, starts = _cut_and_prefix(flat, starts, self.conventions.document_length, self._document_prefix)
+        return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self._skipped[ids])
+
+    def _tokenise(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
+        try:
+            encodings = [encoding.ids for encoding in self._pieces.encode_batch_fast(list(texts))]
+        except (TypeError, ValueError, UnicodeError):
+            _refuse(texts)
+            raise
+        starts = np.zeros(len(encodings) + 1, dtype=np.int64)
+        np.cumsum([len(ids) for ids in encodings], out=starts[1:])
+        return np.fromiter(chain.from_iterable(encodings), dtype=np.int32, count=int(starts[-1])), starts
+
+    def _cut(self, text: str, room: int) -> Iterator[tuple[int, int]]:
+        """Spans, in characters, of pieces of at most `room` tokens."""
+        offsets = self._pieces.encode(text, add_special_tokens=False).offsets
+        at, count = 0, len(offsets)
+        while count - at > room:
+            pieces = -(-(count - at) // room)
+            stop = _boundary(text, offsets, at, at + room, at + (count - at) // pieces)
+            yield offsets[at][0], offsets[stop - 1][1]
+            at = stop
+        if at < count:
+            yield offsets[at][0], offsets[-1][1]
+
+    def _check(self, config: BertConfig) -> None:
+        highest = max(self._pieces.get_vocab(with_added_tokens=True).values(), default=-1)
+        if highest >= config.vocab_size:
+            raise CheckpointError(
+                f"{self.path}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} "
+                "tokens; they do not belong together"
+            )
+        longest = max(self.conventions.query_length, self.conventions.document_length)
+        if longest > config.positions:
+            raise CheckpointError(
+                f"{self.path.parent}: query_length or document_length is {longest}, the model has only "
+                f"{config.positions} positions"
+            )
+
+    def _prefix_id(self, prefix: str) -> int | None:
+        if not prefix:
+            return None
+        found = self._pieces.token_to_id(prefix)
+        if found is None:
+            raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
+        return int(found)
+
+    def _skip_ids(self) -> np.ndarray:
+        """[V] bool. A word that is no token stands for [UNK], as in PyLate."""
+        skipped = np.zeros(max(self._pieces.get_vocab().values()) + 1, dtype=bool)
+        for word in self.conventions.skiplist:
+            found = self._pieces.token_to_id(word)
+            found = self._pieces.token_to_id("[UNK]") if found is None else found
+            if found is not None:
+                skipped[found] = True
+        return skipped
+
+
+def _cut_and_prefix(
+    flat: np.ndarray, starts: np.ndarray, length: int, prefix: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cut each text to `length` with its last token kept, the prefix inserted at position 1."""
+    extra = 0 if prefix is None else 1
+    sizes = np.minimum(np.diff(starts), length - extra)
+    out_starts = np.zeros(len(starts), dtype=np.int64)
+    np.cumsum(sizes + extra, out=out_starts[1:])
+    position = np.arange(out_starts[-1]) - np.repeat(out_starts[:-1], sizes + extra)
+    source = np.repeat(starts[:-1], sizes + extra) + position - (extra * (position > 0))
+    last = out_starts[1:] - 1
+    source[last] = starts[1:] - 1
+    ids = flat[source]
+    if prefix is not None:
+        ids[out_starts[:-1] + 1] = prefix
+    return ids, out_starts
+
+
+def _expand(ids: np.ndarray, starts: np.ndarray, length: int, mask: int) -> tuple[np.ndarray, np.ndarray]:
+    """Pad every text with [MASK] to `length`."""
+    count = len(starts) - 1
+    out = np.full((count, length), mask, dtype=np.int32)
+    sizes = np.diff(starts)
+    out[np.arange(length) < sizes[:, None]] = ids
+    return out.ravel(), np.arange(count + 1, dtype=np.int64) * length
+
+
+def _with_words(
+    tokens: Tokens, special: int, owner: np.ndarray, span: np.ndarray
+) -> tuple[Tokens, np.ndarray, np.ndarray]:
+    """Drop the passages that keep nothing but their special tokens."""
+    kept = (
+        np.add.reduceat(tokens.keep, tokens.starts[:-1], dtype=np.int64)
+        if len(tokens)
+        else np.zeros(0, np.int64)
+    )
+    worded = kept > special
+    if worded.all():
+        return tokens, owner, span
+    sizes = np.diff(tokens.starts)
+    of_token = np.repeat(worded, sizes)
+    starts = np.concatenate([[0], np.cumsum(sizes[worded])]).astype(np.int64)
+    tokens = Tokens(tokens.ids[of_token], starts, tokens.attended[worded], tokens.keep[of_token])
+    return tokens, owner[worded], span[worded]
+
+
+def _boundary(text: str, offsets: list[tuple[int, int]], at: int, limit: int, target: int) -> int:
+    """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
+    words.
+    """
+    lowest = at + max(1, (target - at) // 2)
+    nearest = sorted(range(lowest, limit + 1), key=lambda token: abs(token - target))
+    gaps = [token for token in nearest if offsets[token - 1][1] < offsets[token][0]]
+    for token in gaps:
+        end, begin = offsets[token - 1][1], offsets[token][0]
+        if not SENTENCE_ENDS.isdisjoint(text[end - 1 : begin]):
+            return token
+    return gaps[0] if gaps else target
+
+
+def _refuse(texts: Sequence[str]) -> None:
+    """Say which text the tokenizer could not take."""
+    for number, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise FemtosearchError(f"text {number}: expected a str, found {type(text).__name__}")
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise FemtosearchError(
+                f"text {number}: character {error.start} is half of a surrogate pair, which is no character; "
+                "decode the text with errors='replace'"
+            ) from None

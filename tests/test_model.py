@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.model import BATCH, Model
+from femtosearch.types import Conventions
+
+from .tiny import write_tiny_model
+
+AWKWARD = [
+    "", " \n\t ", "...!?", "the cat sat on a mat", "\0", "nul\0inside", "😀 emoji 😀", "猫は座った", "naïve café",
+    "x" * 1000, "the " * 500,
+    "[SEP] [MASK] [Q] the", "\u200b\u202e", "e\u0301", "a\r\nb",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return Model.load(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+def test_rows_are_unit_length_and_as_many_as_the_conventions_keep(model):
+    queries = model.encode_queries(["the cat", "dog"])
+    assert queries.rows.shape == (24, 10)
+    assert queries.rows.dtype == np.float32
+    assert queries.starts.tolist() == [0, 12, 24]
+    documents = model.encode_documents(["the cat, sat", ""])
+    assert documents.starts.tolist() == [0, 6, 9]
+    np.testing.assert_allclose(np.linalg.norm(documents.rows, axis=1), 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("encode", ["encode_queries", "encode_documents"])
+def test_a_texts_rows_are_the_same_bits_in_any_company(model, encode):
+    encode = getattr(model, encode)
+    alone = [encode([text], threads=1).rows for text in AWKWARD]
+    order = np.random.default_rng(0).permutation(len(AWKWARD))
+    for threads in (1, 2, 5):
+        together = encode([AWKWARD[n] for n in order], threads=threads)
+        for n, rows in zip(order, together, strict=True):
+            assert np.array_equal(rows, alone[n])
+
+
+def test_batches_join_without_a_seam(model):
+    texts = [f"cat {n} dog" for n in range(2 * BATCH + 3)]
+    seen = []
+    rows = model.encode_documents(texts, progress=seen.append)
+    assert seen == [BATCH, 2 * BATCH, len(texts)]
+    assert len(rows) == len(texts)
+    assert rows.starts[-1] == len(rows.rows)
+    for n in (0, BATCH - 1, BATCH, len(texts) - 1):
+        assert np.array_equal(rows[n], model.encode_documents([texts[n]]).rows)
+
+
+def test_no_texts_are_no_rows(model):
+    for encode in (model.encode_queries, model.encode_documents):
+        rows = encode([])
+        assert rows.rows.shape == (0, 10)
+        assert rows.starts.tolist() == [0]
+    assert len(model.encode_passages([])) == 0
+
+
+def test_a_passages_rows_are_those_of_its_text(model):
+    texts = ["the cat sat. " * 30, "", "dog"]
+    passages = model.encode_passages(texts)
+    assert passages.owner.tolist() == [0] * (len(passages) - 1) + [2]
+    for rows, owner, (start, stop) in zip(passages.rows, passages.owner, passages.spans, strict=True):
+        assert np.array_equal(rows, model.encode_documents([texts[owner][start:stop]]).rows)
+
+
+def test_one_str_is_not_a_list_of_texts(model):
+    with pytest.raises(FemtosearchError, match="expected a list of texts, found one str"):
+        model.encode_queries("the cat")
+
+
+def test_a_saved_model_loads_bit_for_bit(model, tmp_path):
+    model.save(tmp_path / "copy")
+    copy = Model.load(tmp_path / "copy")
+    assert copy.fingerprint == model.fingerprint
+    assert np.array_equal(copy.encode_documents(AWKWARD).rows, model.encode_documents(AWKWARD).rows)
+    copy.save(tmp_path / "again")
+    for path in (tmp_path / "copy").rglob("*"):
+        if path.is_file():
+            assert (
+                path.read_bytes() == (tmp_path / "again" / path.relative_to(tmp_path / "copy")).read_bytes()
+            )
+
+
+def test_saving_never_overwrites(model, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(CheckpointError, match="expected a new or empty folder"):
+        model.save(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_the_fingerprint_tells_models_and_conventions_apart(model, tmp_path):
+    prints = {model.fingerprint}
+    prints.add(Model.load(write_tiny_model(tmp_path / "a", seed=1)).fingerprint)
+    other = Conventions(query_length=13, document_length=24)
+    prints.add(Model.load(write_tiny_model(tmp_path / "b", conventions=other)).fingerprint)
+    assert len(prints) == 3
+
+
+def test_what_a_model_says_of_itself(model):
+    assert (model.name, model.dims, model.config.layers) == ("tiny", 10, 2)
+    assert model.parameters == sum(a.size for a in model._checkpoint.weights.values()) + 120

@@ -1,0 +1,164 @@
+import numpy as np
+import pytest
+
+from femtosearch.checkpoint import read_checkpoint
+from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.tokens import Tokenizer
+from femtosearch.types import Conventions
+
+from .tiny import write_tiny_model
+
+CLS, SEP, MASK, UNK = 2, 3, 4, 1
+
+
+def make(folder, **conventions):
+    given = Conventions(**{"query_length": 12, "document_length": 24, **conventions})
+    checkpoint = read_checkpoint(write_tiny_model(folder, conventions=given))
+    return Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
+
+
+@pytest.fixture
+def tokenizer(tmp_path):
+    return make(tmp_path / "tiny")
+
+
+def texts_of(tokens):
+    return [tokens.ids[a:b].tolist() for a, b in zip(tokens.starts, tokens.starts[1:], strict=False)]
+
+
+def words_id(tokenizer, word):
+    return tokenizer._pieces.token_to_id(word)
+
+
+def test_a_query_is_prefixed_and_padded_with_unattended_masks(tokenizer):
+    tokens = tokenizer.queries(["the cat", ""])
+    q = words_id(tokenizer, "[Q] ")
+    the, cat = words_id(tokenizer, "the"), words_id(tokenizer, "cat")
+    assert texts_of(tokens) == [[CLS, q, the, cat, SEP, *[MASK] * 7], [CLS, q, SEP, *[MASK] * 9]]
+    assert tokens.attended.tolist() == [5, 3]
+    assert tokens.keep.all()
+
+
+def test_attention_to_the_expansion_is_a_convention(tmp_path):
+    assert make(tmp_path / "a", attend_to_expansion=True).queries(["the cat"]).attended.tolist() == [12]
+
+
+def test_without_expansion_a_query_has_its_own_tokens_only(tmp_path):
+    tokens = make(tmp_path / "a", expand_queries=False).queries(["the cat", ""])
+    assert np.diff(tokens.starts).tolist() == tokens.attended.tolist() == [5, 3]
+
+
+def test_a_long_query_keeps_its_first_words_and_sep(tokenizer):
+    tokens = tokenizer.queries(["cat " * 40])
+    cat = words_id(tokenizer, "cat")
+    assert texts_of(tokens) == [[CLS, words_id(tokenizer, "[Q] "), *[cat] * 9, SEP]]
+
+
+def test_a_document_drops_punctuation_but_not_from_its_tokens(tokenizer):
+    tokens = tokenizer.documents(["the cat, sat."])
+    assert np.diff(tokens.starts).tolist() == [8]
+    assert tokens.keep.tolist() == [True, True, True, True, False, True, False, True]
+    assert tokens.attended.tolist() == [8]
+
+
+def test_a_skip_word_that_is_no_token_stands_for_unk(tmp_path):
+    tokenizer = make(tmp_path / "a", skiplist=("€",))
+    assert tokenizer.documents(["the 猫"]).keep.tolist() == [True, True, True, False, True]
+
+
+def test_a_model_without_prefixes_inserts_none(tmp_path):
+    tokenizer = make(tmp_path / "a", query_prefix="", document_prefix="")
+    the = words_id(tokenizer, "the")
+    assert texts_of(tokenizer.documents(["the"])) == [[CLS, the, SEP]]
+    assert len(tokenizer.documents(["cat " * 40]).ids) == 24
+    assert len(tokenizer.passages(["cat " * 22])[0]) == 1
+    assert len(tokenizer.passages(["cat " * 23])[0]) == 2
+
+
+def test_no_texts_are_no_tokens(tokenizer):
+    for tokens in (tokenizer.queries([]), tokenizer.documents([]), tokenizer.passages([])[0]):
+        assert len(tokens) == 0
+        assert tokens.starts.tolist() == [0]
+
+
+def test_a_prefix_that_the_tokenizer_does_not_know_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="prefix 'query: ' is not a token"):
+        make(tmp_path / "a", query_prefix="query: ")
+
+
+def test_a_tokenizer_with_more_tokens_than_the_model_is_refused(tokenizer, tmp_path):
+    checkpoint = read_checkpoint(write_tiny_model(tmp_path / "b"))
+    small = type(checkpoint.config)(**{**_fields(checkpoint.config), "vocab_size": 50})
+    with pytest.raises(CheckpointError, match=r"highest id is \d+, the model has 50 tokens"):
+        Tokenizer(checkpoint.tokenizer, checkpoint.conventions, small)
+
+
+def _fields(config):
+    return {name: getattr(config, name) for name in config.__slots__}
+
+
+def test_more_length_than_positions_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="document_length is 49, the model has only 48 positions"):
+        make(tmp_path / "a", document_length=49)
+
+
+def test_a_tokenizer_that_is_none_is_refused(tokenizer, tmp_path):
+    (tmp_path / "tokenizer.json").write_text("{}")
+    checkpoint = read_checkpoint(write_tiny_model(tmp_path / "b"))
+    with pytest.raises(CheckpointError, match="not a tokenizer that can be read"):
+        Tokenizer(tmp_path / "tokenizer.json", checkpoint.conventions, checkpoint.config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [(3, "text 1: expected a str, found int"), ("a\ud800", "text 1: character 1 is half")],
+)
+def test_what_is_no_text_is_named(tokenizer, text, message):
+    for take in (tokenizer.queries, tokenizer.documents, tokenizer.passages):
+        with pytest.raises(FemtosearchError, match=message):
+            take(["fine", text])
+
+
+def test_short_texts_are_their_own_passages(tokenizer):
+    texts = ["the cat", "the dog ran!"]
+    tokens, owner, spans = tokenizer.passages(texts)
+    assert owner.tolist() == [0, 1]
+    assert spans.tolist() == [[0, 7], [0, 12]]
+    assert tokens.ids.tolist() == tokenizer.documents(texts).ids.tolist()
+
+
+@pytest.mark.parametrize("empty", ["", " \n\t", "...!?", "\0", ", , ,"])
+def test_a_text_without_a_word_has_no_passage(tokenizer, empty):
+    tokens, owner, spans = tokenizer.passages(["cat", empty, "dog"])
+    assert owner.tolist() == [0, 2]
+    assert len(tokens) == len(spans) == 2
+    assert len(tokenizer.passages([empty])[0]) == 0
+
+
+def test_a_long_text_is_cut_where_sentences_end(tokenizer):
+    sentence = "the cat sat on a mat near it. "
+    text = sentence * 10
+    tokens, owner, spans = tokenizer.passages(["dog", text, "moon"])
+    assert owner.tolist() == [0, *[1] * (len(owner) - 2), 2]
+    pieces = [text[a:b] for a, b in spans[1:-1]]
+    assert all(piece.endswith("it.") and piece.startswith("the") for piece in pieces)
+    assert " ".join(pieces) == text.strip()
+    assert (np.diff(tokens.starts) <= 24).all()
+
+
+def test_a_passage_has_the_tokens_of_its_own_text(tokenizer):
+    text = "moon dog searching cats; red mat! " * 20
+    tokens, _, spans = tokenizer.passages([text])
+    alone = tokenizer.documents([text[a:b] for a, b in spans])
+    assert tokens.ids.tolist() == alone.ids.tolist()
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 1_000_000, "猫" * 5000, "😀 " * 500, "cat " * 2000, "..." * 1000 + " cat"]
+)
+def test_awkward_long_texts_are_cut_into_pieces_that_fit(tokenizer, text):
+    tokens, _, spans = tokenizer.passages([text])
+    assert (np.diff(tokens.starts) <= 24).all()
+    assert (spans[:, 0] < spans[:, 1]).all()
+    assert (spans[1:, 0] >= spans[:-1, 1]).all()
+    assert spans.max() <= len(text)
