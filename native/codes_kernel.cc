@@ -1,0 +1,81 @@
+// MaxSim over int8 codes for one instruction set.
+//
+// The integers are exact and every float operation is written out in its order (this file is compiled without
+// contraction into fused multiply-adds), so all instruction sets give the same bits.
+#include "dot.h"
+#include "functions.h"
+
+namespace femto::FEMTO_KERNEL {
+namespace {
+
+constexpr int kTile = kRegisters == 32 ? 16 : 8;  // query rows whose sums stay in registers
+
+// products[q][row] = <query q, row> * scale[row] for query rows q..q+R and kLanes rows of a block.
+template <int R>
+inline void multiply_rows(const CodedQuery& query, int q, const int8_t* block, const float* scales,
+                          float* products) {
+  Ints totals[R];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) totals[r] = (kRaised ? -128 * query.sums[q + r] : 0) + Ints{};
+  const int32_t* groups = query.groups + q;
+  for (int g = 0; g < query.group_count; ++g, groups += query.padded, block += kBlockRows * kGroup) {
+    const Document document = load_document(block);
+#pragma GCC unroll 16
+    for (int r = 0; r < R; ++r) totals[r] = dot(totals[r], document, groups[r]);
+  }
+  const Floats scale = load(scales);
+#pragma GCC unroll 16
+  for (int r = 0; r < R; ++r) {
+    store(products + size_t(q + r) * kBlockRows, __builtin_convertvector(totals[r], Floats) * scale);
+  }
+}
+
+void multiply_block(const CodedQuery& query, const int8_t* block, const float* scales, float* products) {
+  for (int row = 0; row < kBlockRows; row += kLanes) {
+    const int8_t* rows = block + row * kGroup;
+    int q = 0;
+    for (; q + kTile <= query.padded; q += kTile) {
+      multiply_rows<kTile>(query, q, rows, scales + row, products + row);
+    }
+    for (; q < query.padded; q += 4) multiply_rows<4>(query, q, rows, scales + row, products + row);
+  }
+}
+
+// best = max(best, products), over rows begin..end of the block.
+void raise(const CodedQuery& query, int begin, int end, BlockProducts& scratch) {
+  const Floats none = broadcast(-__builtin_inff());
+  for (int q = 0; q < query.count; ++q) {
+    const float* products = scratch.products + q * kBlockRows;
+    float* best = scratch.best + q * kBlockRows;
+    for (int row = 0; row < kBlockRows; row += kLanes) {
+      const Floats inside = between(begin - row, end - row, load(products + row), none);
+      store(best + row, max(load(best + row), inside));
+    }
+  }
+}
+
+}  // namespace
+
+float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+                   BlockProducts& scratch) {
+  const size_t block_bytes = size_t(query.group_count) * kBlockRows * kGroup;
+  for (int i = 0; i < query.count * kBlockRows; ++i) scratch.best[i] = -__builtin_inff();
+  for (int64_t block = begin / kBlockRows; block * kBlockRows < end; ++block) {
+    const int64_t first = block * kBlockRows;
+    if (scratch.block != block) {
+      multiply_block(query, blocks + block * block_bytes, scales + first, scratch.products);
+      scratch.block = block;
+    }
+    raise(query, begin > first ? int(begin - first) : 0, end < first + kBlockRows ? int(end - first) : kBlockRows,
+          scratch);
+  }
+  float score = 0;
+  for (int q = 0; q < query.count; ++q) {
+    Floats best = load(scratch.best + q * kBlockRows);
+    for (int row = kLanes; row < kBlockRows; row += kLanes) best = max(best, load(scratch.best + q * kBlockRows + row));
+    score += maximum(best) * query.scales[q];
+  }
+  return score;
+}
+
+}  // namespace femto::FEMTO_KERNEL

@@ -1,0 +1,102 @@
+// Four int8 products at a time: Ints[row] += Σ_j document[row][j] * query[j], exactly.
+//
+// A document operand is one register: four dims of kLanes rows, as codes lie in memory. The query is four dims in
+// the bytes of an int32. A query's codes are within ±127; a document's may be any byte, for files can be damaged.
+#pragma once
+#include "vec.h"
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
+#elif defined(__ARM_FEATURE_DOTPROD)
+#include <arm_neon.h>
+#endif
+
+namespace femto::FEMTO_KERNEL {
+
+#if defined(__AVX512VNNI__)
+
+// vpdpbusd takes unsigned times signed: documents are raised by 128, and 128 Σ query is taken off at the start.
+constexpr bool kRaised = true;
+struct Document { __m512i raised; };
+
+inline Document load_document(const int8_t* p) {
+  return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))};
+}
+
+inline Ints dot(Ints total, const Document& d, int32_t query) {
+  return (Ints)_mm512_dpbusd_epi32((__m512i)total, d.raised, _mm512_set1_epi32(query));
+}
+
+#elif defined(__AVX2__)
+
+// vpmaddubsw, too, takes unsigned times signed, and saturates: |document| times the query with the document's sign
+// is at most 2 * 128 * 127, which fits.
+constexpr bool kRaised = false;
+struct Document { __m256i codes, magnitude; };
+
+inline Document load_document(const int8_t* p) {
+  const __m256i codes = _mm256_loadu_si256((const __m256i*)p);
+  return {codes, _mm256_abs_epi8(codes)};
+}
+
+inline Ints dot(Ints total, const Document& d, int32_t query) {
+  const __m256i pairs = _mm256_maddubs_epi16(d.magnitude, _mm256_sign_epi8(_mm256_set1_epi32(query), d.codes));
+  return total + (Ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+#elif defined(__SSE2__)
+
+// Widened to int16, two rows in each half; pmaddwd adds pairs of dims, and a shuffle brings the pairs together.
+constexpr bool kRaised = false;
+struct Document { __m128i low, high; };
+
+inline Document load_document(const int8_t* p) {
+  const __m128i codes = _mm_loadu_si128((const __m128i*)p), sign = _mm_cmpgt_epi8(_mm_setzero_si128(), codes);
+  return {_mm_unpacklo_epi8(codes, sign), _mm_unpackhi_epi8(codes, sign)};
+}
+
+inline Ints dot(Ints total, const Document& d, int32_t query) {
+  const __m128i bytes = _mm_set1_epi32(query);
+  const __m128i wide = _mm_unpacklo_epi8(bytes, _mm_cmpgt_epi8(_mm_setzero_si128(), bytes));
+  const __m128 low = _mm_castsi128_ps(_mm_madd_epi16(d.low, wide));
+  const __m128 high = _mm_castsi128_ps(_mm_madd_epi16(d.high, wide));
+  return total + (Ints)_mm_castps_si128(_mm_shuffle_ps(low, high, 0x88)) +
+         (Ints)_mm_castps_si128(_mm_shuffle_ps(low, high, 0xdd));
+}
+
+#elif defined(__ARM_FEATURE_DOTPROD)
+
+constexpr bool kRaised = false;
+struct Document { int8x16_t codes; };
+
+inline Document load_document(const int8_t* p) { return {vld1q_s8(p)}; }
+
+inline Ints dot(Ints total, const Document& d, int32_t query) {
+  return (Ints)vdotq_s32((int32x4_t)total, d.codes, vreinterpretq_s8_s32(vdupq_n_s32(query)));
+}
+
+#else
+
+constexpr bool kRaised = false;
+struct Document { int8_t codes[4 * kLanes]; };
+
+inline Document load_document(const int8_t* p) {
+  Document d;
+  memcpy(d.codes, p, sizeof d.codes);
+  return d;
+}
+
+inline Ints dot(Ints total, const Document& d, int32_t query) {
+  int8_t q[4];
+  memcpy(q, &query, sizeof q);
+  for (int r = 0; r < kLanes; ++r) {
+    for (int j = 0; j < 4; ++j) total[r] += d.codes[4 * r + j] * q[j];
+  }
+  return total;
+}
+
+#endif
+
+}  // namespace femto::FEMTO_KERNEL

@@ -1,0 +1,56 @@
+// What one instruction set offers. Each kernel file is compiled once per instruction set, in a namespace of its own,
+// and is reached only through this table, so no code for one processor can leak into another's.
+#pragma once
+#include "bert.h"
+
+namespace femto {
+
+constexpr int kBlockRows = 16;  // rows in a block of codes
+constexpr int kGroup = 4;       // dims that lie together in a block of codes
+
+// A query as int8: groups[g * padded + q] holds dims 4g..4g+3 of row q in its four bytes.
+struct CodedQuery {
+  const int32_t* groups;
+  const int32_t* sums;  // [padded] sum of a row's codes
+  const float* scales;  // [padded]
+  int count, padded;    // padded: a multiple of 4, with zero rows
+  int group_count;
+};
+
+// The products of the query with one block of codes: a passage that starts where the last one ended finds them done.
+struct BlockProducts {
+  float* products;  // [padded, 16]
+  float* best;      // [padded, 16]
+  int64_t block;    // the block that products holds; -1: none
+};
+
+struct Kernel {
+  const char* name;
+
+  // Transposes and pads the weights into the arena; `packed` has layers and dense to fill.
+  void (*pack)(const Bert& bert, Arena& arena, PackedBert& packed);
+  // Floats of scratch that `encode` needs for a text of this length.
+  size_t (*scratch)(const PackedBert& bert, int length);
+  // Writes the unit rows [kept, dims] of one text. keep: [length], 0 or 1.
+  void (*encode)(const PackedBert& bert, const int32_t* ids, int length, int attended, const uint8_t* keep,
+                 float* rows, float* scratch);
+
+  // Transposes and pads a query [count, dims] into the arena.
+  void (*pack_query)(const float* query, int count, int dims, Arena& arena, Panels& packed);
+  // Σ_q max_t <query[q], rows[t]>. count >= 1; best: [query.width] scratch.
+  float (*maxsim)(const Panels& query, const float* rows, int64_t count, float* best);
+  // The same over the coded rows begin..end, begin < end.
+  float (*maxsim_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin,
+                        int64_t end, BlockProducts& scratch);
+};
+
+// The instruction sets that this processor has, best first, ended by null.
+const Kernel* const* kernels();
+
+// The one in use: FEMTOSEARCH_KERNEL's, or the best.
+const Kernel* kernel();
+
+// Sets the one in use; false if this processor has none of that name.
+bool use_kernel(const char* name);
+
+}  // namespace femto

@@ -1,0 +1,180 @@
+// femtosearch._core: check, borrow, drop the GIL, call. What each function means is said in encoder.py, maxsim.py
+// and codes.py; what it computes, in reference.py.
+#include <nanobind/nanobind.h>
+#include <nanobind/ndarray.h>
+#include <nanobind/stl/optional.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include <memory>
+
+#include "check.h"
+#include "encoder.h"
+#include "scan.h"
+
+namespace femto {
+namespace {
+
+using namespace nb::literals;
+
+template <class T>
+using Returned = nb::ndarray<nb::numpy, T>;
+
+// A new numpy array of zeros, which owns its memory.
+template <class T>
+Returned<T> zeros(std::initializer_list<size_t> shape) {
+  size_t size = 1;
+  for (size_t n : shape) size *= n;
+  T* memory = new T[size + 1]();
+  nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
+  return Returned<T>(memory, shape, owner);
+}
+
+void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, int inner, int positions, int types,
+                  std::optional<int> code_width, float epsilon, const nb::dict& arrays, const nb::list& dense) {
+  Weights weights{};
+  weights.bert.vocab = vocab;
+  weights.bert.hidden = hidden;
+  weights.bert.layer_count = layers;
+  weights.bert.heads = heads;
+  weights.bert.inner = inner;
+  weights.bert.positions = positions;
+  weights.bert.code_width = code_width.value_or(0);
+  weights.bert.epsilon = epsilon;
+  borrow_weights(arrays, dense, types, weights);
+  new (place) Encoder(weights.bert);
+}
+
+Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended,
+                       nb::handle keep, int threads) {
+  check_threads(threads);
+  const auto id = borrow<int32_t>(ids, "ids", {kAny});
+  const auto start = borrow_starts(starts, int64_t(id.shape(0)), true);
+  const auto count = int64_t(start.shape(0)) - 1;
+  const auto reach = borrow<int32_t>(attended, "attended", {count});
+  const auto kept = borrow<bool>(keep, "keep", {int64_t(id.shape(0))});
+  const Texts texts{id.data(), start.data(), reach.data(), reinterpret_cast<const uint8_t*>(kept.data()), count};
+  check_texts(texts, encoder.vocab(), encoder.positions());
+  size_t rows = 0;
+  for (size_t t = 0; t < id.shape(0); ++t) rows += texts.keep[t];
+  auto result = zeros<float>({rows, size_t(encoder.dims())});
+  nb::gil_scoped_release unlocked;
+  encoder.encode(texts, threads, result.data());
+  return result;
+}
+
+Borrowed<float> borrow_rows(nb::handle array, const char* name, int64_t dims) {
+  auto rows = borrow<float>(array, name, {kAny, dims});
+  require(rows.shape(1) >= 1 && int64_t(rows.shape(1)) <= kMost, std::string("dims of ") + name, "1 to 65536",
+          int64_t(rows.shape(1)));
+  return rows;
+}
+
+Borrowed<float> borrow_query(nb::handle array) {
+  auto query = borrow_rows(array, "query", kAny);
+  require(int64_t(query.shape(0)) <= kMost, "rows of query", "at most 65536", int64_t(query.shape(0)));
+  return query;
+}
+
+Returned<float> score(nb::handle query, nb::handle rows, nb::handle starts, int threads) {
+  check_threads(threads);
+  const auto q = borrow_query(query);
+  const auto r = borrow_rows(rows, "rows", int64_t(q.shape(1)));
+  const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
+  auto scores = zeros<float>({s.shape(0) - 1});
+  nb::gil_scoped_release unlocked;
+  maxsim(q.data(), int(q.shape(0)), int(q.shape(1)), r.data(), s.data(), int64_t(s.shape(0)) - 1, threads,
+         scores.data());
+  return scores;
+}
+
+Borrowed<int64_t> borrow_which(nb::handle array, int64_t passages) {
+  auto which = borrow<int64_t>(array, "which", {kAny});
+  for (size_t i = 0; i < which.shape(0); ++i) {
+    const int64_t n = which.data()[i];
+    if (n < 0 || n >= passages) {
+      fail("which", "numbers of the " + std::to_string(passages) + " passages", std::to_string(n));
+    }
+  }
+  return which;
+}
+
+Returned<float> score_codes(nb::handle query, nb::handle blocks, nb::handle scales, nb::handle starts,
+                            nb::handle which, int threads) {
+  check_threads(threads);
+  const auto q = borrow_query(query);
+  const auto dims = int64_t(q.shape(1));
+  if (!finite(q.data(), int64_t(q.size()))) fail("query", "finite numbers", "NaN or infinity");
+  const auto b = borrow<int8_t>(blocks, "blocks", {kAny, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
+  const auto scale = borrow<float>(scales, "scales", {int64_t(b.shape(0)) * kBlockRows});
+  const auto s = borrow_starts(starts, int64_t(scale.shape(0)), false);
+  Borrowed<int64_t> w;
+  if (!which.is_none()) w = borrow_which(which, int64_t(s.shape(0)) - 1);
+  const size_t chosen = which.is_none() ? s.shape(0) - 1 : w.shape(0);
+  const int64_t* chosen_data = which.is_none() ? nullptr : w.data();
+  auto scores = zeros<float>({chosen});
+  nb::gil_scoped_release unlocked;
+  maxsim_codes(q.data(), int(q.shape(0)), int(dims), b.data(), scale.data(), s.data(), chosen_data, int64_t(chosen),
+               threads, scores.data());
+  return scores;
+}
+
+nb::tuple code(nb::handle rows) {
+  const auto r = borrow_rows(rows, "rows", kAny);
+  const size_t count = r.shape(0), dims = r.shape(1), block_count = (count + kBlockRows - 1) / kBlockRows;
+  if (!finite(r.data(), int64_t(r.size()))) fail("rows", "finite numbers", "NaN or infinity");
+  auto blocks = zeros<int8_t>({block_count, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
+  auto scales = zeros<float>({block_count * kBlockRows});
+  {
+    nb::gil_scoped_release unlocked;
+    quantise(r.data(), int64_t(count), int(dims), blocks.data(), scales.data());
+  }
+  return nb::make_tuple(blocks, scales);
+}
+
+std::vector<std::string> kernel_names() {
+  std::vector<std::string> names;
+  for (const Kernel* const* k = kernels(); *k; ++k) names.emplace_back((*k)->name);
+  return names;
+}
+
+void use(const std::string& name) {
+  if (use_kernel(name.c_str())) return;
+  std::string known;
+  for (const auto& k : kernel_names()) known += (known.empty() ? "" : ", ") + k;
+  fail("kernel", "one of " + known, name);
+}
+
+// The error class is Python's, so that a caller catches one tree.
+void translate(const std::exception_ptr& thrown, void*) {
+  try {
+    std::rethrow_exception(thrown);
+  } catch (const ShapeError& error) {
+    const nb::object type = nb::module_::import_("femtosearch.errors").attr("ShapeError");
+    PyErr_SetString(type.ptr(), error.what());
+  }
+}
+
+}  // namespace
+}  // namespace femto
+
+NB_MODULE(_core, m) {
+  using namespace femto;
+  using namespace nb::literals;
+  nb::register_exception_translator(translate);
+  nb::class_<Encoder>(m, "Encoder")
+      .def("__init__", &make_encoder, "vocab_size"_a, "hidden_size"_a, "layers"_a, "heads"_a, "intermediate_size"_a,
+           "positions"_a, "types"_a, "code_width"_a.none(), "norm_epsilon"_a, "weights"_a, "dense"_a)
+      .def_prop_ro("dims", &Encoder::dims)
+      .def_prop_ro("kernel", &Encoder::kernel)
+      .def("encode", &encode, "ids"_a, "starts"_a, "attended"_a, "keep"_a, "threads"_a = 0);
+  m.def("maxsim", &score, "query"_a, "rows"_a, "starts"_a, "threads"_a = 0);
+  m.def("maxsim_codes", &score_codes, "query"_a, "blocks"_a, "scales"_a, "starts"_a, "which"_a.none() = nb::none(),
+        "threads"_a = 0);
+  m.def("quantise", &code, "rows"_a);
+  m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a,
+        "rows"_a);
+  m.def("kernels", &kernel_names);
+  m.def("kernel", [] { return std::string(kernel()->name); });
+  m.def("use", &use, "name"_a);
+}

@@ -1,0 +1,114 @@
+// A model's weights, transposed and padded for this width of vectors.
+#pragma once
+#include "gemm.h"
+
+namespace femto::FEMTO_KERNEL {
+
+inline int larger(int a, int b) { return a > b ? a : b; }
+
+inline void fill(float* to, const float* from, int count, float scale = 1) {
+  for (int i = 0; i < count; ++i) to[i] = from[i] * scale;
+}
+
+// Puts layers side by side: their outputs follow each other in one product. The first is scaled.
+inline Panels pack_side_by_side(const Linear* const* parts, int count, float scale, Arena& arena) {
+  int out = 0;
+  for (int i = 0; i < count; ++i) out += parts[i]->out;
+  const int depth = parts[0]->in, width = padded(out);
+  float* weight = arena.take(size_t(depth) * width);
+  float* bias = arena.take(width);
+  if (weight) {
+    __builtin_memset(weight, 0, size_t(depth) * width * sizeof(float));
+    __builtin_memset(bias, 0, width * sizeof(float));
+    for (int i = 0, column = 0; i < count; ++i, scale = 1) {
+      if (parts[i]->bias) fill(bias + column, parts[i]->bias, parts[i]->out, scale);
+      for (int o = 0; o < parts[i]->out; ++o, ++column) {
+        pack_column(weight, width, column, parts[i]->weight + size_t(o) * depth, depth, scale);
+      }
+    }
+  }
+  return {weight, bias, depth, out, width};
+}
+
+inline Panels pack_linear(const Linear& linear, Arena& arena) {
+  const Linear* part = &linear;
+  return pack_side_by_side(&part, 1, 1, arena);
+}
+
+// Padding is zero, so that a norm leaves zeros there.
+inline const float* pack_row(const float* row, int count, int stride, Arena& arena) {
+  float* to = arena.take(stride);
+  if (to) {
+    __builtin_memset(to, 0, stride * sizeof(float));
+    fill(to, row, count);
+  }
+  return to;
+}
+
+inline Norm pack_norm(const Norm& norm, int count, int stride, Arena& arena) {
+  const float* weight = pack_row(norm.weight, count, stride, arena);
+  return {weight, pack_row(norm.bias, count, stride, arena)};
+}
+
+inline void pack_embeddings(const Bert& bert, Arena& arena, PackedBert& packed) {
+  const int from = bert.code_width ? bert.code_width : bert.hidden;
+  packed.table_stride = bert.code_width ? bert.code_width : packed.stride;
+  float* table = arena.take(bert.vocab * packed.table_stride);
+  for (int id = 0; table && id < bert.vocab; ++id) {
+    float* row = table + id * packed.table_stride;
+    __builtin_memset(row, 0, packed.table_stride * sizeof(float));
+    fill(row, bert.table + size_t(id) * from, from);
+  }
+  float* projection = arena.take(size_t(bert.code_width) * packed.stride);
+  for (int p = 0; projection && p < bert.code_width; ++p) {
+    float* row = projection + size_t(p) * packed.stride;
+    __builtin_memset(row, 0, packed.stride * sizeof(float));
+    for (int h = 0; h < bert.hidden; ++h) row[h] = bert.projection.weight[size_t(h) * bert.code_width + p];
+  }
+  float* position = arena.take(size_t(bert.positions) * packed.stride);
+  for (int i = 0; position && i < bert.positions; ++i) {
+    float* row = position + size_t(i) * packed.stride;
+    __builtin_memset(row, 0, packed.stride * sizeof(float));
+    fill(row, bert.position + size_t(i) * bert.hidden, bert.hidden);
+    for (int h = 0; h < bert.hidden; ++h) {
+      row[h] += bert.type[h] + (bert.projection.bias ? bert.projection.bias[h] : 0);
+    }
+  }
+  packed.table = table;
+  packed.projection = projection;
+  packed.position = position;
+}
+
+inline void pack_layer(const Layer& layer, int hidden, int heads, int stride, Arena& arena, PackedLayer& packed) {
+  const Linear* qkv[] = {&layer.query, &layer.key, &layer.value};
+  packed.qkv = pack_side_by_side(qkv, 3, 1 / __builtin_sqrtf(float(hidden / heads)), arena);
+  packed.attention = pack_linear(layer.attention, arena);
+  packed.attention_norm = pack_norm(layer.attention_norm, hidden, stride, arena);
+  packed.up = pack_linear(layer.up, arena);
+  packed.down = pack_linear(layer.down, arena);
+  packed.norm = pack_norm(layer.norm, hidden, stride, arena);
+}
+
+inline void pack_bert(const Bert& bert, Arena& arena, PackedBert& packed) {
+  const int head = bert.hidden / bert.heads;
+  int stride = padded(bert.hidden - head + padded(head));  // a head may write this far beyond its place
+  for (int i = 0; i < bert.dense_count; ++i) stride = larger(stride, padded(bert.dense[i].out));
+  packed.vocab = bert.vocab;
+  packed.positions = bert.positions;
+  packed.hidden = bert.hidden;
+  packed.layer_count = bert.layer_count;
+  packed.heads = bert.heads;
+  packed.code_width = bert.code_width;
+  packed.stride = stride;
+  packed.epsilon = bert.epsilon;
+  packed.dense_count = bert.dense_count;
+  packed.dims = bert.dense_count ? bert.dense[bert.dense_count - 1].out : bert.hidden;
+  pack_embeddings(bert, arena, packed);
+  packed.norm = pack_norm(bert.norm, bert.hidden, stride, arena);
+  for (int i = 0; i < bert.layer_count; ++i) {
+    pack_layer(bert.layers[i], bert.hidden, bert.heads, stride, arena, packed.layers[i]);
+  }
+  for (int i = 0; i < bert.dense_count; ++i) packed.dense[i] = pack_linear(bert.dense[i], arena);
+}
+
+}  // namespace femto::FEMTO_KERNEL

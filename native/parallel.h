@@ -1,0 +1,46 @@
+// Threads that share one counter of work.
+#pragma once
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+namespace femto {
+
+constexpr int kMostThreads = 256;
+
+// The cores that this process may use, where the caller says 0; never more threads than pieces of work.
+inline int thread_count(int asked, int64_t pieces) {
+  if (asked == 0) {
+#if defined(__linux__)
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof set, &set) == 0) asked = CPU_COUNT(&set);
+#endif
+    if (asked == 0) asked = int(std::thread::hardware_concurrency());
+  }
+  return int(std::clamp<int64_t>(std::min<int64_t>(asked, pieces), 1, kMostThreads));
+}
+
+// Calls work(thread, piece) once for every piece, on `threads` threads, this one among them. `work` must not throw.
+// Where the system gives fewer threads, those that there are do the work.
+template <class Work>
+void share(int threads, int64_t pieces, Work work) {
+  std::atomic<int64_t> next{0};
+  const auto run = [&](int thread) {
+    for (int64_t piece; (piece = next.fetch_add(1)) < pieces;) work(thread, piece);
+  };
+  std::vector<std::thread> others;
+  others.reserve(threads);
+  try {
+    while (int(others.size()) < threads - 1) others.emplace_back(run, int(others.size()) + 1);
+  } catch (const std::system_error&) {
+  }
+  run(0);
+  for (auto& other : others) other.join();
+}
+
+}  // namespace femto

@@ -1,0 +1,128 @@
+#include "scan.h"
+
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include "kernel.h"
+#include "parallel.h"
+
+namespace femto {
+namespace {
+
+constexpr int64_t kPiece = 64;  // passages that a thread takes at a time
+constexpr float kEmpty = -std::numeric_limits<float>::infinity();
+
+// Calls score(thread, i) for every i below `count`, in pieces of neighbours.
+template <class Score>
+void share_passages(int threads, int64_t count, Score score) {
+  share(threads, (count + kPiece - 1) / kPiece, [&](int thread, int64_t piece) {
+    const int64_t end = std::min(count, (piece + 1) * kPiece);
+    for (int64_t i = piece * kPiece; i < end; ++i) score(thread, i);
+  });
+}
+
+int passage_threads(int threads, int64_t count) { return thread_count(threads, (count + kPiece - 1) / kPiece); }
+
+float scale_of(const float* row, int dims) {
+  float most = 0;
+  for (int d = 0; d < dims; ++d) most = std::max(most, std::fabs(row[d]));
+  return most / 127;
+}
+
+// round(x / scale), halves to even, by adding and taking off 1.5 * 2^23: within ±127 even where a tiny scale lost
+// its digits.
+int8_t code_of(float x, float scale) {
+  const float code = (x / scale + 12582912.0f) - 12582912.0f;
+  return int8_t(std::clamp(code, -127.0f, 127.0f));
+}
+
+// A query's codes in the order in which the kernels read them.
+struct Coded {
+  std::vector<int32_t> groups, sums;
+  std::vector<float> scales;
+  CodedQuery query;
+
+  Coded(const float* rows, int count, int dims) {
+    query.count = count;
+    query.padded = (count + 3) / 4 * 4;
+    query.group_count = (dims + kGroup - 1) / kGroup;
+    groups.resize(size_t(query.group_count) * query.padded);
+    sums.resize(query.padded);
+    scales.resize(query.padded);
+    auto* bytes = reinterpret_cast<int8_t*>(groups.data());
+    for (int q = 0; q < count; ++q) {
+      const float* row = rows + size_t(q) * dims;
+      scales[q] = scale_of(row, dims);
+      for (int d = 0; scales[q] > 0 && d < dims; ++d) {
+        const int8_t code = code_of(row[d], scales[q]);
+        bytes[(size_t(d / kGroup) * query.padded + q) * kGroup + d % kGroup] = code;
+        sums[q] += code;
+      }
+    }
+    query.groups = groups.data();
+    query.sums = sums.data();
+    query.scales = scales.data();
+  }
+};
+
+}  // namespace
+
+void maxsim(const float* query, int count, int dims, const float* rows, const int64_t* starts, int64_t passages,
+            int threads, float* scores) {
+  const Kernel* kernel = femto::kernel();
+  Panels packed;
+  Arena counter{nullptr, 0};
+  kernel->pack_query(query, count, dims, counter, packed);
+  std::vector<float> storage(counter.used);
+  Arena arena{storage.data(), 0};
+  kernel->pack_query(query, count, dims, arena, packed);
+  threads = passage_threads(threads, passages);
+  std::vector<float> best(size_t(threads) * packed.width);
+  share_passages(threads, passages, [&](int thread, int64_t n) {
+    const int64_t length = starts[n + 1] - starts[n];
+    scores[n] = length == 0 ? kEmpty
+                            : kernel->maxsim(packed, rows + starts[n] * dims, length,
+                                             best.data() + size_t(thread) * packed.width);
+  });
+}
+
+void maxsim_codes(const float* query, int count, int dims, const int8_t* blocks, const float* scales,
+                  const int64_t* starts, const int64_t* which, int64_t chosen, int threads, float* scores) {
+  const Kernel* kernel = femto::kernel();
+  const Coded coded(query, count, dims);
+  const size_t products = size_t(coded.query.padded) * kBlockRows;
+  threads = passage_threads(threads, chosen);
+  std::vector<float> storage(threads * products * 2);
+  std::vector<BlockProducts> scratch;
+  for (int t = 0; t < threads; ++t) {
+    float* start = storage.data() + t * products * 2;
+    scratch.push_back({start, start + products, -1});
+  }
+  share_passages(threads, chosen, [&](int thread, int64_t i) {
+    const int64_t n = which ? which[i] : i;
+    scores[i] = starts[n] == starts[n + 1] ? kEmpty
+                                           : kernel->maxsim_codes(coded.query, blocks, scales, starts[n],
+                                                                  starts[n + 1], scratch[thread]);
+  });
+}
+
+bool finite(const float* numbers, int64_t count) {
+  bool all = true;
+  for (int64_t i = 0; i < count; ++i) all &= std::fabs(numbers[i]) <= std::numeric_limits<float>::max();
+  return all;
+}
+
+void quantise(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales) {
+  const size_t groups = (dims + kGroup - 1) / kGroup;
+  for (int64_t t = 0; t < count; ++t) {
+    const float* row = rows + t * dims;
+    int8_t* to = blocks + (t / kBlockRows * groups * kBlockRows + t % kBlockRows) * kGroup;
+    scales[t] = scale_of(row, dims);
+    for (int d = 0; scales[t] > 0 && d < dims; ++d) {
+      to[size_t(d / kGroup) * kBlockRows * kGroup + d % kGroup] = code_of(row[d], scales[t]);
+    }
+  }
+}
+
+}  // namespace femto

@@ -1,0 +1,12 @@
+// The entry of one instruction set in the table of kernels.
+#include "functions.h"
+
+#define FEMTO_QUOTE(x) #x
+#define FEMTO_NAME(x) FEMTO_QUOTE(x)
+
+namespace femto::FEMTO_KERNEL {
+
+extern const Kernel kKernel;
+const Kernel kKernel = {FEMTO_NAME(FEMTO_KERNEL), pack, scratch, encode, pack_query, maxsim, maxsim_codes};
+
+}  // namespace femto::FEMTO_KERNEL

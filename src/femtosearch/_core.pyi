@@ -1,0 +1,62 @@
+"""The native core. Arguments are positional arrays, borrowed without a copy; `reference` says what is computed.
+
+Every function raises `errors.ShapeError` for arrays that are not as described. threads: 0 uses every core that this
+process may use.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+class Encoder:
+    def __init__(
+        self,
+        vocab_size: int,
+        hidden_size: int,
+        layers: int,
+        heads: int,
+        intermediate_size: int,
+        positions: int,
+        types: int,
+        code_width: int | None,
+        norm_epsilon: float,
+        weights: dict[str, NDArray[np.float32]],
+        dense: list[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
+    ) -> None: ...
+    @property
+    def dims(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    def encode(
+        self,
+        ids: NDArray[np.int32],
+        starts: NDArray[np.int64],
+        attended: NDArray[np.int32],
+        keep: NDArray[np.bool_],
+        threads: int = 0,
+    ) -> NDArray[np.float32]: ...
+
+def maxsim(
+    query: NDArray[np.float32], rows: NDArray[np.float32], starts: NDArray[np.int64], threads: int = 0
+) -> NDArray[np.float32]: ...
+def maxsim_codes(
+    query: NDArray[np.float32],
+    blocks: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    which: NDArray[np.int64] | None = None,
+    threads: int = 0,
+) -> NDArray[np.float32]: ...
+def quantise(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Blocks [ceil(T/16), ceil(D/4), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D]."""
+
+def check_starts(starts: NDArray[np.int64], rows: int) -> None:
+    """Raises ShapeError unless starts rises from 0 to `rows`."""
+
+def kernels() -> list[str]:
+    """The instruction sets that this processor has, best first: of avx512, avx2, baseline."""
+
+def kernel() -> str:
+    """The instruction set in use: the best one, or the one that FEMTOSEARCH_KERNEL names."""
+
+def use(name: str) -> None:
+    """Uses another instruction set from now on; encoders keep the one that they were made with."""
