@@ -92,7 +92,7 @@ class SegmentWriter:
         self._dims = dims
         self._width = -(-dims // GROUP) * GROUP
         self._at = self._start = _aligned(_HEADER.size + len(_KNOWN) * _SECTION.size)
-        self._checksum = 0
+        self._checksum = self._first = 0
         self._rest = np.empty((0, self._width), np.int8)
         self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in _KNOWN[1:]}
         self.passages = self.rows = self.bytes = 0
@@ -100,6 +100,10 @@ class SegmentWriter:
 
     def append(self, part: Part) -> None:
         """Add passages after those that are there; their keys are larger than those. May raise OSError."""
+        if not len(part.keys):
+            return
+        if not self.passages:
+            self._first = int(part.keys[0])
         values = np.concatenate([self._rest, part.values]) if len(self._rest) else part.values
         whole = len(values) // LANES * LANES
         self._write_codes(values[:whole])
@@ -131,9 +135,7 @@ class SegmentWriter:
         self._file.seek(0)
         self._file.write(header + struct.pack("<I", checksum) + table)
         self._file.flush()
-        keys = self._columns[b"KEYS"]
-        first = int(keys[0][0]) if self.passages else 0
-        return Summary(first, self.passages, self.rows, self._at, checksum)
+        return Summary(self._first, self.passages, self.rows, self._at, checksum)
 
     def _write_codes(self, values: np.ndarray) -> None:
         if len(values):
