@@ -1,6 +1,7 @@
 import io
 import struct
 import zlib
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -77,7 +78,7 @@ def test_the_parts_do_not_show_in_the_file(cuts):
     whole = make_part(1, 60, 6)
     borders = [0, *cuts, 60]
     pieces = []
-    for begin, end in zip(borders, borders[1:], strict=False):
+    for begin, end in pairwise(borders):
         rows = slice(whole.starts[begin], whole.starts[end])
         starts = whole.starts[begin : end + 1] - whole.starts[begin]
         pieces.append(
@@ -245,7 +246,7 @@ def test_an_unknown_section(small):
     segment = Segment.read(with_section(small, 0), "newer")
     segment.verify()
     np.testing.assert_array_equal(segment.keys, Segment.read(small, "small").keys)
-    with pytest.raises(StoreError, match="FDE0.*upgrade") as caught:
+    with pytest.raises(StoreError, match=r"FDE0.*upgrade") as caught:
         Segment.read(with_section(small, REQUIRED), "newer")
     assert not isinstance(caught.value, CorruptError)
 
