@@ -9,9 +9,10 @@ import argparse
 import io
 import itertools
 import json
+import math
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,15 @@ CHUNK_CHARACTERS = 1 << 24
 SHOWN = 5  # of the things that were skipped
 
 
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """What is committed at a time, and what part of all input it is, `start` to `end` of 1, if known."""
+
+    documents: list[Document]
+    start: float | None = None
+    end: float | None = None
+
+
 def index(options: argparse.Namespace) -> None:
     """Read, add and commit chunk by chunk: what was committed stays, whatever stops the rest."""
     reading = read(
@@ -42,17 +52,16 @@ def index(options: argparse.Namespace) -> None:
         strict=options.strict,
     )
     chunks = _chunks(reading)
-    first = next(chunks, [])  # before the folder is made: a wrong file leaves none behind
+    first = next(chunks, Chunk([]))  # before the folder is made: a wrong file leaves none behind
     done = 0
     with Progress("indexing", quiet=options.quiet) as progress, _open(options) as store:
         try:
             for chunk in itertools.chain([first], chunks):
-                behind = reading.fraction if done or reading.fraction != 1.0 else None
-                store.add(chunk, progress=lambda n, d=done, b=behind: progress.update(d + n, b))
-                done += len(chunk)
+                store.add(chunk.documents, progress=_reporter(progress, chunk, done))
+                done += len(chunk.documents)
         except (Exception, KeyboardInterrupt):
             if done:
-                _note(options, f"{count(done, 'document')} were added to {options.folder} before this")
+                _note(options, f"added {count(done, 'document')} to {options.folder} before this")
             raise
         seconds, stats = progress.seconds, asdict(store.stats())
     _show_indexed(options, done, seconds, stats, reading)
@@ -72,6 +81,7 @@ def search(options: argparse.Namespace) -> None:
             if not hits:
                 holds = f"{options.folder} holds {count(len(store), 'document')}"
                 _note(options, f"nothing found: {holds}")
+            sys.stdout.flush()  # whoever asks one query after the other waits for each answer
 
 
 def rerank(options: argparse.Namespace) -> None:
@@ -190,18 +200,29 @@ def _check_index(folder: str) -> None:
         describe(folder)  # which raises, and says why
 
 
-def _chunks(reading: Reading) -> Iterator[list[Document]]:
-    """What is committed at a time."""
-    chunk: list[Document] = []
-    characters = 0
+def _chunks(reading: Reading) -> Iterator[Chunk]:
+    documents: list[Document] = []
+    characters, start = 0, reading.fraction
     for document in reading:
-        chunk.append(document)
+        documents.append(document)
         characters += len(document.text)
-        if len(chunk) == CHUNK_DOCUMENTS or characters >= CHUNK_CHARACTERS:
-            yield chunk
-            chunk, characters = [], 0
-    if chunk:
-        yield chunk
+        if len(documents) == CHUNK_DOCUMENTS or characters >= CHUNK_CHARACTERS:
+            yield Chunk(documents, start, reading.fraction)
+            documents, characters, start = [], 0, reading.fraction
+    if documents:
+        yield Chunk(documents, start, reading.fraction)
+
+
+def _reporter(progress: Progress, chunk: Chunk, before: int) -> Callable[[int], None]:
+    """What to call with the number of documents of the chunk that are done."""
+
+    def report(done: int) -> None:
+        fraction = None
+        if chunk.start is not None and chunk.end is not None:
+            fraction = chunk.start + (chunk.end - chunk.start) * done / len(chunk.documents)
+        progress.update(before + done, fraction)
+
+    return report
 
 
 def _stdin_lines(noun: str) -> Iterator[tuple[int, str]]:
@@ -248,7 +269,8 @@ def _show_indexed(
 def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
     for rank, hit in enumerate(hits, 1):
         if options.json:
-            _print_json({"query": query, "rank": rank, **asdict(hit)})
+            score = hit.score if math.isfinite(hit.score) else None  # of a document without a word
+            _print_json({"query": query, "rank": rank, **asdict(hit), "score": score})
         else:
             for line in hit_lines(rank, hit, query, sys.stdout):
                 print(line)

@@ -93,7 +93,7 @@ class Reading:
     def _stream(self, source: Source) -> Iterator[IO[str]]:
         """The file as text. Bytes that are not UTF-8 come through as lone surrogates, for `_clean` to see."""
         standard = source.path == STDIN
-        raw = sys.stdin.buffer if standard else open(source.path, "rb")  # noqa: SIM115
+        raw: Any = sys.stdin.buffer if standard else open(source.path, "rb")  # noqa: SIM115
         with contextlib.ExitStack() as stack:
             if not standard:
                 stack.enter_context(raw)
