@@ -18,12 +18,15 @@ template <> constexpr const char* kName<int8_t> = "int8";
 template <> constexpr const char* kName<int32_t> = "int32";
 template <> constexpr const char* kName<int64_t> = "int64";
 
+std::string written(nb::handle object) { return nb::str(object).c_str(); }
+
 std::string describe(nb::handle array) {
   if (!nb::hasattr(array, "dtype") || !nb::hasattr(array, "shape")) {
-    return nb::cast<std::string>(nb::str(array.type().attr("__name__")));
+    return written(array.type().attr("__name__"));
   }
-  return nb::cast<std::string>(nb::str(array.attr("dtype"))) + " " +
-         nb::cast<std::string>(nb::str(nb::list(array.attr("shape"))));
+  std::vector<int64_t> shape;
+  for (nb::handle n : array.attr("shape")) shape.push_back(nb::cast<int64_t>(n));
+  return written(array.attr("dtype")) + " " + text(shape);
 }
 
 template <class Array>

@@ -167,12 +167,14 @@ NB_MODULE(_core, m) {
            "positions"_a, "types"_a, "code_width"_a.none(), "norm_epsilon"_a, "weights"_a, "dense"_a)
       .def_prop_ro("dims", &Encoder::dims)
       .def_prop_ro("kernel", &Encoder::kernel)
-      .def("encode", &encode, "ids"_a, "starts"_a, "attended"_a, "keep"_a, "threads"_a = 0);
-  m.def("maxsim", &score, "query"_a, "rows"_a, "starts"_a, "threads"_a = 0);
-  m.def("maxsim_codes", &score_codes, "query"_a, "blocks"_a, "scales"_a, "starts"_a, "which"_a.none() = nb::none(),
+      .def("encode", &encode, "ids"_a.none(), "starts"_a.none(), "attended"_a.none(), "keep"_a.none(),
+           "threads"_a = 0);
+  m.def("maxsim", &score, "query"_a.none(), "rows"_a.none(), "starts"_a.none(), "threads"_a = 0);
+  m.def("maxsim_codes", &score_codes, "query"_a.none(), "blocks"_a.none(), "scales"_a.none(), "starts"_a.none(),
+        "which"_a.none() = nb::none(),
         "threads"_a = 0);
-  m.def("quantise", &code, "rows"_a);
-  m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a,
+  m.def("quantise", &code, "rows"_a.none());
+  m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
         "rows"_a);
   m.def("kernels", &kernel_names);
   m.def("kernel", [] { return std::string(kernel()->name); });

@@ -50,7 +50,7 @@ class Codes:
 
     def rows(self) -> np.ndarray:
         """The rows that the codes stand for: [T, D] float32."""
-        codes = self.blocks.transpose(0, 2, 1, 3).reshape(len(self.scales), -1)
+        codes = self.blocks.transpose(0, 2, 1, 3).reshape(len(self.scales), GROUP * self.blocks.shape[1])
         return codes[: self.count, : self.dims] * self.scales[: self.count, None]
 
 

@@ -151,7 +151,7 @@ def maxsim_codes(
 ) -> np.ndarray:
     """[N] or [M] float32: MaxSim of the quantised query with coded rows; every float operation in this order."""
     codes, query_scales = quantise_rows(query)
-    rows = blocks.transpose(0, 2, 1, 3).reshape(len(scales), -1)[:, : query.shape[1]]
+    rows = blocks.transpose(0, 2, 1, 3).reshape(len(scales), GROUP * blocks.shape[1])[:, : query.shape[1]]
     dots = codes.astype(np.int32) @ rows.astype(np.int32).T
     products = dots.astype(np.float32) * scales
     passages = range(len(starts) - 1) if which is None else which

@@ -1,0 +1,118 @@
+"""The native kernels against numpy: every instruction set, every small size, and what must be refused."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from femtosearch import _core, reference
+from femtosearch.errors import ShapeError
+
+SIZES = [0, 1, 2, 5, 7, 13, 100]
+
+
+@pytest.fixture(params=_core.kernels())
+def kernel(request):
+    before = _core.kernel()
+    _core.use(request.param)
+    yield request.param
+    _core.use(before)
+
+
+def random_rows(seed, count, dims):
+    rows = np.random.default_rng(seed).normal(size=(count, dims)).astype(np.float32)
+    return reference.normalise(rows).astype(np.float32)
+
+
+def ends(lengths):
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+
+
+def test_kernels_are_listed_best_first_and_the_best_is_in_use():
+    assert _core.kernels()[-1] == "baseline"
+    if "FEMTOSEARCH_KERNEL" not in os.environ:
+        assert _core.kernel() == _core.kernels()[0]
+
+
+def test_use_refuses_an_unknown_kernel():
+    before = _core.kernel()
+    with pytest.raises(ShapeError, match="kernel: expected one of .*baseline, found mmx"):
+        _core.use("mmx")
+    assert _core.kernel() == before
+
+
+def test_the_environment_chooses_the_kernel():
+    code = "from femtosearch import _core; print(_core.kernel())"
+    environment = os.environ | {"FEMTOSEARCH_KERNEL": "baseline"}
+    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert result.stdout.strip() == "baseline", result.stderr
+
+
+@pytest.mark.parametrize("dims", [1, 2, 5, 7, 13, 50, 128])
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 7, 13, 33, 100])
+def test_maxsim_is_the_reference(kernel, count, dims):
+    query, starts = random_rows(1, count, dims), ends(SIZES)
+    rows = random_rows(2, starts[-1], dims)
+    expected = reference.maxsim(query, rows, starts)
+    assert expected[0] == -np.inf
+    np.testing.assert_allclose(_core.maxsim(query, rows, starts), expected, rtol=0, atol=1e-6 * max(count, 1))
+
+
+def test_maxsim_of_nothing(kernel):
+    rows = random_rows(0, 3, 4)
+    assert _core.maxsim(rows, rows[:0], np.zeros(1, np.int64)).shape == (0,)
+    assert _core.maxsim(rows, rows[:0], np.zeros(3, np.int64)).tolist() == [-np.inf, -np.inf]
+    assert _core.maxsim(rows[:0], rows, ends([0, 3])).tolist() == [-np.inf, 0.0]
+
+
+def test_a_score_depends_on_its_document_alone(kernel):
+    query, starts = random_rows(1, 32, 50), ends(np.random.default_rng(3).integers(0, 40, 300))
+    rows = random_rows(2, starts[-1], 50)
+    together = _core.maxsim(query, rows, starts, 1)
+    for threads in (0, 2, 3, 64):
+        assert _core.maxsim(query, rows, starts, threads).tobytes() == together.tobytes()
+    for n in range(0, 300, 17):
+        alone = rows[starts[n] : starts[n + 1]].copy()
+        assert _core.maxsim(query, alone, ends([len(alone)]))[0] == together[n]
+
+
+def test_read_only_arrays_are_borrowed(kernel):
+    rows, starts = random_rows(1, 3, 4), ends([3])
+    rows.flags.writeable = starts.flags.writeable = False
+    assert np.isclose(_core.maxsim(rows, rows, starts)[0], 3)
+
+
+EYE, STARTS = np.eye(3, dtype=np.float32), ends([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((EYE.astype("f8"), EYE, STARTS), r"query: expected float32 \[\*, \*\] in C order, found float64 \[3, 3\]"),
+        ((EYE[0], EYE, STARTS), r"query: expected float32 \[\*, \*\] in C order, found float32 \[3\]"),
+        ((EYE[:, :0], EYE[:, :0], STARTS), "dims of query: expected 1 to 65536, found 0"),
+        ((EYE, EYE[:, :2].copy(), STARTS), r"rows: expected float32 \[\*, 3\] in C order, found float32 \[3, 2\]"),
+        ((EYE, EYE[::-1], STARTS), "rows: expected .* in C order"),
+        ((EYE, EYE.T[:2].T, STARTS), "rows: expected"),
+        ((EYE, None, STARTS), "rows: expected .* found NoneType"),
+        ((EYE, EYE, STARTS.astype("i4")), r"starts: expected int64 \[\*\] in C order, found int32 \[3\]"),
+        ((EYE, EYE, STARTS[:0]), "starts: expected at least one number"),
+        ((EYE, EYE, np.array([0, 4])), "the end of starts: expected the 3 rows, found 4"),
+        ((EYE, EYE, np.array([0, 2])), "the end of starts: expected the 3 rows, found 2"),
+        ((EYE, EYE, np.array([1, 3])), r"starts\[0\]: expected 0, found 1"),
+        ((EYE, EYE, np.array([0, 5, 3])), r"starts\[2\]: expected at least 5, found 3"),
+        ((EYE, EYE, np.array([0, -(2**62), 3])), r"starts\[1\]: expected at least 0"),
+        ((EYE, EYE, STARTS, -1), "threads: expected at least 0, found -1"),
+    ],
+)
+def test_maxsim_refuses(arguments, message):
+    with pytest.raises(ShapeError, match=message):
+        _core.maxsim(*arguments)
+
+
+def test_check_starts():
+    _core.check_starts(STARTS, 3)
+    with pytest.raises(ShapeError, match="the end of starts"):
+        _core.check_starts(STARTS, 4)
