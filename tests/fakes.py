@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
+import pytest
 
 from femtosearch.types import Passages, Rows
 
+_MEMORY = Path("/dev/shm")
 _WORD = re.compile(r"\w+")
 
 
@@ -52,3 +58,13 @@ class FakeModel:
     def _together(self, rows: list[np.ndarray]) -> Rows:
         starts = np.cumsum([0] + [len(part) for part in rows]).astype(np.int64)
         return Rows(np.concatenate([np.empty((0, self.dims), np.float32), *rows]), starts)
+
+
+@pytest.fixture
+def fast_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory, where the system has one, for tests that are not about the disk."""
+    if os.access(_MEMORY, os.W_OK):
+        with TemporaryDirectory(dir=_MEMORY) as name:
+            yield Path(name)
+    else:
+        yield tmp_path

@@ -10,6 +10,9 @@ from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.segment import MAGIC, REQUIRED, VERSION, Part, Segment, SegmentWriter, unblocked
 
+from .fakes import fast_path
+
+__all__ = ["fast_path"]
 SECTIONS = 5
 TABLE = 64
 ENTRY = 32
@@ -58,9 +61,9 @@ def small() -> bytes:
 
 @pytest.mark.parametrize("dims", [1, 2, 4, 5, 13, 50])
 @pytest.mark.parametrize("passages", [0, 1, 2, 5, 7, 13, 100])
-def test_what_is_written_is_read(tmp_path, passages, dims):
+def test_what_is_written_is_read(fast_path, passages, dims):
     part = make_part(passages * 100 + dims, passages, dims)
-    path = tmp_path / "1.seg"
+    path = fast_path / "1.seg"
     path.write_bytes(write([part], dims))
     segment = Segment.open(path)
     segment.verify()
@@ -103,8 +106,8 @@ def test_a_part_of_a_segment_has_the_same_codes(small):
     assert write([segment.part(np.ones(7, bool))], 5) == small
 
 
-def test_truncated_at_every_length(tmp_path, small):
-    path = tmp_path / "1.seg"
+def test_truncated_at_every_length(fast_path, small):
+    path = fast_path / "1.seg"
     for length in range(len(small)):
         path.write_bytes(small[:length])
         with pytest.raises(CorruptError, match=r"1\.seg"):
