@@ -8,8 +8,8 @@ from femtosearch.types import Conventions
 from .tiny import write_tiny_model
 
 AWKWARD = [
-    "", " \n\t ", "...!?", "the cat sat on a mat", "\0", "nul\0inside", "😀 emoji 😀", "猫は座った", "naïve café",
-    "x" * 1000, "the " * 500,
+    "", " \n\t ", "...!?", "the cat sat on a mat", "\0", "nul\0inside", "😀 emoji 😀", "猫は座った",
+    "naïve café", "x" * 1000, "the " * 500,
     "[SEP] [MASK] [Q] the", "\u200b\u202e", "e\u0301", "a\r\nb",
 ]  # fmt: skip
 

@@ -58,16 +58,21 @@ def write_tiny_model(
     code_width: int | None = 3,
     dims: int = 10,
     conventions: Conventions | None = None,
+    layer_spread: float = 0.3,
 ) -> Path:
-    """A model folder in PyLate's layout with random weights: hidden 12, 2 layers, 3 heads."""
+    """A model folder in PyLate's layout with random weights: hidden 12, 2 layers, 3 heads.
+
+    With a small layer_spread positions and layers change little: a row says which word it stands for.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = write_tokenizer(folder / "tokenizer.json")
     config = BertConfig(vocabulary, 12, 2, 3, 20, 48, code_width=code_width)
     rng = np.random.default_rng(seed)
-    weights = {
-        name: rng.normal(1 if "LayerNorm.weight" in name else 0, 0.3, shape).astype(np.float32)
-        for name, shape in expected_shapes(config).items()
-    }
+    weights = {}
+    for name, shape in expected_shapes(config).items():
+        spread = layer_spread if "layer." in name or "position" in name else 0.3
+        centre = 1 if name.endswith("LayerNorm.weight") else 0
+        weights[name] = rng.normal(centre, spread, shape).astype(np.float32)
     dense = ((rng.normal(0, 0.3, (dims, 12)).astype(np.float32), None),)
     conventions = conventions or Conventions(query_length=12, document_length=24)
     write_checkpoint(

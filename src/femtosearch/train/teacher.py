@@ -47,6 +47,10 @@ class Teacher:
         self.bert.load_state_dict(state, strict=False)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bert.to(self.device, torch.bfloat16).eval().requires_grad_(False)
+        self.dense = [tuple(map(self._constant, parts)) for parts in self.checkpoint.dense]
+
+    def _constant(self, array: np.ndarray | None) -> torch.Tensor | None:
+        return None if array is None else torch.from_numpy(array.copy()).to(self.device)
 
     @torch.inference_mode()
     def encode(
@@ -59,8 +63,10 @@ class Teacher:
         for numbers in batches(texts.lengths[which], self.batch_tokens):
             numbers = which[numbers]
             ids, attended = pad([texts[n] for n in numbers])
-            states = self.bert(ids.to(self.device), attended.to(self.device))
-            yield numbers, F.normalize(states[attended].float(), dim=-1), attended.sum(1).tolist()
+            states = self.bert(ids.to(self.device), attended.to(self.device))[attended].float()
+            for weight, bias in self.dense:
+                states = F.linear(states, weight, bias)
+            yield numbers, F.normalize(states, dim=-1), attended.sum(1).tolist()
 
     def projection(self, texts: Texts, dims: int, sample: int, seed: int) -> torch.Tensor:
         """[H, dims]: the principal directions, uncentred, of a sample of texts' token vectors."""
