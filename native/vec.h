@@ -61,7 +61,7 @@ inline Ints lane_numbers() {
 // v in lanes begin..end, `other` elsewhere.
 inline Floats between(int begin, int end, Floats v, Floats other) {
   const Ints lane = lane_numbers();
-  return (lane >= begin) & (lane < end) ? v : other;
+  return ((lane >= begin) & (lane < end)) ? v : other;
 }
 
 // Folds a vector by halves, so that the order of the operations is fixed.

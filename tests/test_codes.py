@@ -131,15 +131,15 @@ CODES, QUERY = quantise(random_rows(1, 20, 5)), random_rows(2, 2, 5)
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((QUERY, CODES, np.array([0, 21])), "starts: expected to end at most at the 20 coded rows, found 21"),
+        ((QUERY, CODES, np.array([0, 21])), "starts: expected at most 20, the coded rows, found 21"),
         ((QUERY, CODES, np.array([0, 2**40])), "starts: expected"),
         ((QUERY, CODES, np.array([-1, 20])), r"starts\[0\]: expected at least 0, found -1"),
         ((QUERY, CODES, np.array([0, 9, 3])), r"starts\[2\]: expected at least 9, found 3"),
         ((QUERY, CODES, np.zeros(0, np.int64)), "starts: expected at least one number"),
-        ((QUERY, CODES, np.array([0, 20]), np.array([1])), "which: expected numbers of the 1 passages, found 1"),
+        ((QUERY, CODES, np.array([0, 20]), np.array([1])), "which: expected numbers of the 1 passages"),
         ((QUERY, CODES, np.array([0, 20]), np.array([-1])), "which: expected"),
         ((QUERY, CODES, np.array([0, 20]), np.array([0.0])), r"which: expected int64 \[\*\]"),
-        ((QUERY[:, :4], CODES, np.array([0, 20])), r"query: expected \[Q, 5\], as the codes have, found \[2, 4\]"),
+        ((QUERY[:, :4], CODES, np.array([0, 20])), r"query: expected \[Q, 5\] as in the codes"),
         ((QUERY.astype("f8"), CODES, np.array([0, 20])), "query: expected float32"),
     ],
 )

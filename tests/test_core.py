@@ -38,7 +38,7 @@ def test_kernels_are_listed_best_first_and_the_best_is_in_use():
 
 def test_use_refuses_an_unknown_kernel():
     before = _core.kernel()
-    with pytest.raises(ShapeError, match="kernel: expected one of .*baseline, found mmx"):
+    with pytest.raises(ShapeError, match=r"kernel: expected one of .*baseline, found mmx"):
         _core.use("mmx")
     assert _core.kernel() == before
 
@@ -90,10 +90,10 @@ EYE, STARTS = np.eye(3, dtype=np.float32), ends([1, 2])
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((EYE.astype("f8"), EYE, STARTS), r"query: expected float32 \[\*, \*\] in C order, found float64 \[3, 3\]"),
+        ((EYE.astype("f8"), EYE, STARTS), r"query: expected float32 \[\*, \*\] .*found float64 \[3, 3\]"),
         ((EYE[0], EYE, STARTS), r"query: expected float32 \[\*, \*\] in C order, found float32 \[3\]"),
         ((EYE[:, :0], EYE[:, :0], STARTS), "dims of query: expected 1 to 65536, found 0"),
-        ((EYE, EYE[:, :2].copy(), STARTS), r"rows: expected float32 \[\*, 3\] in C order, found float32 \[3, 2\]"),
+        ((EYE, EYE[:, :2].copy(), STARTS), r"rows: expected float32 \[\*, 3\] .* found float32 \[3, 2\]"),
         ((EYE, EYE[::-1], STARTS), "rows: expected .* in C order"),
         ((EYE, EYE.T[:2].T, STARTS), "rows: expected"),
         ((EYE, None, STARTS), "rows: expected .* found NoneType"),

