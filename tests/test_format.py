@@ -1,0 +1,126 @@
+"""Every released version of the format is opened, searched and written to, for ever. See golden/make_index.py."""
+
+import json
+import re
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from femtosearch import catalog, segment
+from femtosearch.index import Index, describe
+from femtosearch.segment import Segment
+from femtosearch.types import Document, Passages, Rows
+
+HERE = Path(__file__).resolve().parent
+GOLDEN = HERE / "golden" / "index"
+PAGE = HERE.parent / "docs" / "format.md"
+VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir() and path.name.startswith("v"))
+
+
+class Recorded:
+    """A model that knows one query's rows, and gives every text the same."""
+
+    def __init__(self, expected: dict) -> None:
+        self.name, self.fingerprint = expected["model"]["name"], expected["model"]["fingerprint"]
+        self.dims = expected["model"]["dims"]
+        self.rows = np.array(expected["query"], np.float32)
+
+    def encode_queries(self, texts: list[str]) -> Rows:
+        count = len(texts)
+        return Rows(np.tile(self.rows, (count, 1)), np.arange(count + 1, dtype=np.int64) * len(self.rows))
+
+    def encode_passages(self, texts: list[str]) -> Passages:
+        spans = np.array([[0, len(text)] for text in texts], np.int64)
+        return Passages(self.encode_queries(texts), np.arange(len(texts), dtype=np.int64), spans)
+
+
+@pytest.fixture(params=VERSIONS)
+def golden(request, tmp_path) -> tuple[Path, dict]:
+    """A copy of a golden index, and what it holds."""
+    shutil.copytree(GOLDEN / request.param / "index", tmp_path / "index")
+    return tmp_path / "index", json.loads((GOLDEN / request.param / "expected.json").read_text())
+
+
+def check(index: Index, expected: dict) -> None:
+    hits = index.search("any", k=99)
+    assert [[hit.id, list(hit.passage or ())] for hit in hits] == [
+        [i, span] for i, _, span in expected["hits"]
+    ]
+    np.testing.assert_allclose(
+        [hit.score for hit in hits], [score for _, score, _ in expected["hits"]], atol=1e-5
+    )
+    for document in expected["documents"]:
+        assert index.get(document[0]) == Document(*document)
+    assert len(index) == len(expected["documents"]) and index.get("deleted") is None
+
+
+def test_it_is_found_as_it_was(golden):
+    folder, expected = golden
+    for path in (folder / "segments").iterdir():
+        Segment.open(path).verify()
+    assert describe(folder).dead_passages == 2
+    with Index(folder, model=Recorded(expected)) as index:
+        check(index, expected)
+
+
+def test_it_can_be_written_to(golden):
+    folder, expected = golden
+    with Index(folder, model=Recorded(expected)) as index:
+        index.add([{"id": "new", "text": "word"}])
+        assert index.search("any", k=1)[0].id == "new"
+        index.delete("new")
+        index.compact()
+        assert index.stats().dead_passages == 0
+        check(index, expected)
+
+
+def test_the_current_version_is_among_them():
+    assert f"v{catalog.VERSION}" in VERSIONS and catalog.VERSION == segment.VERSION
+
+
+def test_the_page_states_what_the_code_does():
+    page = PAGE.read_text()
+    header = re.findall(r"^\| (\d+) \| (\d+) \| ", page.split("## Header")[1].split("##")[0], re.MULTILINE)
+    ends = [int(offset) + int(size) for offset, size in header]
+    assert [int(offset) for offset, _ in header] == [0, *ends[:-1]]
+    assert ends[-1] == segment._HEADER.size == 64
+    entry = re.findall(
+        r"^\| (\d+) \| (\d+) \| ", page.split("## Section table")[1].split("##")[0], re.MULTILINE
+    )
+    assert sum(int(size) for _, size in entry) == segment._SECTION.size == 32
+    for kind in segment._KNOWN:
+        assert f"`{kind.decode()}`" in page
+    assert segment.MAGIC.hex(" ") in page
+
+
+def test_the_page_is_enough_to_read_a_segment(golden):
+    """The rows of a golden segment, by the words of docs/format.md alone and plain Python."""
+    folder, _ = golden
+    path = folder / "segments" / "1.seg"
+    data = path.read_bytes()
+    (count,) = struct.unpack_from("<I", data, 12)
+    passages, rows = struct.unpack_from("<QQ", data, 16)
+    (dims,) = struct.unpack_from("<I", data, 32)
+    places = {}
+    for n in range(count):
+        kind, _, offset, _, _, _ = struct.unpack_from("<4sIQQII", data, 64 + 32 * n)
+        places[kind] = offset
+    groups = (dims + 3) // 4
+    found = np.zeros((rows, dims), np.float32)
+    for t in range(rows):
+        (scale,) = struct.unpack_from("<f", data, places[b"SCAL"] + 4 * t)
+        for d in range(dims):
+            at = ((t // 16 * groups + d // 4) * 16 + t % 16) * 4 + d % 4
+            found[t, d] = np.float32(struct.unpack_from("<b", data, places[b"CODE"] + at)[0]) * np.float32(
+                scale
+            )
+    opened = Segment.open(path)
+    np.testing.assert_array_equal(found, opened.codes.rows())
+    assert list(struct.unpack_from(f"<{passages + 1}q", data, places[b"STRT"])) == opened.starts.tolist()
+    assert list(struct.unpack_from(f"<{passages}q", data, places[b"KEYS"])) == opened.keys.tolist()
+    assert (
+        list(struct.unpack_from(f"<{2 * passages}i", data, places[b"SPAN"])) == opened.spans.ravel().tolist()
+    )
