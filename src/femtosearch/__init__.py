@@ -1,1 +1,27 @@
-"""Late-interaction search with a one-megabyte model."""
+"""Late-interaction search with a one-megabyte model: no torch, fast on a laptop CPU, safe when the power goes."""
+
+from femtosearch.errors import (
+    CheckpointError,
+    CorruptError,
+    DocumentError,
+    FemtosearchError,
+    LockedError,
+    MissingExtra,
+    ModelMismatch,
+    QueryError,
+    ReadError,
+    RecipeError,
+    ShapeError,
+    StoreError,
+)
+from femtosearch.index import Index
+from femtosearch.maxsim import maxsim
+from femtosearch.model import Model
+from femtosearch.rerank import rerank
+from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
+
+__all__ = [
+    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError",
+    "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model", "ModelMismatch", "Passages",
+    "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError", "StoreError", "maxsim", "rerank",
+]  # fmt: skip

@@ -1,0 +1,81 @@
+"""What the documents promise holds: the README's code runs, its commands are CI's, the versions agree."""
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from femtosearch.model import BUILT_IN
+from femtosearch.tensors import read_tensors
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, re.S)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a command line as the README's reader would, with this Python's scripts first."""
+    bin_folder = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    for name in ("docs", "README.md"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    (tmp_path / "lines.txt").write_text("Stock markets fell.\nA kitten slept.\n")
+
+    def run(line):
+        return subprocess.run(
+            line, shell=True, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+        ).stdout
+
+    return run
+
+
+def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (block,) = blocks("python")
+    exec(compile(block, "README.md", "exec"), {})
+    assert "A kitten slept." in capsys.readouterr().out
+
+
+def test_the_readmes_shell_lines_run(shell):
+    first, lines, _ = blocks("sh")
+    index, search = first.strip().removeprefix("pip install . && ").split(" && ")
+    assert shell(index) is not None
+    assert "durab" in shell(search) or "crash" in shell(search)
+    for line in lines.strip().splitlines():
+        assert shell(line) is not None
+    assert shell('femtosearch rerank "a small cat" < lines.txt').splitlines()[0].rstrip().endswith("A kitten slept.")
+
+
+def test_ci_runs_the_readmes_test_command():
+    command = blocks("sh")[-1].strip()
+    assert command in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_the_readme_is_short_and_shows_code_early():
+    lines = README.splitlines()
+    assert len(lines) <= 150
+    assert "```python" in lines[:25]
+
+
+def test_the_changelogs_newest_version_is_the_packages():
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M).group(1)
+    assert newest == PROJECT["version"]
+
+
+def test_there_are_two_run_time_dependencies():
+    assert [re.match(r"[a-z]+", name).group() for name in PROJECT["dependencies"]] == ["numpy", "tokenizers"]
+
+
+def test_the_built_in_model_is_as_small_as_promised():
+    tensors = [read_tensors(BUILT_IN / name) for name in ("model.safetensors", "1_Dense/model.safetensors")]
+    assert sum(array.size for group in tensors for array in group.values()) <= 250_000
+    assert sum(path.stat().st_size for path in BUILT_IN.rglob("*.safetensors")) <= 1_000_000

@@ -1,0 +1,56 @@
+"""Imports point one way, and importing the package brings nothing heavy."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import femtosearch
+
+ROOT = Path(femtosearch.__file__).parent
+
+# From the ground up: a module imports only from rooms before its own, or from its own package.
+ROOMS = [
+    ["errors", "types", "_core"],
+    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "tokens"],
+    ["checkpoint", "lock", "segment"],
+    ["catalog", "folder", "shelf"],
+    ["model", "snapshot"],
+    ["rerank", "store"],
+    ["index"],
+    ["read"],
+    ["cli"],
+    ["train"],
+]
+FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
+SOURCES = [path for path in ROOT.rglob("*.py") if path.parent != ROOT or not path.name.startswith("__")]
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: a relative import"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+            yield from names if node.module == "femtosearch" else [node.module]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_imports_point_one_way(path):
+    room = path.relative_to(ROOT).with_suffix("").parts[0]
+    for name in imports(path):
+        if name.startswith("femtosearch."):
+            other = name.split(".")[1]
+            assert other == room or FLOOR[other] < FLOOR[room], f"{room} imports {name}"
+
+
+def test_importing_the_package_brings_only_its_two_dependencies():
+    code = "import femtosearch, sys; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    found = {name.split(".")[0] for name in loaded.splitlines()}
+    assert {"numpy", "tokenizers"} <= found
+    heavy = {"torch", "transformers", "sentence_transformers", "huggingface_hub", "pyarrow", "pandas", "scipy"}
+    assert not found & heavy
