@@ -1,0 +1,78 @@
+"""`python -m benchmarks encode|search|quality|peers|kernels`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks import encode, kernels, peers, quality, search
+from benchmarks.machine import machine
+
+DATA = "FEMTOSEARCH_DATA"
+
+
+def main() -> None:
+    """Measure, print a table and, with --out, write everything as JSON."""
+    options = _options()
+    before = machine()
+    results, rows = _measure(options)
+    width = max(len(name) for name, _, _ in rows)
+    for name, value, unit in rows:
+        print(f"{name:<{width}}  {_number(value):>12} {unit}".rstrip())
+    if options.out:
+        said = {"benchmark": options.benchmark, "machine": before, **results}
+        Path(options.out).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, float, str]]]:
+    if options.benchmark == "quality":
+        return quality.measure(options.folder or [_folder(options)], options.model)
+    if options.benchmark == "peers":
+        return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
+    module = {"encode": encode, "search": search, "kernels": kernels}[options.benchmark]
+    return module.measure(_folder(options), options.model, options.runs)
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    if options.data is None:
+        sys.exit(f"expected a BEIR folder in --data DIR or ${DATA}, such as SciFact's, found neither")
+    return Path(options.data)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
+    commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
+    for module in (encode, search, quality, peers, kernels):
+        name = module.__name__.rsplit(".", 1)[1]
+        command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
+        command.add_argument(
+            "--data", default=os.environ.get(DATA), metavar="DIR", help=f"a BEIR folder (default: ${DATA})"
+        )
+        command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
+        command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+        if module is quality:
+            command.add_argument(
+                "folder", nargs="*", type=Path, help="BEIR folders (default: the one of --data)"
+            )
+        else:
+            command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
+        if module is peers:
+            command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
+            command.add_argument(
+                "--limit", type=int, default=2000, metavar="N", help="documents (default: 2,000)"
+            )
+    return parser.parse_args()
+
+
+def _number(value: float) -> str:
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.4f}" if value < 1 else f"{value:.2f}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,118 @@
+"""femtosearch and PyLate on the same checkpoint, documents and machine: documents/s, text to rows."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.beir import collection
+from benchmarks.encode import Row
+from benchmarks.machine import about, best_and_median, in_child, seconds
+from femtosearch.model import Model
+
+HERE = Path(__file__).parent
+CODE = "modeling_bert_hash.py"
+
+
+def measure(
+    data: Path, source: str | None, runs: int, python: str, limit: int
+) -> tuple[dict[str, Any], list[Row]]:
+    """The results, and the rows of a table. `python`: of an environment in which PyLate is installed."""
+    texts = collection(data).texts[:limit]
+    model = Model.load(source)
+    with tempfile.TemporaryDirectory() as place:
+        before = in_child(_rates, texts, source, runs)
+        theirs, rows, starts = _pylate(texts, _with_code(model, Path(place)), runs, python, Path(place))
+        after = in_child(_rates, texts, source, runs)
+    ours = best_and_median(before + after)
+    pylate = max(
+        (best_and_median(rates) for rates in theirs["rates"].values()), key=lambda rate: rate["best"]
+    )
+    mine = model.encode_documents(texts)
+    agree = np.array_equal(mine.starts, starts)
+    results = {
+        "model": about(model),
+        "documents": len(texts),
+        "femtosearch_documents_per_second": ours,
+        "pylate_documents_per_second": {**pylate, "by_batch_size": theirs["rates"]},
+        "ratio": {name: ours[name] / pylate[name] for name in ("best", "median")},
+        "same_rows_kept": bool(agree),
+        "largest_difference": float(np.abs(mine.rows - rows).max()) if agree else None,
+        "versions": theirs["versions"],
+    }
+    return results, [
+        ("femtosearch: documents/s, best", ours["best"], ""),
+        ("femtosearch: documents/s, median", ours["median"], ""),
+        ("PyLate: documents/s, best", pylate["best"], ""),
+        ("PyLate: documents/s, median", pylate["median"], ""),
+        ("ratio of the best", results["ratio"]["best"], "x"),
+        ("ratio of the medians", results["ratio"]["median"], "x"),
+        (
+            "largest difference of a row's number",
+            results["largest_difference"] if agree else float("nan"),
+            "",
+        ),
+    ]
+
+
+def _rates(texts: list[str], source: str | None, runs: int) -> list[float]:
+    model = Model.load(source)
+    model.encode_documents(texts[:64])
+    return [len(texts) / seconds(lambda: model.encode_documents(texts)) for _ in range(runs)]
+
+
+def _pylate(
+    texts: list[str], folder: Path, runs: int, python: str, place: Path
+) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
+    """What PyLate says of itself, and its rows and starts."""
+    (place / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
+    command = [
+        python,
+        str(HERE / "pylate_side.py"),
+        str(folder),
+        str(place / "texts.json"),
+        str(place / "out.npz"),
+    ]
+    try:
+        done = subprocess.run([*command, str(runs)], capture_output=True, text=True, cwd=place)
+    except OSError as error:
+        sys.exit(f"{python}: expected a Python with PyLate, found none ({error.strerror})")
+    if done.returncode:
+        sys.exit(f"PyLate ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    with np.load(place / "out.npz", allow_pickle=False) as arrays:
+        return json.loads(str(arrays["said"])), arrays["rows"], arrays["starts"]
+
+
+def _with_code(model: Model, place: Path) -> Path:
+    """A copy of the model's folder that transformers can load: bert_hash needs its code beside it."""
+    folder = place / "model"
+    model.save(folder)
+    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    if model.config.code_width is not None and not (folder / CODE).exists():
+        shutil.copyfile(HERE / CODE, folder / CODE)
+        stem = CODE.removesuffix(".py")
+        settings["auto_map"] = {"AutoConfig": f"{stem}.BertHashConfig", "AutoModel": f"{stem}.BertHashModel"}
+        settings["architectures"] = ["BertHashModel"]
+        (folder / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
+    _add_tokenizer_settings(folder)
+    return folder
+
+
+def _add_tokenizer_settings(folder: Path) -> None:
+    """What transformers wants to know of the tokenizer beside tokenizer.json."""
+    path = folder / "tokenizer_config.json"
+    if not path.exists():
+        special = {
+            name: f"[{name[:-6].upper()}]"
+            for name in ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+        }
+        path.write_text(
+            json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}), encoding="utf-8"
+        )
