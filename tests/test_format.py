@@ -1,4 +1,4 @@
-"""Every released version of the format is opened, searched and written to, for ever. See golden/make_index.py."""
+"""Every released version of the format is opened, searched and written to, for ever: golden/make_index.py."""
 
 import json
 import re

@@ -7,8 +7,9 @@ import pytest
 from femtosearch import index as index_module
 from femtosearch import store as store_module
 from femtosearch.codes import quantise
-from femtosearch.errors import DocumentError, LockedError, ModelMismatch, QueryError, StoreError
+from femtosearch.errors import CorruptError, DocumentError, LockedError, ModelMismatch, QueryError, StoreError
 from femtosearch.index import Index, describe
+from femtosearch.shelf import FolderShelf
 from femtosearch.types import Document, Hit
 
 from .fakes import FakeModel, fast_path
@@ -500,3 +501,38 @@ def test_a_document_that_goes_during_a_search(fast_path, monkeypatch):
 
         monkeypatch.setattr(index_module, "best", best)
         assert [hit.id for hit in index.search("x", k=2)] == ["b", "c"] and len(calls) == 2
+
+
+def flipped(folder, number: int) -> None:
+    """Damage the codes of a segment, which only `Segment.verify` reads in full."""
+    path = folder / "segments" / f"{number}.seg"
+    data = bytearray(path.read_bytes())
+    data[256] ^= 1
+    path.write_bytes(data)
+
+
+def test_damage_is_not_copied(fast_path):
+    with Index(fast_path / "n", model=MODEL) as index:
+        index.add([{"id": "a", "text": "x"}, {"id": "b", "text": "y"}])
+        index.delete("a")
+    flipped(fast_path / "n", 1)
+    with Index(fast_path / "n", model=MODEL) as index:
+        with pytest.raises(CorruptError, match="checksum"):
+            index.compact()
+        for n in range(20):
+            index.add([{"id": f"{n}", "text": "z"}])
+        assert len(index) == 21 and len(index.search("z", k=99)) == 21
+
+
+def test_a_search_does_not_open_what_it_has_open(fast_path, monkeypatch):
+    with Index(fast_path / "n", model=MODEL) as index:
+        opened = []
+        real = FolderShelf.open
+        monkeypatch.setattr(
+            FolderShelf, "open", lambda shelf, number: opened.append(number) or real(shelf, number)
+        )
+        for _ in range(3):
+            index.add(["x"])
+            index.search("x")
+        index.search("x")
+        assert opened == [1, 2, 3]

@@ -31,6 +31,7 @@ from femtosearch.types import Document
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 VERSION = 1
 _PATIENCE = 30.0  # seconds for SQLite's own short locks
+_DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
 _CHUNK = 500  # parameters of one statement
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
@@ -120,7 +121,8 @@ class Catalog:
                 connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
                 if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
                     raise StoreError(f"{path}: this file system cannot hold it: use a local disk")
-                connection.execute("PRAGMA synchronous = FULL")
+                for setting in _DURABLE:
+                    connection.execute(f"PRAGMA {setting}")
                 _fill(connection, origin)
             finally:
                 connection.close()
@@ -212,7 +214,7 @@ class Catalog:
             uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_PATIENCE
         )
         try:
-            for setting in ("trusted_schema = OFF", "cell_size_check = ON", "synchronous = FULL"):
+            for setting in ("trusted_schema = OFF", "cell_size_check = ON", *_DURABLE):
                 connection.execute(f"PRAGMA {setting}")
         except sqlite3.Error:
             connection.close()

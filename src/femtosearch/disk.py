@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import sqlite3
 from collections.abc import Callable
@@ -65,10 +66,18 @@ def on_disk(method: Callable[P, T]) -> Callable[P, T]:
     return guarded
 
 
+def sync(descriptor: int) -> None:
+    """Make a file's bytes durable."""
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves them in the drive's memory
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
 def sync_folder(path: str | os.PathLike[str]) -> None:
     """Make the names in a folder durable: a renamed file's new name is on the disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        sync(descriptor)
     finally:
         os.close(descriptor)

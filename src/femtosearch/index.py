@@ -15,6 +15,7 @@ from femtosearch.catalog import VERSION, Origin, Transaction
 from femtosearch.codes import quantise
 from femtosearch.documents import Draft, check_id, drafts, is_id
 from femtosearch.errors import DocumentError, QueryError, StoreError
+from femtosearch.model import Model
 from femtosearch.segment import Part, unblocked
 from femtosearch.shelf import Volumes
 from femtosearch.snapshot import Snapshot, best
@@ -73,11 +74,11 @@ class Index:
         model: Encodes | None = None,
         timeout: float = 10.0,
     ) -> None:
-        self.model = model = _built_in() if model is None else model
+        self.model: Encodes = model if model is not None else Model.load()
         self.folder = None if folder is None else Path(folder)
         self._pid = os.getpid()
         self._closed = False
-        origin = Origin(model.name, model.fingerprint, model.dims)
+        origin = Origin(self.model.name, self.model.fingerprint, self.model.dims)
         if self.folder is None:
             self._store = Store.in_memory(origin, timeout)
         else:
@@ -243,12 +244,6 @@ class Index:
             span = snapshot.passage(place, scores)
             hits.append(Hit(document.id, float(by_document[place]), document.text, document.metadata, span))
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
-
-
-def _built_in() -> Encodes:
-    from femtosearch.model import Model
-
-    return Model.load()
 
 
 def describe(folder: str | os.PathLike[str]) -> Stats:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from femtosearch.disk import on_disk, sync_folder
+from femtosearch.disk import on_disk, sync, sync_folder
 from femtosearch.errors import CorruptError
 from femtosearch.segment import Part, Segment, SegmentWriter, Summary
 
@@ -47,7 +47,7 @@ class FolderShelf:
     @on_disk
     def seal(self, number: int, file: BinaryIO) -> None:
         """Make the file the segment of that number; it is on the disk when this returns."""
-        os.fsync(file.fileno())
+        sync(file.fileno())
         file.close()
         os.replace(self._folder / f"{number}.seg.part", self._folder / f"{number}.seg")
         sync_folder(self._folder)

@@ -6,6 +6,7 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
@@ -24,6 +25,15 @@ _FEW = 8  # segments of one size that are left side by side
 _SMALL = 64 << 10  # bytes of the smallest size
 
 _CATALOG, _LOCK, _SEGMENTS = "catalog.db", "writer.lock", "segments"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """Segments that hold the living passages of others, and the dead keys that are in them no more."""
+
+    replaced: list[int]
+    made: dict[int, Summary]
+    gone: np.ndarray
 
 
 class Store:
@@ -110,7 +120,7 @@ class Store:
             for due, group in groupby(segments.items(), lambda item: self._due(item[0], item[1], dead)):
                 run = dict(group)
                 if due and (len(run) > 1 or self._has_dead(*next(iter(run.items())), dead)):
-                    self._rewrite(transaction, run)
+                    self._replace(transaction, self._copy(transaction, run))
             transaction.shrink()
 
     def close(self) -> None:
@@ -126,23 +136,27 @@ class Store:
     def _due(self, number: int, summary: Summary, dead: np.ndarray) -> bool:
         return summary.bytes < SEGMENT_BYTES // 2 or self._has_dead(number, summary, dead)
 
-    def _rewrite(self, transaction: Transaction, run: dict[int, Summary]) -> None:
-        """Copy the living passages of neighbouring segments into new ones, code by code."""
+    def _copy(self, transaction: Transaction, run: dict[int, Summary]) -> Copy:
+        """Copy the living passages of neighbouring segments, code by code. Raises StoreError."""
         dead = transaction.dead()
         gone = [dead[:0]]
         volumes = self._volumes(transaction)
         try:
             for number, summary in run.items():
                 segment = open_named(self.shelf, number, summary, self.origin.dims)
+                segment.verify()  # or damage would be copied under a checksum that fits
                 lost = np.isin(segment.keys, dead)
                 gone.append(np.unique(segment.keys[lost]))
                 volumes.append(segment.part(~lost))
-            made = volumes.finish()
+            return Copy(list(run), volumes.finish(), np.concatenate(gone))
         except BaseException:
             volumes.abandon()
             raise
-        transaction.drop(list(run), np.concatenate(gone))
-        transaction.name(made)
+
+    @staticmethod
+    def _replace(transaction: Transaction, copy: Copy) -> None:
+        transaction.drop(copy.replaced, copy.gone)
+        transaction.name(copy.made)
 
     def _merge_small(self, transaction: Transaction) -> None:
         """Keep many small adds from becoming many small segments: join the last 8 of a size.
@@ -156,8 +170,13 @@ class Store:
             while tail and segments[tail - 1][1].bytes < size:
                 tail -= 1
             if len(segments) - tail >= _FEW:
-                self._rewrite(transaction, dict(segments[tail:]))
-                return
+                try:
+                    copy = self._copy(transaction, dict(segments[tail:]))
+                except (
+                    StoreError
+                ):  # what was added counts even if an old segment is damaged or the disk too full
+                    return
+                return self._replace(transaction, copy)
             size *= _FEW
 
 
