@@ -182,6 +182,11 @@ def lock_up(folder: Path) -> None:
     folder.parent.chmod(0o755)
 
 
+def unlock(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        path.chmod(0o755)
+
+
 @pytest.mark.parametrize("left", ["closed", "killed"])
 def test_a_folder_that_may_only_be_read(children, fast_path, left):
     folder, log = fast_path / "i", fast_path / "log"
@@ -197,11 +202,37 @@ def test_a_folder_that_may_only_be_read(children, fast_path, left):
     try:
         assert children.run("read_only", folder=str(folder), log=str(log)) == 0
     finally:
-        for path in (folder, *folder.rglob("*")):
-            path.chmod(0o755)
+        unlock(folder)
     found = json.loads(log.read_text())
     assert found["hits"] == found["after"] == ["a"] and found["count"] == 1
     assert "permission" in found["add"] and "permission" in found["delete"]
+
+
+def test_a_reader_without_the_right_to_write_follows_a_writer(children, fast_path):
+    folder, log = fast_path / "i", fast_path / "log"
+    log.touch()
+    log.chmod(0o666)
+    index = Index(folder, model=MODEL)
+    index.add([{"id": "0", "text": "word1"}])
+    index.close()
+    lock_up(folder)
+    try:
+        reader = children.start("follow", folder=str(folder), log=str(log))
+        for sign in range(4):
+            Path(f"{log}.{sign}").touch()
+            deadline = time.monotonic() + 20
+            while log.read_text().count("[") != sign + 2 and time.monotonic() < deadline:
+                time.sleep(0.002)
+            unlock(folder)
+            if sign != 1:  # once the writer stays, with its log beside the catalog
+                index = Index(folder, model=MODEL)
+            index.add([{"id": f"{sign + 1}", "text": "word1"}])
+            if sign != 0:
+                index.close()
+        assert children.wait(reader) == 0
+    finally:
+        unlock(folder)
+    assert json.loads(log.read_text()) == [["0"], ["0", "1"], ["0", "1", "2"], ["0", "1", "2", "3"]]
 
 
 def test_a_disk_that_may_only_be_read(children, tmp_path):
