@@ -62,10 +62,10 @@ def peak_memory() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def seconds(function: Callable[[], object]) -> float:
+def seconds(function: Callable[..., object], *arguments: Any, **options: Any) -> float:
     """How long a call takes."""
     start = time.perf_counter()
-    function()
+    function(*arguments, **options)
     return time.perf_counter() - start
 
 

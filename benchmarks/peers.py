@@ -65,7 +65,7 @@ def measure(
 def _rates(texts: list[str], source: str | None, runs: int) -> list[float]:
     model = Model.load(source)
     model.encode_documents(texts[:64])
-    return [len(texts) / seconds(lambda: model.encode_documents(texts)) for _ in range(runs)]
+    return [len(texts) / seconds(model.encode_documents, texts) for _ in range(runs)]
 
 
 def _pylate(

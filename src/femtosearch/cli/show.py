@@ -43,16 +43,20 @@ def duration(seconds: float) -> str:
 
 
 def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
-    """A hit for people: rank, score, id and title, then its best passage round the query's words."""
-    bold = wants_colour(stream)
+    """A hit for people: rank, score, id, title and its best passage round the query's words, on 1 to 3 lines."""
+    words = query_words(query)
+    marked = words if wants_colour(stream) else []
     room = max(20, shutil.get_terminal_size().columns - 1)
     title = hit.metadata.get("title")
     name = f"{hit.id}  {title}" if isinstance(title, str) else hit.id
-    yield _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(name)}", room)
-    words = query_words(query)
-    room -= INDENT
-    for line in _wrap(snippet(_shown_text(hit, title), words, LINES * room), room)[:LINES]:
-        yield " " * INDENT + (embolden(line, words) if bold else line)
+    head = _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(name)}", room)
+    text = snippet(_shown_text(hit, title), words, LINES * (room - INDENT))
+    if _columns(head) + 2 + _columns(text) <= room:
+        yield f"{head}  {embolden(text, marked)}"
+        return
+    yield head
+    for line in _wrap(text, room - INDENT)[:LINES]:
+        yield " " * INDENT + embolden(line, marked)
 
 
 def _shown_text(hit: Hit, title: object) -> str:
