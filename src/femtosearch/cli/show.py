@@ -43,7 +43,7 @@ def duration(seconds: float) -> str:
 
 
 def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
-    """A hit for people: rank, score, id, title and its best passage round the query's words, on 1 to 3 lines."""
+    """A hit for people: rank, score, id, title and its passage round the query's words, on 1 to 3 lines."""
     words = query_words(query)
     marked = words if wants_colour(stream) else []
     room = max(20, shutil.get_terminal_size().columns - 1)
