@@ -273,6 +273,20 @@ def test_foreign_files_beside_the_segments_stay(fast_path):
     assert all(path.exists() for path in foreign) and not any(path.exists() for path in garbage)
 
 
+def test_segments_without_their_catalog_are_not_swept_away(fast_path):
+    make(fast_path / "i").unlink()
+    with pytest.raises(StoreError, match=r"without its catalog\.db"):
+        Index(fast_path / "i", model=MODEL)
+    assert (fast_path / "i" / "segments" / "1.seg").exists()
+
+
+def test_closed_while_in_use(catalog):
+    catalog.close()
+    with pytest.raises(StoreError, match="closed while") as caught:
+        catalog.count()
+    assert not isinstance(caught.value, CorruptError)
+
+
 @pytest.mark.parametrize(
     "left", [(), ("writer.lock",), ("writer.lock", "segments"), ("catalog.db.part", "catalog.db.part-wal")]
 )

@@ -45,6 +45,8 @@ def refusal(error: OSError | sqlite3.Error, place: str) -> StoreError:
     if isinstance(error, OSError):
         advice = _ADVICE.get(error.errno or 0, "check the folder and try again")
         return StoreError(f"{error.filename or place}: {error.strerror or error}: {advice}")
+    if isinstance(error, sqlite3.ProgrammingError):
+        return StoreError(f"{place}: {error}: the index was closed while it was in use")
     code = getattr(error, "sqlite_errorcode", None)
     if code is not None and code & 0xFF in _SQLITE:
         kind, advice = _SQLITE[code & 0xFF]

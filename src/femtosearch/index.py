@@ -64,7 +64,8 @@ class Index:
     timeout:  seconds to wait while another process or thread writes.
 
     Safe to use from several threads and processes: one writes at a time, and every search sees the last
-    commit, whole. Raises StoreError for a folder that is not an index, ModelMismatch, CorruptError.
+    commit, whole; in memory a search waits while another thread writes. Raises StoreError for a folder that
+    is not an index, ModelMismatch, CorruptError.
     """
 
     def __init__(

@@ -189,8 +189,10 @@ def _is_index(folder: Path) -> bool:
     if (folder / _CATALOG).exists():
         return True
     # A process that died while it made an index leaves some of its own names behind, and nothing else.
-    own = (_LOCK, _SEGMENTS, f"{_CATALOG}.part")
-    foreign = [name for name in os.listdir(folder) if not name.startswith(own)]
+    foreign = [name for name in os.listdir(folder) if not name.startswith(f"{_CATALOG}.part")]
+    foreign = sorted(set(foreign) - {_LOCK, _SEGMENTS})
+    if (folder / _SEGMENTS).is_dir() and os.listdir(folder / _SEGMENTS):
+        raise StoreError(f"{folder}: an index without its {_CATALOG}: restore it, or choose another folder")
     if foreign:
         raise StoreError(
             f"{folder}: not an index, and not empty (it has {foreign[0]!r}): choose another folder; nothing "
