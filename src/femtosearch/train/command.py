@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print where the model is."""
     out = arguments.out or Path("runs") / arguments.recipe.stem
-    train(read_recipe(arguments.recipe), arguments.data, out)
+    train(read_recipe(arguments.recipe), arguments.data, out, quiet=arguments.quiet)
     print(out / "model")
     return 0
 
