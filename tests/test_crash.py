@@ -105,7 +105,7 @@ def wait_for(condition: Callable[[], bool]) -> None:
 def test_killed_at_random_moments(children, fast_path):
     rng = random.Random(11)
     texts: dict[str, str] = {}
-    for n in range(40):
+    for n in range(24):
         log = fast_path / f"{n}.log"
         job = children.start("write", folder=str(fast_path / "i"), log=str(log), seed=n, count=UNTIL_KILLED)
         if n % 2:  # however slow the machine, some rounds get somewhere
