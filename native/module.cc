@@ -33,16 +33,11 @@ Returned<T> zeros(std::initializer_list<size_t> shape) {
 void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, int inner, int positions, int types,
                   std::optional<int> code_width, float epsilon, const nb::dict& arrays, const nb::list& dense) {
   Weights weights{};
-  weights.bert.vocab = vocab;
-  weights.bert.hidden = hidden;
-  weights.bert.layer_count = layers;
-  weights.bert.heads = heads;
-  weights.bert.inner = inner;
-  weights.bert.positions = positions;
-  weights.bert.code_width = code_width.value_or(0);
-  weights.bert.epsilon = epsilon;
+  Bert& bert = weights.bert;
+  bert.vocab = vocab, bert.hidden = hidden, bert.layer_count = layers, bert.heads = heads, bert.inner = inner;
+  bert.positions = positions, bert.code_width = code_width.value_or(0), bert.epsilon = epsilon;
   borrow_weights(arrays, dense, types, weights);
-  new (place) Encoder(weights.bert);
+  new (place) Encoder(bert);
 }
 
 Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended,

@@ -56,7 +56,7 @@ def kernels() -> list[str]:
     """The instruction sets that this processor has, best first: of avx512, avx2, baseline."""
 
 def kernel() -> str:
-    """The instruction set in use: the best one, or the one that FEMTOSEARCH_KERNEL names."""
+    """The instruction set in use: the one that FEMTOSEARCH_KERNEL names, where there is one such, or the best."""
 
 def use(name: str) -> None:
     """Uses another instruction set from now on; encoders keep the one that they were made with."""
