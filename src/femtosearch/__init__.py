@@ -1,4 +1,4 @@
-"""Late-interaction search with a one-megabyte model: no torch, fast on a laptop CPU, safe when the power goes."""
+"""Late-interaction search with a one-megabyte model, without torch."""
 
 from femtosearch.errors import (
     CheckpointError,

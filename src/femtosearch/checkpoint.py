@@ -22,7 +22,7 @@ from femtosearch.types import BertConfig, Conventions
 Dense = tuple[np.ndarray, np.ndarray | None]
 
 # config_sentence_transformers.json's keys, as PyLate writes them -> our names
-CONVENTION_KEYS = {
+CONVENTION_KEYS: dict[str, tuple[str, type]] = {
     "query_prefix": ("query_prefix", str),
     "document_prefix": ("document_prefix", str),
     "query_length": ("query_length", int),
@@ -272,9 +272,10 @@ def _conventions(folder: Path) -> Conventions:
         value = settings.get(key)
         if value is None:
             continue
-        if type(value) is not kind or (kind is list and not all(isinstance(word, str) for word in value)):
+        words = value if isinstance(value, list) else []
+        if type(value) is not kind or not all(isinstance(word, str) for word in words):
             raise CheckpointError(f"{path}: expected {key} to be {kind.__name__}, found {value!r}")
-        found[name] = tuple(value) if kind is list else value
+        found[name] = tuple(words) if kind is list else value
     conventions = Conventions(**found)
     if min(conventions.query_length, conventions.document_length) < 4:
         raise CheckpointError(f"{path}: query_length and document_length should be at least 4")

@@ -85,9 +85,9 @@ class Model:
         digest.update(self._checkpoint.tokenizer.read_bytes())
         for name in sorted(self._checkpoint.weights):
             digest.update(name.encode())
-            digest.update(np.ascontiguousarray(self._checkpoint.weights[name]))
+            digest.update(self._checkpoint.weights[name].tobytes())
         for part in (part for dense in self._checkpoint.dense for part in dense):
-            digest.update(b"none" if part is None else np.ascontiguousarray(part))
+            digest.update(b"none" if part is None else part.tobytes())
         return digest.hexdigest()
 
     def encode_queries(

@@ -55,9 +55,7 @@ class Tokenizer:
         self._check(config)
         self._query_prefix = self._prefix_id(conventions.query_prefix)
         self._document_prefix = self._prefix_id(conventions.document_prefix)
-        self._mask = self._pieces.token_to_id("[MASK]")
-        if conventions.expand_queries and self._mask is None:
-            raise CheckpointError(f"{path}: query expansion needs a [MASK] token, found none")
+        self._mask = self._mask_id() if conventions.expand_queries else -1
         self._skipped = self._skip_ids()
 
     def queries(self, texts: Sequence[str]) -> Tokens:
@@ -89,8 +87,8 @@ class Tokenizer:
         whole = np.ones(len(texts), dtype=bool)
         whole[long] = False
         owners = [np.flatnonzero(whole)]
-        spans = [np.array([(0, len(texts[n])) for n in owners[0]], dtype=np.int64).reshape(-1, 2)]
-        for number in long:
+        spans = [np.array([(0, len(texts[n])) for n in owners[0].tolist()], dtype=np.int64).reshape(-1, 2)]
+        for number in long.tolist():
             cuts = np.array([*self._cut(texts[number], room - 2)], dtype=np.int64).reshape(-1, 2)
             owners.append(np.full(len(cuts), number))
             spans.append(cuts)
@@ -98,7 +96,9 @@ class Tokenizer:
         order = np.lexsort((span[:, 0], owner))
         owner, span = owner[order], span[order]
         if len(long):
-            flat, starts = self._tokenise([texts[n][a:b] for n, (a, b) in zip(owner, span, strict=True)])
+            flat, starts = self._tokenise(
+                [texts[n][a:b] for n, (a, b) in zip(owner.tolist(), span.tolist(), strict=True)]
+            )
         tokens = self._documents(flat, starts)
         return _with_words(tokens, 2 if self._document_prefix is None else 3, owner, span)
 
@@ -149,6 +149,12 @@ class Tokenizer:
         found = self._pieces.token_to_id(prefix)
         if found is None:
             raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
+        return int(found)
+
+    def _mask_id(self) -> int:
+        found = self._pieces.token_to_id("[MASK]")
+        if found is None:
+            raise CheckpointError(f"{self.path}: query expansion needs a [MASK] token, found none")
         return int(found)
 
     def _skip_ids(self) -> np.ndarray:

@@ -1,9 +1,11 @@
-"""Makes tests/golden/pylate: what PyLate computes on a tiny random checkpoint. Run it where PyLate is installed:
+"""Makes tests/golden/pylate: what PyLate computes on a tiny random checkpoint.
+
+Run it where PyLate is installed:
 
     pip install pylate && python tests/golden/make_pylate.py
 
-The checkpoint itself (tests/golden/pylate/model) was written by tests/tiny.py with seed 7, as a plain `bert`, which
-needs no remote code. The arrays in pylate.npz are stored with the versions that made them.
+The checkpoint itself (tests/golden/pylate/model) was written by tests/tiny.py with seed 7, as a plain `bert`,
+which needs no remote code. The arrays in pylate.npz are stored with the versions that made them.
 """
 
 import json
@@ -32,7 +34,7 @@ def main() -> None:
     }.items():
         model = models.ColBERT(str(HERE / "model"), device="cpu", **settings)
         for kind in ("query", "document"):
-            rows = model.encode(TEXTS, is_query=kind == "query", convert_to_numpy=True, show_progress_bar=False)
+            rows = model.encode(TEXTS, is_query=kind == "query", show_progress_bar=False)
             arrays[f"{name}_{kind}_rows"], arrays[f"{name}_{kind}_starts"] = flat(rows)
     names = ("pylate", "sentence-transformers", "transformers", "torch")
     versions = json.dumps({name: version(name) for name in names} | {"python": sys.version.split()[0]})

@@ -52,10 +52,9 @@ def train(recipe: Recipe, data: Path, out: Path, *, quiet: bool = False) -> Stud
     del teacher
     student = Student(recipe.model, tokenizer)
     student.start_table(mean_vectors([(corpus.queries, queries), (corpus.passages, passages)], prior))
-    targets = [
-        TokenTargets(student, corpus.queries, queries, queries=True),
-        TokenTargets(student, corpus.passages, passages, queries=False),
-    ]
+    query_targets = TokenTargets(student, corpus.queries, queries, queries=True)
+    passage_targets = TokenTargets(student, corpus.passages, passages, queries=False)
+    targets = [query_targets, passage_targets]
 
     def evaluate() -> float:
         return held_out_ndcg(student, corpus, recipe.seed)
@@ -65,7 +64,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, quiet: bool = False) -> Stud
     rates = (stage.learning_rate, stage.table_rate)
     run.train("tokens", student, len(plan), rates, lambda step: token_loss(targets, plan, step), evaluate)
     student.save(out / "tokens")
-    distiller = Distiller(corpus, *targets, recipe.distil, recipe.seed)
+    distiller = Distiller(corpus, query_targets, passage_targets, recipe.distil, recipe.seed)
     rates = (recipe.distil.learning_rate, recipe.distil.table_rate)
     run.train("distil", student, recipe.distil.steps, rates, distiller.losses, evaluate)
     student.save(out / "model")
