@@ -1,7 +1,7 @@
-"""The native core. Arguments are positional arrays, borrowed without a copy; `reference` says what is computed.
+"""The native core. Arrays are borrowed without a copy; `reference` says what is computed.
 
-Every function raises `errors.ShapeError` for arrays that are not as described. threads: 0 uses every core that this
-process may use.
+Every function raises `errors.ShapeError` for arrays that are not as described. threads: 0 uses every core that
+this process may use.
 """
 
 import numpy as np
@@ -56,7 +56,7 @@ def kernels() -> list[str]:
     """The instruction sets that this processor has, best first: of avx512, avx2, baseline."""
 
 def kernel() -> str:
-    """The instruction set in use: the one that FEMTOSEARCH_KERNEL names, where there is one such, or the best."""
+    """The instruction set in use: FEMTOSEARCH_KERNEL's, where the processor has it, or the best."""
 
 def use(name: str) -> None:
     """Uses another instruction set from now on; encoders keep the one that they were made with."""
