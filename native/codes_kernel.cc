@@ -71,8 +71,9 @@ float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* s
   }
   float score = 0;
   for (int q = 0; q < query.count; ++q) {
-    Floats best = load(scratch.best + q * kBlockRows);
-    for (int row = kLanes; row < kBlockRows; row += kLanes) best = max(best, load(scratch.best + q * kBlockRows + row));
+    const float* rows = scratch.best + q * kBlockRows;
+    Floats best = load(rows);
+    for (int row = kLanes; row < kBlockRows; row += kLanes) best = max(best, load(rows + row));
     score += maximum(best) * query.scales[q];
   }
   return score;

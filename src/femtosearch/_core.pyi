@@ -1,7 +1,7 @@
 """The native core. Arrays are borrowed without a copy; `reference` says what is computed.
 
-Every function raises `errors.ShapeError` for arrays that are not as described. threads: 0 uses every core that
-this process may use.
+Every function raises `errors.ShapeError` for arrays that are not as described. threads: 0 uses every core
+that this process may use.
 """
 
 import numpy as np
