@@ -199,9 +199,9 @@ def read(
     strict:       make an error of what is wrong in a folder's file, and of bytes that are not UTF-8.
 
     A text or Markdown file is one document. Its id is its path from the folder that was given, or, of a file
-    that was given, that path: so reading it again replaces, and never doubles. What comes through "-" without an
-    id is called by a hash of its text. A "title" goes before the text, as in BEIR, and stays in the metadata with
-    every other key.
+    that was given, that path: so reading it again replaces, and never doubles. What comes through "-" without
+    an id is called by a hash of its text. A "title" goes before the text, as in BEIR, and stays in the
+    metadata with every other key.
     Raises ReadError, which says where, what was expected and what was found.
     """
     return Reading([os.fspath(path) for path in paths], text_column, id_column, stdin_kind, strict)

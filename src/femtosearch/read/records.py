@@ -92,7 +92,9 @@ def _columns(rows: Iterator[list[str]], text_column: str) -> list[str] | ValueEr
         return ValueError(f"expected a header row that names the columns, found something else ({error})")
     if text_column not in columns:
         expected = f"a column {text_column!r} in the header row"
-        return ValueError(f"expected {expected}, found {names(columns)}; say which one is the text (--text-column)")
+        return ValueError(
+            f"expected {expected}, found {names(columns)}; say which one is the text (--text-column)"
+        )
     twice = [name for name in columns if name and columns.count(name) > 1]
     if twice:
         return ValueError(f"expected each column once in the header row, found {twice[0]!r} twice")
