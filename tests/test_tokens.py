@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -146,11 +148,32 @@ def test_a_long_text_is_cut_where_sentences_end(tokenizer):
     assert (np.diff(tokens.starts) <= 24).all()
 
 
-def test_a_passage_has_the_tokens_of_its_own_text(tokenizer):
-    text = "moon dog searching cats; red mat! " * 20
-    tokens, _, spans = tokenizer.passages([text])
-    alone = tokenizer.documents([text[a:b] for a, b in spans])
+AWKWARD = [
+    "moon dog searching cats; red mat! ", "naïve café e\u0301 ", "猫は座った。", "a.b.c-d/e(f) ", "😀 the 😀",
+    "the\u200bcat\u202e dog ", "[SEP] x [MASK]", "...", "[D] the ", "a\r\nb\0c ", "dogsdogsdogs" * 9 + " ",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", AWKWARD)
+def test_a_passage_has_the_tokens_of_its_own_text(tokenizer, text):
+    long = text * 60 + " cat"
+    tokens, _, spans = tokenizer.passages([long])
+    alone = tokenizer.documents([long[a:b] for a, b in spans])
+    assert len(tokens) == len(spans) > 0
     assert tokens.ids.tolist() == alone.ids.tolist()
+    assert tokens.starts.tolist() == alone.starts.tolist()
+
+
+def test_a_tokenizer_that_does_not_split_on_words_sees_each_passage_alone(tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny", conventions=Conventions(query_length=12, document_length=24))
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    settings["pre_tokenizer"] = {"type": "WhitespaceSplit"}
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    checkpoint = read_checkpoint(folder)
+    tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
+    text = "the cat sat on a mat " * 20
+    tokens, _, spans = tokenizer.passages([text])
+    assert tokens.ids.tolist() == tokenizer.documents([text[a:b] for a, b in spans]).ids.tolist()
 
 
 @pytest.mark.parametrize(

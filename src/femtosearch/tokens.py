@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import tokenizers
+from tokenizers import pre_tokenizers
 
 from femtosearch.errors import CheckpointError, FemtosearchError
 from femtosearch.types import BertConfig, Conventions
@@ -52,6 +53,8 @@ class Tokenizer:
             raise CheckpointError(f"{path}: not a tokenizer that can be read: {error}") from error
         self._pieces.no_truncation()
         self._pieces.no_padding()
+        # Then each word is tokenised alone, so that a piece of a text needs no second tokenisation.
+        self._splits_on_words = isinstance(self._pieces.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
         self._check(config)
         self._query_prefix = self._prefix_id(conventions.query_prefix)
         self._document_prefix = self._prefix_id(conventions.document_prefix)
@@ -81,26 +84,26 @@ class Tokenizer:
         pieces of about equal length. A text, or a piece, of which no word's row would be kept gives no
         passage.
         """
-        flat, starts = self._tokenise(texts)
+        encodings = self._encode(texts)
         room = self.conventions.document_length - (1 if self._document_prefix is not None else 0)
-        long = np.flatnonzero(np.diff(starts) > room)
-        whole = np.ones(len(texts), dtype=bool)
-        whole[long] = False
-        owners = [np.flatnonzero(whole)]
-        spans = [np.array([(0, len(texts[n])) for n in owners[0].tolist()], dtype=np.int64).reshape(-1, 2)]
-        for number in long.tolist():
-            cuts = np.array([*self._cut(texts[number], room - 2)], dtype=np.int64).reshape(-1, 2)
-            owners.append(np.full(len(cuts), number))
-            spans.append(cuts)
-        owner, span = np.concatenate(owners), np.concatenate(spans)
-        order = np.lexsort((span[:, 0], owner))
-        owner, span = owner[order], span[order]
-        if len(long):
-            flat, starts = self._tokenise(
-                [texts[n][a:b] for n, (a, b) in zip(owner.tolist(), span.tolist(), strict=True)]
+        pieces = [
+            piece
+            for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
+            for piece in (
+                _pieces(number, text, encoding, room)
+                if len(encoding) > room
+                else [_whole(number, text, encoding)]
             )
+        ]
+        owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
+        spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
+        if self._splits_on_words:
+            flat, starts = _end_to_end([piece.ids for piece in pieces])
+        else:
+            cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
+            flat, starts = self._tokenise(cut)
         tokens = self._documents(flat, starts)
-        return _with_words(tokens, 2 if self._document_prefix is None else 3, owner, span)
+        return _with_words(tokens, 2 if self._document_prefix is None else 3, owner, spans)
 
     def _documents(self, flat: np.ndarray, starts: np.ndarray) -> Tokens:
         ids, starts = _cut_and_prefix(flat, starts, self.conventions.document_length, self._document_prefix)
@@ -108,26 +111,14 @@ class Tokenizer:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
+        return _end_to_end([encoding.ids for encoding in self._encode(texts)])
+
+    def _encode(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
         try:
-            encodings = [encoding.ids for encoding in self._pieces.encode_batch_fast(list(texts))]
+            return self._pieces.encode_batch(list(texts))
         except (TypeError, ValueError, UnicodeError):
             _refuse(texts)
             raise
-        starts = np.zeros(len(encodings) + 1, dtype=np.int64)
-        np.cumsum([len(ids) for ids in encodings], out=starts[1:])
-        return np.fromiter(chain.from_iterable(encodings), dtype=np.int32, count=int(starts[-1])), starts
-
-    def _cut(self, text: str, room: int) -> Iterator[tuple[int, int]]:
-        """Spans, in characters, of pieces of at most `room` tokens."""
-        offsets = self._pieces.encode(text, add_special_tokens=False).offsets
-        at, count = 0, len(offsets)
-        while count - at > room:
-            pieces = -(-(count - at) // room)
-            stop = _boundary(text, offsets, at, at + room, at + (count - at) // pieces)
-            yield offsets[at][0], offsets[stop - 1][1]
-            at = stop
-        if at < count:
-            yield offsets[at][0], offsets[-1][1]
 
     def _check(self, config: BertConfig) -> None:
         highest = max(self._pieces.get_vocab(with_added_tokens=True).values(), default=-1)
@@ -166,6 +157,59 @@ class Tokenizer:
             if found is not None:
                 skipped[found] = True
         return skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A passage: the text it comes from, its span there, and its ids with [CLS] and [SEP]."""
+
+    owner: int
+    span: tuple[int, int]
+    ids: list[int]
+
+
+def _whole(owner: int, text: str, encoding: tokenizers.Encoding) -> Piece:
+    return Piece(owner, (0, len(text)), encoding.ids)
+
+
+def _pieces(owner: int, text: str, encoding: tokenizers.Encoding, room: int) -> Iterator[Piece]:
+    """Pieces of at most `room` tokens of a text that has more.
+
+    They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
+    """
+    ids, offsets, words = encoding.ids, encoding.offsets, encoding.word_ids
+    at, last, room = 1, len(ids) - 1, room - 2  # within [CLS] and [SEP]
+    while at < last:
+        stop = last
+        if last - at > room:
+            target = at + (last - at) // -((at - last) // room)
+            stop = _boundary(
+                text, offsets, words, range(at + max(1, (target - at) // 2), at + room + 1), target
+            )
+        yield Piece(owner, (offsets[at][0], offsets[stop - 1][1]), [ids[0], *ids[at:stop], ids[-1]])
+        at = stop
+
+
+def _boundary(
+    text: str, offsets: list[tuple[int, int]], words: list[int | None], within: range, target: int
+) -> int:
+    """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
+    words.
+    """
+    nearest = sorted(within, key=lambda token: abs(token - target))
+    between = [token for token in nearest if words[token - 1] != words[token]]
+    spaced = [token for token in between if offsets[token - 1][1] < offsets[token][0]]
+    for token in spaced:
+        if not SENTENCE_ENDS.isdisjoint(text[offsets[token - 1][1] - 1 : offsets[token][0]]):
+            return token
+    return next(iter(spaced or between), target)
+
+
+def _end_to_end(texts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of ids -> ids [T] int32 and starts [N+1] int64."""
+    starts = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(ids) for ids in texts], out=starts[1:])
+    return np.fromiter(chain.from_iterable(texts), dtype=np.int32, count=int(starts[-1])), starts
 
 
 def _cut_and_prefix(
@@ -212,20 +256,6 @@ def _with_words(
     starts = np.concatenate([[0], np.cumsum(sizes[worded])]).astype(np.int64)
     tokens = Tokens(tokens.ids[of_token], starts, tokens.attended[worded], tokens.keep[of_token])
     return tokens, owner[worded], span[worded]
-
-
-def _boundary(text: str, offsets: list[tuple[int, int]], at: int, limit: int, target: int) -> int:
-    """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
-    words.
-    """
-    lowest = at + max(1, (target - at) // 2)
-    nearest = sorted(range(lowest, limit + 1), key=lambda token: abs(token - target))
-    gaps = [token for token in nearest if offsets[token - 1][1] < offsets[token][0]]
-    for token in gaps:
-        end, begin = offsets[token - 1][1], offsets[token][0]
-        if not SENTENCE_ENDS.isdisjoint(text[end - 1 : begin]):
-            return token
-    return gaps[0] if gaps else target
 
 
 def _refuse(texts: Sequence[str]) -> None:
