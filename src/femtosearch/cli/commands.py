@@ -21,7 +21,7 @@ import numpy as np
 
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
-from femtosearch.errors import QueryError
+from femtosearch.errors import QueryError, StoreError
 from femtosearch.index import Index, describe
 from femtosearch.model import Model
 from femtosearch.read import Reading, read
@@ -174,10 +174,10 @@ class _Unread:
     dims: int
 
     def encode_passages(self, texts: list[str]) -> Passages:
-        raise NotImplementedError
+        raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
 
     def encode_queries(self, texts: list[str]) -> Rows:
-        raise NotImplementedError
+        raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
 
 
 def _open(options: argparse.Namespace) -> Index:
