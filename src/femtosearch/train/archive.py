@@ -1,0 +1,70 @@
+"""The texts themselves, in a SQLite file: for what needs words and not token ids, such as BM25 and cross-
+encoders. Memory does not grow with it.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from femtosearch.errors import RecipeError
+
+WORD = re.compile(r"\w+")
+LONGEST_QUERY = 64  # words of a query that BM25 looks up
+SCHEMA = """
+create table queries (number integer primary key, text text not null);
+create table passages (number integer primary key, text text not null);
+create virtual table words using fts5 (text, content = 'passages', content_rowid = 'number');
+"""
+
+
+class Archive:
+    """Queries and passages by their numbers in the corpus. Made anew with each reading of the corpus."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        path.unlink(missing_ok=True)
+        self.database = sqlite3.connect(path, isolation_level=None)
+        # It is made anew whenever it is needed, so it need not survive a crash.
+        self.database.executescript("pragma journal_mode = off; pragma synchronous = off;" + SCHEMA)
+        self.database.execute("begin")
+
+    def add(self, kind: str, number: int, text: str) -> None:
+        """kind: `queries` or `passages`. Raises RecipeError when the disk is full."""
+        try:
+            self.database.execute(f"insert into {kind} values (?, ?)", (number, text))
+        except sqlite3.OperationalError as error:
+            raise RecipeError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
+
+    def finish(self, *, words: bool) -> None:
+        """Close the writing; with `words` make BM25's index of the passages."""
+        try:
+            if words:
+                self.database.execute("insert into words (words) values ('rebuild')")
+            self.database.execute("commit")
+        except sqlite3.OperationalError as error:
+            raise RecipeError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
+
+    def texts(self, kind: str, numbers: np.ndarray) -> list[str]:
+        """The texts of these numbers, in their order."""
+        query = f"select text from {kind} where number = ?"
+        return [self.database.execute(query, (int(n),)).fetchone()[0] for n in numbers]
+
+    def all(self, kind: str) -> Iterator[str]:
+        """Every text by its number."""
+        return (text for (text,) in self.database.execute(f"select text from {kind} order by number"))
+
+    def best(self, query: str, count: int) -> list[int]:
+        """The numbers of the `count` passages that BM25 ranks highest, SQLite FTS5's with its defaults."""
+        words = list(dict.fromkeys(WORD.findall(query.lower())))[:LONGEST_QUERY]
+        if not words:
+            return []
+        found = self.database.execute(
+            "select rowid from words where words match ? order by rank limit ?",
+            (" OR ".join(f'"{word}"' for word in words), count),
+        )
+        return [number for (number,) in found]

@@ -1,0 +1,56 @@
+"""Leaving the evaluation sets' texts out of training: two texts that share a run of words are the same."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from femtosearch.errors import RecipeError
+from femtosearch.train.sources import lines
+
+SHARED_WORDS = 12  # a run of this many equal words means that two texts are the same text
+STRIDE = 4  # of the training text's positions that are looked up: a shared run of 15 words is always found
+WORD = re.compile(r"\w+")
+
+
+class Exclusion:
+    """The word runs of the texts that the patterns name, below a folder. A text is `in` it if it shares one.
+
+    A text shorter than a run is excluded only by its equal. About 100 bytes a word of the excluded texts.
+    """
+
+    def __init__(self, patterns: tuple[str, ...], folder: Path) -> None:
+        self.runs: set[int] = set()
+        for text in _evaluation_texts(patterns, folder):
+            words = WORD.findall(text.lower())
+            self.runs.update(_run(words, i) for i in range(max(1, len(words) - SHARED_WORDS + 1)))
+        self.runs.discard(hash(()))
+
+    def __contains__(self, text: str) -> bool:
+        if not self.runs:
+            return False
+        words = WORD.findall(text.lower())
+        last = max(1, len(words) - SHARED_WORDS + 1)
+        return any(_run(words, i) in self.runs for i in range(0, last, STRIDE))
+
+
+def _run(words: list[str], at: int) -> int:
+    return hash(tuple(words[at : at + SHARED_WORDS]))
+
+
+def _evaluation_texts(patterns: tuple[str, ...], folder: Path) -> Iterator[str]:
+    for pattern in patterns:
+        paths = sorted(folder.glob(pattern))
+        if not paths:
+            raise RecipeError(f"{folder}: exclude = {pattern!r} matches no file; is the data folder right?")
+        for path in paths:
+            for number, line in enumerate(lines(path), 1):
+                try:
+                    text = json.loads(line).get("text") or ""
+                except (ValueError, AttributeError):
+                    raise RecipeError(
+                        f'{path}:{number}: expected {{"text": "..."}}, found {line[:80]!r}'
+                    ) from None
+                yield text

@@ -1,0 +1,116 @@
+"""Where a recipe's models, files and tables are: folders, installed packages, the Hub; text, JSON lines and
+parquet.
+"""
+
+from __future__ import annotations
+
+import gzip
+import importlib
+import importlib.util
+import io
+import json
+import lzma
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+from femtosearch.errors import MissingExtra, RecipeError
+
+OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+TABLE_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".parquet")
+MODEL_FILES = ["*.json", "*.safetensors", "*/config.json", "*/*.safetensors"]  # never code, never pickles
+
+
+def locate(source: str) -> Path:
+    """A folder, `package:NAME/folder` inside an installed package, or `hub:OWNER/NAME` -> its path."""
+    if source.startswith("hub:"):
+        hub = extra("huggingface_hub", f"{source!r} is on the Hub")
+        try:
+            return Path(hub.snapshot_download(source.removeprefix("hub:"), allow_patterns=MODEL_FILES))
+        except Exception as error:  # of many kinds: no network, no such name, no right to it
+            raise RecipeError(f"{source!r}: the Hub did not give it: {error}") from error
+    if not source.startswith("package:"):
+        return Path(source)
+    package, _, folder = source.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise RecipeError(f"{source!r}: no package {package!r}; pip install {package.replace('_', '-')}")
+    return Path(spec.submodule_search_locations[0]) / folder
+
+
+def extra(module: str, why: str) -> ModuleType:
+    """Import a module of the extra [teachers], or raise MissingExtra with the command that installs it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise MissingExtra(
+            f"{why}, which needs {module}; it is not installed: pip install 'femtosearch[teachers]'"
+        ) from None
+
+
+def lines(path: Path) -> Iterator[str]:
+    """The lines of a UTF-8 text, stripped, empty ones left out; .gz and .xz are read too."""
+    number = 0
+    try:
+        with _open(path) as file:
+            for line in file:
+                number += 1
+                if not line.isspace():
+                    yield line.strip()
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not UTF-8 after line {number}: {error}; convert it") from error
+    except (lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
+        raise RecipeError(f"{path}: damaged after line {number}: {error}; fetch it again") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}; is the data folder right?") from error
+
+
+def table(source: str, name: str, folder: Path) -> Iterator[dict[str, Any]]:
+    """The rows of a table: of `hub:OWNER/NAME`, or of a file `name` + .jsonl[.gz|.xz] or .parquet in
+    folder/source.
+    """
+    if source.startswith("hub:"):
+        yield from _hub_rows(source, name)
+        return
+    found = [folder / source / (name + ending) for ending in TABLE_ENDINGS]
+    path = next((path for path in found if path.is_file()), None)
+    if path is None:
+        raise RecipeError(
+            f"{folder / source}: no table {name!r}; expected {name} + {' or '.join(TABLE_ENDINGS)}"
+        )
+    yield from _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
+
+
+def _open(path: Path) -> TextIO:
+    opener: Any = OPENERS.get(path.suffix, open)
+    return io.TextIOWrapper(opener(path, "rb"), encoding="utf-8")
+
+
+def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(lines(path), 1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            row = None
+        if not isinstance(row, dict):
+            raise RecipeError(f"{path}:{number}: expected a JSON object, found {line[:80]!r}")
+        yield row
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    parquet = extra("pyarrow.parquet", f"{path} is a parquet file")
+    try:
+        for batch in parquet.ParquetFile(path).iter_batches():
+            yield from batch.to_pylist()
+    except (OSError, ValueError) as error:  # pyarrow's errors are of these kinds
+        raise RecipeError(f"{path}: not a parquet file that can be read: {error}") from error
+
+
+def _hub_rows(source: str, name: str) -> Iterator[dict[str, Any]]:
+    datasets = extra("datasets", f"{source!r} is on the Hub")
+    try:
+        rows = datasets.load_dataset(source.removeprefix("hub:"), name, split="train", streaming=True)
+    except Exception as error:  # of many kinds: no network, no such name, no such table
+        raise RecipeError(f"{source!r}: the Hub did not give its table {name!r}: {error}") from error
+    yield from rows

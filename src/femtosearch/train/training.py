@@ -1,0 +1,283 @@
+"""A recipe's stages, in their order: what each needs is read or made when it is first asked for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+
+from femtosearch.checkpoint import Checkpoint, read_checkpoint
+from femtosearch.errors import RecipeError
+from femtosearch.train.archive import Archive
+from femtosearch.train.cache import digest
+from femtosearch.train.checks import check
+from femtosearch.train.contrast import Contrast
+from femtosearch.train.corpus import Corpus, Texts, check_pairs, read_corpus, tokenised
+from femtosearch.train.distil import JudgedLists, ListDistiller, PoolDistiller, StoredLists
+from femtosearch.train.held_out import held_out_ndcg
+from femtosearch.train.loop import Run
+from femtosearch.train.mining import LabelMiner, Miner, NoMiner, StudentMiner, TeacherMiner, WordMiner
+from femtosearch.train.pretrain import Pretraining
+from femtosearch.train.recipe import STAGES, Mined, Recipe, TeacherSource
+from femtosearch.train.scores import CrossEncoderScores, PooledScores, PoolScores, TokenScores
+from femtosearch.train.sources import locate
+from femtosearch.train.student import (
+    DOCUMENT_LENGTH,
+    Pupil,
+    Student,
+    check_same_tokenizer,
+    differing_part,
+    from_checkpoint,
+)
+from femtosearch.train.teacher import Teacher, Vectors
+from femtosearch.train.tokens import TokenTargets, mean_vectors, token_loss, token_plan
+
+PROJECTION_SAMPLE = 4000
+BERTS = ("tokens", "pooled")  # the kinds of teacher that are a bert of ours
+SAY_EVERY = 20  # seconds between two lines of the log while a teacher reads
+
+
+class Training:
+    """One run of a recipe, from its data to its model folder."""
+
+    def __init__(self, recipe: Recipe, data: Path, run: Run) -> None:
+        check(recipe)
+        self.recipe, self.data, self.run = recipe, data, run
+        run.claim(recipe=digest(recipe.json()))
+        torch.manual_seed(recipe.seed)
+        self.teacher = self._bert(recipe.teacher)
+        self.started = read_checkpoint(locate(recipe.start)) if recipe.start else None
+        self.corpus = self._read()
+        self.pupil = Pupil(self._student(), self.corpus)
+
+    def stages(self) -> None:
+        """Run every stage that the recipe has, and save the student after each."""
+        for name in STAGES:
+            if getattr(self.recipe, name):
+                getattr(self, name)()
+                self.pupil.student.save(self.run.folder / name)
+        self.pupil.student.save(self.run.folder / "model")
+
+    def pretrain(self) -> None:
+        """Masked-language modelling."""
+        stage = self.recipe.pretrain
+        model = Pretraining(self.pupil.student, self.corpus, stage, self.recipe.seed).to(
+            self.pupil.student.device
+        )
+        self.run.train("pretrain", model, len(model.plan), stage, model.losses, self._evaluate)
+
+    def tokens(self) -> None:
+        """Regression of the teacher's token vectors."""
+        stage, targets = self.recipe.tokens, self.targets
+        plan = token_plan(
+            [kind.texts for kind in targets], stage.batch_tokens, stage.epochs, self.recipe.seed
+        )
+        self._train("tokens", len(plan), lambda step: token_loss(targets, plan, step))
+
+    def distil(self) -> None:
+        """KL divergence to a teacher's scores."""
+        stage, seed, source = self.recipe.distil, self.recipe.seed, self.recipe.distil_teacher
+        if source.kind == "scores":
+            lists = StoredLists(self.corpus.scored, stage.batch, seed)
+            steps = max(1, int(lists.per_epoch * stage.epochs))
+            self._train("distil", steps, ListDistiller(self.pupil, stage, lists).losses)
+            return
+        if source.kind == "cross-encoder":
+            judged = JudgedLists(
+                self.corpus, stage, CrossEncoderScores(source.source, self.corpus.archive), seed
+            )
+            judged.miner = self._miner("distil", stage, judged.queries_of)
+            distiller = ListDistiller(self.pupil, stage, judged)
+        else:
+            targets = self.targets if stage.token_weight else []
+            distiller = PoolDistiller(self.pupil, stage, self._pool_scores(), seed, targets)
+            distiller.miner = self._miner("distil", stage, distiller.queries_of)
+        self._train("distil", stage.steps, distiller.losses)
+
+    def contrast(self) -> None:
+        """InfoNCE on the labelled pairs."""
+        stage = self.recipe.contrast
+        contrast = Contrast(self.pupil, stage, self.recipe.seed)
+        contrast.miner = self._miner("contrast", stage, contrast.queries_of)
+        self._train("contrast", stage.steps, contrast.losses)
+
+    def _train(self, name: str, steps: int, losses: Callable[[int], dict[str, torch.Tensor]]) -> None:
+        rates = getattr(self.recipe, name)
+        self.run.train(name, self.pupil.student, steps, rates, losses, self._evaluate)
+
+    def _evaluate(self) -> float | None:
+        return held_out_ndcg(self.pupil, self.recipe.seed)
+
+    # What the stages stand on.
+
+    def _bert(self, source: TeacherSource) -> Teacher | None:
+        return Teacher(source.source, source.batch_tokens) if source.source and source.kind in BERTS else None
+
+    def _tokenizer(self) -> Tokenizer:
+        """The corpus's: the token teacher's if there is one, since ids have to be in the teacher's table."""
+        recipe = self.recipe
+        if self.teacher and recipe.teacher.kind == "tokens":
+            return self.teacher.tokenizer(recipe.teacher.length)
+        if self.started:
+            tokenizer = Tokenizer.from_file(str(self.started.tokenizer))
+        elif recipe.model.tokenizer:
+            tokenizer = _tokenizer_in(recipe.model.tokenizer)
+        else:
+            tokenizer = self.teacher.tokenizer(recipe.teacher.length)
+        said = self.started.conventions.document_length if self.started else DOCUMENT_LENGTH
+        tokenizer.enable_truncation(recipe.model.document_length or said)
+        tokenizer.no_padding()
+        return tokenizer
+
+    def _read(self) -> Corpus:
+        recipe = self.recipe
+        words = "bm25" in recipe.negatives
+        wanted = (
+            words
+            or recipe.distil_teacher.kind in ("cross-encoder", "pooled")
+            or recipe.teacher.kind == "pooled"
+        )
+        archive = Archive(self.run.folder / "texts.sqlite") if wanted else None
+        corpus = read_corpus(
+            recipe.data,
+            self.data,
+            self._tokenizer(),
+            recipe.seed,
+            archive,
+            negatives="data" in recipe.negatives,
+        )
+        if archive:
+            archive.finish(words=words)
+        if recipe.contrast or (recipe.distil and recipe.distil_teacher.kind != "scores"):
+            check_pairs(corpus, self.data)
+        if not len(corpus.passages):
+            raise RecipeError(f"{self.data}: the recipe's files gave no text")
+        texts = (corpus.queries, corpus.passages)
+        made_from = [part for text in texts for part in (text.ids, text.starts)] + [corpus.answers]
+        self.run.claim(data=digest(*made_from), start=_digest(self.started))
+        if self.teacher:
+            self.run.claim(teacher=self.teacher.digest)
+        self.run.log(stage="corpus", **corpus.report, tokens=sum(len(text.ids) for text in texts))
+        return corpus
+
+    def _student(self) -> Student:
+        recipe = self.recipe
+        if self.started:
+            student = from_checkpoint(self.started, recipe.model)
+        elif recipe.model.tokenizer:
+            student = Student(recipe.model, _tokenizer_in(recipe.model.tokenizer))
+        else:
+            student = Student(recipe.model, self.teacher.tokenizer(recipe.teacher.length))
+        if self.teacher and recipe.teacher.kind == "tokens":
+            stage = "tokens" if recipe.tokens else "distil"
+            check_same_tokenizer(student, self.teacher.tokenizer(recipe.teacher.length), stage)
+        if self.teacher and recipe.teacher.kind == "tokens" and not (self.started or recipe.pretrain):
+            texts = (self.corpus.queries, self.corpus.passages)
+            student.start_table(
+                mean_vectors(list(zip(texts, self.vectors, strict=True)), self._pieces_alone())
+            )
+        return student.to("cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def projection(self) -> torch.Tensor:
+        """[H, C]: the token teacher's principal directions."""
+        source, path = self.recipe.teacher, self.run.folder / "projection.npy"
+        return self.teacher.projection(
+            self.corpus.passages, source.dims, PROJECTION_SAMPLE, self.recipe.seed, path
+        )
+
+    @cached_property
+    def vectors(self) -> tuple[Vectors, Vectors]:
+        """The recipe's teacher's, of the queries and of the passages."""
+        return self._vectors(self.teacher, self.recipe.teacher, self.run.folder)
+
+    @cached_property
+    def targets(self) -> list[TokenTargets]:
+        """The queries and the passages, beside their token vectors."""
+        student, texts = self.pupil.student, (self.corpus.queries, self.corpus.passages)
+        kinds = zip(texts, self.vectors, (True, False), strict=True)
+        return [TokenTargets(student, text, vectors, queries=queries) for text, vectors, queries in kinds]
+
+    @cached_property
+    def distil_vectors(self) -> tuple[Vectors, Vectors]:
+        """The vectors of distil's own teacher, or of the recipe's."""
+        own = self.recipe.distil and self.recipe.distil.teacher
+        if not own or own.kind not in BERTS:
+            return self.vectors
+        return self._vectors(self._bert(own), own, self.run.folder / "distil-teacher")
+
+    def _vectors(self, teacher: Teacher, source: TeacherSource, folder: Path) -> tuple[Vectors, Vectors]:
+        folder.mkdir(exist_ok=True)
+        projection = self.projection if source.kind == "tokens" else None
+        texts = (self.corpus.queries, self.corpus.passages)
+        ours, theirs = self._tokenizer(), teacher.tokenizer(source.length)
+        if differing_part(ours, theirs) or ours.truncation["max_length"] != theirs.truncation["max_length"]:
+            texts = tuple(
+                tokenised(self.corpus.archive.all(kind), theirs) for kind in ("queries", "passages")
+            )
+        queries = teacher.cache(texts[0], projection, folder / "queries", self._said())
+        return queries, teacher.cache(texts[1], projection, folder / "passages", self._said())
+
+    def _said(self) -> Callable[[int, int], None]:
+        last = [time.monotonic()]
+
+        def progress(done: int, total: int) -> None:
+            self.run.progress.update("teacher", done, total, "tokens")
+            if time.monotonic() - last[0] > SAY_EVERY or done == total:
+                last[0] = time.monotonic()
+                self.run.log(stage="teacher", tokens=done, of=total)
+
+        return progress
+
+    def _pieces_alone(self) -> torch.Tensor:
+        """The teacher's vector of each vocabulary piece between [CLS] and [SEP], projected, [V, dims]."""
+        size = self.teacher.checkpoint.config.vocab_size
+        around = self.teacher.tokenizer(8).encode("").ids
+        if len(around) != 2:
+            raise RecipeError(
+                "tokens: the teacher's tokenizer should put one token before a text and one after"
+            )
+        ids = np.stack([np.full(size, around[0]), np.arange(size), np.full(size, around[1])], 1)
+        texts = Texts(ids.astype(np.uint32).ravel(), np.arange(0, 3 * size + 1, 3))
+        projection = self.projection[:, : self.recipe.model.dims].to(self.teacher.device)
+        alone = torch.empty(size, projection.shape[1])
+        for numbers, vectors, _ in self.teacher.encode(texts):
+            alone[torch.from_numpy(numbers)] = (vectors[1::3] @ projection).cpu()
+        return alone
+
+    def _pool_scores(self) -> PoolScores:
+        if self.recipe.distil_teacher.kind == "pooled":
+            return PooledScores(*self.distil_vectors, self.pupil.student.device)
+        return TokenScores(*self.targets)
+
+    def _miner(self, name: str, stage: Mined, queries_of: Callable[[int], np.ndarray]) -> Miner:
+        path, seed = self.run.folder / f"{name}.negatives", self.recipe.seed
+        if stage.negatives == "teacher":
+            vectors = self.vectors if self.teacher else self.distil_vectors
+            answered = np.unique(self.corpus.answers[self.corpus.trained])
+            return TeacherMiner(answered, vectors[1].pooled, path)
+        if stage.negatives == "model":
+            count = max(getattr(stage, "near", 0), getattr(stage, "hard", 0) + 4)
+            return StudentMiner(self.pupil, stage, queries_of, path, seed, count)
+        if stage.negatives == "bm25":
+            return WordMiner(self.corpus.archive)
+        return LabelMiner(self.corpus.negatives) if stage.negatives == "data" else NoMiner()
+
+
+def _tokenizer_in(source: str) -> Tokenizer:
+    path = locate(source)
+    path = path / "tokenizer.json" if path.is_dir() else path
+    if not path.is_file():
+        raise RecipeError(f"model: tokenizer: {path}: no such file; expected a folder with a tokenizer.json")
+    return Tokenizer.from_file(str(path))
+
+
+def _digest(checkpoint: Checkpoint | None) -> str:
+    if checkpoint is None:
+        return digest()
+    return digest(checkpoint.config, *(part for item in sorted(checkpoint.weights.items()) for part in item))
