@@ -8,36 +8,49 @@
 namespace femto::FEMTO_KERNEL {
 namespace {
 
-constexpr int kTile = kRegisters == 32 ? 16 : 8;  // query rows whose sums stay in registers
+constexpr int kTile = kRegisters == 32 ? 24 : 8;  // the most query rows whose sums stay in registers
 
 // products[q][row] = <query q, row> * scale[row] for query rows q..q+R and kLanes rows of a block.
 template <int R>
 inline void multiply_rows(const CodedQuery& query, int q, const int8_t* block, const float* scales,
                           float* products) {
   Ints totals[R];
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int r = 0; r < R; ++r) totals[r] = (kRaised ? -128 * query.sums[q + r] : 0) + Ints{};
   const int32_t* groups = query.groups + q;
   for (int g = 0; g < query.group_count; ++g, groups += query.padded, block += kBlockRows * kGroup) {
     const Document document = load_document(block);
-#pragma GCC unroll 16
+#pragma GCC unroll 24
     for (int r = 0; r < R; ++r) totals[r] = dot(totals[r], document, groups[r]);
   }
   const Floats scale = load(scales);
-#pragma GCC unroll 16
+#pragma GCC unroll 24
   for (int r = 0; r < R; ++r) {
     store(products + size_t(q + r) * kBlockRows, __builtin_convertvector(totals[r], Floats) * scale);
   }
 }
 
+// The same for `count` rows, a multiple of 4 up to R.
+template <int R>
+inline void multiply_some(int count, const CodedQuery& query, int q, const int8_t* block, const float* scales,
+                          float* products) {
+  if (count == R) return multiply_rows<R>(query, q, block, scales, products);
+  if constexpr (R > 4) multiply_some<R - 4>(count, query, q, block, scales, products);
+}
+
+// Rows in the next tile, where `left` are left: as even as can be, for few sums at a time wait for each other.
+inline int next_tile(int left) {
+  const int tiles = (left + kTile - 1) / kTile;
+  return ((left + tiles - 1) / tiles + 3) / 4 * 4;
+}
+
 void multiply_block(const CodedQuery& query, const int8_t* block, const float* scales, float* products) {
   for (int row = 0; row < kBlockRows; row += kLanes) {
-    const int8_t* rows = block + row * kGroup;
-    int q = 0;
-    for (; q + kTile <= query.padded; q += kTile) {
-      multiply_rows<kTile>(query, q, rows, scales + row, products + row);
+    for (int q = 0; q < query.padded;) {
+      const int count = next_tile(query.padded - q);
+      multiply_some<kTile>(count, query, q, block + row * kGroup, scales + row, products + row);
+      q += count;
     }
-    for (; q < query.padded; q += 4) multiply_rows<4>(query, q, rows, scales + row, products + row);
   }
 }
 

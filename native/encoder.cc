@@ -7,14 +7,6 @@
 namespace femto {
 namespace {
 
-constexpr size_t kLine = 16;  // floats in a cache line
-
-// The first whole cache line in storage that has one to spare.
-float* aligned(float* storage) {
-  const size_t past = reinterpret_cast<uintptr_t>(storage) / sizeof(float) % kLine;
-  return past ? storage + (kLine - past) : storage;
-}
-
 // Where each text's rows start in the output.
 std::vector<int64_t> row_starts(const Texts& texts) {
   std::vector<int64_t> starts(texts.count + 1);
@@ -52,15 +44,14 @@ void Encoder::encode(const Texts& texts, int threads, float* rows) const {
   const auto row_start = row_starts(texts);
   const auto order = by_length(texts);
   const int longest = int(texts.starts[order[0] + 1] - texts.starts[order[0]]);
-  const size_t scratch = kernel_->scratch(packed_, longest) + kLine;
   threads = thread_count(threads, texts.count);
-  std::vector<float> storage(scratch * threads);
+  PerThread scratch(threads, kernel_->scratch(packed_, longest));
   share(threads, texts.count, [&](int thread, int64_t i) {
     const int64_t n = order[i], start = texts.starts[n];
     const int length = int(texts.starts[n + 1] - start);
     if (length == 0) return;
     kernel_->encode(packed_, texts.ids + start, length, texts.attended[n], texts.keep + start,
-                    rows + row_start[n] * packed_.dims, aligned(storage.data() + thread * scratch));
+                    rows + row_start[n] * packed_.dims, scratch.of(thread));
   });
 }
 

@@ -11,7 +11,29 @@
 
 namespace femto {
 
+constexpr size_t kLine = 16;  // floats in a cache line
+
+// The first whole cache line in storage that has one to spare.
+inline float* aligned(float* storage) {
+  const size_t past = reinterpret_cast<uintptr_t>(storage) / sizeof(float) % kLine;
+  return past ? storage + (kLine - past) : storage;
+}
+
 constexpr int kMostThreads = 256;
+
+// Floats for each thread to work with, on cache lines of its own: two threads that write to one line wait for each
+// other at every write.
+class PerThread {
+ public:
+  PerThread(int threads, size_t floats)
+      : stride_((floats + kLine - 1) / kLine * kLine), storage_(threads * stride_ + kLine) {}
+
+  float* of(int thread) { return aligned(storage_.data()) + thread * stride_; }
+
+ private:
+  size_t stride_;
+  std::vector<float> storage_;
+};
 
 // The cores that this process may use, where the caller says 0; never more threads than pieces of work.
 inline int thread_count(int asked, int64_t pieces) {

@@ -13,12 +13,11 @@ namespace {
 constexpr int64_t kPiece = 64;  // passages that a thread takes at a time
 constexpr float kEmpty = -std::numeric_limits<float>::infinity();
 
-// Calls score(thread, i) for every i below `count`, in pieces of neighbours.
+// Calls score(thread, begin, end) for every piece of neighbours below `count`.
 template <class Score>
 void share_passages(int threads, int64_t count, Score score) {
   share(threads, (count + kPiece - 1) / kPiece, [&](int thread, int64_t piece) {
-    const int64_t end = std::min(count, (piece + 1) * kPiece);
-    for (int64_t i = piece * kPiece; i < end; ++i) score(thread, i);
+    score(thread, piece * kPiece, std::min(count, (piece + 1) * kPiece));
   });
 }
 
@@ -78,12 +77,12 @@ void maxsim(const float* query, int count, int dims, const float* rows, const in
   Arena arena{storage.data(), 0};
   kernel->pack_query(query, count, dims, arena, packed);
   threads = passage_threads(threads, passages);
-  std::vector<float> best(size_t(threads) * packed.width);
-  share_passages(threads, passages, [&](int thread, int64_t n) {
-    const int64_t length = starts[n + 1] - starts[n];
-    scores[n] = length == 0 ? kEmpty
-                            : kernel->maxsim(packed, rows + starts[n] * dims, length,
-                                             best.data() + size_t(thread) * packed.width);
+  PerThread best(threads, packed.width);
+  share_passages(threads, passages, [&](int thread, int64_t begin, int64_t end) {
+    for (int64_t n = begin; n < end; ++n) {
+      const int64_t length = starts[n + 1] - starts[n];
+      scores[n] = length == 0 ? kEmpty : kernel->maxsim(packed, rows + starts[n] * dims, length, best.of(thread));
+    }
   });
 }
 
@@ -93,17 +92,13 @@ void maxsim_codes(const float* query, int count, int dims, const int8_t* blocks,
   const Coded coded(query, count, dims);
   const size_t products = size_t(coded.query.padded) * kBlockRows;
   threads = passage_threads(threads, chosen);
-  std::vector<float> storage(threads * products * 2);
-  std::vector<BlockProducts> scratch;
-  for (int t = 0; t < threads; ++t) {
-    float* start = storage.data() + t * products * 2;
-    scratch.push_back({start, start + products, -1});
-  }
-  share_passages(threads, chosen, [&](int thread, int64_t i) {
-    const int64_t n = which ? which[i] : i;
-    scores[i] = starts[n] == starts[n + 1] ? kEmpty
-                                           : kernel->maxsim_codes(coded.query, blocks, scales, starts[n],
-                                                                  starts[n + 1], scratch[thread]);
+  PerThread scratch(threads, products * 2);
+  share_passages(threads, chosen, [&](int thread, int64_t begin, int64_t end) {
+    BlockProducts block{scratch.of(thread), scratch.of(thread) + products, -1};
+    for (int64_t i = begin; i < end; ++i) {
+      const int64_t from = starts[which ? which[i] : i], to = starts[(which ? which[i] : i) + 1];
+      scores[i] = from == to ? kEmpty : kernel->maxsim_codes(coded.query, blocks, scales, from, to, block);
+    }
   });
 }
 
