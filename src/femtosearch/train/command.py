@@ -6,6 +6,8 @@ import argparse
 import time
 from pathlib import Path
 
+import torch
+
 from femtosearch.train.loop import Run
 from femtosearch.train.recipe import Recipe, read_recipe
 from femtosearch.train.student import Student
@@ -35,6 +37,7 @@ def train(recipe: Recipe, data: Path, out: Path, *, quiet: bool = False) -> Stud
     Raises RecipeError: what in the recipe, its data or the run's folder cannot be used, and what to do.
     """
     began = time.monotonic()
+    torch.manual_seed(recipe.seed)
     run = Run(out, quiet=quiet)
     training = Training(recipe, data, run)
     training.stages()

@@ -49,7 +49,6 @@ class Training:
         check(recipe)
         self.recipe, self.data, self.run = recipe, data, run
         run.claim(recipe=digest(recipe.json()))
-        torch.manual_seed(recipe.seed)
         self.teacher = self._bert(recipe.teacher)
         self.started = read_checkpoint(locate(recipe.start)) if recipe.start else None
         self.corpus = self._read()
