@@ -63,6 +63,17 @@ def test_a_wrong_recipe_says_where(tmp_path, text, message):
     assert message in str(error.value)
 
 
+def test_a_recipe_is_like_another(tmp_path):
+    (tmp_path / "one.toml").write_text("seed = 3\n[model]\ndims = 4\nlayers = 3\n[tokens]\nepochs = 2")
+    (tmp_path / "two.toml").write_text("like = 'one.toml'\n[model]\ndims = 5\n[distil]\nsteps = 7")
+    found = read_recipe(tmp_path / "two.toml")
+    assert (found.seed, found.model.dims, found.model.layers) == (3, 5, 3)
+    assert (found.tokens.epochs, found.distil.steps) == (2.0, 7)
+    (tmp_path / "two.toml").write_text("like = 'three.toml'")
+    with pytest.raises(RecipeError, match=r"three\.toml: cannot be read"):
+        read_recipe(tmp_path / "two.toml")
+
+
 SCORED = TeacherSource(kind="scores")
 CROSS = TeacherSource(kind="cross-encoder", source="x")
 

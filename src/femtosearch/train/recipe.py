@@ -222,19 +222,35 @@ class Recipe:
 
 
 def read_recipe(path: str | Path) -> Recipe:
-    """Read a recipe. Raises RecipeError naming the file, the key, and what is known."""
+    """Read a recipe. `like = "other.toml"`, beside it, gives what the recipe itself does not say, key by key.
+
+    Raises RecipeError naming the file, the key, and what is known.
+    """
     path = Path(path)
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+    table = _read(path)
+    like = table.pop("like", None)
+    if like is not None:
+        table = _merged(_read(path.parent / str(like)), table)
     recipe = _build(Recipe, table, str(path))
     given = [key for key in SHAPE_KEYS if key in table.get("model", {})]
     if recipe.start and given:
         raise RecipeError(f"{path}: model: the start folder gives {given[0]!r}; remove that key")
     return recipe
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(f"{path}: not valid TOML: {error}") from error
+
+
+def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The keys of both; tables are merged, for all else the other counts."""
+    both = {key for key in one.keys() & other if isinstance(one[key], dict) and isinstance(other[key], dict)}
+    return one | other | {key: one[key] | other[key] for key in both}
 
 
 def _build(kind: type, table: Any, where: str) -> Any:
