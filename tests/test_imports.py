@@ -14,8 +14,8 @@ ROOT = Path(femtosearch.__file__).parent
 # From the ground up: a module imports only from rooms before its own, or from its own package.
 ROOMS = [
     ["errors", "types", "_core"],
-    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "tokens"],
-    ["checkpoint", "lock", "segment"],
+    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "wordpieces"],
+    ["checkpoint", "lock", "segment", "tokens"],
     ["catalog", "folder", "shelf"],
     ["model", "snapshot"],
     ["rerank", "store"],

@@ -13,11 +13,11 @@ from itertools import chain
 from pathlib import Path
 
 import numpy as np
-import tokenizers
-from tokenizers import pre_tokenizers
+from tokenizers import Encoding
 
-from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.errors import CheckpointError
 from femtosearch.types import BertConfig, Conventions
+from femtosearch.wordpieces import WordPieces
 
 SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
 
@@ -47,14 +47,7 @@ class Tokenizer:
     def __init__(self, path: Path, conventions: Conventions, config: BertConfig) -> None:
         self.path = path
         self.conventions = conventions
-        try:
-            self._pieces = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises nothing narrower
-            raise CheckpointError(f"{path}: not a tokenizer that can be read: {error}") from error
-        self._pieces.no_truncation()
-        self._pieces.no_padding()
-        # Then each word is tokenised alone, so that a piece of a text needs no second tokenisation.
-        self._splits_on_words = isinstance(self._pieces.pre_tokenizer, pre_tokenizers.BertPreTokenizer)
+        self._pieces = WordPieces(path)
         self._check(config)
         self._query_prefix = self._prefix_id(conventions.query_prefix)
         self._document_prefix = self._prefix_id(conventions.document_prefix)
@@ -84,7 +77,7 @@ class Tokenizer:
         pieces of about equal length. A text, or a piece, of which no word's row would be kept gives no
         passage.
         """
-        encodings = self._encode(texts)
+        encodings = self._pieces.encode(texts)
         room = self.conventions.document_length - (1 if self._document_prefix is not None else 0)
         pieces = [
             piece
@@ -97,7 +90,7 @@ class Tokenizer:
         ]
         owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
         spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
-        if self._splits_on_words:
+        if self._pieces.splits_on_words:
             flat, starts = _end_to_end([piece.ids for piece in pieces])
         else:
             cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
@@ -111,17 +104,10 @@ class Tokenizer:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
-        return _end_to_end([encoding.ids for encoding in self._encode(texts)])
-
-    def _encode(self, texts: Sequence[str]) -> list[tokenizers.Encoding]:
-        try:
-            return self._pieces.encode_batch(list(texts))
-        except (TypeError, ValueError, UnicodeError):
-            _refuse(texts)
-            raise
+        return _end_to_end([encoding.ids for encoding in self._pieces.encode(texts)])
 
     def _check(self, config: BertConfig) -> None:
-        highest = max(self._pieces.get_vocab(with_added_tokens=True).values(), default=-1)
+        highest = self._pieces.highest_id
         if highest >= config.vocab_size:
             raise CheckpointError(
                 f"{self.path}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} "
@@ -137,23 +123,23 @@ class Tokenizer:
     def _prefix_id(self, prefix: str) -> int | None:
         if not prefix:
             return None
-        found = self._pieces.token_to_id(prefix)
+        found = self._pieces.id_of(prefix)
         if found is None:
             raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
         return int(found)
 
     def _mask_id(self) -> int:
-        found = self._pieces.token_to_id("[MASK]")
+        found = self._pieces.id_of("[MASK]")
         if found is None:
             raise CheckpointError(f"{self.path}: query expansion needs a [MASK] token, found none")
         return int(found)
 
     def _skip_ids(self) -> np.ndarray:
         """[V] bool. A word that is no token stands for [UNK], as in PyLate."""
-        skipped = np.zeros(max(self._pieces.get_vocab().values()) + 1, dtype=bool)
+        skipped = np.zeros(self._pieces.highest_id + 1, dtype=bool)
         for word in self.conventions.skiplist:
-            found = self._pieces.token_to_id(word)
-            found = self._pieces.token_to_id("[UNK]") if found is None else found
+            found = self._pieces.id_of(word)
+            found = self._pieces.id_of("[UNK]") if found is None else found
             if found is not None:
                 skipped[found] = True
         return skipped
@@ -168,11 +154,11 @@ class Piece:
     ids: list[int]
 
 
-def _whole(owner: int, text: str, encoding: tokenizers.Encoding) -> Piece:
+def _whole(owner: int, text: str, encoding: Encoding) -> Piece:
     return Piece(owner, (0, len(text)), encoding.ids)
 
 
-def _pieces(owner: int, text: str, encoding: tokenizers.Encoding, room: int) -> Iterator[Piece]:
+def _pieces(owner: int, text: str, encoding: Encoding, room: int) -> Iterator[Piece]:
     """Pieces of at most `room` tokens of a text that has more.
 
     They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
@@ -256,17 +242,3 @@ def _with_words(
     starts = np.concatenate([[0], np.cumsum(sizes[worded])]).astype(np.int64)
     tokens = Tokens(tokens.ids[of_token], starts, tokens.attended[worded], tokens.keep[of_token])
     return tokens, owner[worded], span[worded]
-
-
-def _refuse(texts: Sequence[str]) -> None:
-    """Say which text the tokenizer could not take."""
-    for number, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise FemtosearchError(f"text {number}: expected a str, found {type(text).__name__}")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise FemtosearchError(
-                f"text {number}: character {error.start} is half of a surrogate pair, which is no character; "
-                "decode the text with errors='replace'"
-            ) from None
