@@ -7,11 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from femtosearch.errors import RecipeError
 from femtosearch.train.archive import Archive
-from femtosearch.train.corpus import check_pairs, read_corpus
+from femtosearch.train.corpus import check_pairs, read_corpus, tokenised
 from femtosearch.train.recipe import Data, Source
 
 from .toys import TWINS, write_lines
@@ -88,6 +88,14 @@ def test_the_archive_has_the_texts_and_finds_words(teacher, tmp_path):
     assert archive.best('red "cat" OR', 2) == [2, 0]
     assert archive.best("...", 2) == []
     assert list(archive.all("queries")) == []
+
+
+def test_large_vocabularies_have_wider_ids(tmp_path):
+    words = {f"w{n}": n for n in range(70_000)}
+    tokenizer = Tokenizer(models.WordLevel(words, unk_token="w0"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert list(tokenised(["w69999 w3", "w1"], tokenizer).ids) == [69999, 3, 1]
+    assert tokenised(["w1"], tokenizer).ids.dtype == np.uint32
 
 
 @pytest.mark.parametrize(

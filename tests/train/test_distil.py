@@ -85,6 +85,18 @@ def test_from_pooled_vectors_of_another_tokenizer(alone, data, teacher, tmp_path
     assert (tmp_path / "run" / "passages.rows").stat().st_size == 0
 
 
+def test_two_teachers_one_for_tokens_and_one_for_scores(short, data, teacher, tmp_path):
+    other = write_tiny_model(tmp_path / "other", seed=9, code_width=None)
+    pooled = TeacherSource(kind="pooled", source=str(other))
+    recipe = replace(short, distil=replace(short.distil, teacher=pooled))
+    for _ in range(2):  # the second time from the checkpoints
+        command.train(recipe, data, tmp_path / "run", quiet=True)
+    assert losses(tmp_path / "run", "distil", "token")
+    write_tiny_model(other, seed=10, code_width=None)
+    with pytest.raises(RecipeError, match="begun with another distil_teacher"):
+        command.train(recipe, data, tmp_path / "run", quiet=True)
+
+
 def test_token_vectors_need_the_teachers_tokenizer(recipe, data, tmp_path):
     folder = write_tiny_model(tmp_path / "student")
     path = folder / "tokenizer.json"

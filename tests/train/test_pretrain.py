@@ -87,6 +87,15 @@ def test_a_pretrained_folder_is_started_from(alone, recipe, data, tmp_path):
     assert student.tokenizer.get_vocab() == first.tokenizer.get_vocab()
 
 
+def test_a_model_is_trained_further_on_other_pairs(short, data, tmp_path):
+    first = command.train(short, data, tmp_path / "first", quiet=True)
+    start = str(tmp_path / "first" / "model")
+    again = replace(short, start=start, model=ModelShape(dims=8), seed=6)
+    student = command.train(again, data, tmp_path / "again", quiet=True)
+    assert student.conventions == first.conventions
+    assert losses(tmp_path / "again", "tokens")[0] < losses(tmp_path / "first", "tokens")[0]
+
+
 def test_a_start_folder_that_does_not_fit_is_named(recipe, data, tmp_path):
     start = str(write_tiny_model(tmp_path / "start", dims=6))
     with pytest.raises(RecipeError, match="has rows of 6 dims, the recipe 8; set model"):

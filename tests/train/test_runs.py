@@ -142,6 +142,13 @@ def test_a_folder_of_another_recipe_is_refused(trained, short, data, recipe, tmp
         command.train(recipe, other, trained[1], quiet=True)
 
 
+def test_a_recipe_may_change_before_the_first_checkpoint(short, data, tmp_path):
+    wrong = replace(short, data=replace(short.data, texts=(Source("none.txt"),)))
+    with pytest.raises(RecipeError, match=r"none\.txt"):
+        command.train(wrong, data, tmp_path, quiet=True)
+    command.train(short, data, tmp_path, quiet=True)
+
+
 def test_checkpoints_of_nobody_knows_what_are_refused(short, data, tmp_path):
     (tmp_path / "tokens.pt").write_bytes(b"")
     with pytest.raises(RecipeError, match="begun with another recipe"):

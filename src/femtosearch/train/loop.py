@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from femtosearch.errors import RecipeError
-from femtosearch.train.cache import disk_errors, write_whole
+from femtosearch.train.cache import digest, disk_errors, write_whole
 from femtosearch.train.progress import Progress
 from femtosearch.train.recipe import Rates
 
@@ -34,23 +34,32 @@ class Run:
         self.folder = folder
         self.quiet = quiet
         self.progress = Progress(quiet=quiet)
+        self.digests: dict[str, str] = {}
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
 
     def claim(self, **digests: str) -> None:
-        """Say what the run is made from. Raises RecipeError if the folder was begun with something else."""
+        """Say what the run is made from. Raises RecipeError if the folder has checkpoints of something else;
+        before the first checkpoint a recipe may still change, and caches know themselves what they are of.
+        """
         path = self.folder / CLAIMS
         known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if not known and any(self.folder.glob("*.pt")):
-            known = dict.fromkeys(digests, "")  # checkpoints of nobody knows what
-        for name, digest in digests.items():
-            if known.get(name, digest) != digest:
+        begun = any(self.folder.glob("*.pt"))
+        unknown = {} if known else dict.fromkeys(digests, "")  # checkpoints of nobody knows what
+        for name, made_from in digests.items():
+            if begun and (known or unknown).get(name, made_from) != made_from:
                 raise RecipeError(
                     f"{self.folder}: begun with another {name}; give another --out, or remove the folder to "
                     "start afresh"
                 )
         with disk_errors(path):
             write_whole(path, json.dumps(known | digests).encode())
+        self.digests |= digests
+
+    @property
+    def key(self) -> str:
+        """Of all that the run is made from."""
+        return digest(sorted(self.digests.items()))
 
     def log(self, **entry: object) -> None:
         """Append a line to log.jsonl and, unless quiet, print it."""

@@ -11,7 +11,6 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,7 +19,7 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from femtosearch.checkpoint import read_checkpoint
+from femtosearch.checkpoint import Checkpoint, read_checkpoint
 from femtosearch.errors import RecipeError
 from femtosearch.train.bert import Bert
 from femtosearch.train.cache import digest, finish, is_finished, unfinished, write_whole
@@ -52,16 +51,11 @@ class Teacher:
         self.bert = Bert(self.checkpoint.config)
         state = {name: torch.from_numpy(array.copy()) for name, array in self.checkpoint.weights.items()}
         self.bert.load_state_dict(state, strict=False)
+        self.digest = checkpoint_digest(self.checkpoint)  # what the vectors depend on but the texts
+        self.checkpoint.weights.clear()  # the bert has its own copy
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self.bert.to(self.device, torch.bfloat16).eval().requires_grad_(False)
         self.dense = [tuple(map(self._constant, parts)) for parts in self.checkpoint.dense]
-
-    @cached_property
-    def digest(self) -> str:
-        """What the vectors depend on but the texts."""
-        weights = [part for item in sorted(self.checkpoint.weights.items()) for part in item]
-        dense = [part for layer in self.checkpoint.dense for part in layer]
-        return digest(self.checkpoint.config, *weights, *dense)
 
     def tokenizer(self, length: int) -> Tokenizer:
         """A fresh copy of its tokenizer that cuts texts to `length` tokens, or to its positions."""
@@ -151,6 +145,13 @@ class Teacher:
                 _write_at(rows, texts.starts[numbers], np.split(projected, np.cumsum(lengths)[:-1]))
             count += sum(lengths)
             progress(count, int(texts.starts[-1]))
+
+
+def checkpoint_digest(checkpoint: Checkpoint) -> str:
+    """Of its shape, weights and Dense layers."""
+    weights = [part for item in sorted(checkpoint.weights.items()) for part in item]
+    dense = [part for layer in checkpoint.dense for part in layer]
+    return digest(checkpoint.config, *weights, *dense)
 
 
 def _mapped(path: Path, count: int, width: int) -> np.ndarray:

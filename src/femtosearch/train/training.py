@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from femtosearch.checkpoint import Checkpoint, read_checkpoint
+from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import RecipeError
 from femtosearch.train.archive import Archive
 from femtosearch.train.cache import digest
 from femtosearch.train.checks import check
-from femtosearch.train.contrast import Contrast
+from femtosearch.train.contrast import SPARE, Contrast
 from femtosearch.train.corpus import Corpus, Texts, check_pairs, read_corpus, tokenised
 from femtosearch.train.distil import JudgedLists, ListDistiller, PoolDistiller, StoredLists
 from femtosearch.train.held_out import held_out_ndcg
 from femtosearch.train.loop import Run
 from femtosearch.train.mining import LabelMiner, Miner, NoMiner, StudentMiner, TeacherMiner, WordMiner
 from femtosearch.train.pretrain import Pretraining
-from femtosearch.train.recipe import STAGES, Mined, Recipe, TeacherSource
+from femtosearch.train.recipe import STAGES, ContrastStage, Mined, Recipe, TeacherSource
 from femtosearch.train.scores import CrossEncoderScores, PooledScores, PoolScores, TokenScores
 from femtosearch.train.sources import locate
 from femtosearch.train.student import (
@@ -34,7 +34,7 @@ from femtosearch.train.student import (
     differing_part,
     from_checkpoint,
 )
-from femtosearch.train.teacher import Teacher, Vectors
+from femtosearch.train.teacher import Teacher, Vectors, checkpoint_digest
 from femtosearch.train.tokens import TokenTargets, mean_vectors, token_loss, token_plan
 
 PROJECTION_SAMPLE = 4000
@@ -158,7 +158,7 @@ class Training:
             raise RecipeError(f"{self.data}: the recipe's files gave no text")
         texts = (corpus.queries, corpus.passages)
         made_from = [part for text in texts for part in (text.ids, text.starts)] + [corpus.answers]
-        self.run.claim(data=digest(*made_from), start=_digest(self.started))
+        self.run.claim(data=digest(*made_from), start=checkpoint_digest(self.started) if self.started else "")
         if self.teacher:
             self.run.claim(teacher=self.teacher.digest)
         self.run.log(stage="corpus", **corpus.report, tokens=sum(len(text.ids) for text in texts))
@@ -208,7 +208,9 @@ class Training:
         own = self.recipe.distil and self.recipe.distil.teacher
         if not own or own.kind not in BERTS:
             return self.vectors
-        return self._vectors(self._bert(own), own, self.run.folder / "distil-teacher")
+        teacher = self._bert(own)
+        self.run.claim(distil_teacher=teacher.digest)
+        return self._vectors(teacher, own, self.run.folder / "distil-teacher")
 
     def _vectors(self, teacher: Teacher, source: TeacherSource, folder: Path) -> tuple[Vectors, Vectors]:
         folder.mkdir(exist_ok=True)
@@ -261,7 +263,8 @@ class Training:
             answered = np.unique(self.corpus.answers[self.corpus.trained])
             return TeacherMiner(answered, vectors[1].pooled, path)
         if stage.negatives == "model":
-            count = max(getattr(stage, "near", 0), getattr(stage, "hard", 0) + 4)
+            count = stage.hard + SPARE if isinstance(stage, ContrastStage) else stage.near
+            path = path.with_name(f"{path.name}.{self.run.key}")
             return StudentMiner(self.pupil, stage, queries_of, path, seed, count)
         if stage.negatives == "bm25":
             return WordMiner(self.corpus.archive)
@@ -274,9 +277,3 @@ def _tokenizer_in(source: str) -> Tokenizer:
     if not path.is_file():
         raise RecipeError(f"model: tokenizer: {path}: no such file; expected a folder with a tokenizer.json")
     return Tokenizer.from_file(str(path))
-
-
-def _digest(checkpoint: Checkpoint | None) -> str:
-    if checkpoint is None:
-        return digest()
-    return digest(checkpoint.config, *(part for item in sorted(checkpoint.weights.items()) for part in item))
