@@ -1,5 +1,7 @@
 """Recipes: what is read, what is refused, and that those that we ship can run."""
 
+import re
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,6 +29,16 @@ RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
 def test_a_shipped_recipe_is_read_and_whole(path):
     check(read_recipe(path))
+
+
+def test_the_guides_recipe_is_read_and_whole(tmp_path):
+    guide = (RECIPES[0].parents[1] / "docs" / "training.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```toml\n(.*?)```", guide, re.DOTALL)
+    assert blocks
+    for block in blocks:
+        path = tmp_path / "guide.toml"
+        path.write_text(textwrap.dedent(block))
+        check(read_recipe(path))
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,17 @@
-"""Training of small late-interaction models on a CPU: the extra `femtosearch[train]`, which brings torch.
+"""Training of small late-interaction models: the extra `femtosearch[train]`, which brings torch.
 
-Stages, in the order in which a recipe runs them:
-    corpus    texts and (query, passage) pairs -> token ids, with the evaluation sets' texts left out
-    teacher   a BERT's token vectors of those texts, projected to their principal directions, cached on disk
+A recipe's stages, in their order; each runs if the recipe has its table, and each can stand alone:
+    pretrain  masked-language modelling of any text, from scratch
     tokens    the student learns each token's projected teacher vector (cosine)
-    distil    the student learns the teacher's MaxSim over hard candidates (KL divergence)
+    distil    the student learns a teacher's scores of hard candidates (KL divergence)
+    contrast  the student learns from labelled pairs (InfoNCE)
+
+What they stand on, from the ground up:
+    recipe, checks, sources        the TOML file; what its stages need; folders, packages, the Hub
+    corpus, exclusion, archive     texts, pairs and scores -> token ids, without the evaluation sets' texts
+    cache, teacher                 a BERT's vectors of those texts, on disk, keyed by what they come from
+    bert, student, maxsim          the student in torch, and its scores
+    scores, mining                 teachers' scores; hard negatives
+    loop, held_out, progress       steps, checkpoints and the log; nDCG of held-out pairs; the bar
+    training, command              a whole run; its command line
 """
