@@ -6,7 +6,7 @@
 #include <nanobind/stl/string.h>
 #include <nanobind/stl/vector.h>
 
-#include <memory>
+#include <algorithm>
 
 #include "check.h"
 #include "encoder.h"
@@ -20,14 +20,33 @@ using namespace nb::literals;
 template <class T>
 using Returned = nb::ndarray<nb::numpy, T>;
 
-// A new numpy array of zeros, which owns its memory.
+// A new numpy array, which owns its memory; every number of it has yet to be written.
 template <class T>
-Returned<T> zeros(std::initializer_list<size_t> shape) {
+Returned<T> fresh(std::initializer_list<size_t> shape) {
   size_t size = 1;
   for (size_t n : shape) size *= n;
-  T* memory = new T[size + 1]();
+  T* memory = new T[size + 1];
   nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
   return Returned<T>(memory, shape, owner);
+}
+
+template <class T>
+Returned<T> zeros(std::initializer_list<size_t> shape) {
+  auto array = fresh<T>(shape);
+  std::fill_n(array.data(), array.size(), T{});
+  return array;
+}
+
+// The array to write `rows` rows to: the caller's, or a new one.
+Returned<float> output(nb::handle out, size_t rows, size_t dims) {
+  if (out.is_none()) return fresh<float>({rows, dims});
+  nb::ndarray<nb::numpy, float, nb::c_contig, nb::device::cpu> given;
+  const bool fits = nb::try_cast(out, given, false) && given.ndim() == 2 && given.shape(0) == rows && given.shape(1) == dims;
+  if (!fits) {
+    fail("out", "a writable C-ordered float32 array [" + std::to_string(rows) + ", " + std::to_string(dims) + "]",
+         "another");
+  }
+  return Returned<float>(given);
 }
 
 void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, int inner, int positions, int types,
@@ -41,7 +60,7 @@ void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, 
 }
 
 Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended,
-                       nb::handle keep, int threads) {
+                       nb::handle keep, int threads, nb::handle out) {
   check_threads(threads);
   const auto id = borrow<int32_t>(ids, "ids", {kAny});
   const auto start = borrow_starts(starts, int64_t(id.shape(0)), true);
@@ -52,7 +71,7 @@ Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts
   check_texts(texts, encoder.vocab(), encoder.positions());
   size_t rows = 0;
   for (size_t t = 0; t < id.shape(0); ++t) rows += texts.keep[t];
-  auto result = zeros<float>({rows, size_t(encoder.dims())});
+  auto result = output(out, rows, size_t(encoder.dims()));
   nb::gil_scoped_release unlocked;
   encoder.encode(texts, threads, result.data());
   return result;
@@ -76,7 +95,7 @@ Returned<float> score(nb::handle query, nb::handle rows, nb::handle starts, int 
   const auto q = borrow_query(query);
   const auto r = borrow_rows(rows, "rows", int64_t(q.shape(1)));
   const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
-  auto scores = zeros<float>({s.shape(0) - 1});
+  auto scores = fresh<float>({s.shape(0) - 1});
   nb::gil_scoped_release unlocked;
   maxsim(q.data(), int(q.shape(0)), int(q.shape(1)), r.data(), s.data(), int64_t(s.shape(0)) - 1, threads,
          scores.data());
@@ -107,7 +126,7 @@ Returned<float> score_codes(nb::handle query, nb::handle blocks, nb::handle scal
   if (!which.is_none()) w = borrow_which(which, int64_t(s.shape(0)) - 1);
   const size_t chosen = which.is_none() ? s.shape(0) - 1 : w.shape(0);
   const int64_t* chosen_data = which.is_none() ? nullptr : w.data();
-  auto scores = zeros<float>({chosen});
+  auto scores = fresh<float>({chosen});
   nb::gil_scoped_release unlocked;
   maxsim_codes(q.data(), int(q.shape(0)), int(dims), b.data(), scale.data(), s.data(), chosen_data, int64_t(chosen),
                threads, scores.data());
@@ -163,7 +182,7 @@ NB_MODULE(_core, m) {
       .def_prop_ro("dims", &Encoder::dims)
       .def_prop_ro("kernel", &Encoder::kernel)
       .def("encode", &encode, "ids"_a.none(), "starts"_a.none(), "attended"_a.none(), "keep"_a.none(),
-           "threads"_a = 0);
+           "threads"_a = 0, "out"_a.none() = nb::none());
   m.def("maxsim", &score, "query"_a.none(), "rows"_a.none(), "starts"_a.none(), "threads"_a = 0);
   m.def("maxsim_codes", &score_codes, "query"_a.none(), "blocks"_a.none(), "scales"_a.none(), "starts"_a.none(),
         "which"_a.none() = nb::none(),

@@ -4,6 +4,7 @@ import re
 
 import pytest
 from tokenizers import Tokenizer
+from tokenizers.models import WordPiece
 
 from femtosearch.errors import CheckpointError, FemtosearchError
 from femtosearch.model import BUILT_IN
@@ -47,18 +48,17 @@ def test_every_plain_character_is_tokenised_as_the_library_does(pieces, library)
     assert all(map(same, pieces.encode(texts), library.encode_batch(texts)))
 
 
-def test_the_shorter_way_is_taken(pieces, monkeypatch):
-    taken = []
-    quick = pieces._without_normalizer
+def test_ids_alone_are_the_same(pieces, library):
+    many = TEXTS * WORTHWHILE
+    assert pieces.ids(many) == [encoding.ids for encoding in library.encode_batch(many)]
 
-    class Spy:
-        def encode_batch(self, texts):
-            taken.extend(texts)
-            return quick.encode_batch(texts)
 
-    monkeypatch.setitem(pieces.__dict__, "_without_normalizer", Spy())
-    pieces.encode(["Plain Text"] * WORTHWHILE + ["naïve", "[SEP]"])
-    assert taken == ["plain text"] * WORTHWHILE
+def test_the_shorter_way_is_taken(monkeypatch):
+    pieces = WordPieces(PATH)
+    broken = Tokenizer(WordPiece({"[UNK]": 7}, unk_token="[UNK]"))
+    monkeypatch.setitem(pieces.__dict__, "_without_normalizer", broken)
+    ids = pieces.ids(["Plain", "naïve", "[SEP]"] * WORTHWHILE)
+    assert [7 in found for found in ids] == [True, False, False] * WORTHWHILE
 
 
 @pytest.mark.parametrize("text", [3, None, "a\ud800"])

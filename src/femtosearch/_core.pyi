@@ -33,6 +33,7 @@ class Encoder:
         attended: NDArray[np.int32],
         keep: NDArray[np.bool_],
         threads: int = 0,
+        out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]: ...
 
 def maxsim(

@@ -54,7 +54,13 @@ class Encoder:
         return self._native.kernel
 
     def encode(
-        self, ids: np.ndarray, starts: np.ndarray, attended: np.ndarray, keep: np.ndarray, threads: int = 0
+        self,
+        ids: np.ndarray,
+        starts: np.ndarray,
+        attended: np.ndarray,
+        keep: np.ndarray,
+        threads: int = 0,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Unit rows of N texts, end to end.
 
@@ -64,6 +70,7 @@ class Encoder:
                    it is empty. PyLate's unattended [MASK] tokens are the rest.
         keep:      [T] bool; rows of other tokens are not returned.
         threads:   0 uses every core that this process may use.
+        out:       [kept, D] float32, C-ordered, to write the rows to; None makes a new array.
         Returns [kept, D] float32, unit length; an empty text gives none. Raises ShapeError for anything else.
 
         Source: BERT, arXiv 1810.04805 (post-norm, exact GELU); rows as in ColBERT, arXiv 2004.12832.
@@ -74,6 +81,7 @@ class Encoder:
             np.require(attended, requirements=["C", "A"]),
             np.require(keep, requirements=["C", "A"]),
             threads,
+            out,
         )
 
 

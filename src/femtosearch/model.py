@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -129,15 +130,18 @@ class Model:
         progress: Progress | None,
     ) -> Rows:
         texts = _checked(texts)
-        parts = []
-        for at in range(0, len(texts), BATCH):
-            parts.append(self._rows(tokenise(texts[at : at + BATCH]), threads))
+        batches = [tokenise(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+        ends = np.cumsum([0, *(int(batch.keep.sum()) for batch in batches)])
+        rows = np.empty((int(ends[-1]), self.dims), dtype=np.float32)
+        starts = [np.zeros(1, dtype=np.int64)]
+        for number, (batch, (begin, end)) in enumerate(zip(batches, pairwise(ends), strict=True), 1):
+            starts.append(self._rows(batch, threads, rows[begin:end]).starts[1:] + begin)
             if progress is not None:
-                progress(min(at + BATCH, len(texts)))
-        return _joined(parts, self.dims)
+                progress(min(number * BATCH, len(texts)))
+        return Rows(rows, np.concatenate(starts))
 
-    def _rows(self, tokens: Tokens, threads: int) -> Rows:
-        rows = self._encoder.encode(tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads)
+    def _rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
+        rows = self._encoder.encode(tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads, out)
         kept = np.concatenate([[0], np.cumsum(tokens.keep)])
         return Rows(rows, kept[tokens.starts].astype(np.int64))
 
@@ -146,17 +150,3 @@ def _checked(texts: Iterable[str]) -> list[str]:
     if isinstance(texts, str):
         raise FemtosearchError(f"expected a list of texts, found one str; pass [{texts[:20]!r}]")
     return list(texts)
-
-
-def _joined(parts: list[Rows], dims: int) -> Rows:
-    if len(parts) == 1:
-        return parts[0]
-    rows = np.concatenate([part.rows for part in parts]) if parts else np.empty((0, dims), dtype=np.float32)
-    return Rows(rows, np.concatenate([[0], *_shifted(parts)]).astype(np.int64))
-
-
-def _shifted(parts: list[Rows]) -> Iterator[np.ndarray]:
-    offset = 0
-    for part in parts:
-        yield part.starts[1:] + offset
-        offset += int(part.starts[-1])

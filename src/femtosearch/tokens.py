@@ -104,7 +104,7 @@ class Tokenizer:
 
     def _tokenise(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
-        return _end_to_end([encoding.ids for encoding in self._pieces.encode(texts)])
+        return _end_to_end(self._pieces.ids(texts))
 
     def _check(self, config: BertConfig) -> None:
         highest = self._pieces.highest_id
