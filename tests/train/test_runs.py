@@ -179,6 +179,28 @@ def test_a_full_disk_leaves_no_half_cache(short, data, tmp_path, monkeypatch):
     assert (tmp_path / "model").is_dir()
 
 
+def test_a_full_disk_keeps_the_last_checkpoint(short, data, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "SAVE_EVERY", 2)
+    only = replace(short, distil=None)
+    original, saved = loop.State.save, []
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def save(self, step):
+        if saved:
+            monkeypatch.setattr(cache.os, "fsync", full)
+        saved.append(step)
+        original(self, step)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.State, "save", save)
+        with pytest.raises(RecipeError, match=r"tokens\.pt: the disk is full"):
+            command.train(only, data, tmp_path, quiet=True)
+    assert torch.load(tmp_path / "tokens.pt", weights_only=True)["step"] == saved[0] == 2
+    assert not list(tmp_path.glob("*.tmp"))
+
+
 def test_a_cache_that_was_cut_off_is_made_again(short, data, tmp_path, monkeypatch):
     only = replace(short, distil=None)
     original, calls = training.Teacher._fill, []

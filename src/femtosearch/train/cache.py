@@ -68,11 +68,15 @@ def disk_errors(path: Path) -> Iterator[None]:
 def write_whole(path: Path, content: bytes) -> None:
     """Write a file so that after a crash there is the old one or the new one."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _mark(path: Path) -> Path:

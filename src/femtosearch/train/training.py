@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import RecipeError
 from femtosearch.train.archive import Archive
-from femtosearch.train.cache import digest
+from femtosearch.train.cache import digest, disk_errors
 from femtosearch.train.checks import check
 from femtosearch.train.contrast import SPARE, Contrast
 from femtosearch.train.corpus import Corpus, Texts, check_pairs, read_corpus, tokenised
@@ -59,8 +59,8 @@ class Training:
         for name in STAGES:
             if getattr(self.recipe, name):
                 getattr(self, name)()
-                self.pupil.student.save(self.run.folder / name)
-        self.pupil.student.save(self.run.folder / "model")
+                self._save(name)
+        self._save("model")
 
     def pretrain(self) -> None:
         """Masked-language modelling."""
@@ -108,6 +108,10 @@ class Training:
     def _train(self, name: str, steps: int, losses: Callable[[int], dict[str, torch.Tensor]]) -> None:
         rates = getattr(self.recipe, name)
         self.run.train(name, self.pupil.student, steps, rates, losses, self._evaluate)
+
+    def _save(self, name: str) -> None:
+        with disk_errors(self.run.folder / name):
+            self.pupil.student.save(self.run.folder / name)
 
     def _evaluate(self) -> float | None:
         return held_out_ndcg(self.pupil, self.recipe.seed)
