@@ -7,6 +7,7 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,10 @@ LONGEST_QUERY = 64  # words of a query that BM25 looks up
 SCHEMA = """
 create table queries (number integer primary key, text text not null);
 create table passages (number integer primary key, text text not null);
+"""
+WORDS = """
 create virtual table words using fts5 (text, content = 'passages', content_rowid = 'number');
+insert into words (words) values ('rebuild');
 """
 
 
@@ -27,26 +31,30 @@ class Archive:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        path.unlink(missing_ok=True)
-        self.database = sqlite3.connect(path, isolation_level=None)
-        # It is made anew whenever it is needed, so it need not survive a crash.
-        self.database.executescript("pragma journal_mode = off; pragma synchronous = off;" + SCHEMA)
-        self.database.execute("begin")
+        with self._errors():
+            path.unlink(missing_ok=True)
+            self.database = sqlite3.connect(path, isolation_level=None)
+            # It is made anew whenever it is needed, so it need not survive a crash.
+            self.database.executescript("pragma journal_mode = off; pragma synchronous = off;" + SCHEMA)
+            self.database.execute("begin")
 
     def add(self, kind: str, number: int, text: str) -> None:
         """kind: `queries` or `passages`. Raises RecipeError when the disk is full."""
-        try:
+        with self._errors():
             self.database.execute(f"insert into {kind} values (?, ?)", (number, text))
-        except sqlite3.OperationalError as error:
-            raise RecipeError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
 
     def finish(self, *, words: bool) -> None:
         """Close the writing; with `words` make BM25's index of the passages."""
-        try:
-            if words:
-                self.database.execute("insert into words (words) values ('rebuild')")
+        with self._errors():
             self.database.execute("commit")
-        except sqlite3.OperationalError as error:
+            if words:
+                self.database.executescript(WORDS)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
             raise RecipeError(f"{self.path}: cannot be written: {error}; is the disk full?") from error
 
     def texts(self, kind: str, numbers: np.ndarray) -> list[str]:

@@ -202,8 +202,10 @@ def from_checkpoint(checkpoint: Checkpoint, shape: ModelShape) -> Student:
     state = student.bert.state_dict()
     for name, array in checkpoint.weights.items():
         if name in state:
-            rows = len(array) if name in (HASH_TABLE, WORD_TABLE) else len(state[name])
-            state[name][:rows] = torch.from_numpy(array.copy())
+            rows = len(state[name])
+            if name in (HASH_TABLE, WORD_TABLE):  # a table may be padded, or lack the prefixes
+                rows = min(rows, len(array))
+            state[name][:rows] = torch.from_numpy(array[:rows].copy())
     student.bert.load_state_dict(state)
     if dense:
         student.dense.weight.data.copy_(torch.from_numpy(dense[0][0].copy()))
