@@ -5,25 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
+from tokenizers import Tokenizer
 
-torch = pytest.importorskip("torch")
+from femtosearch.checkpoint import WORD_TABLE
+from femtosearch.tensors import read_tensors, write_tensors
+from femtosearch.train.recipe import Data, DistilStage, ModelShape, Recipe, Source, TeacherSource, TokensStage
 
-from tokenizers import Tokenizer  # noqa: E402
-
-from femtosearch.checkpoint import WORD_TABLE  # noqa: E402
-from femtosearch.tensors import read_tensors, write_tensors  # noqa: E402
-from femtosearch.train.recipe import (  # noqa: E402
-    Data,
-    DistilStage,
-    ModelShape,
-    Recipe,
-    Source,
-    TeacherSource,
-    TokensStage,
-)
-
-from ..tiny import write_tiny_model  # noqa: E402
-from .toys import TWINS  # noqa: E402
+from ..tiny import write_tiny_model
+from .toys import TWINS
 
 
 @pytest.fixture(scope="session", autouse=True)

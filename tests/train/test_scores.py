@@ -148,6 +148,16 @@ def test_a_student_learns_scores(scored, shape, teacher, tmp_path, recipe):
     assert found[-1] < 0.7 * found[0]
 
 
+def test_a_change_of_scores_alone_is_noticed(scored, teacher):
+    before = read(scored, teacher).digest
+    rows = tables()["train"]
+    write_lines(scored / "train.jsonl", rows)
+    assert read(scored, teacher).digest == before
+    rows[3]["scores"][1] += 0.5
+    write_lines(scored / "train.jsonl", rows)
+    assert read(scored, teacher).digest != before
+
+
 def test_the_published_recipe_runs_on_a_small_data_set(scored, tmp_path):
     recipe = read_recipe(RECIPES / "published.toml")
     assert recipe.distil.normalise == "none"

@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from femtosearch.errors import RecipeError
 from femtosearch.train.archive import WORD, Archive
+from femtosearch.train.cache import digest
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.recipe import Data, ScoredSource, Source
 from femtosearch.train.sources import lines, table
@@ -73,6 +74,13 @@ class Corpus:
     negatives: list[tuple[int, ...]]
     scored: Scored | None = None
     archive: Archive | None = None
+
+    @property
+    def digest(self) -> str:
+        """Of all that is trained on."""
+        texts = (self.queries.ids, self.queries.starts, self.passages.ids, self.passages.starts)
+        scored = (self.scored.queries, self.scored.passages, self.scored.scores) if self.scored else ()
+        return digest(*texts, self.answers, self.held_out, self.negatives, *scored)
 
     @property
     def trained(self) -> np.ndarray:

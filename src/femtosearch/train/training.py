@@ -27,7 +27,6 @@ from femtosearch.train.recipe import STAGES, ContrastStage, Mined, Recipe, Teach
 from femtosearch.train.scores import CrossEncoderScores, PooledScores, PoolScores, TokenScores
 from femtosearch.train.sources import locate
 from femtosearch.train.student import (
-    DOCUMENT_LENGTH,
     Pupil,
     Student,
     check_same_tokenizer,
@@ -39,6 +38,7 @@ from femtosearch.train.tokens import TokenTargets, mean_vectors, token_loss, tok
 
 PROJECTION_SAMPLE = 4000
 BERTS = ("tokens", "pooled")  # the kinds of teacher that are a bert of ours
+NEED_TEXTS = {"cross-encoder", "pooled"}  # the kinds that tokenise for themselves
 SAY_EVERY = 20  # seconds between two lines of the log while a teacher reads
 
 
@@ -50,9 +50,14 @@ class Training:
         self.recipe, self.data, self.run = recipe, data, run
         run.claim(recipe=digest(recipe.json()))
         self.teacher = self._bert(recipe.teacher)
-        self.started = read_checkpoint(locate(recipe.start)) if recipe.start else None
+        if self.teacher:
+            run.claim(teacher=self.teacher.digest)
+        self.token_teacher = self.teacher if recipe.teacher.kind == "tokens" else None
+        self.student = self._student()
         self.corpus = self._read()
-        self.pupil = Pupil(self._student(), self.corpus)
+        self._start_table()
+        self.student.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.pupil = Pupil(self.student, self.corpus)
 
     def stages(self) -> None:
         """Run every stage that the recipe has, and save the student after each."""
@@ -65,17 +70,14 @@ class Training:
     def pretrain(self) -> None:
         """Masked-language modelling."""
         stage = self.recipe.pretrain
-        model = Pretraining(self.pupil.student, self.corpus, stage, self.recipe.seed).to(
-            self.pupil.student.device
-        )
+        model = Pretraining(self.student, self.corpus, stage, self.recipe.seed).to(self.student.device)
         self.run.train("pretrain", model, len(model.plan), stage, model.losses, self._evaluate)
 
     def tokens(self) -> None:
         """Regression of the teacher's token vectors."""
         stage, targets = self.recipe.tokens, self.targets
-        plan = token_plan(
-            [kind.texts for kind in targets], stage.batch_tokens, stage.epochs, self.recipe.seed
-        )
+        texts = [kind.texts for kind in targets]
+        plan = token_plan(texts, stage.batch_tokens, stage.epochs, self.recipe.seed)
         self._train("tokens", len(plan), lambda step: token_loss(targets, plan, step))
 
     def distil(self) -> None:
@@ -87,9 +89,8 @@ class Training:
             self._train("distil", steps, ListDistiller(self.pupil, stage, lists).losses)
             return
         if source.kind == "cross-encoder":
-            judged = JudgedLists(
-                self.corpus, stage, CrossEncoderScores(source.source, self.corpus.archive), seed
-            )
+            judge = CrossEncoderScores(source.source, self.corpus.archive)
+            judged = JudgedLists(self.corpus, stage, judge, seed)
             judged.miner = self._miner("distil", stage, judged.queries_of)
             distiller = ListDistiller(self.pupil, stage, judged)
         else:
@@ -107,11 +108,11 @@ class Training:
 
     def _train(self, name: str, steps: int, losses: Callable[[int], dict[str, torch.Tensor]]) -> None:
         rates = getattr(self.recipe, name)
-        self.run.train(name, self.pupil.student, steps, rates, losses, self._evaluate)
+        self.run.train(name, self.student, steps, rates, losses, self._evaluate)
 
     def _save(self, name: str) -> None:
         with disk_errors(self.run.folder / name):
-            self.pupil.student.save(self.run.folder / name)
+            self.student.save(self.run.folder / name)
 
     def _evaluate(self) -> float | None:
         return held_out_ndcg(self.pupil, self.recipe.seed)
@@ -121,38 +122,39 @@ class Training:
     def _bert(self, source: TeacherSource) -> Teacher | None:
         return Teacher(source.source, source.batch_tokens) if source.source and source.kind in BERTS else None
 
+    def _student(self) -> Student:
+        """Untrained, or what the start folder holds."""
+        recipe = self.recipe
+        if recipe.start:
+            started = read_checkpoint(locate(recipe.start))
+            self.run.claim(start=checkpoint_digest(started))
+            student = from_checkpoint(started, recipe.model)
+        elif recipe.model.tokenizer:
+            student = Student(recipe.model, _tokenizer_in(recipe.model.tokenizer))
+        else:
+            student = Student(recipe.model, self.teacher.tokenizer(recipe.teacher.length))
+        if self.token_teacher:
+            stage = "tokens" if recipe.tokens else "distil"
+            check_same_tokenizer(student, self.token_teacher.tokenizer(recipe.teacher.length), stage)
+        return student
+
     def _tokenizer(self) -> Tokenizer:
         """The corpus's: the token teacher's if there is one, since ids have to be in the teacher's table."""
-        recipe = self.recipe
-        if self.teacher and recipe.teacher.kind == "tokens":
-            return self.teacher.tokenizer(recipe.teacher.length)
-        if self.started:
-            tokenizer = Tokenizer.from_file(str(self.started.tokenizer))
-        elif recipe.model.tokenizer:
-            tokenizer = _tokenizer_in(recipe.model.tokenizer)
-        else:
-            tokenizer = self.teacher.tokenizer(recipe.teacher.length)
-        said = self.started.conventions.document_length if self.started else DOCUMENT_LENGTH
-        tokenizer.enable_truncation(recipe.model.document_length or said)
+        if self.token_teacher:
+            return self.token_teacher.tokenizer(self.recipe.teacher.length)
+        tokenizer = Tokenizer.from_str(self.student.tokenizer.to_str())
+        tokenizer.enable_truncation(self.student.conventions.document_length)
         tokenizer.no_padding()
         return tokenizer
 
     def _read(self) -> Corpus:
         recipe = self.recipe
         words = "bm25" in recipe.negatives
-        wanted = (
-            words
-            or recipe.distil_teacher.kind in ("cross-encoder", "pooled")
-            or recipe.teacher.kind == "pooled"
-        )
-        archive = Archive(self.run.folder / "texts.sqlite") if wanted else None
+        kinds = {recipe.teacher.kind, recipe.distil_teacher.kind}
+        archive = Archive(self.run.folder / "texts.sqlite") if words or kinds & NEED_TEXTS else None
+        labels = "data" in recipe.negatives
         corpus = read_corpus(
-            recipe.data,
-            self.data,
-            self._tokenizer(),
-            recipe.seed,
-            archive,
-            negatives="data" in recipe.negatives,
+            recipe.data, self.data, self._tokenizer(), recipe.seed, archive, negatives=labels
         )
         if archive:
             archive.finish(words=words)
@@ -160,31 +162,17 @@ class Training:
             check_pairs(corpus, self.data)
         if not len(corpus.passages):
             raise RecipeError(f"{self.data}: the recipe's files gave no text")
-        texts = (corpus.queries, corpus.passages)
-        made_from = [part for text in texts for part in (text.ids, text.starts)] + [corpus.answers]
-        self.run.claim(data=digest(*made_from), start=checkpoint_digest(self.started) if self.started else "")
-        if self.teacher:
-            self.run.claim(teacher=self.teacher.digest)
-        self.run.log(stage="corpus", **corpus.report, tokens=sum(len(text.ids) for text in texts))
+        self.run.claim(data=corpus.digest)
+        tokens = len(corpus.queries.ids) + len(corpus.passages.ids)
+        self.run.log(stage="corpus", **corpus.report, tokens=tokens)
         return corpus
 
-    def _student(self) -> Student:
-        recipe = self.recipe
-        if self.started:
-            student = from_checkpoint(self.started, recipe.model)
-        elif recipe.model.tokenizer:
-            student = Student(recipe.model, _tokenizer_in(recipe.model.tokenizer))
-        else:
-            student = Student(recipe.model, self.teacher.tokenizer(recipe.teacher.length))
-        if self.teacher and recipe.teacher.kind == "tokens":
-            stage = "tokens" if recipe.tokens else "distil"
-            check_same_tokenizer(student, self.teacher.tokenizer(recipe.teacher.length), stage)
-        if self.teacher and recipe.teacher.kind == "tokens" and not (self.started or recipe.pretrain):
+    def _start_table(self) -> None:
+        """The token table of a student from scratch starts from the teacher's token vectors."""
+        if self.token_teacher and not (self.recipe.start or self.recipe.pretrain):
             texts = (self.corpus.queries, self.corpus.passages)
-            student.start_table(
-                mean_vectors(list(zip(texts, self.vectors, strict=True)), self._pieces_alone())
-            )
-        return student.to("cuda" if torch.cuda.is_available() else "cpu")
+            known = list(zip(texts, self.vectors, strict=True))
+            self.student.start_table(mean_vectors(known, self._pieces_alone()))
 
     @cached_property
     def projection(self) -> torch.Tensor:
@@ -202,7 +190,7 @@ class Training:
     @cached_property
     def targets(self) -> list[TokenTargets]:
         """The queries and the passages, beside their token vectors."""
-        student, texts = self.pupil.student, (self.corpus.queries, self.corpus.passages)
+        student, texts = self.student, (self.corpus.queries, self.corpus.passages)
         kinds = zip(texts, self.vectors, (True, False), strict=True)
         return [TokenTargets(student, text, vectors, queries=queries) for text, vectors, queries in kinds]
 
@@ -257,7 +245,7 @@ class Training:
 
     def _pool_scores(self) -> PoolScores:
         if self.recipe.distil_teacher.kind == "pooled":
-            return PooledScores(*self.distil_vectors, self.pupil.student.device)
+            return PooledScores(*self.distil_vectors, self.student.device)
         return TokenScores(*self.targets)
 
     def _miner(self, name: str, stage: Mined, queries_of: Callable[[int], np.ndarray]) -> Miner:
