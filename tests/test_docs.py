@@ -48,8 +48,8 @@ def test_the_readmes_python_runs(tmp_path, monkeypatch, capsys):
 def test_the_readmes_shell_lines_run(shell):
     first, lines, _ = blocks("sh")
     index, search = first.strip().removeprefix("pip install . && ").split(" && ")
-    assert shell(index) is not None
-    assert "durab" in shell(search) or "crash" in shell(search)
+    assert "indexed" in shell(index)
+    assert "format.md" in shell(search).splitlines()[0]
     for line in lines.strip().splitlines():
         assert shell(line) is not None
     best = shell('femtosearch rerank "a small cat" < lines.txt').splitlines()[0]

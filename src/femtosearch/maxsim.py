@@ -21,11 +21,10 @@ def maxsim(queries: Rows, documents: Rows, *, threads: int = 0) -> np.ndarray:
 
     Source: ColBERT, arXiv 2004.12832, section 3.3.
 
-    >>> rows = np.array([[1, 0], [0, 1], [0.6, 0.8]], dtype="f4")
-    >>> texts = Rows(rows, np.array([0, 2, 3]))
-    >>> maxsim(texts, texts)
-    array([[2. , 1.4],
-           [0.8, 1. ]], dtype=float32)
+    >>> queries = Rows(np.array([[1, 0], [0, 1]], dtype="f4"), np.array([0, 2]))
+    >>> documents = Rows(np.array([[1, 0], [0, 1], [-1, 0]], dtype="f4"), np.array([0, 2, 3]))
+    >>> maxsim(queries, documents)
+    array([[ 2., -1.]], dtype=float32)
     """
     rows, starts = _contiguous(documents)
     query_rows, query_starts = _contiguous(queries)
