@@ -301,7 +301,7 @@ def test_links_are_followed_but_not_round(tmp_path):
 
 @pytest.fixture
 def open_folder():
-    """A folder that every user may enter: the parents of tmp_path are root's alone where root runs the tests."""
+    """A folder that every user may enter; of tmp_path only its owner may."""
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o755)
         yield Path(name)
