@@ -25,7 +25,7 @@ from femtosearch.train.recipe import Mined
 from femtosearch.train.student import Batch, Pupil
 from femtosearch.train.teacher import batches
 
-QUERY_BLOCK, BATCH_TOKENS = 256, 8192
+BATCH_TOKENS = 8192
 COPY_BLOCK = 1 << 14
 
 
@@ -125,11 +125,12 @@ class StudentMiner:
         if 0 < self.stage.mine_from < len(pool):
             chosen = np.random.default_rng((self.seed, 9, start)).permutation(len(pool))
             pool = np.sort(chosen[: self.stage.mine_from])
-        blocks = [self.asked[at : at + QUERY_BLOCK] for at in range(0, len(self.asked), QUERY_BLOCK)]
-        asked = [self._rows(self.pupil.queries(block)) for block in blocks]
+        corpus = self.pupil.corpus
+        blocks = list(batches(corpus.queries.lengths[self.asked], BATCH_TOKENS))
+        asked = [self._rows(self.pupil.queries(self.asked[block])) for block in blocks]
         best = [torch.full((len(block), self.count), FAR) for block in blocks]
         numbers = [torch.full((len(block), self.count), -1) for block in blocks]
-        for which in batches(self.pupil.corpus.passages.lengths[pool], BATCH_TOKENS):
+        for which in batches(corpus.passages.lengths[pool], BATCH_TOKENS):
             rows = self._rows(self.pupil.passages(pool[which]))
             here = torch.from_numpy(pool[which])
             for n, (query_rows, query_kept) in enumerate(asked):
@@ -137,7 +138,9 @@ class StudentMiner:
                 found = torch.cat([numbers[n], here.expand(len(scores), -1)], 1)
                 best[n], order = torch.topk(scores, self.count)
                 numbers[n] = found.gather(1, order)
-        return torch.cat(numbers).numpy()
+        table = np.empty((len(self.asked), self.count), dtype=np.int64)
+        table[np.concatenate(blocks)] = torch.cat(numbers).numpy()
+        return table
 
     def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Rows and which of them are kept; or the mean of the kept ones as the only row."""
