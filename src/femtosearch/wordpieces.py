@@ -18,7 +18,11 @@ from tokenizers import Encoding, normalizers, pre_tokenizers
 
 from femtosearch.errors import CheckpointError, FemtosearchError
 
-PLAIN = "\t\n\r\x20-\x7e\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u00b1\u00d7\u00b0"
+# ASCII but for control characters, dashes and quotes, Greek letters, and signs of mathematics and money.
+PLAIN = (
+    "\t\n\r\x20-\x7e\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u2022\u03b1-\u03c9\u00b1\u00d7\u00b7\u00b0\u00b5"
+    "\u2264\u2265\u2248\u223c\u2212\u2032\u2192\u00a3\u20ac\u00a7\u00ae\u2122"
+)
 Encode = Callable[[tokenizers.Tokenizer, list[str]], list[Encoding]]
 WORTHWHILE = 32  # texts: fewer are tokenised sooner than the second tokenizer is made
 
