@@ -13,6 +13,7 @@ from femtosearch.train.loop import Run
 from femtosearch.train.pretrain import Pretraining
 from femtosearch.train.recipe import ContrastStage, Data, ModelShape, PretrainStage, Source, TeacherSource
 from femtosearch.train.training import Training
+from femtosearch.types import Conventions
 
 from ..tiny import write_tiny_model
 from .toys import losses
@@ -102,6 +103,15 @@ def test_a_start_folder_that_does_not_fit_is_named(recipe, data, tmp_path):
         command.train(replace(recipe, start=start), data, tmp_path / "run", quiet=True)
 
 
+@pytest.mark.parametrize("changes", [{"expand_queries": True}, {"skiplist": False}])
+def test_a_start_folders_conventions_hold(recipe, data, tmp_path, changes):
+    said = Conventions(query_length=12, document_length=24, expand_queries=False)
+    start = str(write_tiny_model(tmp_path / "start", dims=8, conventions=said))
+    with pytest.raises(RecipeError, match="brings its own conventions; remove"):
+        model = ModelShape(dims=8, **changes)
+        command.train(replace(recipe, start=start, model=model), data, tmp_path / "run", quiet=True)
+
+
 @pytest.mark.parametrize("hidden_size", [8, 12])
 def test_a_plain_bert_learns_from_tokens(short, data, tmp_path, hidden_size):
     model = replace(short.model, code_width=0, hidden_size=hidden_size)
@@ -120,6 +130,14 @@ def test_expanded_queries_are_the_engines(short, data, tmp_path):
     assert len(rows) == 12
     found = Model.load(tmp_path / "model").encode_queries(["the cat"])
     np.testing.assert_allclose(found.rows, rows, atol=1e-5)
+
+
+def test_parts_that_can_be_left_out(short, data, tmp_path):
+    model = replace(short.model, skiplist=False, start_table=False)
+    student = command.train(replace(short, model=model), data, tmp_path, quiet=True)
+    ids = np.array(student.tokenizer.encode("the cat.").ids)
+    assert student.batch([ids], queries=False).kept.all()
+    assert len(Model.load(tmp_path / "model").encode_documents(["the cat."]).rows) == len(ids) + 1
 
 
 def test_pretraining_needs_a_mask(alone, tmp_path):

@@ -52,6 +52,7 @@ class Student(nn.Module):
             query_length=shape.query_length or QUERY_LENGTH,
             document_length=shape.document_length or DOCUMENT_LENGTH,
             expand_queries=shape.expand_queries,
+            skiplist=Conventions().skiplist if shape.skiplist else (),
         )
         self.tokenizer = with_prefixes(tokenizer, self.conventions)
         self.query_id = self.tokenizer.token_to_id(self.conventions.query_prefix)
@@ -192,6 +193,10 @@ def from_checkpoint(checkpoint: Checkpoint, shape: ModelShape) -> Student:
             "set model.dims to the former"
         )
     said = checkpoint.conventions
+    if dense and (shape.expand_queries > said.expand_queries or shape.skiplist < bool(said.skiplist)):
+        raise RecipeError(
+            f"start: {checkpoint.folder} brings its own conventions; remove model.expand_queries and skiplist"
+        )
     lengths = {key: getattr(shape, key) for key in ("query_length", "document_length") if getattr(shape, key)}
     conventions = replace(said, **lengths) if dense else None
     shape = replace(

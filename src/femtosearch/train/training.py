@@ -169,7 +169,8 @@ class Training:
 
     def _start_table(self) -> None:
         """The token table of a student from scratch starts from the teacher's token vectors."""
-        if self.token_teacher and not (self.recipe.start or self.recipe.pretrain):
+        scratch = not (self.recipe.start or self.recipe.pretrain)
+        if self.token_teacher and scratch and self.recipe.model.start_table:
             texts = (self.corpus.queries, self.corpus.passages)
             known = list(zip(texts, self.vectors, strict=True))
             self.student.start_table(mean_vectors(known, self._pieces_alone()))
