@@ -10,10 +10,18 @@ namespace {
 
 constexpr int kTile = kRegisters == 32 ? 24 : 8;  // the most query rows whose sums stay in registers
 
-// products[q][row] = <query q, row> * scale[row] for query rows q..q+R and kLanes rows of a block.
-template <int R>
-inline void multiply_rows(const CodedQuery& query, int q, const int8_t* block, const float* scales,
-                          float* products) {
+// What becomes of a block's products: they are kept for the passages that share the block, or, where the whole block
+// is one passage's, they only raise its best.
+struct Keep {
+  static void finish(float* kept, Floats products) { store(kept, products); }
+};
+struct Raise {
+  static void finish(float* best, Floats products) { store(best, max(load(best), products)); }
+};
+
+// <query q, row> * scale[row], finished into out[q][row], for query rows q..q+R and kLanes rows of a block.
+template <class Finish, int R>
+inline void multiply_rows(const CodedQuery& query, int q, const int8_t* block, const float* scales, float* out) {
   Ints totals[R];
 #pragma GCC unroll 24
   for (int r = 0; r < R; ++r) totals[r] = (kRaised ? -128 * query.sums[q + r] : 0) + Ints{};
@@ -26,16 +34,16 @@ inline void multiply_rows(const CodedQuery& query, int q, const int8_t* block, c
   const Floats scale = load(scales);
 #pragma GCC unroll 24
   for (int r = 0; r < R; ++r) {
-    store(products + size_t(q + r) * kBlockRows, __builtin_convertvector(totals[r], Floats) * scale);
+    Finish::finish(out + size_t(q + r) * kBlockRows, __builtin_convertvector(totals[r], Floats) * scale);
   }
 }
 
 // The same for `count` rows, a multiple of 4 up to R.
-template <int R>
+template <class Finish, int R>
 inline void multiply_some(int count, const CodedQuery& query, int q, const int8_t* block, const float* scales,
-                          float* products) {
-  if (count == R) return multiply_rows<R>(query, q, block, scales, products);
-  if constexpr (R > 4) multiply_some<R - 4>(count, query, q, block, scales, products);
+                          float* out) {
+  if (count == R) return multiply_rows<Finish, R>(query, q, block, scales, out);
+  if constexpr (R > 4) multiply_some<Finish, R - 4>(count, query, q, block, scales, out);
 }
 
 // Rows in the next tile, where `left` are left: as even as can be, for few sums at a time wait for each other.
@@ -44,11 +52,12 @@ inline int next_tile(int left) {
   return ((left + tiles - 1) / tiles + 3) / 4 * 4;
 }
 
-void multiply_block(const CodedQuery& query, const int8_t* block, const float* scales, float* products) {
+template <class Finish>
+void multiply_block(const CodedQuery& query, const int8_t* block, const float* scales, float* out) {
   for (int row = 0; row < kBlockRows; row += kLanes) {
     for (int q = 0; q < query.padded;) {
       const int count = next_tile(query.padded - q);
-      multiply_some<kTile>(count, query, q, block + row * kGroup, scales + row, products + row);
+      multiply_some<Finish, kTile>(count, query, q, block + row * kGroup, scales + row, out + row);
       q += count;
     }
   }
@@ -72,15 +81,17 @@ void raise(const CodedQuery& query, int begin, int end, BlockProducts& scratch) 
 float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                    BlockProducts& scratch) {
   const size_t block_bytes = size_t(query.group_count) * kBlockRows * kGroup;
-  for (int i = 0; i < query.count * kBlockRows; ++i) scratch.best[i] = -__builtin_inff();
+  for (int i = 0; i < query.padded * kBlockRows; ++i) scratch.best[i] = -__builtin_inff();
   for (int64_t block = begin / kBlockRows; block * kBlockRows < end; ++block) {
-    const int64_t first = block * kBlockRows;
-    if (scratch.block != block) {
-      multiply_block(query, blocks + block * block_bytes, scales + first, scratch.products);
-      scratch.block = block;
+    const int64_t first = block * kBlockRows, last = first + kBlockRows;
+    const int8_t* codes = blocks + block * block_bytes;
+    if (begin <= first && last <= end) {
+      multiply_block<Raise>(query, codes, scales + first, scratch.best);
+      continue;
     }
-    raise(query, begin > first ? int(begin - first) : 0, end < first + kBlockRows ? int(end - first) : kBlockRows,
-          scratch);
+    if (scratch.block != block) multiply_block<Keep>(query, codes, scales + first, scratch.products);
+    scratch.block = block;
+    raise(query, begin > first ? int(begin - first) : 0, end < last ? int(end - first) : kBlockRows, scratch);
   }
   float score = 0;
   for (int q = 0; q < query.count; ++q) {
