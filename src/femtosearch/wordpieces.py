@@ -74,6 +74,8 @@ class WordPieces:
 
     def _encode(self, texts: Sequence[str], encode: Encode) -> list[Encoding]:
         try:
+            if len(texts) == 1:  # without the library's threads, which stay awake and in the way for a while
+                return [self._whole.encode(texts[0])]
             if len(texts) < WORTHWHILE or not self._only_lowers:
                 return encode(self._whole, list(texts))
             return self._encode_many(texts, encode)
