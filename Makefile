@@ -20,10 +20,14 @@ lint:
 	$(BIN)ruff format --check .
 	$(BIN)mypy src
 
-asan: .venv
-	sh tests/asan.sh $(BIN)
+asan:
+	$(PYTHON) -m venv .venv-asan
+	.venv-asan/bin/pip install -C cmake.define.FEMTOSEARCH_ASAN=ON . pytest
+	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
+		.venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py tests/test_encoder.py tests/test_maxsim.py
 
-bench:
+bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode
 	$(BIN)python -m benchmarks search
-	$(BIN)python -m benchmarks quality
+	$(BIN)python -m benchmarks quality "$$FEMTOSEARCH_DATA"
+	$(BIN)python -m benchmarks kernels

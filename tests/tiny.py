@@ -13,25 +13,7 @@ from femtosearch.folder import write_checkpoint
 from femtosearch.types import BertConfig, Conventions
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = [
-    "the",
-    "cat",
-    "sat",
-    "on",
-    "a",
-    "mat",
-    "dog",
-    "ran",
-    "fast",
-    "red",
-    "moon",
-    "##s",
-    "##ing",
-    "search",
-    "index",
-    "night",
-    "day",
-]
+WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "fast", "red", "moon", "search", "night", "##ing"]
 
 
 def write_tokenizer(path: Path, prefixes: tuple[str, ...] = ("[Q] ", "[D] ")) -> int:
