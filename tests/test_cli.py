@@ -64,15 +64,6 @@ def run(capsys, model):
 
 
 @pytest.fixture
-def stdin(monkeypatch):
-    def feed(content):
-        stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)))
-        monkeypatch.setattr(sys, "stdin", stream)
-
-    return feed
-
-
-@pytest.fixture
 def notes(here, run):
     assert run("index", "notes", "docs", "--quiet") == (0, "", "")
     return "notes"

@@ -10,14 +10,6 @@ from femtosearch.errors import ShapeError
 SIZES = [0, 1, 2, 5, 7, 13, 100]
 
 
-@pytest.fixture(params=_core.kernels())
-def kernel(request):
-    before = _core.kernel()
-    _core.use(request.param)
-    yield request.param
-    _core.use(before)
-
-
 def random_rows(seed, count, dims):
     return np.random.default_rng(seed).normal(size=(count, dims)).astype(np.float32)
 

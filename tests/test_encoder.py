@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from femtosearch import _core, reference
+from femtosearch import reference
 from femtosearch.encoder import Encoder
 from femtosearch.errors import ShapeError
 from femtosearch.types import BertConfig
@@ -70,14 +70,6 @@ def random_texts(config, lengths=LENGTHS, seed=2):
     ids = rng.integers(0, config.vocab_size, starts[-1]).astype(np.int32)
     attended = np.array([-(-2 * n // 3) for n in lengths], np.int32)
     return ids, starts, attended, rng.random(starts[-1]) < 0.8
-
-
-@pytest.fixture(params=_core.kernels())
-def kernel(request):
-    before = _core.kernel()
-    _core.use(request.param)
-    yield request.param
-    _core.use(before)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Files -> documents: every kind, and everything that can be wrong with them."""
 
 import gzip
-import io
 import json
 import os
 import subprocess
@@ -34,16 +33,6 @@ def complaint(*paths, **options):
     with pytest.raises(ReadError) as caught:
         list(read(paths, **options))
     return str(caught.value)
-
-
-@pytest.fixture
-def stdin(monkeypatch):
-    def feed(content):
-        stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)))
-        monkeypatch.setattr(sys, "stdin", stream)
-        return stream
-
-    return feed
 
 
 # Text and Markdown

@@ -1,0 +1,29 @@
+"""What tests of several modules need."""
+
+import io
+import sys
+
+import pytest
+
+from femtosearch import _core
+
+
+@pytest.fixture(params=_core.kernels())
+def kernel(request):
+    """Each instruction set of this processor in turn."""
+    before = _core.kernel()
+    _core.use(request.param)
+    yield request.param
+    _core.use(before)
+
+
+@pytest.fixture
+def stdin(monkeypatch):
+    """stdin(content) puts bytes on standard input, and returns the stream."""
+
+    def feed(content):
+        stream = io.TextIOWrapper(io.BufferedReader(io.BytesIO(content)))
+        monkeypatch.setattr(sys, "stdin", stream)
+        return stream
+
+    return feed
