@@ -57,6 +57,20 @@ def test_a_saved_student_gives_the_rows_it_gave_in_training(trained):
             np.testing.assert_allclose(encode([text]).rows, expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("queries", [True, False])
+def test_a_texts_rows_are_the_same_in_a_batch_of_all_lengths(trained, queries):
+    student = trained[0]
+    lengths = [3, 22, 4, 9, 3, 5, 15, 3, 7]
+    texts = [np.arange(10, 10 + length).astype(np.uint16) for length in lengths]
+    batch = student.batch(texts, queries=queries)
+    with torch.no_grad():
+        together = student.rows(batch)
+        for text, rows, kept in zip(texts, together, batch.kept, strict=True):
+            alone = student.batch([text], queries=queries)
+            expected = student.rows(alone)[alone.kept]
+            np.testing.assert_allclose(rows[kept], expected, atol=1e-6)
+
+
 class Cut(Exception):
     pass
 

@@ -24,6 +24,8 @@ from femtosearch.types import BertConfig, Conventions
 
 QUERY_LENGTH, DOCUMENT_LENGTH = 128, 300
 TOKENIZER_PARTS = ("normalizer", "pre_tokenizer", "post_processor", "model")
+GROUPS = 4  # of texts of like length in a batch
+MOSTLY_TEXT = 0.85  # of a padded batch: more is not worth cutting up
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,8 +126,18 @@ class Student(nn.Module):
         return F.normalize(self.dense(self.bert(ids, attended)).float(), dim=-1)
 
     def rows(self, batch: Batch) -> Tensor:
-        """Unit rows [N, T, D] of a batch."""
-        return self(batch.ids, batch.attended)
+        """Unit rows [N, T, D] of a batch; zeros beyond a group's longest text.
+
+        Where there is much padding, texts of like length run together, so that little is computed for it.
+        """
+        lengths = (batch.attended | batch.kept).sum(1)
+        if len(lengths) < GROUPS or int(lengths.sum()) > MOSTLY_TEXT * batch.ids.numel():
+            return self(batch.ids, batch.attended)
+        rows = torch.zeros(*batch.ids.shape, self.shape.dims, device=self.device)
+        for group in torch.argsort(lengths).tensor_split(GROUPS):
+            longest = int(lengths[group].max())
+            rows[group, :longest] = self(batch.ids[group, :longest], batch.attended[group, :longest])
+        return rows
 
     def batch(self, texts: list[np.ndarray], *, queries: bool) -> Batch:
         """Token ids of texts -> the student's ids on its device: cut to length, the prefix inserted at
