@@ -137,6 +137,13 @@ def test_a_text_without_a_word_has_no_passage(tokenizer, empty):
     assert len(tokenizer.passages([empty])[0]) == 0
 
 
+def test_a_word_is_a_passage_even_where_special_tokens_are_dropped(tmp_path):
+    tokenizer = make(tmp_path / "a", skiplist=("[CLS]", "[SEP]", "."))
+    tokens, owner, _ = tokenizer.passages(["cat", "", "...", "a cat"])
+    assert owner.tolist() == [0, 3]
+    assert tokens.keep.sum() == 2 + 3
+
+
 def test_a_long_text_is_cut_where_sentences_end(tokenizer):
     sentence = "the cat sat on a mat near it. "
     text = sentence * 10

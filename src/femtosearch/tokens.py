@@ -96,7 +96,7 @@ class Tokenizer:
             cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
             flat, starts = self._tokenise(cut)
         tokens = self._documents(flat, starts)
-        return _with_words(tokens, 2 if self._document_prefix is None else 3, owner, spans)
+        return _with_words(tokens, self._rows_of_no_word(), owner, spans)
 
     def _documents(self, flat: np.ndarray, starts: np.ndarray) -> Tokens:
         ids, starts = _cut_and_prefix(flat, starts, self.conventions.document_length, self._document_prefix)
@@ -133,6 +133,10 @@ class Tokenizer:
         if found is None:
             raise CheckpointError(f"{self.path}: query expansion needs a [MASK] token, found none")
         return int(found)
+
+    def _rows_of_no_word(self) -> int:
+        """The rows that a document without a word keeps: its special tokens, but for those of the skiplist."""
+        return int(self.documents([""]).keep.sum())
 
     def _skip_ids(self) -> np.ndarray:
         """[V] bool. A word that is no token stands for [UNK], as in PyLate."""
