@@ -135,7 +135,7 @@ class Tokenizer:
         return int(found)
 
     def _rows_of_no_word(self) -> int:
-        """The rows that a document without a word keeps: its special tokens, but for those of the skiplist."""
+        """The rows that a document without a word keeps: its special tokens, the skiplist's aside."""
         return int(self.documents([""]).keep.sum())
 
     def _skip_ids(self) -> np.ndarray:

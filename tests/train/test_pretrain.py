@@ -103,7 +103,7 @@ def test_a_start_folder_that_does_not_fit_is_named(recipe, data, tmp_path):
         command.train(replace(recipe, start=start), data, tmp_path / "run", quiet=True)
 
 
-@pytest.mark.parametrize("changes", [{"expand_queries": True}, {"skiplist": False}])
+@pytest.mark.parametrize("changes", [{"expand_queries": True}, {"skiplist": False}, {"special_rows": False}])
 def test_a_start_folders_conventions_hold(recipe, data, tmp_path, changes):
     said = Conventions(query_length=12, document_length=24, expand_queries=False)
     start = str(write_tiny_model(tmp_path / "start", dims=8, conventions=said))
@@ -138,6 +138,14 @@ def test_parts_that_can_be_left_out(short, data, tmp_path):
     ids = np.array(student.tokenizer.encode("the cat.").ids)
     assert student.batch([ids], queries=False).kept.all()
     assert len(Model.load(tmp_path / "model").encode_documents(["the cat."]).rows) == len(ids) + 1
+
+
+def test_rows_of_special_tokens_can_be_left_out(short, data, tmp_path):
+    model = replace(short.model, special_rows=False)
+    student = command.train(replace(short, model=model), data, tmp_path, quiet=True)
+    ids = np.array(student.tokenizer.encode("the cat.").ids)
+    assert student.batch([ids], queries=False).kept.tolist() == [[False, True, True, True, False, False]]
+    assert len(Model.load(tmp_path / "model").encode_documents(["the cat."]).rows) == 3
 
 
 def test_pretraining_needs_a_mask(alone, tmp_path):

@@ -25,8 +25,8 @@ class ModelShape:
     tokenizer: a folder with a tokenizer.json, or `package:NAME/folder`; none: the teacher's.
     query_length, document_length: 0 means what the `start` folder says, or else 128 and 300.
     expand_queries: pad queries with [MASK] to query_length and keep those rows, as PyLate does.
-    skiplist: drop documents' rows of punctuation. start_table: start the token table from the teacher's
-    vectors.
+    skiplist: drop documents' rows of punctuation. special_rows: keep those of [CLS] and [SEP].
+    start_table: start the token table from the teacher's vectors.
     """
 
     name: str = "model"
@@ -42,6 +42,7 @@ class ModelShape:
     document_length: int = 0
     expand_queries: bool = False
     skiplist: bool = True
+    special_rows: bool = True
     start_table: bool = True
 
 

@@ -24,6 +24,7 @@ from femtosearch.types import BertConfig, Conventions
 
 QUERY_LENGTH, DOCUMENT_LENGTH = 128, 300
 TOKENIZER_PARTS = ("normalizer", "pre_tokenizer", "post_processor", "model")
+SPECIAL = ("[CLS]", "[SEP]")
 GROUPS = 4  # of texts of like length in a batch
 MOSTLY_TEXT = 0.85  # of a padded batch: more is not worth cutting up
 
@@ -54,7 +55,7 @@ class Student(nn.Module):
             query_length=shape.query_length or QUERY_LENGTH,
             document_length=shape.document_length or DOCUMENT_LENGTH,
             expand_queries=shape.expand_queries,
-            skiplist=Conventions().skiplist if shape.skiplist else (),
+            skiplist=_skiplist(shape),
         )
         self.tokenizer = with_prefixes(tokenizer, self.conventions)
         self.query_id = self.tokenizer.token_to_id(self.conventions.query_prefix)
@@ -192,6 +193,11 @@ class Pupil:
         return self.student.batch([self.corpus.passages[n] for n in numbers], queries=False)
 
 
+def _skiplist(shape: ModelShape) -> tuple[str, ...]:
+    words = Conventions().skiplist if shape.skiplist else ()
+    return words if shape.special_rows else (*words, *SPECIAL)
+
+
 def from_checkpoint(checkpoint: Checkpoint, shape: ModelShape) -> Student:
     """The student that a model folder holds, to be trained further. A backbone without a Dense gets a new one
     of shape.dims; a vocabulary without the prefixes gets them.
@@ -205,9 +211,12 @@ def from_checkpoint(checkpoint: Checkpoint, shape: ModelShape) -> Student:
             "set model.dims to the former"
         )
     said = checkpoint.conventions
-    if dense and (shape.expand_queries > said.expand_queries or shape.skiplist < bool(said.skiplist)):
+    others = shape.expand_queries > said.expand_queries or shape.skiplist < bool(said.skiplist)
+    others |= not shape.special_rows and not set(SPECIAL) <= set(said.skiplist)
+    if dense and others:
         raise RecipeError(
-            f"start: {checkpoint.folder} brings its own conventions; remove model.expand_queries and skiplist"
+            f"start: {checkpoint.folder} brings its own conventions; remove model.expand_queries, skiplist "
+            "and special_rows"
         )
     lengths = {key: getattr(shape, key) for key in ("query_length", "document_length") if getattr(shape, key)}
     conventions = replace(said, **lengths) if dense else None
