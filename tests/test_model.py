@@ -1,3 +1,5 @@
+import errno
+
 import numpy as np
 import pytest
 
@@ -90,6 +92,16 @@ def test_saving_never_overwrites(model, tmp_path):
     with pytest.raises(CheckpointError, match="expected a new or empty folder"):
         model.save(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_full_disk_leaves_no_half_model(model, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("femtosearch.folder.write_tensors", full)
+    with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
+        model.save(tmp_path / "copy")
+    assert not (tmp_path / "copy").exists()
 
 
 def test_the_fingerprint_tells_models_and_conventions_apart(model, tmp_path):

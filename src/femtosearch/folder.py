@@ -15,7 +15,7 @@ DENSE_TYPE = "pylate.models.Dense.Dense"
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write every file of the folder; each is written to a temporary name first and then renamed."""
+    """Write every file of a folder, made if absent. What an error leaves behind is the caller's to remove."""
     folder.mkdir(parents=True, exist_ok=True)
     modules = [{"idx": 0, "name": "0", "path": "", "type": f"{MODULES}.Transformer"}]
     for number, (weight, bias) in enumerate(checkpoint.dense, 1):

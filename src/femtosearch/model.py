@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -120,6 +121,9 @@ class Model:
         try:
             write_checkpoint(self._checkpoint, folder)
         except OSError as error:
+            shutil.rmtree(
+                folder, ignore_errors=True
+            )  # it was new or empty: all that is in it is half a model
             raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
 
     def _encode(

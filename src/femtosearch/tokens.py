@@ -53,6 +53,8 @@ class Tokenizer:
         self._document_prefix = self._prefix_id(conventions.document_prefix)
         self._mask = self._mask_id() if conventions.expand_queries else -1
         self._skipped = self._skip_ids()
+        # A document without a word keeps the rows of its special tokens, the skiplist's aside.
+        self._wordless = int(self.documents([""]).keep.sum())
 
     def queries(self, texts: Sequence[str]) -> Tokens:
         """Tokens of queries: cut to query_length; every row is kept."""
@@ -96,7 +98,7 @@ class Tokenizer:
             cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
             flat, starts = self._tokenise(cut)
         tokens = self._documents(flat, starts)
-        return _with_words(tokens, self._rows_of_no_word(), owner, spans)
+        return _with_words(tokens, self._wordless, owner, spans)
 
     def _documents(self, flat: np.ndarray, starts: np.ndarray) -> Tokens:
         ids, starts = _cut_and_prefix(flat, starts, self.conventions.document_length, self._document_prefix)
@@ -126,17 +128,13 @@ class Tokenizer:
         found = self._pieces.id_of(prefix)
         if found is None:
             raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
-        return int(found)
+        return found
 
     def _mask_id(self) -> int:
         found = self._pieces.id_of("[MASK]")
         if found is None:
             raise CheckpointError(f"{self.path}: query expansion needs a [MASK] token, found none")
-        return int(found)
-
-    def _rows_of_no_word(self) -> int:
-        """The rows that a document without a word keeps: its special tokens, the skiplist's aside."""
-        return int(self.documents([""]).keep.sum())
+        return found
 
     def _skip_ids(self) -> np.ndarray:
         """[V] bool. A word that is no token stands for [UNK], as in PyLate."""
