@@ -290,12 +290,20 @@ def test_the_lock_says_who_holds_it_and_dies_with_its_holder(children, fast_path
 def test_readers_beside_a_writer_that_compacts(children, fast_path):
     with Index(fast_path / "i", model=MODEL) as index:
         index.add([{"id": "stays", "text": "anchor"}])
-        jobs = [children.start("pairs", folder=str(fast_path / "i"), count=40) for _ in range(2)]
         seen = set()
-        for _ in range(300):
+
+        def look() -> bool:
+            """Search, and whether anything but the anchor was found."""
             hits = [hit.text for hit in index.search("even odd anchor", k=99)]
             assert hits.count("even") == hits.count("odd") and hits.count("anchor") == 1
             seen.add(len(hits))
+            return len(hits) > 1
+
+        assert not look()
+        jobs = [children.start("pairs", folder=str(fast_path / "i"), count=40) for _ in range(2)]
+        wait_for(look)  # however late the writers begin
+        for _ in range(300):
+            look()
         assert [children.wait(job) for job in jobs] == [0, 0]
         assert len(seen) > 1
 
