@@ -14,7 +14,7 @@ ROOT = Path(femtosearch.__file__).parent
 # From the ground up: a module imports only from rooms before its own, or from its own package.
 ROOMS = [
     ["errors", "types", "_core"],
-    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "wordpieces"],
+    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "terminal", "wordpieces"],
     ["checkpoint", "lock", "segment", "tokens"],
     ["catalog", "folder", "shelf"],
     ["model", "snapshot"],
