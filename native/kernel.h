@@ -2,6 +2,7 @@
 // and is reached only through this table, so no code for one processor can leak into another's.
 #pragma once
 #include "bert.h"
+#include "muvera.h"
 
 namespace femto {
 
@@ -42,6 +43,17 @@ struct Kernel {
   // The same over the coded rows begin..end, begin < end.
   float (*maxsim_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin,
                         int64_t end, BlockProducts& scratch);
+
+  // Transposes and pads the matrices into the arena; `projection` has a place for each repetition.
+  void (*pack_muvera)(const Muvera& muvera, Arena& arena, Panels* projection, PackedMuvera& packed);
+  // Floats of scratch that `muvera` needs for a text of this length.
+  size_t (*muvera_scratch)(const PackedMuvera& muvera, int64_t length);
+  // Writes the vector of one text's rows [length, dims], length >= 1, before the count-sketch.
+  void (*muvera)(const PackedMuvera& muvera, const float* rows, int64_t length, bool document, float* out,
+                 float* scratch);
+  // products[n] = <vector, row n> for the coded rows of the blocks begin..end.
+  void (*inner_products)(const CodedVector& vector, const int8_t* blocks, const float* scales, int64_t begin,
+                         int64_t end, float* products);
 };
 
 // The instruction sets that this processor has, best first, ended by null.

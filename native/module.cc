@@ -10,25 +10,14 @@
 
 #include "check.h"
 #include "encoder.h"
+#include "fde_bind.h"
+#include "returned.h"
 #include "scan.h"
 
 namespace femto {
 namespace {
 
 using namespace nb::literals;
-
-template <class T>
-using Returned = nb::ndarray<nb::numpy, T>;
-
-// A new numpy array, which owns its memory; every number of it has yet to be written.
-template <class T>
-Returned<T> fresh(std::initializer_list<size_t> shape) {
-  size_t size = 1;
-  for (size_t n : shape) size *= n;
-  T* memory = new T[size + 1];
-  nb::capsule owner(memory, [](void* p) noexcept { delete[] static_cast<T*>(p); });
-  return Returned<T>(memory, shape, owner);
-}
 
 template <class T>
 Returned<T> zeros(std::initializer_list<size_t> shape) {
@@ -190,6 +179,7 @@ NB_MODULE(_core, m) {
   m.def("quantise", &code, "rows"_a.none());
   m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
         "rows"_a);
+  bind_fde(m);
   m.def("kernels", &kernel_names);
   m.def("kernel", [] { return std::string(kernel()->name); });
   m.def("use", &use, "name"_a);

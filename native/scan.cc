@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include "codes.h"
 #include "kernel.h"
 #include "parallel.h"
 
@@ -22,19 +23,6 @@ void share_passages(int threads, int64_t count, Score score) {
 }
 
 int passage_threads(int threads, int64_t count) { return thread_count(threads, (count + kPiece - 1) / kPiece); }
-
-float scale_of(const float* row, int dims) {
-  float most = 0;
-  for (int d = 0; d < dims; ++d) most = std::max(most, std::fabs(row[d]));
-  return most / 127;
-}
-
-// round(x / scale), halves to even, by adding and taking off 1.5 * 2^23: within ±127 even where a tiny scale lost
-// its digits.
-int8_t code_of(float x, float scale) {
-  const float code = (x / scale + 12582912.0f) - 12582912.0f;
-  return int8_t(std::clamp(code, -127.0f, 127.0f));
-}
 
 // A query's codes in the order in which the kernels read them.
 struct Coded {

@@ -4,9 +4,10 @@ import femtosearch
 from femtosearch import errors
 
 NAMES = [
-    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError",
-    "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model", "ModelMismatch", "Passages",
-    "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError", "StoreError", "maxsim", "rerank",
+    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
+    "FdeMismatch", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model",
+    "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
+    "StoreError", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def test_the_readme_is_short_and_shows_code_early():
 
 
 def test_the_changelogs_newest_version_is_the_packages():
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M).group(1)
+    newest = re.search(r"^## (\d\S*)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M).group(1)
     assert newest == PROJECT["version"]
 
 

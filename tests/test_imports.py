@@ -15,7 +15,7 @@ ROOT = Path(femtosearch.__file__).parent
 ROOMS = [
     ["errors", "types", "_core"],
     ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "terminal", "wordpieces"],
-    ["checkpoint", "lock", "segment", "tokens"],
+    ["checkpoint", "fde", "lock", "segment", "tokens"],
     ["catalog", "folder", "shelf"],
     ["model", "snapshot"],
     ["rerank", "store"],

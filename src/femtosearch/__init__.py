@@ -1,9 +1,12 @@
 """Late-interaction search with a one-megabyte model, without torch."""
 
+import femtosearch.fde as fde
 from femtosearch.errors import (
     CheckpointError,
     CorruptError,
     DocumentError,
+    FdeError,
+    FdeMismatch,
     FemtosearchError,
     LockedError,
     MissingExtra,
@@ -21,7 +24,8 @@ from femtosearch.rerank import rerank
 from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
 
 __all__ = [
-    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError",
-    "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model", "ModelMismatch", "Passages",
-    "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError", "StoreError", "maxsim", "rerank",
+    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
+    "FdeMismatch", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model",
+    "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
+    "StoreError", "fde", "maxsim", "rerank",
 ]  # fmt: skip

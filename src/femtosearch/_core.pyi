@@ -36,6 +36,37 @@ class Encoder:
         out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]: ...
 
+class Muvera:
+    """`fde.reference.muvera`, of planes [bits, R, D], projection [R, p, D] and order [2^bits].
+
+    fill: 0 none, 1 the mean of the nearest rows, 2 the first row of the nearest bucket. final: numbers
+    after the count-sketch of places and signs [R · 2^bits · p]; 0 without one.
+    """
+
+    def __init__(
+        self,
+        planes: NDArray[np.float32],
+        projection: NDArray[np.float32] | None,
+        order: NDArray[np.int32],
+        fill: int,
+        scale: float,
+        final: int,
+        places: NDArray[np.int32] | None,
+        signs: NDArray[np.float32] | None,
+    ) -> None: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def kernel(self) -> str: ...
+    def encode(
+        self, rows: NDArray[np.float32], starts: NDArray[np.int64], documents: bool, threads: int = 0
+    ) -> NDArray[np.float32]: ...
+
+def inner_products(
+    vector: NDArray[np.float32], blocks: NDArray[np.int8], scales: NDArray[np.float32], threads: int = 0
+) -> NDArray[np.float32]:
+    """Of a vector [F] with the N coded ones: [ceil(N/16) * 16], zeros for the padding."""
+
 def maxsim(
     query: NDArray[np.float32], rows: NDArray[np.float32], starts: NDArray[np.int64], threads: int = 0
 ) -> NDArray[np.float32]: ...

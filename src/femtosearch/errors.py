@@ -4,10 +4,12 @@
     ├── CheckpointError    a model folder is missing a file, is damaged, or says what it cannot mean
     ├── ShapeError         an array has the wrong shape, dtype or order
     ├── DocumentError      a document cannot be stored: its id, its text or its metadata
+    ├── FdeError           an FDE cannot be made: its parameters, or a file that holds one
     ├── QueryError         a query cannot be answered: its text, k or mode
     ├── StoreError         an index folder cannot be opened, read or written
     │   ├── LockedError    another process is writing
     │   ├── ModelMismatch  the index was made with another model
+    │   ├── FdeMismatch    the index has another FDE, or none
     │   └── CorruptError   a file of the index is damaged
     ├── ReadError          a user's file cannot be read as documents
     ├── RecipeError        a training recipe or its data cannot be used
@@ -33,6 +35,10 @@ class DocumentError(FemtosearchError, ValueError):
     """A document cannot be stored: its id, its text or its metadata."""
 
 
+class FdeError(FemtosearchError, ValueError):
+    """An FDE cannot be made: its parameters, or a file that holds one."""
+
+
 class QueryError(FemtosearchError, ValueError):
     """A query cannot be answered: its text, k or mode."""
 
@@ -47,6 +53,10 @@ class LockedError(StoreError):
 
 class ModelMismatch(StoreError):
     """The index was made with another model."""
+
+
+class FdeMismatch(StoreError):
+    """The index has another FDE, or none."""
 
 
 class CorruptError(StoreError):

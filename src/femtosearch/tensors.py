@@ -46,29 +46,44 @@ def read_tensors(path: Path) -> dict[str, np.ndarray]:
         data = path.read_bytes()
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    header, body = _header(path, data)
+    return parse_tensors(data, path)[0]
+
+
+def parse_tensors(data: bytes, place: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The tensors and the metadata in a safetensors file's bytes. Raises CheckpointError, naming `place`."""
+    header, body = _header(place, data)
     tensors, used = {}, []
     for name, entry in header.items():
         if name == "__metadata__":
             continue
-        dtype, shape, start, stop = _entry(path, name, entry, len(body))
+        dtype, shape, start, stop = _entry(place, name, entry, len(body))
         used.append((start, stop))
         raw = np.frombuffer(body[start:stop], dtype=NUMPY_NAMES[dtype])
         tensors[name] = _as_float32(raw, dtype).reshape(shape)
-    _check_disjoint(path, used)
-    return tensors
+    _check_disjoint(place, used)
+    metadata = header.get("__metadata__", {})
+    return tensors, metadata if isinstance(metadata, dict) else {}
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write float32 tensors in the order given, with `{"format": "pt"}` as peers expect."""
+    """Write such a file."""
+    path.write_bytes(tensor_bytes(tensors, metadata))
+
+
+def tensor_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
+    """A safetensors file of the tensors in the order given, with `{"format": "pt"}` as peers expect.
+
+    Those of int32 stay so; all others become float32.
+    """
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     chunks, offset = [], 0
     for name, tensor in tensors.items():
-        chunk = np.ascontiguousarray(tensor, dtype="<f4").tobytes()
+        dtype = "I32" if tensor.dtype == np.int32 else "F32"
+        chunk = np.ascontiguousarray(tensor, dtype=NUMPY_NAMES[dtype]).tobytes()
         header[name] = {
-            "dtype": "F32",
+            "dtype": dtype,
             "shape": list(tensor.shape),
             "data_offsets": [offset, offset + len(chunk)],
         }
@@ -76,10 +91,10 @@ def write_tensors(
         offset += len(chunk)
     text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    path.write_bytes(len(text).to_bytes(8, "little") + text + b"".join(chunks))
+    return len(text).to_bytes(8, "little") + text + b"".join(chunks)
 
 
-def _header(path: Path, data: bytes) -> tuple[dict[str, Any], memoryview]:
+def _header(path: Path | str, data: bytes) -> tuple[dict[str, Any], memoryview]:
     if len(data) < 8:
         raise CheckpointError(f"{path}: not a safetensors file: expected at least 8 bytes, found {len(data)}")
     length = int.from_bytes(data[:8], "little")
@@ -97,7 +112,7 @@ def _header(path: Path, data: bytes) -> tuple[dict[str, Any], memoryview]:
     return header, memoryview(data)[8 + length :]
 
 
-def _entry(path: Path, name: str, entry: Any, size: int) -> tuple[str, list[int], int, int]:
+def _entry(path: Path | str, name: str, entry: Any, size: int) -> tuple[str, list[int], int, int]:
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
         whole = all(type(n) is int and n >= 0 for n in [*shape, start, stop])
@@ -116,7 +131,7 @@ def _entry(path: Path, name: str, entry: Any, size: int) -> tuple[str, list[int]
     return dtype, shape, start, stop
 
 
-def _check_disjoint(path: Path, used: list[tuple[int, int]]) -> None:
+def _check_disjoint(path: Path | str, used: list[tuple[int, int]]) -> None:
     used.sort()
     for (_, stop), (start, _) in pairwise(used):
         if start < stop:

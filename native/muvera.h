@@ -1,0 +1,42 @@
+// MUVERA's numbers, and a coded vector, as the kernels want them: plain structs of pointers and sizes.
+#pragma once
+#include "bert.h"
+
+namespace femto {
+
+enum class Fill { none, mean, first };  // what an empty bucket of a document gets
+
+// Plain pointers and sizes; whoever fills it owns the memory.
+struct Muvera {
+  int dims, repetitions, bits;
+  int width;                // numbers of a bucket in the output
+  const float* planes;      // [bits, repetitions, dims]
+  const float* projection;  // [repetitions, width, dims], or null: rows as they are
+  const int32_t* order;     // [1 << bits] where the bucket of a sign code lies in the output
+  Fill fill;
+  float scale;
+};
+
+// The same for one instruction set.
+struct PackedMuvera {
+  int dims, repetitions, bits, width;
+  int row_stride;            // floats of a padded row
+  Panels planes;             // a column for each bit and repetition
+  const Panels* projection;  // [repetitions], or null
+  const int32_t* order;
+  const uint8_t* ones;       // [1 << bits] the ones in a code
+  Fill fill;
+  float scale;
+};
+
+// A vector as int8, without the groups of dims that are zero: in the bytes of groups[i], dims 4 places[i] and on.
+struct CodedVector {
+  const int32_t* groups;
+  const int32_t* places;
+  int count;        // of groups that are not zero
+  int group_count;  // of all
+  int32_t sum;      // of all codes
+  float scale;
+};
+
+}  // namespace femto

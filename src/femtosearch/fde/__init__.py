@@ -1,0 +1,8 @@
+"""Fixed-dimensional encodings (FDE): one vector a text whose inner product approximates MaxSim."""
+
+from femtosearch.fde.muvera import Matrices, Muvera
+from femtosearch.fde.presets import PRESETS, preset
+from femtosearch.fde.scan import inner_products
+from femtosearch.fde.stored import Fde, restore_fde, store_fde
+
+__all__ = ["PRESETS", "Fde", "Matrices", "Muvera", "inner_products", "preset", "restore_fde", "store_fde"]

@@ -1,0 +1,63 @@
+"""The native kernels of FDEs once more, in numpy: what they must compute, clear rather than fast."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from femtosearch.codes import GROUP
+from femtosearch.fde.muvera import FIRST_FILL, NO_FILL, Matrices, Muvera
+from femtosearch.reference import quantise_rows
+
+
+def muvera(m: Muvera, drawn: Matrices, rows: np.ndarray, starts: np.ndarray, documents: bool) -> np.ndarray:
+    """What `m.documents` or `m.queries` returns, in float64: [n, F]."""
+    vectors = []
+    for n in range(len(starts) - 1):
+        text = rows[starts[n] : starts[n + 1]].astype(np.float64)
+        parts = [_repetition(m, drawn, r, text, documents) for r in range(m.repetitions)]
+        vectors.append(_sketch(m, drawn, m.scale * np.concatenate(parts)))
+    return np.array(vectors).reshape(len(vectors), m.size(drawn.dims))
+
+
+def codes(matrices: Matrices, repetition: int, text: np.ndarray) -> np.ndarray:
+    """[t] int64: the code of each row; bit b is its side of plane b."""
+    above = text @ matrices.planes[repetition].astype(np.float64) > 0
+    return (above << np.arange(above.shape[1])).sum(axis=1)
+
+
+def _repetition(m: Muvera, matrices: Matrices, r: int, text: np.ndarray, documents: bool) -> np.ndarray:
+    found = codes(matrices, r, text)
+    projected = text if matrices.projection is None else text @ matrices.projection[r].astype(np.float64)
+    buckets = np.zeros((1 << m.bits, projected.shape[1]))
+    for code in range(len(buckets) if len(text) else 0):
+        inside = found == code
+        if inside.any():
+            value = projected[inside].mean(axis=0) if documents else projected[inside].sum(axis=0)
+        elif documents and m.fill_kind != NO_FILL:
+            value = _nearest(m, code, found, projected)
+        else:
+            continue
+        buckets[m.order[code]] = value
+    return buckets.ravel()
+
+
+def _nearest(m: Muvera, code: int, found: np.ndarray, projected: np.ndarray) -> np.ndarray:
+    distances = np.array([int(code ^ other).bit_count() for other in found])
+    near = np.flatnonzero(distances == distances.min())
+    if m.fill_kind == FIRST_FILL:
+        return projected[near[np.argmin(found[near])]]
+    return projected[near].mean(axis=0)
+
+
+def _sketch(m: Muvera, matrices: Matrices, vector: np.ndarray) -> np.ndarray:
+    if m.final is None:
+        return vector
+    assert matrices.places is not None and matrices.signs is not None
+    return np.bincount(matrices.places, matrices.signs * vector, m.final)
+
+
+def inner_products(vector: np.ndarray, blocks: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """[ceil(N/16) * 16] float32, as `_core.inner_products`: the float operations are these in this order."""
+    (query,), (scale,) = quantise_rows(vector[None])
+    rows = blocks.transpose(0, 2, 1, 3).reshape(len(scales), GROUP * blocks.shape[1])[:, : len(vector)]
+    return (rows.astype(np.int32) @ query.astype(np.int32)).astype(np.float32) * scales * scale

@@ -1,0 +1,60 @@
+"""FDEs as bytes: a safetensors file whose metadata says, as JSON, of what kind and what parameters it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from femtosearch.errors import CheckpointError, FdeError, ShapeError
+from femtosearch.fde.muvera import Muvera
+from femtosearch.tensors import parse_tensors, tensor_bytes
+from femtosearch.types import Rows
+
+
+class Fde(Protocol):
+    """What turns rows into one vector each: `Muvera`, and whatever else does the same.
+
+    kind:   the name under which it is stored.
+    model:  the fingerprint of the only model that it fits, or None.
+    spec:   what tells it from every other of its kind, as JSON: equal specs give equal vectors.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def model(self) -> str | None: ...
+    def size(self, dims: int) -> int: ...
+    def queries(self, rows: Rows, *, threads: int = 0) -> np.ndarray: ...
+    def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray: ...
+    def spec(self) -> dict[str, Any]: ...
+    def tensors(self, dims: int) -> dict[str, np.ndarray]: ...
+
+
+Restore = Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Fde]
+KINDS: dict[str, Restore] = {Muvera.kind: Muvera.restore}
+
+
+def store_fde(fde: Fde, dims: int) -> bytes:
+    """A safetensors file with all that encoding rows of D dims needs. Raises FdeError."""
+    said = {"kind": fde.kind, "spec": fde.spec()}
+    return tensor_bytes(fde.tensors(dims), {"fde": json.dumps(said, sort_keys=True)})
+
+
+def restore_fde(data: bytes, place: str) -> Fde:
+    """The FDE in such a file, which somebody else may have made. Raises FdeError, naming `place`."""
+    try:
+        tensors, metadata = parse_tensors(data, place)
+        said = json.loads(metadata["fde"])
+        kind, spec = said["kind"], dict(said["spec"])
+        restore = KINDS[kind]
+    except CheckpointError as error:
+        raise FdeError(f"{error}") from error
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise FdeError(f"{place}: no FDE of a known kind ({', '.join(KINDS)}): upgrade") from None
+    try:
+        return restore(spec, tensors)
+    except (FdeError, ShapeError) as error:
+        raise FdeError(f"{place}: {error}") from error
