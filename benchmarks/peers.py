@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -18,7 +17,6 @@ from benchmarks.machine import about, best_and_median, in_child, seconds
 from femtosearch.model import Model
 
 HERE = Path(__file__).parent
-CODE = "modeling_bert_hash.py"
 
 
 def measure(
@@ -29,7 +27,8 @@ def measure(
     model = Model.load(source)
     with tempfile.TemporaryDirectory() as place:
         before = in_child(_rates, texts, source, runs)
-        theirs, rows, starts = _pylate(texts, _with_code(model, Path(place)), runs, python, Path(place))
+        model.save(Path(place) / "model")
+        theirs, rows, starts = _pylate(texts, Path(place) / "model", runs, python, Path(place))
         after = in_child(_rates, texts, source, runs)
     ours = best_and_median(before + after)
     pylate = max(
@@ -88,31 +87,3 @@ def _pylate(
         sys.exit(f"PyLate ended with {done.returncode}:\n{done.stderr[-2000:]}")
     with np.load(place / "out.npz", allow_pickle=False) as arrays:
         return json.loads(str(arrays["said"])), arrays["rows"], arrays["starts"]
-
-
-def _with_code(model: Model, place: Path) -> Path:
-    """A copy of the model's folder that transformers can load: bert_hash needs its code beside it."""
-    folder = place / "model"
-    model.save(folder)
-    settings = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    if model.config.code_width is not None and not (folder / CODE).exists():
-        shutil.copyfile(HERE / CODE, folder / CODE)
-        stem = CODE.removesuffix(".py")
-        settings["auto_map"] = {"AutoConfig": f"{stem}.BertHashConfig", "AutoModel": f"{stem}.BertHashModel"}
-        settings["architectures"] = ["BertHashModel"]
-        (folder / "config.json").write_text(json.dumps(settings, indent=2), encoding="utf-8")
-    _add_tokenizer_settings(folder)
-    return folder
-
-
-def _add_tokenizer_settings(folder: Path) -> None:
-    """What transformers wants to know of the tokenizer beside tokenizer.json."""
-    path = folder / "tokenizer_config.json"
-    if not path.exists():
-        special = {
-            name: f"[{name[:-6].upper()}]"
-            for name in ("unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-        }
-        path.write_text(
-            json.dumps({"tokenizer_class": "PreTrainedTokenizerFast", **special}), encoding="utf-8"
-        )

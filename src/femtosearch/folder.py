@@ -1,17 +1,76 @@
-"""Checkpoint -> a model folder in PyLate's layout, which is also ours."""
+"""Checkpoint -> a model folder that femtosearch, PyLate, Sentence Transformers and txtai load.
+
+It is laid out as PyLate's are, which Sentence Transformers and txtai read too. A bert_hash needs code that
+transformers does not have: the folder carries ours, and its readers run it with trust_remote_code=True.
+"""
 
 from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
+from tokenizers import AddedToken, Tokenizer
+
 from femtosearch.checkpoint import CONFIG_KEYS, CONVENTION_KEYS, Checkpoint, expected_shapes
+from femtosearch.errors import CheckpointError
 from femtosearch.tensors import write_tensors
 
 MODULES = "sentence_transformers.models"
 DENSE_TYPE = "pylate.models.Dense.Dense"
+PROJECTIONS = "embeddings.word_embeddings.projections"
+CODE = Path(__file__).parent / "models" / "modeling_bert_hash.py"
+ARCHITECTURES = {"bert": "BertModel", "bert_hash": "BertHashModel"}
+SPECIAL_TOKENS = {
+    "unk_token": ("[UNK]", "<unk>"),
+    "sep_token": ("[SEP]", "</s>"),
+    "pad_token": ("[PAD]", "<pad>"),
+    "cls_token": ("[CLS]", "<s>"),
+    "mask_token": ("[MASK]", "<mask>"),
+}
+
+
+@contextmanager
+def whole(folder: Path) -> Iterator[Path]:
+    """A place to write to: what is in it moves into `folder`, made if absent, when all went well; else
+    nothing of it is left. Raises CheckpointError if the disk refuses, or if a name is taken.
+    """
+    made, ours = not folder.exists(), list[Path]()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ours.append(partial := Path(mkdtemp(prefix=".partial-", dir=folder)))
+        yield partial
+        for entry in sorted(partial.iterdir()):
+            target = folder / entry.name
+            if target.exists():
+                raise CheckpointError(f"{target}: is there already; choose another place")
+            entry.rename(target)
+            ours.append(target)
+        partial.rmdir()
+    except BaseException as error:
+        _remove([folder] if made else ours)
+        if isinstance(error, OSError):
+            raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
+        raise
+
+
+def check_new(folder: Path) -> None:
+    """Raises CheckpointError unless the folder is new or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(
+            f"{folder}: expected a new or empty folder, found something in it; choose another"
+        )
+
+
+def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write a model folder, whole or not at all. Raises CheckpointError unless it is new or empty."""
+    check_new(folder)
+    with whole(folder) as partial:
+        write_checkpoint(checkpoint, partial)
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
@@ -24,16 +83,26 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     _write_json(folder / "modules.json", modules)
     _write_json(folder / "config.json", _bert_settings(checkpoint))
     _write_json(folder / "config_sentence_transformers.json", _convention_settings(checkpoint))
-    _write_json(
-        folder / "sentence_bert_config.json",
-        {"max_seq_length": checkpoint.conventions.document_length - 1, "do_lower_case": False},
-    )
-    tokenizer = folder / "tokenizer.json"
-    if checkpoint.tokenizer.resolve() != tokenizer.resolve():
-        shutil.copyfile(checkpoint.tokenizer, tokenizer)
+    length = checkpoint.conventions.document_length - 1
+    _write_json(folder / "sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": False})
+    _write_tokenizer(checkpoint, folder)
     names = [*expected_shapes(checkpoint.config)]
     names += [name for name in checkpoint.weights if name not in names]
     write_tensors(folder / "model.safetensors", {name: checkpoint.weights[name] for name in names})
+    if checkpoint.config.code_width is not None:
+        shutil.copyfile(CODE, folder / CODE.name)
+    card = checkpoint.folder / "README.md"
+    if card.is_file() and not (folder / "README.md").exists():
+        shutil.copyfile(card, folder / "README.md")
+
+
+def _remove(paths: list[Path]) -> None:
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()
 
 
 def _write_dense(folder: Path, weight: Any, bias: Any) -> None:
@@ -50,17 +119,47 @@ def _write_dense(folder: Path, weight: Any, bias: Any) -> None:
     write_tensors(folder / "model.safetensors", tensors)
 
 
+def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
+    """tokenizer.json, in which each prefix is a token that is found in a text, and what transformers asks
+    beside it. Sentence Transformers and txtai put the prefix before the text instead of inserting its id.
+    """
+    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
+    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    prefixes = (checkpoint.conventions.query_prefix, checkpoint.conventions.document_prefix)
+    hidden = [prefix for prefix in prefixes if prefix and prefix not in added]
+    target = folder / "tokenizer.json"
+    if hidden:
+        tokenizer.add_tokens([AddedToken(prefix, normalized=False) for prefix in hidden])
+        tokenizer.save(str(target), pretty=False)
+    elif checkpoint.tokenizer.resolve() != target.resolve():
+        shutil.copyfile(checkpoint.tokenizer, target)
+    settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    settings["model_max_length"] = checkpoint.config.positions
+    for role, names in SPECIAL_TOKENS.items():
+        known = [name for name in names if tokenizer.token_to_id(name) is not None]
+        settings |= {role: known[0]} if known else {}
+    _write_json(folder / "tokenizer_config.json", settings)
+
+
 def _bert_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     config = checkpoint.config
     kind = "bert" if config.code_width is None else "bert_hash"
-    settings: dict[str, Any] = {"model_type": kind}
+    settings: dict[str, Any] = {"model_type": kind, "architectures": [ARCHITECTURES[kind]]}
     settings |= {key: getattr(config, name) for key, name in CONFIG_KEYS.items()}
     settings |= {"type_vocab_size": config.types, "layer_norm_eps": config.norm_epsilon, "hidden_act": "gelu"}
-    return settings | ({} if config.code_width is None else {"projections": config.code_width})
+    if config.code_width is None:
+        return settings
+    biased = f"{PROJECTIONS}.bias" in checkpoint.weights
+    classes = {"AutoConfig": f"{CODE.stem}.BertHashConfig", "AutoModel": f"{CODE.stem}.BertHashModel"}
+    return settings | {
+        "projections": config.code_width,
+        "projections_bias": biased,
+        "auto_map": classes,
+    }
 
 
 def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    settings: dict[str, Any] = {"similarity_fn_name": "MaxSim"}
+    settings: dict[str, Any] = {"model_type": "ColBERT", "similarity_fn_name": "MaxSim"}
     for key, (name, kind) in CONVENTION_KEYS.items():
         value = getattr(checkpoint.conventions, name)
         settings[key] = list(value) if kind is list else value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property
 from itertools import pairwise
@@ -13,8 +12,8 @@ import numpy as np
 
 from femtosearch.checkpoint import Checkpoint, read_checkpoint
 from femtosearch.encoder import Encoder
-from femtosearch.errors import CheckpointError, FemtosearchError
-from femtosearch.folder import write_checkpoint
+from femtosearch.errors import FemtosearchError
+from femtosearch.folder import save_checkpoint
 from femtosearch.tokens import Tokenizer, Tokens
 from femtosearch.types import BertConfig, Conventions, Passages, Rows
 
@@ -112,19 +111,10 @@ class Model:
         return Passages(self._rows(tokens, threads), owner, spans)
 
     def save(self, folder: str | Path) -> None:
-        """Write a model folder in PyLate's layout that loads again bit for bit. It must be new or empty."""
-        folder = Path(folder)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise CheckpointError(
-                f"{folder}: expected a new or empty folder, found something in it; choose another"
-            )
-        try:
-            write_checkpoint(self._checkpoint, folder)
-        except OSError as error:
-            shutil.rmtree(
-                folder, ignore_errors=True
-            )  # it was new or empty: all that is in it is half a model
-            raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
+        """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
+        load with the same rows. It must be new or empty.
+        """
+        save_checkpoint(self._checkpoint, Path(folder))
 
     def _encode(
         self,
