@@ -15,7 +15,8 @@ ROOT = Path(femtosearch.__file__).parent
 ROOMS = [
     ["errors", "types", "_core"],
     ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "terminal", "wordpieces"],
-    ["checkpoint", "fde", "lock", "segment", "tokens"],
+    ["fde", "lock", "packed", "segment", "tokens"],
+    ["checkpoint"],
     ["catalog", "folder", "shelf"],
     ["model", "snapshot"],
     ["rerank", "store"],

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.errors import CheckpointError
+from femtosearch.packed import unpacked
 from femtosearch.tensors import read_tensors
 from femtosearch.types import BertConfig, Conventions
 
@@ -148,7 +149,7 @@ def _weights(folder: Path) -> dict[str, np.ndarray]:
             f"{path}: expected safetensors, found {found}; re-save the model as safetensors"
         )
     weights = {}
-    for name, tensor in read_tensors(path).items():
+    for name, tensor in unpacked(path, read_tensors(path)).items():
         if tensor.dtype != np.float32:
             continue  # position_ids and other buffers
         if not np.isfinite(tensor).all():

@@ -35,6 +35,7 @@ NUMPY_NAMES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8",
     "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
+KEPT = {"<f2": "F16", "<i4": "I32", "|i1": "I8", "|u1": "U8"}  # what is not written as float32
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
@@ -75,12 +76,12 @@ def write_tensors(
 def tensor_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
     """A safetensors file of the tensors in the order given, with `{"format": "pt"}` as peers expect.
 
-    Those of int32 stay so; all others become float32.
+    Those of float16, int32, int8 and uint8 stay so; all others become float32.
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     chunks, offset = [], 0
     for name, tensor in tensors.items():
-        dtype = "I32" if tensor.dtype == np.int32 else "F32"
+        dtype = KEPT.get(tensor.dtype.str, "F32")
         chunk = np.ascontiguousarray(tensor, dtype=NUMPY_NAMES[dtype]).tobytes()
         header[name] = {
             "dtype": dtype,

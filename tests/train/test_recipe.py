@@ -46,7 +46,8 @@ def test_the_guides_recipe_is_read_and_whole(tmp_path):
     [
         (
             "x = 1",
-            "unknown key 'x'; known: model, teacher, data, pretrain, tokens, distil, contrast, start, seed",
+            "unknown key 'x'; known: model, teacher, data, pretrain, project, tokens, distil, "
+            "contrast, start, seed",
         ),
         ("[model]\nwidth = 1", "model: unknown key 'width'"),
         ("[model]\ndims = 'many'", "dims: expected int, found 'many'"),
@@ -93,7 +94,7 @@ CROSS = TeacherSource(kind="cross-encoder", source="x")
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"tokens": None, "distil": None}, "no stage; add at least one of the tables [pretrain], [tokens]"),
+        ({"tokens": None, "distil": None}, "no stage; add at least one of the tables [pretrain], [project]"),
         ({"teacher": SCORED}, "no tokenizer; set model.tokenizer, start, or a teacher's source"),
         ({"teacher": CROSS, "start": "x"}, '[tokens] needs a [teacher] with kind = "tokens"'),
         ({"model": ModelShape(dims=400)}, "dims 400 are more than teacher.dims 10"),

@@ -12,6 +12,7 @@ AT_LEAST_ONE = {
     "teacher": ("dims", "length", "batch_tokens"),
     "pretrain": ("batch_tokens",),
     "tokens": ("batch_tokens",),
+    "project": ("steps", "mine_every"),
     "distil": ("steps", "batch", "mine_every"),
     "contrast": ("steps", "batch", "mine_every", "chunk_tokens"),
 }
@@ -55,6 +56,8 @@ def _model(recipe: Recipe) -> Iterator[str]:
     for key in ("query_length", "document_length"):
         if 0 < getattr(model, key) < 4 or getattr(model, key) > model.positions:
             yield f"model: {key} should be between 4 and positions {model.positions}"
+    if model.table_bytes and (model.code_width or model.hidden_size) % model.table_bytes:
+        yield f"model: table_bytes {model.table_bytes} should divide {model.code_width or model.hidden_size}"
     if recipe.start and (recipe.pretrain or model.tokenizer):
         yield "start brings weights and tokenizer; remove [pretrain] and model.tokenizer, or start"
     teaches = recipe.teacher.source and recipe.teacher.kind in ("tokens", "pooled")
@@ -64,9 +67,14 @@ def _model(recipe: Recipe) -> Iterator[str]:
 
 def _teachers(recipe: Recipe) -> Iterator[str]:
     token_teacher = recipe.teacher.kind == "tokens" and bool(recipe.teacher.source)
-    if recipe.tokens and not token_teacher:
-        yield '[tokens] needs a [teacher] with kind = "tokens" and a source'
-    if (recipe.tokens or recipe.distil) and token_teacher and recipe.model.dims > recipe.teacher.dims:
+    for name in ("project", "tokens"):
+        if getattr(recipe, name) and not token_teacher:
+            yield f'[{name}] needs a [teacher] with kind = "tokens" and a source'
+    if (
+        (recipe.project or recipe.tokens or recipe.distil)
+        and token_teacher
+        and recipe.model.dims > recipe.teacher.dims
+    ):
         yield f"model: dims {recipe.model.dims} are more than teacher.dims {recipe.teacher.dims}"
     if recipe.distil:
         teacher = recipe.distil_teacher
@@ -95,8 +103,10 @@ def _data(recipe: Recipe) -> Iterator[str]:
         yield "[data] names no pairs, texts or scores"
     if recipe.contrast and not (data.pairs or data.scores):
         yield "[contrast] needs data.pairs"
-    if recipe.distil and recipe.distil_teacher.kind != "scores" and not (data.pairs or data.scores):
-        yield "[distil] needs data.pairs"
+    drawn = {"project": recipe.project, "distil": recipe.distil_teacher.kind != "scores" and recipe.distil}
+    for name, stage in drawn.items():
+        if stage and not (data.pairs or data.scores):
+            yield f"[{name}] needs data.pairs"
     if "data" in recipe.negatives and not data.pairs:
         yield 'negatives = "data" needs data.pairs with "negatives"'
     if data.scores and data.scores.ways < 2:

@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from femtosearch.errors import RecipeError
 
-STAGES = ("pretrain", "tokens", "distil", "contrast")
+STAGES = ("pretrain", "project", "tokens", "distil", "contrast")
 SHAPE_KEYS = ("code_width", "hidden_size", "layers", "heads", "intermediate_size", "positions", "tokenizer")
 
 
@@ -26,7 +26,8 @@ class ModelShape:
     query_length, document_length: 0 means what the `start` folder says, or else 128 and 300.
     expand_queries: pad queries with [MASK] to query_length and keep those rows, as PyLate does.
     skiplist: drop documents' rows of punctuation. special_rows: keep those of [CLS] and [SEP].
-    start_table: start the token table from the teacher's vectors.
+    start_table: start the token table from the teacher's vectors. table_bytes: after stage `tokens` the table
+    is product-quantised to so many bytes a token, and the model is written with int8 matrices; 0: float32.
     """
 
     name: str = "model"
@@ -44,6 +45,7 @@ class ModelShape:
     skiplist: bool = True
     special_rows: bool = True
     start_table: bool = True
+    table_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +144,35 @@ class PretrainStage(Rates):
 
 
 @dataclass(frozen=True, slots=True)
+class PoolStage(Mined):
+    """A stage that learns the scores of a teacher that scores cheaply.
+
+    A step's passages are `clusters` seeds with their `near` nearest each, and `random` others; its queries
+    are one of each passage's. teacher_scale sharpens the teacher's scores. pooled_weight adds to a token
+    teacher's MaxSim that many times the cosine of its mean vectors, times the query's rows. normalise =
+    "min-max" scales both sides' scores of a query to [0, 1].
+    """
+
+    steps: int = 4000
+    clusters: int = 2
+    near: int = 24
+    random: int = 14
+    teacher_scale: float = 2.0
+    pooled_weight: float = 0.0
+    normalise: Literal["none", "min-max"] = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStage(PoolStage):
+    """Which `dims` directions of the teacher's vectors rank as all of them do: a linear map, learned by KL
+    divergence.
+    """
+
+    learning_rate: float = 3e-3
+    steps: int = 600
+
+
+@dataclass(frozen=True, slots=True)
 class TokensStage(Rates):
     """Regression of the teacher's projected token vectors."""
 
@@ -152,27 +183,18 @@ class TokensStage(Rates):
 
 
 @dataclass(frozen=True, slots=True)
-class DistilStage(Mined):
+class DistilStage(PoolStage):
     """KL divergence to a teacher's scores.
 
-    With a `tokens` or `pooled` teacher a step's passages are `clusters` seeds with their `near` nearest each,
-    and `random` others; its queries are one of each passage's. With a `cross-encoder` a step is `batch`
-    queries, each with its own passage, `near` hard and `random` others. With `scores` it is `batch` rows, for
-    `epochs`.
-    teacher_scale sharpens the teacher's scores. normalise = "min-max" scales both sides' scores of a query to
-    [0, 1]. teacher: another one than the recipe's.
+    With a `tokens` or `pooled` teacher a step is drawn as PoolStage says. With a `cross-encoder` a step is
+    `batch` queries, each with its own passage, `near` hard and `random` others. With `scores` it is `batch`
+    rows, for `epochs`. teacher: another one than the recipe's.
     """
 
     table_rate: float = 2.0
-    steps: int = 4000
     epochs: float = 1.0
     batch: int = 32
-    clusters: int = 2
-    near: int = 24
-    random: int = 14
-    teacher_scale: float = 2.0
     token_weight: float = 0.5
-    normalise: Literal["none", "min-max"] = "none"
     teacher: TeacherSource | None = None
 
 
@@ -203,6 +225,7 @@ class Recipe:
     teacher: TeacherSource = field(default_factory=TeacherSource)
     data: Data = field(default_factory=Data)
     pretrain: PretrainStage | None = None
+    project: ProjectStage | None = None
     tokens: TokensStage | None = None
     distil: DistilStage | None = None
     contrast: ContrastStage | None = None
@@ -218,7 +241,7 @@ class Recipe:
     def negatives(self) -> set[str]:
         """The kinds of hard negatives that its stages ask for; scores in the data bring their own."""
         scored = self.distil_teacher.kind == "scores"
-        stages = [self.contrast, None if scored else self.distil]
+        stages = [self.contrast, self.project, None if scored else self.distil]
         return {stage.negatives for stage in stages if stage}
 
     def json(self) -> str:

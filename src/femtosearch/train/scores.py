@@ -26,17 +26,38 @@ class PoolScores(Protocol):
 
 
 class TokenScores:
-    """MaxSim of the teacher's projected token vectors, at the tokens that the student keeps."""
+    """MaxSim of the teacher's token vectors, at the tokens that the student keeps, plus pooled_weight times
+    the cosine of its mean vectors times the query's rows.
+    """
 
-    def __init__(self, queries: TokenTargets, passages: TokenTargets) -> None:
-        self.queries, self.passages = queries, passages
+    def __init__(self, queries: TokenTargets, passages: TokenTargets, pooled_weight: float = 0.0) -> None:
+        self.queries, self.passages, self.pooled_weight = queries, passages, pooled_weight
+        self.pooled = PooledScores(queries.vectors, passages.vectors, queries.student.device)
 
     def scores(self, queries: np.ndarray, passages: np.ndarray, asked: Batch, kept: Batch) -> Tensor:
-        query_rows = self.queries.teacher_rows(queries, asked.ids.shape[1])
-        passage_rows = self.passages.teacher_rows(passages, kept.ids.shape[1])
-        query_mask, passage_mask = asked.attended.clone(), kept.kept.clone()
-        query_mask[:, 1] = passage_mask[:, 1] = False  # the teacher has no prefix
-        return maxsim(query_rows, query_mask, passage_rows, passage_mask)
+        return self.of_rows(
+            queries, passages, *self.query_rows(queries, asked), *self.passage_rows(passages, kept)
+        )
+
+    def query_rows(self, numbers: np.ndarray, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The teacher's vectors [n, T, C] of queries, and which count, [n, T]: it has no prefix."""
+        counts = batch.attended.clone()
+        counts[:, 1] = False
+        return self.queries.teacher_rows(numbers, batch.ids.shape[1]), counts
+
+    def passage_rows(self, numbers: np.ndarray, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The same of passages."""
+        counts = batch.kept.clone()
+        counts[:, 1] = False
+        return self.passages.teacher_rows(numbers, batch.ids.shape[1]), counts
+
+    def of_rows(self, queries: np.ndarray, passages: np.ndarray, *rows: Tensor) -> Tensor:
+        """The scores from the rows of both."""
+        found = maxsim(*rows)
+        if self.pooled_weight:
+            counts = rows[1].sum(1, keepdim=True)
+            found = found + self.pooled_weight * counts * self.pooled.cosines(queries, passages)
+        return found
 
 
 class PooledScores:
@@ -46,6 +67,10 @@ class PooledScores:
         self.queries, self.passages, self.device = queries.pooled, passages.pooled, device
 
     def scores(self, queries: np.ndarray, passages: np.ndarray, asked: Batch, kept: Batch) -> Tensor:
+        return self.cosines(queries, passages)
+
+    def cosines(self, queries: np.ndarray, passages: np.ndarray) -> Tensor:
+        """[n, m]"""
         found = self.queries[queries].astype(np.float32) @ self.passages[passages].astype(np.float32).T
         return torch.from_numpy(found).to(self.device)
 

@@ -16,8 +16,11 @@ from torch.nn import functional as F
 from femtosearch.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
 from femtosearch.errors import RecipeError
 from femtosearch.folder import write_checkpoint
+from femtosearch.packed import packed
+from femtosearch.tensors import write_tensors
 from femtosearch.train.bert import Bert
 from femtosearch.train.corpus import Corpus
+from femtosearch.train.packing import PackedEmbedding
 from femtosearch.train.recipe import ModelShape
 from femtosearch.train.teacher import pad
 from femtosearch.types import BertConfig, Conventions
@@ -80,8 +83,27 @@ class Student(nn.Module):
     @property
     def table(self) -> nn.Parameter:
         """The token table, which learns at its own rate."""
+        words = self._words
+        return words.books if self.is_packed else words.weight
+
+    @property
+    def _words(self) -> nn.Module:
         words = self.bert.embeddings.word_embeddings
-        return words.embeddings.weight if self.shape.code_width else words.weight
+        return words.embeddings if self.shape.code_width else words
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether the token table is product-quantised."""
+        return isinstance(self._words, PackedEmbedding)
+
+    def pack_table(self, groups: int, weights: Tensor, seed: int) -> None:
+        """Keep `groups` bytes a token from now on; weights [V] say how much a token counts."""
+        packed = PackedEmbedding.of(self._words.weight, groups, weights.to(self.device), seed)
+        embeddings = self.bert.embeddings
+        if self.shape.code_width:
+            embeddings.word_embeddings.embeddings = packed
+        else:
+            embeddings.word_embeddings = packed
 
     @torch.no_grad()
     def _initialise(self) -> None:
@@ -115,11 +137,13 @@ class Student(nn.Module):
             return
         centre = means.mean(0)
         left, values, right = torch.linalg.svd(means - centre, full_matrices=False)
+        width = min(width, dims)  # codes beyond that start without a say
         codes = left[:, :width] * values[:width]
         spread = codes.std(0)
-        self.table[: len(means)] = codes / spread
+        self.table[: len(means), :width] = codes / spread
         projections = self.bert.embeddings.word_embeddings.projections
-        projections.weight.copy_(lift @ (right[:width].T * spread) / unit)
+        projections.weight.zero_()
+        projections.weight[:, :width] = lift @ (right[:width].T * spread) / unit
         projections.bias.copy_(lift @ centre / unit)
 
     def forward(self, ids: Tensor, attended: Tensor) -> Tensor:
@@ -165,7 +189,7 @@ class Student(nn.Module):
         partial = folder.with_name(folder.name + ".partial")
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        weights = {name: array.detach().cpu().numpy() for name, array in self.bert.state_dict().items()}
+        weights, tables = self._weights()
         dense = ((self.dense.weight.detach().cpu().numpy(), None),)
         tokenizer = partial / "tokenizer.json"
         self.tokenizer.no_truncation()
@@ -174,8 +198,20 @@ class Student(nn.Module):
         write_checkpoint(
             Checkpoint(partial, self.bert.config, weights, dense, self.conventions, tokenizer), partial
         )
+        if tables:
+            write_tensors(partial / "model.safetensors", packed(weights, tables))
         shutil.rmtree(folder, ignore_errors=True)
         partial.replace(folder)
+
+    def _weights(self) -> tuple[dict[str, np.ndarray], dict[str, tuple[np.ndarray, np.ndarray]]]:
+        """The backbone's tensors by name, whole; and of a packed table its (codes, books)."""
+        weights = {name: array.detach().cpu().numpy() for name, array in self.bert.state_dict().items()}
+        if not self.is_packed:
+            return weights, {}
+        name = HASH_TABLE if self.shape.code_width else WORD_TABLE
+        at = name.removesuffix("weight")
+        tables = {name: (weights.pop(at + "codes"), weights.pop(at + "books"))}
+        return weights | {name: self._words.weight.detach().cpu().numpy()}, tables
 
 
 class Pupil:
@@ -191,6 +227,16 @@ class Pupil:
     def passages(self, numbers: np.ndarray) -> Batch:
         """The passages of these numbers."""
         return self.student.batch([self.corpus.passages[n] for n in numbers], queries=False)
+
+    def query_rows(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Their rows [n, T, D], and which are kept [n, T]."""
+        batch = self.queries(numbers)
+        return self.student.rows(batch), batch.kept
+
+    def passage_rows(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
+        """Their rows [n, T, D], and which are kept [n, T]."""
+        batch = self.passages(numbers)
+        return self.student.rows(batch), batch.kept
 
 
 def _skiplist(shape: ModelShape) -> tuple[str, ...]:

@@ -16,10 +16,15 @@ from femtosearch.train.teacher import Vectors, batches
 
 
 class TokenTargets:
-    """Texts beside their cached teacher rows."""
+    """Texts beside their cached teacher rows, of C numbers, and the directions [C, dims] among them that the
+    student learns.
+    """
 
-    def __init__(self, student: Student, texts: Texts, vectors: Vectors, *, queries: bool) -> None:
+    def __init__(
+        self, student: Student, texts: Texts, vectors: Vectors, directions: Tensor, *, queries: bool
+    ) -> None:
         self.student, self.texts, self.vectors, self.queries = student, texts, vectors, queries
+        self.directions = directions.to(student.device)
         self.weights = torch.ones(student.bert.config.vocab_size)
         self.weights[[student.query_id, student.document_id, *([] if queries else student.skipped)]] = 0
         if student.conventions.expand_queries:
@@ -30,27 +35,26 @@ class TokenTargets:
         """The student's batch of these texts."""
         return self.student.batch([self.texts[n] for n in numbers], queries=self.queries)
 
-    def teacher_rows(self, numbers: np.ndarray, length: int, dims: int | None = None) -> Tensor:
-        """The teacher's cached rows where the student's tokens are, [N, length, dims]; zeros at prefix and
+    def teacher_rows(self, numbers: np.ndarray, length: int) -> Tensor:
+        """The teacher's cached rows where the student's tokens are, [N, length, C]; zeros at prefix and
         padding.
 
         A text that the student cuts keeps its first rows and, for the [SEP], its last.
         """
-        width = self.vectors.rows.shape[1] if dims is None else dims
         conventions = self.student.conventions
         limit = conventions.query_length if self.queries else conventions.document_length
-        out = np.zeros((len(numbers), length, width), dtype=np.float32)
+        out = np.zeros((len(numbers), length, self.vectors.rows.shape[1]), dtype=np.float16)
         for n, number in enumerate(numbers):
             start, stop = self.texts.starts[number], self.texts.starts[number + 1]
             count = min(stop - start, limit - 1)
-            out[n, 0] = self.vectors.rows[start, :width]
-            out[n, 2 : count + 1] = self.vectors.rows[start + 1 : start + count, :width]
-            out[n, count] = self.vectors.rows[stop - 1, :width]
-        return torch.from_numpy(out).to(self.student.device)
+            out[n, 0] = self.vectors.rows[start]
+            out[n, 2 : count + 1] = self.vectors.rows[start + 1 : start + count]
+            out[n, count] = self.vectors.rows[stop - 1]
+        return torch.from_numpy(out).to(self.student.device).float()
 
     def loss(self, rows: Tensor, batch: Batch, numbers: np.ndarray) -> Tensor:
         """Mean of 1 - cosine(student row, teacher row) over the tokens that count."""
-        target = F.normalize(self.teacher_rows(numbers, batch.ids.shape[1], rows.shape[-1]), dim=-1)
+        target = F.normalize(self.teacher_rows(numbers, batch.ids.shape[1]) @ self.directions, dim=-1)
         weights = self.weights[batch.ids] * batch.attended
         return ((1 - (rows * target).sum(-1)) * weights).sum() / weights.sum()
 
@@ -82,16 +86,14 @@ def token_loss(kinds: list[TokenTargets], plan: list[tuple[int, np.ndarray]], st
 
 
 def mean_vectors(
-    texts: list[tuple[Texts, Vectors]], prior: Tensor, weight: float = 3.0, chunk: int = 1 << 20
+    texts: list[tuple[Texts, Vectors]], prior: Tensor, weight: float = 3.0, chunk: int = 1 << 18
 ) -> Tensor:
-    """Each piece's mean teacher row, [V, dims], over the texts and `weight` times the prior (the piece
-    alone).
-    """
+    """Each piece's mean teacher row, [V, C], over the texts and `weight` times the prior: the piece alone."""
     total, counts = prior * weight, torch.full((len(prior),), weight)
     for ids, vectors in texts:
         for at in range(0, len(ids.ids), chunk):
             pieces = torch.from_numpy(ids.ids[at : at + chunk].astype(np.int64))
-            rows = torch.from_numpy(vectors.rows[at : at + chunk, : prior.shape[1]].astype(np.float32))
+            rows = torch.from_numpy(vectors.rows[at : at + chunk].astype(np.float32))
             total.index_add_(0, pieces, rows)
             counts.index_add_(0, pieces, torch.ones(len(pieces)))
     return total / counts[:, None]

@@ -19,10 +19,12 @@ from femtosearch.train.checks import check
 from femtosearch.train.contrast import SPARE, Contrast
 from femtosearch.train.corpus import Corpus, Texts, check_pairs, read_corpus, tokenised
 from femtosearch.train.distil import JudgedLists, ListDistiller, PoolDistiller, StoredLists
+from femtosearch.train.draw import PoolDraw
 from femtosearch.train.held_out import held_out_ndcg
 from femtosearch.train.loop import Run
 from femtosearch.train.mining import LabelMiner, Miner, NoMiner, StudentMiner, TeacherMiner, WordMiner
 from femtosearch.train.pretrain import Pretraining
+from femtosearch.train.project import Projecting
 from femtosearch.train.recipe import STAGES, ContrastStage, Mined, Recipe, TeacherSource
 from femtosearch.train.scores import CrossEncoderScores, PooledScores, PoolScores, TokenScores
 from femtosearch.train.sources import locate
@@ -55,16 +57,19 @@ class Training:
         self.token_teacher = self.teacher if recipe.teacher.kind == "tokens" else None
         self.student = self._student()
         self.corpus = self._read()
-        self._start_table()
         self.student.to("cuda" if torch.cuda.is_available() else "cpu")
         self.pupil = Pupil(self.student, self.corpus)
+        self._start_table()
 
     def stages(self) -> None:
         """Run every stage that the recipe has, and save the student after each."""
         for name in STAGES:
+            if name in ("distil", "contrast"):
+                self._pack_table()
             if getattr(self.recipe, name):
                 getattr(self, name)()
-                self._save(name)
+                if name != "project":
+                    self._save(name)
         self._save("model")
 
     def pretrain(self) -> None:
@@ -72,6 +77,10 @@ class Training:
         stage = self.recipe.pretrain
         model = Pretraining(self.student, self.corpus, stage, self.recipe.seed).to(self.student.device)
         self.run.train("pretrain", model, len(model.plan), stage, model.losses, self._evaluate)
+
+    def project(self) -> None:
+        """The teacher's directions that the student learns."""
+        _ = self.directions
 
     def tokens(self) -> None:
         """Regression of the teacher's token vectors."""
@@ -95,8 +104,7 @@ class Training:
             distiller = ListDistiller(self.pupil, stage, judged)
         else:
             targets = self.targets if stage.token_weight else []
-            distiller = PoolDistiller(self.pupil, stage, self._pool_scores(), seed, targets)
-            distiller.miner = self._miner("distil", stage, distiller.queries_of)
+            distiller = PoolDistiller(self.pupil, stage, self._draw("distil"), self._pool_scores(), targets)
         self._train("distil", stage.steps, distiller.losses)
 
     def contrast(self) -> None:
@@ -158,7 +166,8 @@ class Training:
         )
         if archive:
             archive.finish(words=words)
-        if recipe.contrast or (recipe.distil and recipe.distil_teacher.kind != "scores"):
+        drawn = recipe.project or (recipe.distil and recipe.distil_teacher.kind != "scores")
+        if recipe.contrast or drawn:
             check_pairs(corpus, self.data)
         if not len(corpus.passages):
             raise RecipeError(f"{self.data}: the recipe's files gave no text")
@@ -173,7 +182,17 @@ class Training:
         if self.token_teacher and scratch and self.recipe.model.start_table:
             texts = (self.corpus.queries, self.corpus.passages)
             known = list(zip(texts, self.vectors, strict=True))
-            self.student.start_table(mean_vectors(known, self._pieces_alone()))
+            means = mean_vectors(known, self._pieces_alone()) @ self.directions
+            self.student.start_table(means.to(self.student.device))
+
+    def _pack_table(self) -> None:
+        """Product-quantise the token table, if the recipe says so; frequent pieces count more."""
+        groups = self.recipe.model.table_bytes
+        if groups and not self.student.is_packed:
+            ids = (texts.ids for texts in (self.corpus.queries, self.corpus.passages))
+            size = self.student.bert.config.vocab_size
+            counts = sum(np.bincount(some, minlength=size) for some in ids)
+            self.student.pack_table(groups, torch.from_numpy(np.sqrt(counts + 1.0)).float(), self.recipe.seed)
 
     @cached_property
     def projection(self) -> torch.Tensor:
@@ -189,11 +208,44 @@ class Training:
         return self._vectors(self.teacher, self.recipe.teacher, self.run.folder)
 
     @cached_property
+    def directions(self) -> torch.Tensor:
+        """[C, dims]: which directions of the cached vectors the student learns: the first ones, or those
+        that stage `project` finds.
+        """
+        stage, dims = self.recipe.project, self.recipe.model.dims
+        first = torch.eye(self.recipe.teacher.dims, dims)
+        if not stage:
+            return first
+        targets = self._targets(first)
+        scores = TokenScores(*targets, stage.pooled_weight)
+        draw, seed = self._draw("project"), self.recipe.seed
+        for name, some in (("all", torch.eye(len(first))), ("first", first)):
+            found = held_out_ndcg(Projecting(self.pupil, stage, draw, scores, some), seed)
+            self.run.log(stage="project", directions=name, held_out_ndcg=found)
+        projecting = Projecting(self.pupil, stage, draw, scores, first)
+        self.run.train(
+            "project", projecting, stage.steps, stage, projecting.losses,
+            lambda: held_out_ndcg(projecting, seed),
+        )  # fmt: skip
+        return projecting.directions.cpu()
+
+    @cached_property
     def targets(self) -> list[TokenTargets]:
         """The queries and the passages, beside their token vectors."""
+        return self._targets(self.directions)
+
+    def _targets(self, directions: torch.Tensor) -> list[TokenTargets]:
         student, texts = self.student, (self.corpus.queries, self.corpus.passages)
-        kinds = zip(texts, self.vectors, (True, False), strict=True)
-        return [TokenTargets(student, text, vectors, queries=queries) for text, vectors, queries in kinds]
+        return [
+            TokenTargets(student, text, vectors, directions, queries=queries)
+            for text, vectors, queries in zip(texts, self.vectors, (True, False), strict=True)
+        ]
+
+    def _draw(self, name: str) -> PoolDraw:
+        stage = getattr(self.recipe, name)
+        draw = PoolDraw(self.corpus, stage, self.recipe.seed)
+        draw.miner = self._miner(name, stage, draw.queries_of)
+        return draw
 
     @cached_property
     def distil_vectors(self) -> tuple[Vectors, Vectors]:
@@ -229,7 +281,7 @@ class Training:
         return progress
 
     def _pieces_alone(self) -> torch.Tensor:
-        """The teacher's vector of each vocabulary piece between [CLS] and [SEP], projected, [V, dims]."""
+        """The teacher's vector of each vocabulary piece between [CLS] and [SEP], projected, [V, C]."""
         size = self.teacher.checkpoint.config.vocab_size
         around = self.teacher.tokenizer(8).encode("").ids
         if len(around) != 2:
@@ -238,7 +290,7 @@ class Training:
             )
         ids = np.stack([np.full(size, around[0]), np.arange(size), np.full(size, around[1])], 1)
         texts = Texts(ids.astype(np.uint32).ravel(), np.arange(0, 3 * size + 1, 3))
-        projection = self.projection[:, : self.recipe.model.dims].to(self.teacher.device)
+        projection = self.projection.to(self.teacher.device)
         alone = torch.empty(size, projection.shape[1])
         for numbers, vectors, _ in self.teacher.encode(texts):
             alone[torch.from_numpy(numbers)] = (vectors[1::3] @ projection).cpu()
@@ -247,7 +299,7 @@ class Training:
     def _pool_scores(self) -> PoolScores:
         if self.recipe.distil_teacher.kind == "pooled":
             return PooledScores(*self.distil_vectors, self.student.device)
-        return TokenScores(*self.targets)
+        return TokenScores(*self.targets, self.recipe.distil.pooled_weight)
 
     def _miner(self, name: str, stage: Mined, queries_of: Callable[[int], np.ndarray]) -> Miner:
         path, seed = self.run.folder / f"{name}.negatives", self.recipe.seed
