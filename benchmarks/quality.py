@@ -50,8 +50,8 @@ def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], li
     for folder in folders:
         data_set = collection(folder)
         found = {
-            "index": _judge(_by_index(data_set, model), data_set),
-            "maxsim": _judge(_by_maxsim(data_set, model), data_set),
+            "index": judge(_by_index(data_set, model), data_set),
+            "maxsim": judge(by_maxsim(data_set, model), data_set),
         }
         sizes = {"documents": len(data_set.documents), "queries": len(data_set.queries)}
         results["collections"][data_set.name] = {**sizes, **found}
@@ -60,7 +60,7 @@ def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], li
     return results, rows
 
 
-def _judge(run: Run, data_set: Collection) -> dict[str, float]:
+def judge(run: Run, data_set: Collection) -> dict[str, float]:
     judged = data_set.judged
     return {
         "nDCG@10": fmean(ndcg(run[query], grades) for query, grades in judged.items()),
@@ -77,7 +77,7 @@ def _by_index(data_set: Collection, model: Model) -> Run:
         }
 
 
-def _by_maxsim(data_set: Collection, model: Model) -> Run:
+def by_maxsim(data_set: Collection, model: Model) -> Run:
     """The reference: float32 rows of documents cut at the model's document length; ties go by document id."""
     scores = maxsim(
         model.encode_queries(list(data_set.queries.values())), model.encode_documents(data_set.texts)

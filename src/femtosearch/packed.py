@@ -65,12 +65,11 @@ def int8_matrix(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _table(path: Path, name: str, codes: np.ndarray, books: np.ndarray | None) -> np.ndarray:
-    fits = (
-        codes.dtype == np.uint8 and codes.ndim == 2
-        and books is not None and books.dtype == np.float32 and books.ndim == 3
-        and len(books) == codes.shape[1] and codes.max(initial=0) < books.shape[1]
-    )  # fmt: skip
-    if not fits:
+    if (
+        books is None or codes.dtype != np.uint8 or codes.ndim != 2
+        or books.dtype != np.float32 or books.ndim != 3
+        or len(books) != codes.shape[1] or codes.max(initial=0) >= books.shape[1]
+    ):  # fmt: skip
         found = "none" if books is None else f"{books.dtype} {list(books.shape)}"
         raise CheckpointError(
             f"{path}: {name + CODES!r}, {codes.dtype} {list(codes.shape)}, should be uint8 [V, M] and needs "
@@ -80,11 +79,10 @@ def _table(path: Path, name: str, codes: np.ndarray, books: np.ndarray | None) -
 
 
 def _matrix(path: Path, name: str, codes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:
-    fits = (
-        codes.dtype == np.int8 and codes.ndim == 2
-        and scale is not None and scale.dtype == np.float32 and scale.shape == codes.shape[:1]
-    )  # fmt: skip
-    if not fits:
+    if (
+        scale is None or codes.dtype != np.int8 or codes.ndim != 2
+        or scale.dtype != np.float32 or scale.shape != codes.shape[:1]
+    ):  # fmt: skip
         found = "none" if scale is None else f"{scale.dtype} {list(scale.shape)}"
         raise CheckpointError(
             f"{path}: {name + INT8!r}, {codes.dtype} {list(codes.shape)}, should be int8 [out, in] and needs "

@@ -290,3 +290,12 @@ def test_the_bar_is_for_terminals():
     assert "tokens [############------------] 6 of 12  loss 1" in stream.text
     Progress(stream=stream, quiet=True).update("tokens", 12, 12)
     assert "12 of 12" not in stream.text
+
+
+def test_runs_may_share_the_teachers_vectors(short, data, tmp_path, monkeypatch):
+    alone = command.train(short, data, tmp_path / "alone", quiet=True)
+    command.train(replace(short, distil=None), data, tmp_path / "one", cache=tmp_path / "cache", quiet=True)
+    monkeypatch.setattr(training.Teacher, "_fill", lambda *_: pytest.fail("the teacher read again"))
+    other = command.train(short, data, tmp_path / "other", cache=tmp_path / "cache", quiet=True)
+    assert not list((tmp_path / "other").glob("passages.*"))
+    torch.testing.assert_close(other.table, alone.table)

@@ -21,24 +21,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--data", type=Path, default=Path("data"), help="folder that the recipe's files are in"
     )
     parser.add_argument("--out", type=Path, default=None, help="folder of the run (default: runs/RECIPE)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=None,
+        help="folder of the teacher's vectors, to share them (default: OUT)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print where the model is."""
     out = arguments.out or Path("runs") / arguments.recipe.stem
-    train(read_recipe(arguments.recipe), arguments.data, out, quiet=arguments.quiet)
+    train(read_recipe(arguments.recipe), arguments.data, out, cache=arguments.cache, quiet=arguments.quiet)
     print(out / "model")
     return 0
 
 
-def train(recipe: Recipe, data: Path, out: Path, *, quiet: bool = False) -> Student:
+def train(
+    recipe: Recipe, data: Path, out: Path, *, cache: Path | None = None, quiet: bool = False
+) -> Student:
     """Run every stage of a recipe; a run that was cut off goes on from its last checkpoint.
 
+    cache: a folder for the teacher's vectors, that runs on the same data with the same teacher may share, one
+    after the other; none: `out`.
     Raises RecipeError: what in the recipe, its data or the run's folder cannot be used, and what to do.
     """
     began = time.monotonic()
     torch.manual_seed(recipe.seed)
-    run = Run(out, quiet=quiet)
+    run = Run(out, cache, quiet=quiet)
     training = Training(recipe, data, run)
     training.stages()
     run.log(stage="done", seconds=round(time.monotonic() - began))

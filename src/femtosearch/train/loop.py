@@ -28,15 +28,18 @@ Losses = Callable[[int], dict[str, Tensor]]
 
 
 class Run:
-    """A folder that a training run lives in: its checkpoints, its caches and its log."""
+    """A folder that a training run lives in: its checkpoints, its log and, unless `cache` is another folder,
+    what it keeps of its teacher.
+    """
 
-    def __init__(self, folder: Path, *, quiet: bool = False) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, cache: Path | None = None, *, quiet: bool = False) -> None:
+        self.folder, self.cache = folder, cache or folder
         self.quiet = quiet
         self.progress = Progress(quiet=quiet)
         self.digests: dict[str, str] = {}
-        with disk_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+        for each in (self.folder, self.cache):
+            with disk_errors(each):
+                each.mkdir(parents=True, exist_ok=True)
 
     def claim(self, **digests: str) -> None:
         """Say what the run is made from. Raises RecipeError if the folder has checkpoints of something else;

@@ -257,13 +257,22 @@ def read_recipe(path: str | Path) -> Recipe:
     path = Path(path)
     table = _read(path)
     like = table.pop("like", None)
-    if like is not None:
-        table = _merged(_read(path.parent / str(like)), table)
-    recipe = _build(Recipe, table, str(path))
+    return recipe_of(table if like is None else merged(_read(path.parent / str(like)), table), str(path))
+
+
+def recipe_of(table: dict[str, Any], where: str) -> Recipe:
+    """A recipe from what its TOML file says; `where` it is from is for errors."""
+    recipe = _build(Recipe, table, where)
     given = [key for key in SHAPE_KEYS if key in table.get("model", {})]
     if recipe.start and given:
-        raise RecipeError(f"{path}: model: the start folder gives {given[0]!r}; remove that key")
+        raise RecipeError(f"{where}: model: the start folder gives {given[0]!r}; remove that key")
     return recipe
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """The keys of both; tables are merged, for all else the other counts."""
+    both = {key for key in one.keys() & other if isinstance(one[key], dict) and isinstance(other[key], dict)}
+    return one | other | {key: one[key] | other[key] for key in both}
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -273,12 +282,6 @@ def _read(path: Path) -> dict[str, Any]:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path}: not valid TOML: {error}") from error
-
-
-def _merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
-    """The keys of both; tables are merged, for all else the other counts."""
-    both = {key for key in one.keys() & other if isinstance(one[key], dict) and isinstance(other[key], dict)}
-    return one | other | {key: one[key] | other[key] for key in both}
 
 
 def _build(kind: type, table: Any, where: str) -> Any:

@@ -197,7 +197,7 @@ class Training:
     @cached_property
     def projection(self) -> torch.Tensor:
         """[H, C]: the token teacher's principal directions."""
-        source, path = self.recipe.teacher, self.run.folder / "projection.npy"
+        source, path = self.recipe.teacher, self.run.cache / "projection.npy"
         return self.teacher.projection(
             self.corpus.passages, source.dims, PROJECTION_SAMPLE, self.recipe.seed, path
         )
@@ -205,7 +205,7 @@ class Training:
     @cached_property
     def vectors(self) -> tuple[Vectors, Vectors]:
         """The recipe's teacher's, of the queries and of the passages."""
-        return self._vectors(self.teacher, self.recipe.teacher, self.run.folder)
+        return self._vectors(self.teacher, self.recipe.teacher, self.run.cache)
 
     @cached_property
     def directions(self) -> torch.Tensor:
@@ -255,7 +255,7 @@ class Training:
             return self.vectors
         teacher = self._bert(own)
         self.run.claim(distil_teacher=teacher.digest)
-        return self._vectors(teacher, own, self.run.folder / "distil-teacher")
+        return self._vectors(teacher, own, self.run.cache / "distil-teacher")
 
     def _vectors(self, teacher: Teacher, source: TeacherSource, folder: Path) -> tuple[Vectors, Vectors]:
         folder.mkdir(exist_ok=True)

@@ -1,0 +1,78 @@
+"""Small training runs that rank the choices of a recipe: each variant's quality, beside how much is noise.
+
+`python -m benchmarks.ablations --data DIR --runs DIR`. The variants are in ablations.toml.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+from benchmarks.beir import collection
+from benchmarks.machine import machine
+from benchmarks.quality import by_maxsim, judge
+from femtosearch.model import Model
+from femtosearch.train.command import train
+from femtosearch.train.recipe import Recipe, merged, recipe_of
+
+VARIANTS = Path(__file__).with_suffix(".toml")
+
+
+def main() -> None:
+    """Train and judge each variant, and write DIR/ablations.json after each; begun runs go on."""
+    options = _options()
+    results: dict[str, Any] = {}
+    for name, recipe in variants(options.only).items():
+        out = options.runs / name.replace("/", "-")
+        train(recipe, options.data, out, cache=options.runs / "cache" / data_key(recipe), quiet=True)
+        results[name] = {"held out": _held_out(out)} | _quality(Model.load(out / "model"), options.folder)
+        print(f"{name:<40}", *(f"{key} {value:.3f}" for key, value in results[name].items()), flush=True)
+        said = {"benchmark": "ablations", "machine": machine(), "variants": results}
+        (options.runs / "ablations.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser("python -m benchmarks.ablations", description=__doc__)
+    parser.add_argument("folder", nargs="*", type=Path, help="BEIR folders to judge by")
+    parser.add_argument("--data", type=Path, required=True, help="the training data's folder")
+    parser.add_argument("--runs", type=Path, default=Path("runs/ablations"), help="folder of the runs")
+    parser.add_argument("--only", nargs="*", default=[], help="names of variants (default: all)")
+    return parser.parse_args()
+
+
+def variants(only: list[str]) -> dict[str, Recipe]:
+    """The recipes by name. A stage that a variant sets to false is left out."""
+    table = tomllib.loads(VARIANTS.read_text(encoding="utf-8"))
+    found = {}
+    for name, changes in table["variants"].items():
+        stages = merged(table["base"], changes)
+        stages = {key: value for key, value in stages.items() if value is not False}
+        found[name] = recipe_of(stages, f"{VARIANTS}: {name}")
+    return {name: found[name] for name in only} if only else found
+
+
+def data_key(recipe: Recipe) -> str:
+    """A folder's name for the teacher's vectors of a recipe's texts; variants with the same ones share it."""
+    sources = [*recipe.data.pairs, *recipe.data.texts]
+    parts = [f"{Path(source.file).name.split('.')[0]}{source.take}" for source in sources]
+    return "-".join([str(recipe.seed), str(recipe.data.keywords), *parts])[:200]
+
+
+def _held_out(run: Path) -> float | None:
+    lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    found = [
+        line["held_out_ndcg"] for line in lines if "held_out_ndcg" in line and line["stage"] != "project"
+    ]
+    return found[-1] if found else None
+
+
+def _quality(model: Model, folders: list[Path]) -> dict[str, float]:
+    sets = map(collection, folders)
+    return {each.name: judge(by_maxsim(each, model), each)["nDCG@10"] for each in sets}
+
+
+if __name__ == "__main__":
+    main()
