@@ -1,4 +1,7 @@
 import json
+import shlex
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -85,10 +88,22 @@ def test_no_folder_and_a_file_are_told_apart(tmp_path, folder):
 
 def test_a_pickle_is_refused_with_what_to_do(folder):
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
-    with pytest.raises(
-        CheckpointError, match="a pickle, which can run code; re-save the model as safetensors"
-    ):
+    with pytest.raises(CheckpointError, match=r"found pytorch_model\.bin, a pickle, which can run code"):
         read_checkpoint(folder)
+
+
+def test_the_command_for_a_pickle_makes_safetensors_of_it(folder):
+    torch = pytest.importorskip("torch")
+    before = read_checkpoint(folder)
+    tensors = {name: torch.tensor(array.copy()) for name, array in before.weights.items()}
+    torch.save(tensors | {"embeddings.position_ids": torch.arange(48)}, folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError) as refusal:
+        read_checkpoint(folder)
+    command = shlex.split(str(refusal.value).partition("installed: ")[2])
+    subprocess.run([sys.executable, *command[1:]], check=True)
+    after = read_checkpoint(folder)
+    assert all(np.array_equal(after.weights[name], before.weights[name]) for name in before.weights)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

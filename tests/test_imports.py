@@ -14,7 +14,8 @@ ROOT = Path(femtosearch.__file__).parent
 # From the ground up: a module imports only from rooms before its own, or from its own package.
 ROOMS = [
     ["errors", "types", "_core"],
-    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "tensors", "terminal", "wordpieces"],
+    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "strictjson", "terminal", "wordpieces"],
+    ["tensors"],
     ["fde", "lock", "packed", "segment", "tokens"],
     ["checkpoint"],
     ["catalog", "folder", "shelf"],

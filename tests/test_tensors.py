@@ -48,8 +48,8 @@ def test_half_precision_comes_as_float32(path):
 @pytest.mark.parametrize(
     ("header", "body", "message"),
     [
-        (b"{", b"", "not JSON"),
-        (b"[" * 100_000, b"", "not JSON"),
+        (b"{", b"", "not valid JSON"),
+        (b"[" * 100_000, b"", "not valid JSON"),
         (b"[1]", b"", "JSON object"),
         ({"a": 3}, b"", "needs dtype, shape and data_offsets"),
         ({"a": entry([1], 0, 4, "F8")}, b"1234", "dtype 'F8'"),

@@ -16,12 +16,22 @@ from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
 
-from femtosearch.checkpoint import CONFIG_KEYS, CONVENTION_KEYS, Checkpoint, expected_shapes
+from femtosearch.checkpoint import (
+    CONFIG_KEYS,
+    CONVENTION_KEYS,
+    OUR_KEYS,
+    OURS,
+    Checkpoint,
+    Dense,
+    expected_shapes,
+)
 from femtosearch.errors import CheckpointError
 from femtosearch.tensors import write_tensors
+from femtosearch.types import Conventions
 
 MODULES = "sentence_transformers.models"
 DENSE_TYPE = "pylate.models.Dense.Dense"
+DEFAULTS = Conventions()
 PROJECTIONS = "embeddings.word_embeddings.projections"
 CODE = Path(__file__).parent / "models" / "modeling_bert_hash.py"
 ARCHITECTURES = {"bert": "BertModel", "bert_hash": "BertHashModel"}
@@ -77,8 +87,8 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write every file of a folder, made if absent. What an error leaves behind is the caller's to remove."""
     folder.mkdir(parents=True, exist_ok=True)
     modules = [{"idx": 0, "name": "0", "path": "", "type": f"{MODULES}.Transformer"}]
-    for number, (weight, bias) in enumerate(checkpoint.dense, 1):
-        _write_dense(folder / f"{number}_Dense", weight, bias)
+    for number, dense in enumerate(checkpoint.modules, 1):
+        _write_dense(folder / f"{number}_Dense", dense)
         modules.append({"idx": number, "name": str(number), "path": f"{number}_Dense", "type": DENSE_TYPE})
     _write_json(folder / "modules.json", modules)
     _write_json(folder / "config.json", _bert_settings(checkpoint))
@@ -105,17 +115,18 @@ def _remove(paths: list[Path]) -> None:
                 path.unlink()
 
 
-def _write_dense(folder: Path, weight: Any, bias: Any) -> None:
+def _write_dense(folder: Path, dense: Dense) -> None:
     folder.mkdir(exist_ok=True)
     settings = {
-        "in_features": weight.shape[1],
-        "out_features": weight.shape[0],
-        "bias": bias is not None,
+        "in_features": dense.weight.shape[1],
+        "out_features": dense.weight.shape[0],
+        "bias": dense.bias is not None,
         "activation_function": "torch.nn.modules.linear.Identity",
-        "use_residual": False,
+        "use_residual": dense.use_residual,
     }
     _write_json(folder / "config.json", settings)
-    tensors = {"linear.weight": weight} | ({} if bias is None else {"linear.bias": bias})
+    parts = {"linear.weight": dense.weight, "linear.bias": dense.bias, "residual.weight": dense.residual}
+    tensors = {name: part for name, part in parts.items() if part is not None}
     write_tensors(folder / "model.safetensors", tensors)
 
 
@@ -127,6 +138,8 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     prefixes = (checkpoint.conventions.query_prefix, checkpoint.conventions.document_prefix)
     hidden = [prefix for prefix in prefixes if prefix and prefix not in added]
+    if checkpoint.conventions.prefix_as != "token":
+        hidden = []  # a prefix that is text stays text
     target = folder / "tokenizer.json"
     if hidden:
         tokenizer.add_tokens([AddedToken(prefix, normalized=False) for prefix in hidden])
@@ -163,7 +176,9 @@ def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     for key, (name, kind) in CONVENTION_KEYS.items():
         value = getattr(checkpoint.conventions, name)
         settings[key] = list(value) if kind is list else value
-    return settings
+    later = {name: getattr(checkpoint.conventions, name) for name in OUR_KEYS}
+    later = {name: value for name, value in later.items() if value != getattr(DEFAULTS, name)}
+    return settings | ({OURS: later} if later else {})
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -38,12 +39,14 @@ class Model:
         self._encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense)
 
     @classmethod
-    def load(cls, source: str | Path | None = None) -> Model:
+    def load(cls, source: str | Path | None = None, *, conventions: str | Conventions | None = None) -> Model:
         """Load a model folder, or the built-in model. No code from the folder is run.
 
+        conventions: None reads them from the folder; "pylate", "sentence-transformers" or "txtai" gives what
+                     that library makes of it; or they are given whole.
         Raises CheckpointError: what was expected in the folder, what was found, what to do.
         """
-        return cls(read_checkpoint(BUILT_IN if source is None else source))
+        return cls(read_checkpoint(BUILT_IN if source is None else source, conventions))
 
     @property
     def name(self) -> str:
@@ -73,22 +76,22 @@ class Model:
     @cached_property
     def parameters(self) -> int:
         """How many numbers the model has, Dense included."""
-        arrays = [
-            *self._checkpoint.weights.values(),
-            *(part for dense in self._checkpoint.dense for part in dense),
-        ]
-        return sum(array.size for array in arrays if array is not None)
+        parts = [part for dense in self._checkpoint.modules for part in dense.parts]
+        return sum(array.size for array in (*self._checkpoint.weights.values(), *parts))
 
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all that rows depend on: two models with the same one give the same rows."""
-        digest = hashlib.sha256(repr((self.config, self.conventions)).encode())
+        digest = hashlib.sha256(_spelled(self.config, self.conventions).encode())
         digest.update(self._checkpoint.tokenizer.read_bytes())
         for name in sorted(self._checkpoint.weights):
             digest.update(name.encode())
             digest.update(self._checkpoint.weights[name].tobytes())
-        for part in (part for dense in self._checkpoint.dense for part in dense):
-            digest.update(b"none" if part is None else part.tobytes())
+        for dense in self._checkpoint.modules:
+            digest.update(dense.weight.tobytes())
+            digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
+            if dense.use_residual:
+                digest.update(b"residual" if dense.residual is None else dense.residual.tobytes())
         return digest.hexdigest()
 
     def encode_queries(
@@ -138,6 +141,18 @@ class Model:
         rows = self._encoder.encode(tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads, out)
         kept = np.concatenate([[0], np.cumsum(tokens.keep)])
         return Rows(rows, kept[tokens.starts].astype(np.int64))
+
+
+def _spelled(config: BertConfig, conventions: Conventions) -> str:
+    """The two as version 0.1.0 spelled them: what came later is only named where it is not the default."""
+    spelled = []
+    for value, since in ((config, "norm_epsilon"), (conventions, "skiplist")):
+        names = [field.name for field in fields(value)]
+        first = names[: names.index(since) + 1]
+        later = [field.name for field in fields(value) if field.default != getattr(value, field.name)]
+        said = [f"{name}={getattr(value, name)!r}" for name in names if name in first or name in later]
+        spelled.append(f"{type(value).__name__}({', '.join(said)})")
+    return f"({', '.join(spelled)})"
 
 
 def _checked(texts: Iterable[str]) -> list[str]:

@@ -1,8 +1,8 @@
 """safetensors files, read and written with numpy alone.
 
 Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the
-bytes. A file that somebody else made is hostile until checked: every offset, size and dtype is verified
-before use. Source of the format: https://github.com/huggingface/safetensors
+bytes, which the tensors fill without a gap. A file that somebody else made is hostile until checked: every
+offset, size and dtype is verified before use. Source of the format: https://github.com/huggingface/safetensors
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.errors import CheckpointError
+from femtosearch.strictjson import parse_json
 
 HEADER_LIMIT = 100_000_000
 ITEM_SIZES = {
@@ -61,7 +62,7 @@ def parse_tensors(data: bytes, place: Path | str) -> tuple[dict[str, np.ndarray]
         used.append((start, stop))
         raw = np.frombuffer(body[start:stop], dtype=NUMPY_NAMES[dtype])
         tensors[name] = _as_float32(raw, dtype).reshape(shape)
-    _check_disjoint(place, used)
+    _check_whole(place, used, len(body))
     metadata = header.get("__metadata__", {})
     return tensors, metadata if isinstance(metadata, dict) else {}
 
@@ -104,10 +105,7 @@ def _header(path: Path | str, data: bytes) -> tuple[dict[str, Any], memoryview]:
             f"{path}: truncated, or not safetensors: its header should be {length} bytes, "
             f"the file has {len(data) - 8} after the first 8; fetch it again"
         )
-    try:
-        header = json.loads(data[8 : 8 + length])
-    except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path}: its safetensors header is not JSON: {error}") from error
+    header = parse_json(path, data[8 : 8 + length], "in its safetensors header, ")
     if not isinstance(header, dict):
         raise CheckpointError(f"{path}: its safetensors header should be a JSON object")
     return header, memoryview(data)[8 + length :]
@@ -132,11 +130,14 @@ def _entry(path: Path | str, name: str, entry: Any, size: int) -> tuple[str, lis
     return dtype, shape, start, stop
 
 
-def _check_disjoint(path: Path | str, used: list[tuple[int, int]]) -> None:
-    used.sort()
+def _check_whole(path: Path | str, used: list[tuple[int, int]], size: int) -> None:
+    """The tensors lie end to end and fill the file."""
+    used = sorted([(0, 0), *used, (size, size)])
     for (_, stop), (start, _) in pairwise(used):
         if start < stop:
             raise CheckpointError(f"{path}: two tensors overlap at byte {start}; the file is damaged")
+        if start > stop:
+            raise CheckpointError(f"{path}: bytes {stop} to {start} are no tensor's; the file is damaged")
 
 
 def _as_float32(raw: np.ndarray, dtype: str) -> np.ndarray:

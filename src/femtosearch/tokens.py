@@ -2,14 +2,15 @@
 
 The semantics are PyLate's: a text is cut to its length less one, the prefix is inserted as one token at
 position 1, queries are padded with [MASK] where the conventions say so, and documents drop the rows of the
-skiplist's words.
+skiplist's words. Where the conventions say that the prefix is text, it is put before the text, and both are
+tokenised and cut together, as Sentence Transformers and txtai do.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,8 @@ from femtosearch.errors import CheckpointError
 from femtosearch.types import BertConfig, Conventions
 from femtosearch.wordpieces import WordPieces
 
+Ids = tuple[np.ndarray, np.ndarray]  # ids [T] int32 end to end and starts [N+1] int64, rising from 0 to T
+LEAST_ROOM = 3  # [CLS], [SEP] and one token of the text
 SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
 
 
@@ -49,28 +52,31 @@ class Tokenizer:
         self.conventions = conventions
         self._pieces = WordPieces(path)
         self._check(config)
-        self._query_prefix = self._prefix_id(conventions.query_prefix)
-        self._document_prefix = self._prefix_id(conventions.document_prefix)
+        self._query = self._prefix(conventions.query_prefix, conventions.query_length)
+        self._document = self._prefix(conventions.document_prefix, conventions.document_length)
         self._mask = self._mask_id() if conventions.expand_queries else -1
         self._skipped = self._skip_ids()
         # A document without a word keeps the rows of its special tokens, the skiplist's aside.
         self._wordless = int(self.documents([""]).keep.sum())
 
     def queries(self, texts: Sequence[str]) -> Tokens:
-        """Tokens of queries: cut to query_length; every row is kept."""
+        """Tokens of queries: cut to query_length; every row is kept but, if the conventions say so, the
+        skiplist's.
+        """
         conventions = self.conventions
-        flat, starts = self._tokenise(texts)
-        ids, starts = _cut_and_prefix(flat, starts, conventions.query_length, self._query_prefix)
+        ids, starts = self._cut(self._tokenise(texts, self._query), self._query)
         attended = np.diff(starts).astype(np.int32)
         if conventions.expand_queries:
-            ids, starts = _expand(ids, starts, conventions.query_length, self._mask)
+            length = conventions.expansion_length or conventions.query_length
+            ids, starts = _expand(ids, starts, length, self._mask)
             if conventions.attend_to_expansion:
                 attended = np.diff(starts).astype(np.int32)
-        return Tokens(ids, starts, attended, np.ones(len(ids), dtype=bool))
+        keep = ~self._skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
+        return Tokens(ids, starts, attended, keep)
 
     def documents(self, texts: Sequence[str]) -> Tokens:
         """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
-        return self._documents(*self._tokenise(texts))
+        return self._documents(self._tokenise(texts, self._document))
 
     def passages(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray, np.ndarray]:
         """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
@@ -80,7 +86,7 @@ class Tokenizer:
         passage.
         """
         encodings = self._pieces.encode(texts)
-        room = self.conventions.document_length - (1 if self._document_prefix is not None else 0)
+        room = self._document.length - len(self._document.ids)
         pieces = [
             piece
             for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
@@ -92,21 +98,25 @@ class Tokenizer:
         ]
         owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
         spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
-        if self._pieces.splits_on_words:
-            flat, starts = _end_to_end([piece.ids for piece in pieces])
+        if self._pieces.splits_on_words and not self._document.text:
+            tokenised = _end_to_end([piece.ids for piece in pieces])
         else:
             cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
-            flat, starts = self._tokenise(cut)
-        tokens = self._documents(flat, starts)
-        return _with_words(tokens, self._wordless, owner, spans)
+            tokenised = self._tokenise(cut, self._document)
+        return _with_words(self._documents(tokenised), self._wordless, owner, spans)
 
-    def _documents(self, flat: np.ndarray, starts: np.ndarray) -> Tokens:
-        ids, starts = _cut_and_prefix(flat, starts, self.conventions.document_length, self._document_prefix)
+    def _documents(self, tokenised: Ids) -> Tokens:
+        ids, starts = self._cut(tokenised, self._document)
         return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self._skipped[ids])
 
-    def _tokenise(self, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    def _tokenise(self, texts: Sequence[str], prefix: Prefix) -> Ids:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
+        if prefix.text:
+            texts = [prefix.text + text if isinstance(text, str) else text for text in texts]
         return _end_to_end(self._pieces.ids(texts))
+
+    def _cut(self, tokenised: Ids, prefix: Prefix) -> Ids:
+        return _cut_and_prefix(*tokenised, prefix.length, () if prefix.text else prefix.ids)
 
     def _check(self, config: BertConfig) -> None:
         highest = self._pieces.highest_id
@@ -121,30 +131,69 @@ class Tokenizer:
                 f"{self.path.parent}: query_length or document_length is {longest}, the model has only "
                 f"{config.positions} positions"
             )
+        around = self._pieces.ids([""])[0]
+        if len(around) != 2:
+            raise CheckpointError(
+                f"{self.path}: expected a tokenizer that puts one token before a text and one after it, "
+                f"such as [CLS] and [SEP]; it puts {len(around)} round an empty text"
+            )
 
-    def _prefix_id(self, prefix: str) -> int | None:
+    def _prefix(self, prefix: str, length: int) -> Prefix:
         if not prefix:
-            return None
+            return Prefix(length)
+        if self.conventions.prefix_as == "token":
+            token = self._prefix_id(prefix)
+            self._pieces.keep_whole(prefix)
+            return Prefix(length, (token,))
+        if self.conventions.prefix_as == "marker":
+            candidates = [prefix, *prefix.split(None, 1)[:1]]
+            known = [piece for piece in candidates if self._pieces.id_of(piece) is not None]
+            if known:
+                self._pieces.keep_whole(known[0])
+        ids = tuple(self._pieces.ids([prefix])[0][1:-1])
+        if len(ids) + LEAST_ROOM > length:
+            raise CheckpointError(
+                f"{self.path}: the prefix {prefix!r} is {len(ids)} tokens long, which leaves no room "
+                f"in {length}"
+            )
+        return Prefix(length, ids, "" if self._pieces.stands_alone(prefix) else prefix)
+
+    def _prefix_id(self, prefix: str) -> int:
         found = self._pieces.id_of(prefix)
         if found is None:
             raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
         return found
 
     def _mask_id(self) -> int:
-        found = self._pieces.id_of("[MASK]")
+        mask = self.conventions.expansion_token
+        found = self._pieces.id_of(mask)
         if found is None:
-            raise CheckpointError(f"{self.path}: query expansion needs a [MASK] token, found none")
+            raise CheckpointError(f"{self.path}: query expansion needs a {mask} token, found none")
         return found
 
     def _skip_ids(self) -> np.ndarray:
-        """[V] bool. A word that is no token stands for [UNK], as in PyLate."""
+        """[V] bool. A word that is no token stands for [UNK] or for nothing, by the conventions."""
         skipped = np.zeros(self._pieces.highest_id + 1, dtype=bool)
+        unknown = self._pieces.id_of("[UNK]") if self.conventions.skip_unknown else None
         for word in self.conventions.skiplist:
             found = self._pieces.id_of(word)
-            found = self._pieces.id_of("[UNK]") if found is None else found
+            found = unknown if found is None else found
             if found is not None:
                 skipped[found] = True
         return skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """How one side's texts begin, and the tokens that they are cut to.
+
+    ids:  what is inserted from position 1 on.
+    text: what is put before the text instead, where the two may run together into other ids.
+    """
+
+    length: int
+    ids: tuple[int, ...] = ()
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,34 +246,32 @@ def _end_to_end(texts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
     """Lists of ids -> ids [T] int32 and starts [N+1] int64."""
     starts = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(ids) for ids in texts], out=starts[1:])
-    return np.fromiter(chain.from_iterable(texts), dtype=np.int32, count=int(starts[-1])), starts
+    return np.fromiter(itertools.chain.from_iterable(texts), dtype=np.int32, count=int(starts[-1])), starts
 
 
-def _cut_and_prefix(
-    flat: np.ndarray, starts: np.ndarray, length: int, prefix: int | None
-) -> tuple[np.ndarray, np.ndarray]:
+def _cut_and_prefix(flat: np.ndarray, starts: np.ndarray, length: int, prefix: tuple[int, ...]) -> Ids:
     """Cut each text to `length` with its last token kept, the prefix inserted at position 1."""
-    extra = 0 if prefix is None else 1
+    extra = len(prefix)
     sizes = np.minimum(np.diff(starts), length - extra)
     out_starts = np.zeros(len(starts), dtype=np.int64)
     np.cumsum(sizes + extra, out=out_starts[1:])
     position = np.arange(out_starts[-1]) - np.repeat(out_starts[:-1], sizes + extra)
-    source = np.repeat(starts[:-1], sizes + extra) + position - (extra * (position > 0))
-    last = out_starts[1:] - 1
-    source[last] = starts[1:] - 1
+    source = np.repeat(starts[:-1], sizes + extra) + np.where(position > extra, position - extra, 0)
+    source[out_starts[1:] - 1] = starts[1:] - 1
     ids = flat[source]
-    if prefix is not None:
-        ids[out_starts[:-1] + 1] = prefix
+    for number, token in enumerate(prefix, 1):
+        ids[out_starts[:-1] + number] = token
     return ids, out_starts
 
 
-def _expand(ids: np.ndarray, starts: np.ndarray, length: int, mask: int) -> tuple[np.ndarray, np.ndarray]:
-    """Pad every text with [MASK] to `length`."""
-    count = len(starts) - 1
-    out = np.full((count, length), mask, dtype=np.int32)
+def _expand(ids: np.ndarray, starts: np.ndarray, length: int, mask: int) -> Ids:
+    """Pad every text that is shorter with [MASK] to `length`."""
     sizes = np.diff(starts)
-    out[np.arange(length) < sizes[:, None]] = ids
-    return out.ravel(), np.arange(count + 1, dtype=np.int64) * length
+    out_starts = np.zeros(len(starts), dtype=np.int64)
+    np.cumsum(np.maximum(sizes, length), out=out_starts[1:])
+    out = np.full(out_starts[-1], mask, dtype=np.int32)
+    out[np.arange(len(ids)) + np.repeat(out_starts[:-1] - starts[:-1], sizes)] = ids
+    return out, out_starts
 
 
 def _with_words(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -69,12 +69,22 @@ class BertConfig:
 
 @dataclass(frozen=True, slots=True)
 class Conventions:
-    """How text becomes token ids, and which rows are kept. The defaults are PyLate's.
+    """How text becomes token ids, which rows are kept, and how they are scored. The defaults are PyLate's.
 
     query_length, document_length: tokens with [CLS], prefix and [SEP], beyond which a text is cut.
     expand_queries: pad queries with [MASK] to query_length and keep those rows.
     attend_to_expansion: let the other tokens attend to the [MASK] tokens.
     skiplist: words whose rows documents drop.
+    prefix_as: "token": one token, inserted at position 1; "text": put before the text and tokenised with it;
+        "marker": the same, but a token of the vocabulary that the prefix is, or starts with, stays whole.
+    expansion_length: pad queries to this many tokens and cut them at query_length; None: pad to query_length.
+    expansion_token: the token that queries are padded with.
+    skip_unknown: a skiplist word that is no token stands for [UNK], so every unknown word is dropped.
+    skip_in_queries: queries drop the skiplist's rows too.
+    pool_factor: a document keeps about one row in so many, each the mean of a cluster; 1: no pooling.
+    protected_tokens: a document's first rows that are not pooled.
+    unit_pools: make the rows of pooled documents unit length once more.
+    scoring: "sum" of the query rows' best products, or their "mean".
     """
 
     query_prefix: str = "[Q] "
@@ -84,6 +94,15 @@ class Conventions:
     expand_queries: bool = True
     attend_to_expansion: bool = False
     skiplist: tuple[str, ...] = tuple("!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~")
+    prefix_as: Literal["token", "marker", "text"] = "token"
+    expansion_length: int | None = None
+    expansion_token: str = "[MASK]"
+    skip_unknown: bool = True
+    skip_in_queries: bool = False
+    pool_factor: float = 1.0
+    protected_tokens: int = 1
+    unit_pools: bool = False
+    scoring: Literal["sum", "mean"] = "sum"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,13 @@ plain.
 from __future__ import annotations
 
 import re
+import string
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import tokenizers
-from tokenizers import Encoding, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Encoding, normalizers, pre_tokenizers
 
 from femtosearch.errors import CheckpointError, FemtosearchError
 
@@ -32,19 +33,37 @@ class WordPieces:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._kept_whole: list[AddedToken] = []
+        self._set_up()
+
+    def _set_up(self) -> None:
         try:
             self._whole = self._read()
         except Exception as error:  # the library raises nothing narrower
-            raise CheckpointError(f"{path}: not a tokenizer that can be read: {error}") from error
+            raise CheckpointError(f"{self.path}: not a tokenizer that can be read: {error}") from error
         added = self._whole.get_added_tokens_decoder().values()
         self._plain = re.compile(f"[{PLAIN}]*")
-        self._added = re.compile("|".join(re.escape(token.content) for token in added) or "(?!)")
+        self._contents = [token.content for token in added]
+        self._added = re.compile("|".join(map(re.escape, self._contents)) or "(?!)")
         normalizer = self._whole.normalizer
         self._only_lowers = (
             isinstance(normalizer, normalizers.BertNormalizer)
             and normalizer.lowercase
             and not any(token.normalized for token in added)
         )
+
+    def keep_whole(self, token: str) -> None:
+        """From now on, a token of the vocabulary is not split where a text has it."""
+        if self._whole.encode(token, add_special_tokens=False).tokens != [token]:
+            self._kept_whole.append(AddedToken(token, normalized=False))
+            self._set_up()
+
+    def stands_alone(self, prefix: str) -> bool:
+        """Whether the ids of prefix + text are those of the prefix and those of the text, for any text."""
+        if not self.splits_on_words or not (prefix[-1].isspace() or prefix[-1] in string.punctuation):
+            return False
+        heads = (content[:n] for content in self._contents for n in range(1, len(content)))
+        return not any(prefix.lower().endswith(head.lower()) for head in heads)
 
     @property
     def splits_on_words(self) -> bool:
@@ -101,6 +120,7 @@ class WordPieces:
         tokenizer = tokenizers.Tokenizer.from_file(str(self.path))
         tokenizer.no_truncation()
         tokenizer.no_padding()
+        tokenizer.add_tokens(self._kept_whole)
         return tokenizer
 
 

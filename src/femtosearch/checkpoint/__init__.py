@@ -1,0 +1,11 @@
+"""A model folder of any known layout -> Checkpoint: weights, shape, conventions, tokenizer; no code run."""
+
+from femtosearch.checkpoint.backbone import CONFIG_KEYS, HASH_TABLE, WORD_TABLE, expected_shapes
+from femtosearch.checkpoint.conventions import CONVENTION_KEYS, OUR_KEYS, OURS, PRESETS
+from femtosearch.checkpoint.dense import Dense
+from femtosearch.checkpoint.read import Checkpoint, read_checkpoint
+
+__all__ = [
+    "CONFIG_KEYS", "CONVENTION_KEYS", "HASH_TABLE", "OURS", "OUR_KEYS", "PRESETS", "WORD_TABLE", "Checkpoint",
+    "Dense", "expected_shapes", "read_checkpoint",
+]  # fmt: skip

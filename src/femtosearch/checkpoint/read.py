@@ -1,0 +1,112 @@
+"""Checkpoint: what a model folder holds, read and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+
+import numpy as np
+
+from femtosearch.checkpoint.backbone import read_backbone
+from femtosearch.checkpoint.conventions import (
+    STANFORD_SETTINGS,
+    TRANSFORMER_SETTINGS,
+    check_conventions,
+    read_conventions,
+)
+from femtosearch.checkpoint.dense import Affine, Dense, check_chain, fold, read_dense, stanford_dense
+from femtosearch.checkpoint.files import Files
+from femtosearch.checkpoint.modules import Modules, read_modules
+from femtosearch.checkpoint.shards import WEIGHTS
+from femtosearch.errors import CheckpointError
+from femtosearch.strictjson import parse_json
+from femtosearch.types import BertConfig, Conventions
+
+TOKENIZER = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What a model folder holds.
+
+    dense:   the Dense modules as one affine map, (weight [out, in], bias [out] or None); () without any.
+    layers:  the Dense modules as the folder has them, in order; () if they are `dense` itself.
+    layout:  whose layout the folder has.
+    origins: of each convention, the file and key that says it, or whose default it is.
+    """
+
+    folder: Path
+    config: BertConfig
+    weights: dict[str, np.ndarray]
+    dense: tuple[Affine, ...]
+    conventions: Conventions
+    tokenizer: Path
+    layers: tuple[Dense, ...] = ()
+    layout: str = "PyLate"
+    origins: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def modules(self) -> tuple[Dense, ...]:
+        """The Dense modules, in order."""
+        return self.layers or tuple(Dense(weight, bias) for weight, bias in self.dense)
+
+
+def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = None) -> Checkpoint:
+    """Read a model folder, with its own conventions, a preset's, or those given.
+
+    Raises CheckpointError: what was expected, what was found, what to do.
+    """
+    files = Files(Path(folder))
+    modules = read_modules(files)
+    config, weights, projection = read_backbone(files, modules.backbone)
+    layers = _dense_layers(files, modules, projection)
+    check_chain(str(folder), config.hidden_size, layers)
+    tokenizer = _tokenizer(files, modules)
+    if isinstance(conventions, Conventions):
+        check_conventions("the conventions given", conventions)
+        origins = {part.name: "given" for part in fields(Conventions)}
+    else:
+        conventions, origins = read_conventions(files, modules, config, conventions)
+    return Checkpoint(
+        files.folder, config, weights, fold(layers), conventions, tokenizer, layers, modules.layout, origins
+    )
+
+
+def _dense_layers(files: Files, modules: Modules, projection: np.ndarray | None) -> tuple[Dense, ...]:
+    if modules.layout == "Stanford ColBERT":
+        path = files.folder / modules.backbone / WEIGHTS
+        said = files.object_if_any(STANFORD_SETTINGS).get("dim")
+        if projection is not None and said not in (None, len(projection)):
+            raise CheckpointError(
+                f"{path}: linear.weight gives {len(projection)} dims, {STANFORD_SETTINGS} says dim {said!r}"
+            )
+        return (stanford_dense(str(path), projection),)
+    native = modules.layout == "Sentence Transformers"
+    return tuple(read_dense(files, at, native=native) for at in modules.dense)
+
+
+def _tokenizer(files: Files, modules: Modules) -> Path:
+    name = next((at + TOKENIZER for at in (modules.backbone, "") if files.has(at + TOKENIZER)), None)
+    if name is None:
+        save = "t.AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])"
+        raise CheckpointError(
+            f"{files.folder}: expected tokenizer.json, found none; where transformers is installed, run "
+            f"python -c \"import sys, transformers as t; {save}\" '{files.folder}'"
+        )
+    _check_lower_case(files, modules.backbone, files.path(name))
+    return files.path(name)
+
+
+def _check_lower_case(files: Files, backbone: str, tokenizer: Path) -> None:
+    """Texts are lowered by the tokenizer or not at all."""
+    name = backbone + TRANSFORMER_SETTINGS
+    if not files.object_if_any(name).get("do_lower_case"):
+        return
+    settings = parse_json(tokenizer, tokenizer.read_bytes()).get("normalizer") or {}
+    steps = [settings, *settings.get("normalizers", [])]
+    if not any(step.get("lowercase") or step.get("type") == "Lowercase" for step in steps):
+        raise CheckpointError(
+            f"{files.folder / name}: do_lower_case asks for lower case, {tokenizer.name} does not make it; "
+            "give the tokenizer a normalizer that does"
+        )

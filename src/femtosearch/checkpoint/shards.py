@@ -1,0 +1,79 @@
+"""The tensors of a folder: one safetensors file, or several with an index that says what is where."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from femtosearch.checkpoint.files import Files
+from femtosearch.errors import CheckpointError
+from femtosearch.packed import unpacked
+from femtosearch.tensors import read_tensors
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+PICKLE = "pytorch_model.bin"
+
+
+def read_weights(files: Files, at: str = "") -> dict[str, np.ndarray]:
+    """Every float tensor in the folder `at`, as float32, by its own name: the rest are buffers.
+
+    Raises CheckpointError if there are none, they are not finite, or the index does not fit its files.
+    """
+    if files.has(at + WEIGHTS):
+        tensors = read_tensors(files.path(at + WEIGHTS))
+    elif files.has(at + INDEX):
+        tensors = _read_shards(files, at)
+    else:
+        raise CheckpointError(_no_weights(files, at))
+    tensors = unpacked(files.folder / at / WEIGHTS, tensors)
+    weights = {name: tensor for name, tensor in tensors.items() if tensor.dtype == np.float32}
+    for name, tensor in weights.items():
+        if not np.isfinite(tensor).all():
+            raise CheckpointError(
+                f"{files.folder / at / WEIGHTS}: tensor {name!r} holds NaN or infinity; the training that "
+                "made it failed"
+            )
+    return weights
+
+
+def _no_weights(files: Files, at: str) -> str:
+    folder = files.folder / at
+    said = f"{folder / WEIGHTS}: expected safetensors, found "
+    if not any(folder.glob("pytorch_model*.bin")):
+        return said + "no weights; the model folder is not complete"
+    convert = (
+        'python -c "import sys, pathlib, torch, femtosearch.tensors as f; found = torch.load(sys.argv[1], '
+        "map_location='cpu', weights_only=True); f.write_tensors(pathlib.Path(sys.argv[2]), {n: t.float()"
+        '.numpy() for n, t in found.items() if t.is_floating_point()})"'
+    )
+    return (
+        f"{said}{PICKLE}, a pickle, which can run code; make safetensors of it where torch is installed: "
+        f"{convert} '{folder / PICKLE}' '{folder / WEIGHTS}'"
+    )
+
+
+def _read_shards(files: Files, at: str) -> dict[str, np.ndarray]:
+    """The index's files, each of which holds exactly the tensors that the index says."""
+    path = files.folder / at / INDEX
+    wanted = files.object(at + INDEX).get("weight_map")
+    if not isinstance(wanted, dict) or not wanted:
+        raise CheckpointError(f"{path}: expected a weight_map of tensors and their files, found {wanted!r}")
+    tensors: dict[str, np.ndarray] = {}
+    for shard in dict.fromkeys(map(str, wanted.values())):
+        if not shard.endswith(".safetensors") or not set(shard).isdisjoint("/\\\0"):
+            raise CheckpointError(
+                f"{path}: expected the names of safetensors files beside it, found {shard!r}"
+            )
+        if not files.has(at + shard):
+            raise CheckpointError(
+                f"{path}: names {shard!r}, which is missing; the model folder is not complete"
+            )
+        found = read_tensors(files.path(at + shard))
+        expected = {name for name, its_shard in wanted.items() if its_shard == shard}
+        if differing := sorted(expected ^ found.keys()):
+            raise CheckpointError(
+                f"{path}: says that {shard!r} holds {len(expected)} tensors, it holds {len(found)}; they "
+                f"differ in {differing[0]!r}"
+            )
+        tensors |= found
+    return tensors
