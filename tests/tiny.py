@@ -41,13 +41,14 @@ def write_tiny_model(
     dims: int = 10,
     conventions: Conventions | None = None,
     layer_spread: float = 0.3,
+    prefixes: tuple[str, ...] = ("[Q] ", "[D] "),
 ) -> Path:
     """A model folder in PyLate's layout with random weights: hidden 12, 2 layers, 3 heads.
 
     With a small layer_spread positions and layers change little: a row says which word it stands for.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = write_tokenizer(folder / "tokenizer.json")
+    vocabulary = write_tokenizer(folder / "tokenizer.json", prefixes)
     config = BertConfig(vocabulary, 12, 2, 3, 20, 48, code_width=code_width)
     rng = np.random.default_rng(seed)
     weights = {}

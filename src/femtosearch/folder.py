@@ -137,7 +137,9 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
     added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
     prefixes = (checkpoint.conventions.query_prefix, checkpoint.conventions.document_prefix)
-    hidden = [prefix for prefix in prefixes if prefix and prefix not in added]
+    hidden = [
+        prefix for prefix in prefixes if prefix not in added and tokenizer.token_to_id(prefix) is not None
+    ]
     if checkpoint.conventions.prefix_as != "token":
         hidden = []  # a prefix that is text stays text
     target = folder / "tokenizer.json"

@@ -36,6 +36,7 @@ STANFORD_SETTINGS = "artifact.metadata"
 TOKENIZER_SETTINGS = "tokenizer_config.json"
 TRANSFORMER_SETTINGS = "sentence_bert_config.json"
 PRESETS = ("pylate", "sentence-transformers", "txtai")
+DEFAULT = "default of "
 LEAST_LENGTH = 4
 
 
@@ -80,6 +81,9 @@ def read_conventions(
         said = _sentence_transformers(modules, said, limit) | mask | said
     else:
         said = _pylate(modules) | mask | said
+    for name in ("query_length", "document_length"):
+        if said[name].where.startswith(DEFAULT) and said[name].value > config.positions:
+            said[name] = Said(config.positions, "config.json: max_position_embeddings")
     conventions = Conventions(**{name: value for name, (value, _) in said.items()})
     check_conventions(str(files.folder), conventions)
     return conventions, {field.name: said[field.name].where for field in fields(Conventions)}
@@ -268,7 +272,7 @@ def _mask_token(files: Files) -> Sayings:
 
 
 def _defaults(of: str, **changes: Any) -> Sayings:
-    return {field.name: Said(changes.get(field.name, field.default), f"default of {of}") for field in FIELDS}
+    return {field.name: Said(changes.get(field.name, field.default), DEFAULT + of) for field in FIELDS}
 
 
 def _pylate(modules: Modules) -> Sayings:
