@@ -25,7 +25,7 @@ def test_a_link_that_leaves_the_folder_is_refused(folder, tmp_path, name):
     shutil.copy(folder / name, tmp_path / "outside")
     link(folder / name, tmp_path / "outside")
     with pytest.raises(
-        CheckpointError, match="symbolic link that leaves the model folder, to .*outside; copy"
+        CheckpointError, match=r"symbolic link that leaves the model folder, to .*outside; copy"
     ):
         read_checkpoint(folder)
 
