@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from femtosearch.errors import StoreError
+from femtosearch.fde import Muvera
 from femtosearch.index import Index
 
 from .fakes import FakeModel
@@ -25,11 +26,14 @@ from .faults import Steps
 WORDS = [f"word{n}" for n in range(40)]
 IDS = [f"{n}" for n in range(25)]
 UNTIL_KILLED = 1_000_000
+FDES = [None, Muvera(2, 2, 4), Muvera(2, 3, 2)]
 
 
-def operation(rng: random.Random) -> dict[str, Any]:
-    """Something to do to an index, as JSON."""
-    kind = rng.choice(["add"] * 6 + ["delete"] * 2 + ["compact"])
+def operation(rng: random.Random, fde: bool = False) -> dict[str, Any]:
+    """Something to do to an index, as JSON; with `fde` also to its FDE."""
+    kind = rng.choice(["add"] * 6 + ["delete"] * 2 + ["compact"] + ["fde"] * fde)
+    if kind == "fde":
+        return {"fde": rng.randrange(len(FDES))}
     if kind == "add":
         chosen = rng.sample(IDS, rng.randrange(1, 8))
         return {"add": {i: " ".join(rng.choices(WORDS, k=rng.randrange(12))) for i in chosen}}
@@ -41,6 +45,8 @@ def perform(index: Index, done: dict[str, Any]) -> None:
         index.add(({"id": i, "text": text} for i, text in done["add"].items()), batch=2)
     elif "delete" in done:
         index.delete(done["delete"])
+    elif "fde" in done:
+        index.set_fde(FDES[done["fde"]])
     else:
         index.compact()
 
@@ -51,14 +57,14 @@ def expected(texts: dict[str, str], done: dict[str, Any]) -> dict[str, str]:
     return {i: text for i, text in {**texts, **done.get("add", {})}.items() if i not in gone}
 
 
-def write(folder: str, log: str, seed: int, count: int, die_at: int = 0) -> None:
+def write(folder: str, log: str, seed: int, count: int, die_at: int = 0, fde: bool = False) -> None:
     """Do operations, each noted in the log when it begins and when it has returned; die at a step if told."""
     rng = random.Random(seed)
     note = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     steps = Steps(die_at, lambda: os._exit(9))
     with steps, Index(folder, model=FakeModel(), timeout=60) as index:
         for _ in range(count):
-            todo = operation(rng)
+            todo = operation(rng, fde)
             os.write(note, (json.dumps({"begin": todo}) + "\n").encode())
             perform(index, todo)
             os.write(note, b'{"done": true}\n')

@@ -6,9 +6,9 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from femtosearch.catalog import Transaction
 from femtosearch.segment import SegmentWriter
 from femtosearch.shelf import FolderShelf
+from femtosearch.transaction import Transaction
 
 OF_THE_SYSTEM: tuple[tuple[Any, str], ...] = (
     (os, "fsync"),
@@ -27,6 +27,7 @@ ALL = (
     (Transaction, "remove"),
     (Transaction, "name"),
     (Transaction, "drop"),
+    (Transaction, "set_fde"),
     (Transaction, "shrink"),
     (Transaction, "commit"),
 )

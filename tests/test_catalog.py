@@ -9,6 +9,7 @@ import pytest
 from femtosearch.catalog import APPLICATION, VERSION, Catalog, Origin
 from femtosearch.documents import Draft
 from femtosearch.errors import CorruptError, FemtosearchError, StoreError
+from femtosearch.fde import Muvera
 from femtosearch.index import Index, describe
 from femtosearch.segment import Summary
 from femtosearch.types import Document
@@ -301,7 +302,11 @@ def test_an_index_whose_making_was_interrupted_is_made(fast_path, left):
 def test_the_header_says_whose_it_is(fast_path):
     header = make(fast_path / "i").read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION and header[68:72] == b"Femt"
-    assert int.from_bytes(header[60:64], "big") == VERSION
+    assert int.from_bytes(header[60:64], "big") == 1
+    with Index(fast_path / "f", model=MODEL, fde=Muvera(2, 2, 4)) as index:
+        index.add(["words"])
+    header = (fast_path / "f" / "catalog.db").read_bytes()[:100]
+    assert int.from_bytes(header[60:64], "big") == VERSION == 2
 
 
 def test_metadata_is_readable_json(fast_path):

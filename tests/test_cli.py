@@ -332,6 +332,30 @@ def test_delete_and_compact(run, notes):
     assert [hit["id"] for hit in lines(run("search", notes, "dog", "--json")[1])] == ["sub/c.txt"]
 
 
+def test_an_index_with_an_fde(here, capsys):
+    def run(*arguments):
+        code = main([*arguments, "--json"])
+        said = capsys.readouterr()
+        return code, lines(said.out), said.err
+
+    code, [said], _ = run("index", "notes", "docs", "--fde", "txtai")
+    assert code == 0 and said["index"]["fde"]["variant"] == "txtai" and said["index"]["fde"]["dims"] == 10_240
+    exact = run("search", "notes", "a dog", "--mode", "maxsim")[1]
+    assert run("search", "notes", "a dog", "--mode", "rerank", "--candidates", "99")[1] == exact
+    assert {hit["id"] for hit in run("search", "notes", "a dog", "--mode", "fde")[1]} == {
+        hit["id"] for hit in exact
+    }
+    code, _, err = run("index", "notes", "docs", "--fde", "muvera")
+    assert code == 1 and "expected the FDE muvera" in err and "compact FOLDER --fde NAME" in err
+    assert run("compact", "notes", "--fde", "none")[0] == 0
+    assert run("info", "notes")[1][0]["index"]["fde"] is None
+    code, _, err = run("search", "notes", "a dog", "--mode", "fde")
+    assert code == 1 and "'fde' needs an FDE and this index has none" in err
+    assert run("compact", "notes", "--fde", "fastembed")[0] == 0
+    assert len(run("search", "notes", "a dog", "--mode", "rerank")[1]) == len(exact)
+    assert "expected one of muvera, txtai, fastembed" in run("compact", "notes", "--fde", "lemur")[2]
+
+
 # How a run ends
 
 

@@ -32,6 +32,8 @@ ENVIRONMENT = {
     "OPENBLAS_NUM_THREADS": "1",
 }
 IN_NAMESPACE = ["unshare", "-rm", "sh", "-c"]
+OF_ROWS = {"seed": 186, "count": 4}  # add, delete, compact, add
+OF_FDES = {"seed": 7609, "count": 5, "fde": True}  # add, fde, delete, compact, add
 CHILD = [sys.executable, "-m", "tests.child"]
 
 
@@ -83,8 +85,9 @@ def check(folder: Path, log: Path, texts: dict[str, str]) -> dict[str, str]:
     with Index(folder, model=MODEL) as index:
         found = contents(index)
         assert found in ([texts, expected(texts, begun)] if begun else [texts])
-        hits = {hit.id: hit.text for hit in index.search("word1", k=99)}
-        assert hits == {i: text for i, text in found.items() if text}
+        whole = {i: text for i, text in found.items() if text}
+        for mode in ("maxsim", "fde") if index.stats().fde else ("maxsim",):
+            assert {hit.id: hit.text for hit in index.search("word1", k=99, mode=mode)} == whole
         index.delete([])  # any write sweeps up
         stats = index.stats()
     files = sorted((folder / "segments").iterdir())
@@ -102,12 +105,14 @@ def wait_for(condition: Callable[[], bool]) -> None:
         time.sleep(0.001)
 
 
-def test_killed_at_random_moments(children, fast_path):
+@pytest.mark.parametrize("fde", [False, True])
+def test_killed_at_random_moments(children, fast_path, fde):
     rng = random.Random(11)
     texts: dict[str, str] = {}
     for n in range(24):
         log = fast_path / f"{n}.log"
-        job = children.start("write", folder=str(fast_path / "i"), log=str(log), seed=n, count=UNTIL_KILLED)
+        job = {"folder": str(fast_path / "i"), "log": str(log), "seed": n, "count": UNTIL_KILLED, "fde": fde}
+        job = children.start("write", **job)
         if n % 2:  # however slow the machine, some rounds get somewhere
             wait_for(lambda log=log: log.exists() and log.read_text().count("done") >= 3)
         time.sleep(rng.random() ** 2 * 0.1)
@@ -116,16 +121,15 @@ def test_killed_at_random_moments(children, fast_path):
         texts = check(fast_path / "i", log, texts)
 
 
-def test_dead_at_every_step(children, fast_path):
-    seed, count = 186, 4  # add, delete, compact, add
+@pytest.mark.parametrize("job", [OF_ROWS, OF_FDES], ids=["rows", "fdes"])
+def test_dead_at_every_step(children, fast_path, job):
     first = fast_path / "log"
-    assert children.run("write", folder=str(fast_path / "whole"), log=str(first), seed=seed, count=count) == 0
+    assert children.run("write", folder=str(fast_path / "whole"), log=str(first), **job) == 0
     steps = json.loads(first.read_text().splitlines()[-1])["steps"]
     assert steps > 40
     for at in range(1, steps + 1):
         folder, log = fast_path / f"{at}", fast_path / f"{at}.log"
-        job = {"folder": str(folder), "log": str(log), "seed": seed, "count": count, "die_at": at}
-        assert children.run("write", **job) == 9
+        assert children.run("write", folder=str(folder), log=str(log), die_at=at, **job) == 9
         check(folder, log, {})
         shutil.rmtree(folder)
 

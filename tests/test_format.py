@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from femtosearch import catalog, segment
+from femtosearch.errors import FdeMismatch, QueryError
+from femtosearch.fde import Muvera
 from femtosearch.index import Index, describe
 from femtosearch.segment import Segment
 from femtosearch.types import Document, Passages, Rows
@@ -45,13 +47,14 @@ def golden(request, tmp_path) -> tuple[Path, dict]:
 
 
 def check(index: Index, expected: dict) -> None:
-    hits = index.search("any", k=99)
-    assert [[hit.id, list(hit.passage or ())] for hit in hits] == [
-        [i, span] for i, _, span in expected["hits"]
-    ]
-    np.testing.assert_allclose(
-        [hit.score for hit in hits], [score for _, score, _ in expected["hits"]], atol=1e-5
-    )
+    for mode, wanted in (("maxsim", expected["hits"]), ("fde", expected.get("by_fde"))):
+        if wanted is None:
+            with pytest.raises(QueryError, match="'fde' needs an FDE and this index has none"):
+                index.search("any", mode=mode)
+            continue
+        hits = index.search("any", k=99, mode=mode)
+        assert [[hit.id, list(hit.passage or ())] for hit in hits] == [[i, span] for i, _, span in wanted]
+        np.testing.assert_allclose([hit.score for hit in hits], [score for _, score, _ in wanted], atol=1e-5)
     for document in expected["documents"]:
         assert index.get(document[0]) == Document(*document)
     assert len(index) == len(expected["documents"]) and index.get("deleted") is None
@@ -77,6 +80,20 @@ def test_it_can_be_written_to(golden):
         check(index, expected)
 
 
+def test_it_can_be_given_an_fde(golden):
+    folder, expected = golden
+    fde = Muvera(2, 2, 3)
+    with pytest.raises(FdeMismatch, match="replace it with set_fde"):
+        Index(folder, model=Recorded(expected), fde=fde)
+    with Index(folder, model=Recorded(expected)) as index:
+        index.set_fde(fde)
+    with Index(folder, model=Recorded(expected), fde=fde) as index:
+        assert len(index.search("any", k=99, mode="fde")) == len(expected["hits"])
+        index.set_fde(None)
+        check(index, {**expected, "by_fde": None})
+        assert index.stats().format_version == 1
+
+
 def test_the_current_version_is_among_them():
     assert f"v{catalog.VERSION}" in VERSIONS and catalog.VERSION == segment.VERSION
 
@@ -91,9 +108,20 @@ def test_the_page_states_what_the_code_does():
         r"^\| (\d+) \| (\d+) \| ", page.split("## Section table")[1].split("##")[0], re.MULTILINE
     )
     assert sum(int(size) for _, size in entry) == segment._SECTION.size == 32
-    for kind in segment._KNOWN:
+    for kind in segment._KNOWN + segment._FDE:
         assert f"`{kind.decode()}`" in page
     assert segment.MAGIC.hex(" ") in page
+
+
+def decoded(data: bytes, codes: int, scales: int, count: int, dims: int) -> np.ndarray:
+    found = np.zeros((count, dims), np.float32)
+    groups = (dims + 3) // 4
+    for t in range(count):
+        (scale,) = struct.unpack_from("<f", data, scales + 4 * t)
+        for d in range(dims):
+            at = ((t // 16 * groups + d // 4) * 16 + t % 16) * 4 + d % 4
+            found[t, d] = np.float32(struct.unpack_from("<b", data, codes + at)[0]) * np.float32(scale)
+    return found
 
 
 def test_the_page_is_enough_to_read_a_segment(golden):
@@ -103,22 +131,17 @@ def test_the_page_is_enough_to_read_a_segment(golden):
     data = path.read_bytes()
     (count,) = struct.unpack_from("<I", data, 12)
     passages, rows = struct.unpack_from("<QQ", data, 16)
-    (dims,) = struct.unpack_from("<I", data, 32)
+    dims, fde_dims = struct.unpack_from("<II", data, 32)
     places = {}
     for n in range(count):
         kind, _, offset, _, _, _ = struct.unpack_from("<4sIQQII", data, 64 + 32 * n)
         places[kind] = offset
-    groups = (dims + 3) // 4
-    found = np.zeros((rows, dims), np.float32)
-    for t in range(rows):
-        (scale,) = struct.unpack_from("<f", data, places[b"SCAL"] + 4 * t)
-        for d in range(dims):
-            at = ((t // 16 * groups + d // 4) * 16 + t % 16) * 4 + d % 4
-            found[t, d] = np.float32(struct.unpack_from("<b", data, places[b"CODE"] + at)[0]) * np.float32(
-                scale
-            )
     opened = Segment.open(path)
+    found = decoded(data, places[b"CODE"], places[b"SCAL"], rows, dims)
     np.testing.assert_array_equal(found, opened.codes.rows())
+    if fde_dims:
+        found = decoded(data, places[b"FDEC"], places[b"FDES"], passages, fde_dims)
+        np.testing.assert_array_equal(found, opened.fde.rows())
     assert list(struct.unpack_from(f"<{passages + 1}q", data, places[b"STRT"])) == opened.starts.tolist()
     assert list(struct.unpack_from(f"<{passages}q", data, places[b"KEYS"])) == opened.keys.tolist()
     assert (

@@ -238,7 +238,7 @@ def test_odd_queries(index):
     assert len(index.search("nul \0 " + "long " * 10_000)) == 1
 
 
-@pytest.mark.parametrize("mode", ["fde", "", None, "MAXSIM"])
+@pytest.mark.parametrize("mode", ["lemur", "", None, "MAXSIM", []])
 def test_modes_that_are_unknown(index, mode):
     with pytest.raises(QueryError, match="auto, maxsim"):
         index.search("x", mode=mode)

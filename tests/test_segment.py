@@ -8,7 +8,8 @@ import pytest
 
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, StoreError
-from femtosearch.segment import MAGIC, REQUIRED, VERSION, Part, Segment, SegmentWriter, unblocked
+from femtosearch.part import Coded, Part, unblocked
+from femtosearch.segment import MAGIC, REQUIRED, VERSION, Segment, SegmentWriter
 
 from .fakes import fast_path
 
@@ -18,7 +19,7 @@ TABLE = 64
 ENTRY = 32
 
 
-def make_part(seed: int, passages: int, dims: int, first_key: int = 1) -> Part:
+def make_part(seed: int, passages: int, dims: int, first_key: int = 1, fde_dims: int = 0) -> Part:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 9, passages)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -26,12 +27,13 @@ def make_part(seed: int, passages: int, dims: int, first_key: int = 1) -> Part:
     begin = rng.integers(0, 50, passages)
     spans = np.stack([begin, begin + rng.integers(0, 50, passages)], axis=1)
     keys = first_key + np.cumsum(rng.integers(0, 3, passages))
-    return Part(keys, starts, spans, unblocked(codes), codes.scales[: codes.count])
+    fde = rng.standard_normal((passages, max(fde_dims, 1))).astype(np.float32)
+    return Part(keys, starts, spans, Coded.of(codes), Coded.of(quantise(fde)) if fde_dims else None)
 
 
-def write(parts: list[Part], dims: int) -> bytes:
+def write(parts: list[Part], dims: int, fde_dims: int = 0) -> bytes:
     file = io.BytesIO()
-    writer = SegmentWriter(file, dims)
+    writer = SegmentWriter(file, dims, fde_dims)
     for part in parts:
         writer.append(part)
     summary = writer.finish()
@@ -59,6 +61,12 @@ def small() -> bytes:
     return write([make_part(3, 7, 5)], 5)
 
 
+@pytest.fixture(scope="module")
+def encoded() -> bytes:
+    """One with FDEs."""
+    return write([make_part(3, 19, 5, fde_dims=6)], 5, 6)
+
+
 @pytest.mark.parametrize("dims", [1, 2, 4, 5, 13, 50])
 @pytest.mark.parametrize("passages", [0, 1, 2, 5, 7, 13, 100])
 def test_what_is_written_is_read(fast_path, passages, dims):
@@ -67,13 +75,36 @@ def test_what_is_written_is_read(fast_path, passages, dims):
     path.write_bytes(write([part], dims))
     segment = Segment.open(path)
     segment.verify()
-    assert (segment.passages, segment.rows, segment.dims) == (passages, len(part.values), dims)
+    assert (segment.passages, segment.rows, segment.dims) == (passages, len(part.rows), dims)
     np.testing.assert_array_equal(segment.starts, part.starts)
     np.testing.assert_array_equal(segment.keys, part.keys)
     np.testing.assert_array_equal(segment.spans, part.spans)
-    np.testing.assert_array_equal(unblocked(segment.codes), part.values)
-    np.testing.assert_array_equal(segment.codes.scales[: segment.rows], part.scales)
+    np.testing.assert_array_equal(unblocked(segment.codes), part.rows.values)
+    np.testing.assert_array_equal(segment.codes.scales[: segment.rows], part.rows.scales)
     assert not segment.codes.blocks.flags.writeable
+
+
+@pytest.mark.parametrize("fde_dims", [1, 4, 6, 100])
+@pytest.mark.parametrize("passages", [0, 1, 2, 15, 16, 17, 100])
+def test_fdes_that_are_written_are_read(fast_path, passages, fde_dims):
+    part = make_part(passages, passages, 5, fde_dims=fde_dims)
+    path = fast_path / "1.seg"
+    path.write_bytes(write([part], 5, fde_dims))
+    segment = Segment.open(path)
+    segment.verify()
+    assert (segment.fde_dims, segment.fde.count, segment.fde.dims) == (fde_dims, passages, fde_dims)
+    np.testing.assert_array_equal(unblocked(segment.fde), part.fde.values)
+    np.testing.assert_array_equal(segment.fde.scales[:passages], part.fde.scales)
+    np.testing.assert_array_equal(unblocked(segment.codes), part.rows.values)
+
+
+@pytest.mark.parametrize("passages", [1, 3, 16, 17, 59, 60, 100])
+def test_the_pieces_of_a_part_do_not_show_in_the_file(passages):
+    whole = make_part(1, 60, 6, fde_dims=5)
+    pieces = list(whole.pieces(passages))
+    assert write(pieces, 6, 5) == write([whole], 6, 5)
+    assert not any(set(a.keys) & set(b.keys) for a, b in pairwise(pieces))
+    assert all(len(piece.keys) >= passages for piece in pieces[:-1])
 
 
 @pytest.mark.parametrize("cuts", [(5,), (0, 1, 2, 50), (16, 32), tuple(range(60))])
@@ -84,11 +115,7 @@ def test_the_parts_do_not_show_in_the_file(cuts):
     for begin, end in pairwise(borders):
         rows = slice(whole.starts[begin], whole.starts[end])
         starts = whole.starts[begin : end + 1] - whole.starts[begin]
-        pieces.append(
-            Part(
-                whole.keys[begin:end], starts, whole.spans[begin:end], whole.values[rows], whole.scales[rows]
-            )
-        )
+        pieces.append(Part(whole.keys[begin:end], starts, whole.spans[begin:end], whole.rows[rows]))
     assert write(pieces, 6) == write([whole], 6)
 
 
@@ -106,6 +133,37 @@ def test_a_part_of_a_segment_has_the_same_codes(small):
     assert write([segment.part(np.ones(7, bool))], 5) == small
 
 
+def test_a_part_of_a_segment_has_the_same_fdes(encoded):
+    segment = Segment.read(encoded, "encoded")
+    keep = np.arange(19) % 3 != 1
+    copy = Segment.read(write([segment.part(keep)], 5, 6), "copy")
+    np.testing.assert_array_equal(unblocked(copy.fde), unblocked(segment.fde)[keep])
+    np.testing.assert_array_equal(copy.fde.scales[: copy.passages], segment.fde.scales[:19][keep])
+
+
+def test_a_segment_without_fdes_is_of_version_1(small, encoded):
+    assert struct.unpack_from("<I", small, 8)[0] == 1 and Segment.read(small, "small").fde is None
+    assert struct.unpack_from("<I", encoded, 8)[0] == VERSION == 2
+
+
+@pytest.mark.parametrize("fde_dims", [0, 1, 9, 1 << 16, (1 << 16) + 1, (1 << 32) - 1])
+def test_dims_of_fdes_that_do_not_fit(small, encoded, fde_dims):
+    with pytest.raises(StoreError):
+        Segment.read(sealed(patched(encoded, 36, "<I", fde_dims)), "forged")
+    if fde_dims:
+        with pytest.raises(CorruptError, match="FDEs of"):
+            Segment.read(sealed(patched(small, 36, "<I", fde_dims)), "forged")
+
+
+@pytest.mark.parametrize("kind", [b"FDEC", b"FDES"])
+def test_a_segment_whose_fdes_are_missing(encoded, kind):
+    at = encoded.index(kind, TABLE)
+    with pytest.raises(CorruptError, match=f"no section {kind.decode()}"):
+        Segment.read(sealed(encoded[:at] + b"XXXX" + encoded[at + 4 :]), "forged")
+    with pytest.raises(CorruptError, match=f"section {kind.decode()} of"):
+        Segment.read(sealed(patched(encoded, at + 16, "<Q", 64)), "forged")
+
+
 def test_truncated_at_every_length(fast_path, small):
     path = fast_path / "1.seg"
     for length in range(len(small)):
@@ -117,10 +175,12 @@ def test_truncated_at_every_length(fast_path, small):
         Segment.open(path)
 
 
-def test_every_flipped_byte_is_found(small):
-    for at in range(len(small)):
+@pytest.mark.parametrize("name", ["small", "encoded"])
+def test_every_flipped_byte_is_found(request, name):
+    content = request.getfixturevalue(name)
+    for at in range(len(content)):
         for mask in (0x01, 0x80, 0xFF):
-            damaged = bytearray(small)
+            damaged = bytearray(content)
             damaged[at] ^= mask
             with pytest.raises(StoreError):
                 Segment.read(bytes(damaged), "flipped").verify()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import sqlite3
 import struct
 import threading
@@ -23,19 +22,18 @@ from urllib.parse import quote
 import numpy as np
 
 from femtosearch.disk import on_disk, refusal, sync_folder
-from femtosearch.documents import Draft
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.segment import Summary
+from femtosearch.transaction import VERSION, Transaction, read_dead, read_fde, read_segments, write_fde
 from femtosearch.types import Document
 
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
-VERSION = 1
 _PATIENCE = 30.0  # seconds for SQLite's own short locks
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
 _CHUNK = 500  # parameters of one statement
 _SCHEMA = f"""
 PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = {VERSION};
+PRAGMA user_version = 1;
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE documents (key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
                         text TEXT NOT NULL, metadata TEXT NOT NULL);
@@ -62,11 +60,13 @@ class State:
     version:   compares equal to `Catalog.version()` while nothing was committed since.
     segments:  by number, in the order of their first keys, which is the order of their documents.
     dead:      [*] int64, rising: keys whose passages may still lie in a segment and do not count.
+    fde:       what `fde.rewrite_fde` reads, or None where the segments have no FDEs.
     """
 
     version: tuple[int, ...]
     segments: dict[int, Summary]
     dead: np.ndarray
+    fde: bytes | None
 
 
 def recognise(path: Path) -> None:
@@ -103,14 +103,14 @@ class Catalog:
         self._reader = self._connect()
 
     @classmethod
-    def in_memory(cls, origin: Origin) -> Catalog:
+    def in_memory(cls, origin: Origin, fde: bytes | None = None) -> Catalog:
         """A new catalog that dies with its process."""
         catalog = cls(None)
-        _fill(catalog._reader, origin)
+        _fill(catalog._reader, origin, fde)
         return catalog
 
     @staticmethod
-    def create(path: Path, origin: Origin) -> None:
+    def create(path: Path, origin: Origin, fde: bytes | None = None) -> None:
         """A new catalog, whole or not at all. Raises StoreError."""
         part = path.with_name(path.name + ".part")
         try:
@@ -123,7 +123,7 @@ class Catalog:
                     raise StoreError(f"{path}: this file system cannot hold it: use a local disk")
                 for setting in _DURABLE:
                     connection.execute(f"PRAGMA {setting}")
-                _fill(connection, origin)
+                _fill(connection, origin, fde)
             finally:
                 connection.close()
             os.replace(part, path)
@@ -150,10 +150,11 @@ class Catalog:
     @on_disk
     def state(self) -> State:
         with self._reading() as reader:
-            segments = _segments(reader)
-            dead = _dead(reader)
+            segments = read_segments(reader)
+            dead = read_dead(reader)
+            fde = read_fde(reader)
             version = (*reader.execute("PRAGMA data_version").fetchone(), self._commits)
-        return State(version, segments, dead)
+        return State(version, segments, dead, fde)
 
     @on_disk
     def count(self) -> int:
@@ -297,104 +298,11 @@ class Catalog:
             self._writer = None
 
 
-class Transaction:
-    """The changes of one commit. Every method raises StoreError."""
-
-    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
-        self.place = place
-        self._connection = connection
-
-    @on_disk
-    def put(self, draft: Draft) -> tuple[int, str]:
-        """Store a document, in the place of one with its id. Its key, larger than all before, and its id."""
-        chosen = draft.id
-        if chosen is None:
-            chosen = secrets.token_hex(8)
-            while self._key(chosen) is not None:
-                chosen = secrets.token_hex(8)
-        else:
-            self.remove(chosen)
-        insert = "INSERT INTO documents (id, text, metadata) VALUES (?, ?, ?)"
-        key = self._connection.execute(insert, (chosen, draft.text, draft.metadata)).lastrowid
-        return int(key or 0), chosen
-
-    @on_disk
-    def remove(self, document_id: str) -> bool:
-        """Take a document out; whether there was one."""
-        key = self._key(document_id)
-        if key is None:
-            return False
-        self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
-        self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
-        return True
-
-    @on_disk
-    def segments(self) -> dict[int, Summary]:
-        """All segments by number, in the order of their first keys."""
-        return _segments(self._connection)
-
-    @on_disk
-    def dead(self) -> np.ndarray:
-        """The dead keys, [*] int64, rising."""
-        return _dead(self._connection)
-
-    @on_disk
-    def next_number(self) -> int:
-        """The number of the next segment; never one that was named before, or readers might mix them up."""
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
-        if row and type(row[0]) is not int:
-            raise sqlite3.DatabaseError("the last segment's number is none")
-        return 1 + (row[0] if row else 0)
-
-    @on_disk
-    def name(self, segments: dict[int, Summary]) -> None:
-        """Make finished segments count."""
-        rows = [(number, *_values(summary)) for number, summary in segments.items()]
-        self._connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
-
-    @on_disk
-    def drop(self, numbers: Sequence[int], keys: np.ndarray) -> None:
-        """Make segments count no more, and forget the dead keys that lay in them."""
-        self._connection.executemany("DELETE FROM segments WHERE number = ?", [(n,) for n in numbers])
-        self._connection.executemany("DELETE FROM dead WHERE key = ?", [(int(key),) for key in keys])
-
-    @on_disk
-    def shrink(self) -> None:
-        """Forget all dead keys, which no segment has any more, and give free pages back to the disk."""
-        self._connection.execute("DELETE FROM dead")
-        self._connection.execute("PRAGMA incremental_vacuum").fetchall()
-
-    @on_disk
-    def commit(self) -> None:
-        self._connection.execute("COMMIT")
-
-    def _key(self, document_id: str) -> int | None:
-        row = self._connection.execute("SELECT key FROM documents WHERE id = ?", (document_id,)).fetchone()
-        return None if row is None else int(row[0])
-
-
-def _segments(connection: sqlite3.Connection) -> dict[int, Summary]:
-    columns = "number, first, passages, rows, bytes, checksum"
-    rows = connection.execute(f"SELECT {columns} FROM segments ORDER BY first, number").fetchall()
-    if not all(type(value) is int for row in rows for value in row):
-        raise sqlite3.DatabaseError("the table of segments holds what are no numbers")
-    return {row[0]: Summary(*row[1:]) for row in rows}
-
-
-def _dead(connection: sqlite3.Connection) -> np.ndarray:
-    keys = [key for (key,) in connection.execute("SELECT key FROM dead ORDER BY key")]
-    if not all(type(key) is int for key in keys):
-        raise sqlite3.DatabaseError("the table of dead keys holds what are no numbers")
-    return np.array(keys, np.int64)
-
-
-def _values(summary: Summary) -> tuple[int, ...]:
-    return summary.first, summary.passages, summary.rows, summary.bytes, summary.checksum
-
-
-def _fill(connection: sqlite3.Connection, origin: Origin) -> None:
-    """Make the tables and say which model the index is of."""
+def _fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None) -> None:
+    """Make the tables and say which model the index is of, and which FDE it has."""
     connection.executescript(_SCHEMA)
     made = datetime.now(UTC).isoformat(timespec="seconds")
     meta = {"model": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims, "created": made}
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    if fde is not None:
+        write_fde(connection, fde)

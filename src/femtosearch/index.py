@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,18 +10,20 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
-from femtosearch.catalog import VERSION, Origin, Transaction
+from femtosearch.catalog import Origin
 from femtosearch.codes import quantise
 from femtosearch.documents import Draft, check_id, drafts, is_id
-from femtosearch.errors import DocumentError, QueryError, StoreError
+from femtosearch.errors import DocumentError, FdeMismatch, StoreError
+from femtosearch.fde import Fde, preset
 from femtosearch.model import Model
-from femtosearch.segment import Part, unblocked
+from femtosearch.part import Coded, Part
+from femtosearch.plan import CANDIDATES, Request, check, choose
 from femtosearch.shelf import Volumes
-from femtosearch.snapshot import Snapshot, best
+from femtosearch.snapshot import Encoding, Ranking, Snapshot, best
 from femtosearch.store import Store
+from femtosearch.transaction import VERSION, Transaction
 from femtosearch.types import Document, Hit, Passages, Rows
 
-MODES = ("auto", "maxsim")
 _BATCH_CHARACTERS = 1 << 20  # of the texts that are encoded at once, beyond the first
 _ATTEMPTS = 100
 
@@ -42,7 +43,11 @@ class Encodes(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Stats:
-    """What an index holds. `passages` and `rows` count the living, `bytes` the whole folder (0 in memory)."""
+    """What an index holds.
+
+    `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
+    dims and its parameters.
+    """
 
     documents: int
     passages: int
@@ -53,6 +58,7 @@ class Stats:
     model: str
     fingerprint: str
     dims: int
+    fde: dict[str, Any] | None
     format_version: int
 
 
@@ -61,11 +67,13 @@ class Index:
 
     folder:   made if absent; None for an index in memory.
     model:    what encodes; None for the built-in one. An index is opened with the model it was made with.
+    fde:      what makes candidates: a `Muvera`, or the name of a preset. It is stored when an index is made;
+              for one that is there it is only compared, and None means the one that it has, or none.
     timeout:  seconds to wait while another process or thread writes.
 
     Safe to use from several threads and processes: one writes at a time, and every search sees the last
     commit, whole; in memory a search waits while another thread writes. Raises StoreError for a folder that
-    is not an index, ModelMismatch, CorruptError.
+    is not an index, ModelMismatch, FdeMismatch, CorruptError; FdeError for an FDE that does not fit.
     """
 
     def __init__(
@@ -73,6 +81,7 @@ class Index:
         folder: str | os.PathLike[str] | None = None,
         *,
         model: Encodes | None = None,
+        fde: Fde | str | None = None,
         timeout: float = 10.0,
     ) -> None:
         self.model: Encodes = model if model is not None else Model.load()
@@ -80,10 +89,16 @@ class Index:
         self._pid = os.getpid()
         self._closed = False
         origin = Origin(self.model.name, self.model.fingerprint, self.model.dims)
+        wanted = _fitting(fde, origin)
         if self.folder is None:
-            self._store = Store.in_memory(origin, timeout)
+            self._store = Store.in_memory(origin, timeout, wanted)
         else:
-            self._store = Store.open(self.folder, origin, timeout)
+            self._store = Store.open(self.folder, origin, timeout, wanted)
+            try:
+                _check_fde(self.folder, self._store.stored_encoding(), wanted)
+            except BaseException:
+                self._store.close()
+                raise
 
     def add(
         self,
@@ -137,27 +152,34 @@ class Index:
         return store.catalog.get(document_id) if is_id(document_id) else None
 
     @overload
-    def search(self, query: str, *, k: int = 10, mode: str = "auto") -> list[Hit]: ...
-    @overload
-    def search(self, query: list[str], *, k: int = 10, mode: str = "auto") -> list[list[Hit]]: ...
     def search(
-        self, query: str | list[str], *, k: int = 10, mode: str = "auto"
+        self, query: str, *, k: int = 10, mode: str = "auto", candidates: int = CANDIDATES
+    ) -> list[Hit]: ...
+    @overload
+    def search(
+        self, query: list[str], *, k: int = 10, mode: str = "auto", candidates: int = CANDIDATES
+    ) -> list[list[Hit]]: ...
+    def search(
+        self, query: str | list[str], *, k: int = 10, mode: str = "auto", candidates: int = CANDIDATES
     ) -> list[Hit] | list[list[Hit]]:
-        """The k best documents by MaxSim of their best passage, best first; of equals the smaller id first.
+        """The k best documents by their best passage, best first; of equals the smaller id first.
 
-        query:  a string gives a list of hits; a list of strings gives a list of such lists.
-        k:      1 or more; more than there is gives what there is.
-        mode:   "maxsim" scores every passage; "auto" does too, for now.
+        query:       a string gives a list of hits; a list of strings gives a list of such lists.
+        k:           1 or more; more than there is gives what there is.
+        mode:        "maxsim" scores every passage by MaxSim; "rerank" only the candidates that the FDE finds;
+                     "fde" scores every passage by the FDE's inner product alone; "auto" is "maxsim" while
+                     that takes 20 ms at most by prediction or the index has no FDE, and else "rerank".
+        candidates:  how many passages "rerank" scores: at least k of them. All of them is "maxsim".
 
         Raises QueryError, StoreError.
         """
         store = self._ready()
-        texts = [query] if isinstance(query, str) else query
-        count = _check_query(texts, k, mode)
-        rows = list(self.model.encode_queries(list(texts))) if texts else []
+        request = check([query] if isinstance(query, str) else query, k, mode, candidates)
+        rows = self.model.encode_queries(request.texts) if request.texts else None
         for _ in range(_ATTEMPTS):
             snapshot = store.snapshot()
-            answers = [self._answer(snapshot, row, count) for row in rows]
+            rankings = [] if rows is None else self._rankings(snapshot, rows, request)
+            answers = [self._answer(snapshot, ranking, request.k) for ranking in rankings]
             found = [answer for answer in answers if answer is not None]
             if len(found) == len(answers):
                 return found[0] if isinstance(query, str) else found
@@ -166,6 +188,15 @@ class Index:
     def compact(self) -> None:
         """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""
         self._ready().compact()
+
+    def set_fde(self, fde: Fde | str | None) -> None:
+        """Give every passage another FDE, made of its stored rows, in the place of the one that it has.
+
+        fde:  as for a new index; None takes the FDEs out. All segments are rewritten, in one commit.
+        Raises FdeError, FdeMismatch, LockedError, StoreError.
+        """
+        store = self._ready()
+        store.set_fde(_fitting(fde, store.origin))
 
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""
@@ -209,41 +240,53 @@ class Index:
         last = {document_id: place for place, (_, document_id) in enumerate(stored)}
         places = sorted(last.values())
         passages = self.model.encode_passages([group[place].text for place in places])
-        codes = quantise(passages.rows.rows)
         keys = np.array([stored[place][0] for place in places], np.int64)
-        volumes.append(
-            Part(
-                keys[passages.owner],
-                passages.rows.starts,
-                passages.spans,
-                unblocked(codes),
-                codes.scales[: codes.count],
-            )
-        )
+        rows = Coded.of(quantise(passages.rows.rows))
+        part = Part(keys[passages.owner], passages.rows.starts, passages.spans, rows)
+        volumes.append(self._store.with_fde(part, self._store.encoding(transaction)))
         return [document_id for _, document_id in stored]
 
-    def _answer(self, snapshot: Snapshot, query: np.ndarray, k: int) -> list[Hit] | None:
-        """The hits of one query [Q, D]; None where a document has gone since the snapshot was taken."""
-        if not len(query) or not snapshot.passages:
+    def _rankings(self, snapshot: Snapshot, rows: Rows, request: Request) -> list[Ranking | None]:
+        """The documents of each query's plan with their scores; None for a query without rows."""
+        fde = snapshot.encoding.fde if snapshot.encoding else None
+        modes = [
+            choose(request, len(query), self.model.dims, snapshot.rows, snapshot.passages, fde is not None)
+            for query in rows
+        ]
+        vectors = fde.queries(rows) if fde and set(modes) != {"maxsim"} else None
+        rankings: list[Ranking | None] = []
+        for number, (query, mode) in enumerate(zip(rows, modes, strict=True)):
+            if not len(query):
+                rankings.append(None)
+            elif vectors is None or mode == "maxsim":
+                rankings.append(snapshot.rank(snapshot.scores(query)))
+            elif mode == "fde":
+                rankings.append(snapshot.rank(snapshot.products(vectors[number])))
+            else:
+                places = snapshot.candidates(vectors[number], max(request.candidates, request.k))
+                rankings.append(snapshot.rank(snapshot.scores(query, places), places))
+        return rankings
+
+    def _answer(self, snapshot: Snapshot, ranking: Ranking | None, k: int) -> list[Hit] | None:
+        """The hits of one query; None where a document has gone since the snapshot was taken."""
+        if ranking is None:
             return []
-        scores = snapshot.scores(query)
-        by_document = snapshot.by_document(scores)
-        sure, tied = best(by_document, k)
+        keys, scores = ranking.keys, ranking.scores
+        sure, tied = best(scores, k)
         wanted = min(k, len(sure) + len(tied)) - len(sure)
         if wanted < len(tied):
-            ids = self._store.catalog.ids(snapshot.keys[tied].tolist())
+            ids = self._store.catalog.ids(keys[tied].tolist())
             if len(ids) < len(tied):
                 return None
-            tied = np.array(sorted(tied, key=lambda place: ids[int(snapshot.keys[place])])[:wanted])
-        places = [*sure.tolist(), *tied.tolist()]
-        documents = self._store.catalog.fetch([int(snapshot.keys[place]) for place in places])
-        if len(documents) < len(places):
+            tied = np.array(sorted(tied, key=lambda number: ids[int(keys[number])])[:wanted])
+        numbers = [*sure.tolist(), *tied.tolist()]
+        documents = self._store.catalog.fetch([int(keys[number]) for number in numbers])
+        if len(documents) < len(numbers):
             return None
         hits = []
-        for place in places:
-            document = documents[int(snapshot.keys[place])]
-            span = snapshot.passage(place, scores)
-            hits.append(Hit(document.id, float(by_document[place]), document.text, document.metadata, span))
+        for number in numbers:
+            document, span = documents[int(keys[number])], snapshot.span(ranking.place(number))
+            hits.append(Hit(document.id, float(scores[number]), document.text, document.metadata, span))
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
@@ -258,20 +301,47 @@ def describe(folder: str | os.PathLike[str]) -> Stats:
 
 def _stats(store: Store, folder: Path | None) -> Stats:
     snapshot = store.snapshot()
+    encoding = snapshot.encoding
     views = list(snapshot.views.values())
     every = sum(view.segment.passages for view in views)
     return Stats(
         documents=store.catalog.count(),
         passages=snapshot.passages,
-        rows=sum(view.rows for view in views),
+        rows=snapshot.rows,
         dead_passages=every - snapshot.passages,
         segments=len(views),
         bytes=0 if folder is None else _bytes(folder),
         model=store.origin.name,
         fingerprint=store.origin.fingerprint,
         dims=store.origin.dims,
-        format_version=VERSION,
+        fde=encoding.described() if encoding else None,
+        format_version=1 if encoding is None else VERSION,
     )
+
+
+def _fitting(fde: Fde | str | None, origin: Origin) -> Fde | None:
+    """An FDE for the rows of a model, by name or as it is. Raises FdeError, FdeMismatch."""
+    found = preset(fde) if isinstance(fde, str) else fde
+    if found is not None:
+        if found.model not in (None, origin.fingerprint):
+            raise FdeMismatch(
+                f"the FDE was made for the model of fingerprint {found.model[:12]}, the index has "
+                f"{origin.name!r} ({origin.fingerprint[:12]}): use an FDE of that model"
+            )
+        found.size(origin.dims)
+    return found
+
+
+def _check_fde(folder: Path, found: Encoding | None, wanted: Fde | None) -> None:
+    if wanted is None:
+        return
+    has = None if found is None else (found.fde.kind, found.fde.spec())
+    if has != (wanted.kind, wanted.spec()):
+        said = "none" if has is None else f"{has[0]} {has[1]}"
+        raise FdeMismatch(
+            f"{folder}: expected the FDE {wanted.kind} {wanted.spec()}, found {said}: open it without fde to "
+            "use what it has, or replace it with set_fde (femtosearch compact FOLDER --fde NAME)"
+        )
 
 
 def _bytes(folder: Path) -> int:
@@ -297,28 +367,3 @@ def _batches(stream: Iterable[Draft], batch: int) -> Iterator[list[Draft]]:
         characters += len(draft.text)
     if group:
         yield group
-
-
-def _check_query(texts: object, k: object, mode: object) -> int:
-    """k as an int. Raises QueryError."""
-    if not isinstance(texts, (list, tuple)):
-        raise QueryError(f"query: expected a string or a list of strings, found {type(texts).__name__}")
-    for position, text in enumerate(texts):
-        where = f"query {position}" if len(texts) > 1 else "query"
-        if not isinstance(text, str):
-            raise QueryError(f"{where}: expected a string, found {type(text).__name__}")
-        if not text.strip():
-            raise QueryError(f"{where}: it is empty; a query needs at least one word")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise QueryError(f"{where}: a lone surrogate at character {error.start}") from None
-    if mode not in MODES:
-        raise QueryError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
-    try:
-        count = operator.index(k)  # type: ignore[arg-type]
-    except TypeError:
-        count = 0
-    if isinstance(k, bool) or count < 1:
-        raise QueryError(f"k: expected a whole number of 1 or more, found {k!r}")
-    return count

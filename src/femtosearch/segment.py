@@ -1,4 +1,4 @@
-"""A segment: an immutable file of passages' rows, written once, memory-mapped and scanned as it lies.
+"""A segment: an immutable file of passages' rows and FDEs, written once, memory-mapped, scanned as it lies.
 
 It knows bytes, not search. The layout, byte by byte, is in docs/format.md.
 """
@@ -16,39 +16,19 @@ import numpy as np
 
 from femtosearch.codes import GROUP, LANES, Codes
 from femtosearch.errors import CorruptError, StoreError
+from femtosearch.part import Blocks, Coded, Part
 
 MAGIC = b"\x89femto\r\n"
-VERSION = 1
+VERSION = 2  # of a segment with FDEs; one without them is of version 1
 ALIGNMENT = 64
 REQUIRED = 1  # the flag of a section that a reader must know
 
-_HEADER = struct.Struct("<8sIIQQIIQQII")  # magic, version, sections, N, T, D, 0, size, 0, 0, checksum
+_HEADER = struct.Struct("<8sIIQQIIQQII")  # magic, version, sections, N, T, D, F, size, 0, 0, checksum
 _SECTION = struct.Struct("<4sIQQII")  # kind, flags, offset, length, checksum, 0
 _KNOWN = (b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN")
+_FDE = (b"FDEC", b"FDES")
 _MOST_DIMS = 1 << 16
 _MOST_SECTIONS = 64
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Part:
-    """Passages on their way into a segment.
-
-    keys:    [N] int64, rising: the catalog's key of the document that each passage is of.
-    starts:  [N+1] int64, rising from 0 to T.
-    spans:   [N, 2] int32: the passage is text[start:end], in characters.
-    values:  [T, D'] int8, a row's code; D' is D rounded up to a multiple of 4, with zeros.
-    scales:  [T] float32: row = scale * code.
-    """
-
-    keys: np.ndarray
-    starts: np.ndarray
-    spans: np.ndarray
-    values: np.ndarray
-    scales: np.ndarray
-
-    @property
-    def bytes(self) -> int:
-        return sum(a.nbytes for a in (self.keys, self.starts, self.spans, self.values, self.scales))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +42,6 @@ class Summary:
     checksum: int
 
 
-def unblocked(codes: Codes) -> np.ndarray:
-    """The codes row by row: [T, D'] int8."""
-    blocks = codes.blocks
-    width = blocks.shape[1] * GROUP
-    return blocks.transpose(0, 2, 1, 3).reshape(-1, width)[: codes.count]
-
-
-def _blocked(values: np.ndarray) -> np.ndarray:
-    """[T, D'] int8, T a multiple of 16, as blocks [T/16, D'/4, 16, 4]."""
-    rows, width = values.shape
-    blocks = values.reshape(rows // LANES, LANES, width // GROUP, GROUP)
-    return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))
-
-
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
 
@@ -83,18 +49,20 @@ def _aligned(size: int) -> int:
 class SegmentWriter:
     """Writes a segment to a seekable binary file: `append` parts, then `finish` once.
 
-    The codes go straight to the file; 24 bytes a passage and 4 a row wait in memory until the end. Until
-    `finish` has written the header the file is no segment.
+    The rows' codes go straight to the file; 24 bytes a passage, 4 a row and the FDEs wait in memory until the
+    end. Until `finish` has written the header the file is no segment.
+
+    fde_dims:  F, or 0 for a segment without FDEs.
     """
 
-    def __init__(self, file: BinaryIO, dims: int) -> None:
+    def __init__(self, file: BinaryIO, dims: int, fde_dims: int = 0) -> None:
         self._file = file
-        self._dims = dims
-        self._width = -(-dims // GROUP) * GROUP
-        self._at = self._start = _aligned(_HEADER.size + len(_KNOWN) * _SECTION.size)
+        self._dims, self._fde_dims = dims, fde_dims
+        self._kinds = _kinds(fde_dims)
+        self._at = self._start = _aligned(_HEADER.size + len(self._kinds) * _SECTION.size)
         self._checksum = self._first = 0
-        self._rest = np.empty((0, self._width), np.int8)
-        self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in _KNOWN[1:]}
+        self._blocks, self._fde_blocks = Blocks(dims), Blocks(fde_dims)
+        self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in self._kinds[1:]}
         self.passages = self.rows = self.bytes = 0
         file.write(bytes(self._start))
 
@@ -104,54 +72,59 @@ class SegmentWriter:
             return
         if not self.passages:
             self._first = int(part.keys[0])
-        values = np.concatenate([self._rest, part.values]) if len(self._rest) else part.values
-        whole = len(values) // LANES * LANES
-        self._write_codes(values[:whole])
-        self._rest = values[whole:].copy()
-        for kind, column in (
-            (b"SCAL", part.scales.astype("<f4")),
-            (b"STRT", part.starts[:-1].astype("<i8") + self.rows),
-            (b"KEYS", part.keys.astype("<i8")),
-            (b"SPAN", part.spans.astype("<i4")),
-        ):
+        self._write_codes(self._blocks.add(part.rows.values))
+        columns = {
+            b"SCAL": part.rows.scales.astype("<f4"),
+            b"STRT": part.starts[:-1].astype("<i8") + self.rows,
+            b"KEYS": part.keys.astype("<i8"),
+            b"SPAN": part.spans.astype("<i4"),
+        }
+        if part.fde is not None:
+            columns[b"FDEC"] = self._fde_blocks.add(part.fde.values)
+            columns[b"FDES"] = part.fde.scales.astype("<f4")
+        for kind, column in columns.items():
             self._columns[kind].append(column)
         self.passages += len(part.keys)
-        self.rows += len(part.values)
+        self.rows += len(part.rows)
         self.bytes += part.bytes
 
     def finish(self) -> Summary:
         """Write what waits and the header, and flush. May raise OSError."""
-        padding = -len(self._rest) % LANES
-        self._write_codes(np.concatenate([self._rest, np.zeros((padding, self._width), np.int8)]))
-        self._columns[b"SCAL"].append(np.zeros(padding, "<f4"))
+        self._write_codes(self._blocks.end())
+        self._columns[b"SCAL"].append(np.zeros(-self.rows % LANES, "<f4"))
         self._columns[b"STRT"].append(np.array([self.rows], "<i8"))
+        if self._fde_dims:
+            self._columns[b"FDEC"].append(self._fde_blocks.end())
+            self._columns[b"FDES"].append(np.zeros(-self.passages % LANES, "<f4"))
         table = _SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
         for kind, arrays in self._columns.items():
             table += self._write_column(kind, arrays)
-        header = _HEADER.pack(
-            MAGIC, VERSION, len(_KNOWN), self.passages, self.rows, self._dims, 0, self._at, 0, 0, 0
-        )[:-4]
+        version = VERSION if self._fde_dims else 1
+        counts = (len(self._kinds), self.passages, self.rows, self._dims, self._fde_dims)
+        header = _HEADER.pack(MAGIC, version, *counts, self._at, 0, 0, 0)[:-4]
         checksum = zlib.crc32(header + table)
         self._file.seek(0)
         self._file.write(header + struct.pack("<I", checksum) + table)
         self._file.flush()
         return Summary(self._first, self.passages, self.rows, self._at, checksum)
 
-    def _write_codes(self, values: np.ndarray) -> None:
-        if len(values):
-            data = _blocked(values).tobytes()
-            self._checksum = zlib.crc32(data, self._checksum)
-            self._file.write(data)
-            self._at += len(data)
+    def _write_codes(self, blocks: np.ndarray) -> None:
+        data = blocks.tobytes()
+        self._checksum = zlib.crc32(data, self._checksum)
+        self._file.write(data)
+        self._at += len(data)
 
     def _write_column(self, kind: bytes, arrays: list[np.ndarray]) -> bytes:
         """Write one section at the next aligned offset; its entry of the table."""
-        data = b"".join(array.tobytes() for array in arrays)
         offset = _aligned(self._at)
         self._file.write(bytes(offset - self._at))
-        self._file.write(data)
-        self._at = offset + len(data)
-        return _SECTION.pack(kind, REQUIRED, offset, len(data), zlib.crc32(data), 0)
+        self._at, checksum = offset, 0
+        for array in arrays:
+            data = array.tobytes()
+            checksum = zlib.crc32(data, checksum)
+            self._file.write(data)
+            self._at += len(data)
+        return _SECTION.pack(kind, REQUIRED, offset, self._at - offset, checksum, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +136,20 @@ class _Section:
     checksum: int
 
 
+@dataclass(frozen=True, slots=True)
+class _Header:
+    passages: int
+    rows: int
+    dims: int
+    fde_dims: int
+    sections: dict[bytes, _Section]
+
+
 class Segment:
     """A segment that was opened, with its small sections checked; the arrays are views of the file.
 
     codes:   the T rows, as `maxsim_codes` takes them.
+    fde:     the N FDEs, as `inner_products` takes them, or None.
     starts:  [N+1] int64, rising from 0 to T.
     keys:    [N] int64, rising: the document that a passage is of.
     spans:   [N, 2] int32: the passage is text[start:end], in characters.
@@ -175,20 +158,20 @@ class Segment:
     def __init__(self, data: np.ndarray, name: str) -> None:
         self.name = name
         self._data = data
-        passages, rows, dims, sections = _table(data, name)
-        self._sections = sections
-        lengths = _lengths(passages, rows, dims)
-        for kind in _KNOWN:
-            if sections[kind].length != lengths[kind]:
+        header = _table(data, name)
+        self._sections = header.sections
+        for kind, length in _lengths(header).items():
+            if self._sections[kind].length != length:
                 raise self._damaged(
-                    f"section {kind.decode()} of {sections[kind].length} bytes where {passages} passages and "
-                    f"{rows} rows need {lengths[kind]}"
+                    f"section {kind.decode()} of {self._sections[kind].length} bytes where "
+                    f"{header.passages} passages and {header.rows} rows need {length}"
                 )
-        self.passages, self.rows, self.dims = passages, rows, dims
+        self.passages, self.rows = header.passages, header.rows
+        self.dims, self.fde_dims = header.dims, header.fde_dims
         self.bytes = len(data)
         self.checksum = int(data[_HEADER.size - 4 : _HEADER.size].view("<u4")[0])
-        blocks = self._view(b"CODE", "i1").reshape(-1, -(-dims // GROUP), LANES, GROUP)
-        self.codes = Codes(blocks, self._view(b"SCAL", "<f4"), rows, dims)
+        self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims)
+        self.fde = self._codes(b"FDEC", b"FDES", self.passages, self.fde_dims) if self.fde_dims else None
         self.starts = self._view(b"STRT", "<i8")
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
@@ -231,8 +214,12 @@ class Segment:
         lengths = np.diff(self.starts)
         rows = np.repeat(keep, lengths)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])])
-        values = unblocked(self.codes)[rows]
-        return Part(self.keys[keep], starts, self.spans[keep], values, self.codes.scales[: self.rows][rows])
+        fde = None if self.fde is None else Coded.of(self.fde)[keep]
+        return Part(self.keys[keep], starts, self.spans[keep], Coded.of(self.codes)[rows], fde)
+
+    def _codes(self, values: bytes, scales: bytes, count: int, dims: int) -> Codes:
+        blocks = self._view(values, "i1").reshape(-1, -(-dims // GROUP), LANES, GROUP)
+        return Codes(blocks, self._view(scales, "<f4"), count, dims)
 
     def _view(self, kind: bytes, dtype: str) -> np.ndarray:
         section = self._sections[kind]
@@ -266,21 +253,31 @@ def damaged(name: str, found: str) -> CorruptError:
     return CorruptError(f"{name}: the segment is damaged: {found}; restore a copy of it or index again")
 
 
-def _lengths(passages: int, rows: int, dims: int) -> dict[bytes, int]:
-    blocks = -(-rows // LANES)
-    return {
-        b"CODE": blocks * LANES * (-(-dims // GROUP) * GROUP),
+def _kinds(fde_dims: int) -> tuple[bytes, ...]:
+    """The sections of a segment, the rows' codes first."""
+    return _KNOWN + _FDE if fde_dims else _KNOWN
+
+
+def _lengths(header: _Header) -> dict[bytes, int]:
+    """What each section must have, in bytes."""
+    blocks, width = -(-header.rows // LANES), -(-header.dims // GROUP) * GROUP
+    lengths = {
+        b"CODE": blocks * LANES * width,
         b"SCAL": blocks * LANES * 4,
-        b"STRT": (passages + 1) * 8,
-        b"KEYS": passages * 8,
-        b"SPAN": passages * 8,
+        b"STRT": (header.passages + 1) * 8,
+        b"KEYS": header.passages * 8,
+        b"SPAN": header.passages * 8,
     }
+    if header.fde_dims:
+        blocks, width = -(-header.passages // LANES), -(-header.fde_dims // GROUP) * GROUP
+        lengths |= {b"FDEC": blocks * LANES * width, b"FDES": blocks * LANES * 4}
+    return lengths
 
 
-def _table(data: np.ndarray, name: str) -> tuple[int, int, int, dict[bytes, _Section]]:
-    """Passages, rows, dims and the sections by kind, checked. Raises CorruptError, StoreError."""
+def _table(data: np.ndarray, name: str) -> _Header:
+    """The counts and the sections by kind, checked. Raises CorruptError, StoreError."""
     raw = data[: _HEADER.size].tobytes()
-    magic, version, count, passages, rows, dims, zero, size, zero2, zero3, checksum = _HEADER.unpack(raw)
+    magic, version, count, passages, rows, dims, fde_dims, size, zero, zero2, checksum = _HEADER.unpack(raw)
     if magic != MAGIC:
         raise damaged(name, f"it begins with {magic!r} where {MAGIC!r} was expected")
     if version > VERSION:
@@ -292,13 +289,15 @@ def _table(data: np.ndarray, name: str) -> tuple[int, int, int, dict[bytes, _Sec
     table = data[_HEADER.size : end].tobytes()
     if zlib.crc32(raw[:-4] + table) != checksum:
         raise damaged(name, "the header's checksum does not match")
-    if version < 1 or zero or zero2 or zero3 or not 1 <= dims <= _MOST_DIMS:
+    if version < 1 or zero or zero2 or not 1 <= dims <= _MOST_DIMS:
         raise damaged(name, f"version {version}, {dims} dims, or reserved bytes that are not zero")
+    if fde_dims > _MOST_DIMS or (fde_dims > 0) != (version == VERSION):
+        raise damaged(name, f"FDEs of {fde_dims} dims in version {version}")
     if size != len(data):
         raise damaged(name, f"{len(data)} bytes where {size} were written")
     sections = [_Section(*entry[:5]) for entry in _SECTION.iter_unpack(table)]
     _check_places(sections, end, size, name)
-    return passages, rows, dims, _by_kind(sections, name)
+    return _Header(passages, rows, dims, fde_dims, _by_kind(sections, _kinds(fde_dims), name))
 
 
 def _check_places(sections: list[_Section], end: int, size: int, name: str) -> None:
@@ -313,15 +312,15 @@ def _check_places(sections: list[_Section], end: int, size: int, name: str) -> N
         end = section.offset + section.length
 
 
-def _by_kind(sections: list[_Section], name: str) -> dict[bytes, _Section]:
+def _by_kind(sections: list[_Section], needed: tuple[bytes, ...], name: str) -> dict[bytes, _Section]:
     """The sections by kind: all that we need, none that we must know and do not."""
     kinds = {section.kind: section for section in sections}
     if len(kinds) != len(sections):
         raise damaged(name, "two sections of one kind")
-    missing = [kind.decode() for kind in _KNOWN if kind not in kinds]
+    missing = [kind.decode() for kind in needed if kind not in kinds]
     if missing:
         raise damaged(name, f"no section {', '.join(missing)}")
-    unknown = [s.kind.decode("latin-1") for s in sections if s.kind not in _KNOWN and s.flags & REQUIRED]
+    unknown = [s.kind.decode("latin-1") for s in sections if s.kind not in needed and s.flags & REQUIRED]
     if unknown:
         raise StoreError(f"{name}: section {unknown[0]} is of a newer femtosearch: upgrade this one")
     return kinds

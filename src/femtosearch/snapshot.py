@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from femtosearch.catalog import Catalog, State
 from femtosearch.codes import maxsim_codes
-from femtosearch.errors import CorruptError
+from femtosearch.errors import CorruptError, FdeError
+from femtosearch.fde import Fde, inner_products, restore_fde
 from femtosearch.segment import Segment, Summary
 from femtosearch.shelf import SegmentGone, Shelf
 
@@ -41,43 +44,122 @@ class View:
         return self.segment.keys if self.which is None else self.segment.keys[self.which]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranking:
+    """Documents and the scores of their passages.
+
+    keys:    [K] int64, rising.
+    scores:  [K] float32, a document's best; -inf for no hit.
+    first:   [K] int64: where each document's passages begin in `places` and `by_passage`.
+    places:  [M] int64, rising: the passages that were scored, or None: all of the snapshot's.
+    by_passage:  [M] float32.
+    """
+
+    keys: np.ndarray
+    scores: np.ndarray
+    first: np.ndarray
+    places: np.ndarray | None
+    by_passage: np.ndarray
+
+    def place(self, document: int) -> int:
+        """The best passage of one of the documents, among the snapshot's; the first of equals."""
+        begin, end = np.append(self.first[document : document + 2], len(self.by_passage))[:2]
+        best = int(begin + np.argmax(self.by_passage[begin:end]))
+        return best if self.places is None else int(self.places[best])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Encoding:
+    """The FDE of an index and the bytes that it is stored as."""
+
+    content: bytes
+    fde: Fde
+    dims: int
+
+    def described(self) -> dict[str, Any]:
+        """Its kind, its dims and its parameters."""
+        return {"kind": self.fde.kind, "dims": self.dims, **self.fde.spec()}
+
+
 class Snapshot:
     """The living passages, end to end over all segments; never changed once made.
 
-    keys:    [documents] int64, rising: the documents that have passages.
-    first:   [documents] int64: where each document's passages begin among the living ones.
+    encoding:  the FDE that the passages have, or None.
+    keys:      [documents] int64, rising: the documents that have passages.
+    first:     [documents] int64: where each document's passages begin among the living ones.
+    rows:      how many rows the living passages have.
     """
 
-    def __init__(self, version: tuple[int, ...], views: dict[int, View]) -> None:
+    def __init__(
+        self, version: tuple[int, ...], views: dict[int, View], encoding: Encoding | None = None
+    ) -> None:
         self.version = version
         self.views = views
+        self.encoding = encoding
+        self.rows = sum(view.rows for view in views.values())
         self.passages = sum(view.living for view in views.values())
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
         keys = np.concatenate([np.empty(0, np.int64)] + [view.keys for view in views.values()])
         self.first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
         self.keys = keys[self.first]
 
-    def scores(self, query: np.ndarray) -> np.ndarray:
-        """MaxSim of a query [Q, D] float32 with each living passage: [passages] float32, -inf for no hit."""
-        parts = [maxsim_codes(query, v.segment.codes, v.segment.starts, v.which) for v in self.views.values()]
-        scores = np.concatenate([np.empty(0, np.float32), *parts])
-        scores[~np.isfinite(scores)] = -np.inf
-        return scores
+    def scores(self, query: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
+        """MaxSim of a query [Q, D] float32 with living passages: [passages] float32, -inf for no hit.
 
-    def by_document(self, scores: np.ndarray) -> np.ndarray:
-        """The best of each document's passages: [documents] float32."""
-        return np.maximum.reduceat(scores, self.first) if len(self.first) else scores
+        places:  [M] int64, rising: only these, [M] float32.
+        """
+        parts = [
+            maxsim_codes(query, view.segment.codes, view.segment.starts, which)
+            for view, which in self._which(places)
+        ]
+        return _scores(parts)
 
-    def passage(self, document: int, scores: np.ndarray) -> tuple[int, int]:
-        """The span, in characters, of a document's best passage; the first of equals."""
-        begin = self.first[document]
-        end = self.first[document + 1] if document + 1 < len(self.first) else self.passages
-        best = int(begin + np.argmax(scores[begin:end]))
-        place = int(np.searchsorted(self._bounds, best, side="right")) - 1
-        view = list(self.views.values())[place]
-        local = best - int(self._bounds[place])
+    def products(self, vector: np.ndarray) -> np.ndarray:
+        """The inner product of a query's FDE [F] float32 with each living passage's: [passages] float32."""
+        parts = []
+        for view in self.views.values():
+            assert view.segment.fde is not None
+            products = inner_products(vector, view.segment.fde)
+            parts.append(products if view.which is None else products[view.which])
+        return _scores(parts)
+
+    def candidates(self, vector: np.ndarray, count: int) -> np.ndarray:
+        """The places of the `count` largest products, rising; of equals the first: [M] int64."""
+        sure, tied = best(self.products(vector), count)
+        return np.sort(np.concatenate([sure, tied[: max(0, count - len(sure))]]))
+
+    def rank(self, by_passage: np.ndarray, places: np.ndarray | None = None) -> Ranking:
+        """Documents by the best of their passages, of all or of those at `places`."""
+        keys, first = self.keys, self.first
+        if places is not None:
+            documents = np.searchsorted(first, places, side="right") - 1
+            first = np.flatnonzero(np.diff(documents, prepend=-1))
+            keys = keys[documents[first]]
+        scores = np.maximum.reduceat(by_passage, first) if len(first) else by_passage
+        return Ranking(keys, scores, first, places, by_passage)
+
+    def span(self, place: int) -> tuple[int, int]:
+        """Where a passage lies in its document's text, in characters."""
+        number = int(np.searchsorted(self._bounds, place, side="right")) - 1
+        view = list(self.views.values())[number]
+        local = place - int(self._bounds[number])
         start, stop = view.segment.spans[local if view.which is None else view.which[local]]
         return int(start), int(stop)
+
+    def _which(self, places: np.ndarray | None) -> Iterator[tuple[View, np.ndarray | None]]:
+        """Each segment with the numbers of its passages that are meant; None for all."""
+        for view, begin, end in zip(self.views.values(), self._bounds, self._bounds[1:], strict=False):
+            if places is None:
+                yield view, view.which
+            elif len(local := places[(places >= begin) & (places < end)] - begin):
+                yield view, local if view.which is None else view.which[local]
+
+
+def _scores(parts: list[np.ndarray]) -> np.ndarray:
+    """End to end; what a damaged file makes of a score is no hit."""
+    scores = np.concatenate([np.empty(0, np.float32), *parts])
+    scores[~np.isfinite(scores)] = -np.inf
+    return scores
 
 
 def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -109,30 +191,49 @@ def load(catalog: Catalog, shelf: Shelf, dims: int, before: Snapshot | None) -> 
     raise AssertionError("unreachable")
 
 
+def restore(content: bytes | None, dims: int, place: str) -> Encoding | None:
+    """The FDE that a catalog holds, for rows of `dims`. Raises CorruptError."""
+    if content is None:
+        return None
+    try:
+        fde = restore_fde(content, place)
+        return Encoding(content, fde, fde.size(dims))
+    except FdeError as error:
+        raise CorruptError(f"{error}: restore a copy of the index or index again") from error
+
+
 def _snapshot(state: State, shelf: Shelf, dims: int, before: Snapshot | None) -> Snapshot:
     known = before.views if before else {}
+    encoding = before.encoding if before else None
+    if (encoding.content if encoding else None) != state.fde:
+        encoding = restore(state.fde, dims, shelf.place)
+    widths = (dims, encoding.dims if encoding else 0)
     views: dict[int, View] = {}
     for number, summary in state.segments.items():
         old = known.get(number)
-        segment = old.segment if old else open_named(shelf, number, summary, dims)
+        segment = old.segment if old else open_named(shelf, number, summary, widths)
         dead = _between(state.dead, segment.keys)
         if old and np.array_equal(old.dead, dead):
             views[number] = old
         else:
             living = None if not len(dead) else np.flatnonzero(~np.isin(segment.keys, dead))
             views[number] = View(segment, dead, living)
-    return Snapshot(state.version, views)
+    return Snapshot(state.version, views, encoding)
 
 
-def open_named(shelf: Shelf, number: int, summary: Summary, dims: int) -> Segment:
-    """A segment that the catalog names, checked to be that very one. Raises CorruptError, SegmentGone."""
+def open_named(shelf: Shelf, number: int, summary: Summary, widths: tuple[int, int]) -> Segment:
+    """A segment that the catalog names, checked to be that very one. Raises CorruptError, SegmentGone.
+
+    widths:  the dims of its rows and of its FDEs, 0 for none.
+    """
     segment = shelf.open(number)
     first = int(segment.keys[0]) if segment.passages else 0
     found = Summary(first, segment.passages, segment.rows, segment.bytes, segment.checksum)
-    if found != summary or segment.dims != dims:
+    if found != summary or (segment.dims, segment.fde_dims) != widths:
         raise CorruptError(
-            f"{segment.name}: the catalog names {summary} of {dims} dims, the file holds {found} of "
-            f"{segment.dims}; restore a copy of the whole index or index again"
+            f"{segment.name}: the catalog names {summary} of {widths[0]} dims and FDEs of {widths[1]}, the "
+            f"file holds {found} of {segment.dims} and {segment.fde_dims}; restore a copy of the whole index "
+            "or index again"
         )
     return segment
 

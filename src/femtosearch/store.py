@@ -6,23 +6,29 @@ import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 
 import numpy as np
 
-from femtosearch.catalog import Catalog, Origin, Transaction, recognise
+from femtosearch.catalog import Catalog, Origin, recognise
+from femtosearch.codes import quantise
 from femtosearch.disk import refusal, sync_folder
 from femtosearch.errors import ModelMismatch, StoreError
+from femtosearch.fde import Fde, store_fde
 from femtosearch.lock import FolderLock, MemoryLock
-from femtosearch.segment import Summary
+from femtosearch.part import Coded, Part
+from femtosearch.segment import Segment, Summary
 from femtosearch.shelf import FolderShelf, MemoryShelf, Shelf, Volumes
-from femtosearch.snapshot import Snapshot, load, open_named
+from femtosearch.snapshot import Encoding, Snapshot, load, open_named, restore
+from femtosearch.transaction import Transaction
+from femtosearch.types import Rows
 
 SEGMENT_BYTES = 64 << 20  # of one segment, about
 _FEW = 8  # segments of one size that are left side by side
 _SMALL = 64 << 10  # bytes of the smallest size
+_PIECE = 512  # passages whose FDEs are made at a time
 
 _CATALOG, _LOCK, _SEGMENTS = "catalog.db", "writer.lock", "segments"
 
@@ -47,21 +53,27 @@ class Store:
         self._timeout = timeout
         self._loading = threading.Lock()
         self._snapshot: Snapshot | None = None
+        self._encoding: Encoding | None = None
 
     @classmethod
-    def in_memory(cls, origin: Origin, timeout: float) -> Store:
+    def in_memory(cls, origin: Origin, timeout: float, fde: Fde | None = None) -> Store:
         """A new store that dies with its process."""
-        return cls(Catalog.in_memory(origin), MemoryShelf(), MemoryLock(), timeout)
+        content = None if fde is None else store_fde(fde, origin.dims)
+        return cls(Catalog.in_memory(origin, content), MemoryShelf(), MemoryLock(), timeout)
 
     @classmethod
-    def open(cls, folder: Path, origin: Origin | None, timeout: float) -> Store:
-        """The store in a folder, made if absent and an origin is given. Raises StoreError, ModelMismatch."""
+    def open(cls, folder: Path, origin: Origin | None, timeout: float, fde: Fde | None = None) -> Store:
+        """The store in a folder. Raises StoreError, ModelMismatch.
+
+        It is made if it is absent and an origin is given, with that FDE; one that is there keeps its own.
+        """
         lock = FolderLock(folder / _LOCK)
         try:
             if not _is_index(folder):
                 if origin is None:
                     raise StoreError(f"{folder}: there is no index here: make one by adding documents")
-                _create(folder, origin, lock, timeout)
+                content = None if fde is None else store_fde(fde, origin.dims)
+                _create(folder, origin, content, lock, timeout)
             recognise(folder / _CATALOG)
         except OSError as error:
             raise refusal(error, os.fspath(folder)) from error
@@ -112,15 +124,48 @@ class Store:
             with suppress(StoreError):
                 self.shelf.sweep(kept)
 
+    def stored_encoding(self) -> Encoding | None:
+        """The FDE of the index as of the last commit. Raises StoreError."""
+        return restore(self.catalog.state().fde, self.origin.dims, self.catalog.place)
+
+    def encoding(self, transaction: Transaction) -> Encoding | None:
+        """The FDE of the index, as a transaction sees it. Raises StoreError."""
+        content = transaction.fde()
+        if (self._encoding.content if self._encoding else None) != content:
+            self._encoding = restore(content, self.origin.dims, self.catalog.place)
+        return self._encoding
+
+    def set_fde(self, fde: Fde | None) -> None:
+        """Give every passage another FDE, made of its rows as they are stored, or none. Raises StoreError."""
+        content = None if fde is None else store_fde(fde, self.origin.dims)
+        with self.writing() as (transaction, _):
+            before = self.encoding(transaction)
+            transaction.set_fde(content)
+            self._replace(transaction, self._copy(transaction, transaction.segments(), before))
+            transaction.shrink()
+
+    def with_fde(self, part: Part, encoding: Encoding | None) -> Part:
+        """The part with the FDEs of its passages, made of the rows as they are stored."""
+        if encoding is None:
+            return replace(part, fde=None)
+        rows = part.rows.values[:, : self.origin.dims] * part.rows.scales[:, None]
+        return replace(part, fde=Coded.of(quantise(encoding.fde.documents(Rows(rows, part.starts)))))
+
     def compact(self) -> None:
         """Rewrite the segments that have dead passages, and join small neighbours. Raises StoreError."""
         with self.writing() as (transaction, _):
-            dead = transaction.dead()
-            segments = transaction.segments()
-            for due, group in groupby(segments.items(), lambda item: self._due(item[0], item[1], dead)):
+            dead, encoding = transaction.dead(), self.encoding(transaction)
+
+            def has_dead(number: int, summary: Summary) -> bool:
+                return bool(np.isin(self._open(number, summary, encoding).keys, dead).any())
+
+            def due(item: tuple[int, Summary]) -> bool:
+                return item[1].bytes < SEGMENT_BYTES // 2 or has_dead(*item)
+
+            for worth, group in groupby(transaction.segments().items(), due):
                 run = dict(group)
-                if due and (len(run) > 1 or self._has_dead(*next(iter(run.items())), dead)):
-                    self._replace(transaction, self._copy(transaction, run))
+                if worth and (len(run) > 1 or has_dead(*next(iter(run.items())))):
+                    self._replace(transaction, self._copy(transaction, run, encoding))
             transaction.shrink()
 
     def close(self) -> None:
@@ -128,26 +173,30 @@ class Store:
         self.catalog.close()
 
     def _volumes(self, transaction: Transaction) -> Volumes:
-        return Volumes(self.shelf, self.origin.dims, transaction.next_number(), SEGMENT_BYTES)
+        encoding = self.encoding(transaction)
+        fde_dims = encoding.dims if encoding else 0
+        return Volumes(self.shelf, self.origin.dims, fde_dims, transaction.next_number(), SEGMENT_BYTES)
 
-    def _has_dead(self, number: int, summary: Summary, dead: np.ndarray) -> bool:
-        return bool(np.isin(open_named(self.shelf, number, summary, self.origin.dims).keys, dead).any())
+    def _open(self, number: int, summary: Summary, encoding: Encoding | None) -> Segment:
+        return open_named(self.shelf, number, summary, (self.origin.dims, encoding.dims if encoding else 0))
 
-    def _due(self, number: int, summary: Summary, dead: np.ndarray) -> bool:
-        return summary.bytes < SEGMENT_BYTES // 2 or self._has_dead(number, summary, dead)
+    def _copy(self, transaction: Transaction, run: dict[int, Summary], source: Encoding | None) -> Copy:
+        """Copy the living passages of neighbouring segments, code by code. Raises StoreError.
 
-    def _copy(self, transaction: Transaction, run: dict[int, Summary]) -> Copy:
-        """Copy the living passages of neighbouring segments, code by code. Raises StoreError."""
-        dead = transaction.dead()
+        source:  the FDE that they have. Where the transaction has another by now, they are given that one.
+        """
+        dead, target = transaction.dead(), self.encoding(transaction)
         gone = [dead[:0]]
         volumes = self._volumes(transaction)
         try:
             for number, summary in run.items():
-                segment = open_named(self.shelf, number, summary, self.origin.dims)
+                segment = self._open(number, summary, source)
                 segment.verify()  # or damage would be copied under a checksum that fits
                 lost = np.isin(segment.keys, dead)
                 gone.append(np.unique(segment.keys[lost]))
-                volumes.append(segment.part(~lost))
+                part = segment.part(~lost)
+                for piece in [part] if target is source else part.pieces(_PIECE):
+                    volumes.append(piece if target is source else self.with_fde(piece, target))
             return Copy(list(run), volumes.finish(), np.concatenate(gone))
         except BaseException:
             volumes.abandon()
@@ -171,7 +220,7 @@ class Store:
                 tail -= 1
             if len(segments) - tail >= _FEW:
                 try:
-                    copy = self._copy(transaction, dict(segments[tail:]))
+                    copy = self._copy(transaction, dict(segments[tail:]), self.encoding(transaction))
                 except (
                     StoreError
                 ):  # what was added counts even if an old segment is damaged or the disk too full
@@ -201,7 +250,7 @@ def _is_index(folder: Path) -> bool:
     return False
 
 
-def _create(folder: Path, origin: Origin, lock: FolderLock, timeout: float) -> None:
+def _create(folder: Path, origin: Origin, fde: bytes | None, lock: FolderLock, timeout: float) -> None:
     """Make an index in an absent or empty folder; its catalog, the last step, makes it one."""
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -211,7 +260,7 @@ def _create(folder: Path, origin: Origin, lock: FolderLock, timeout: float) -> N
     with lock.hold(timeout):
         if not _is_index(folder):
             (folder / _SEGMENTS).mkdir(exist_ok=True)
-            Catalog.create(folder / _CATALOG, origin)
+            Catalog.create(folder / _CATALOG, origin, fde)
 
 
 def _check_origin(folder: Path, found: Origin, wanted: Origin | None) -> None:

@@ -3,7 +3,8 @@
     python tests/golden/make_index.py
 
 It writes tests/golden/index/v<version>/: `index`, the folder, and `expected.json`, what later ones must
-find in it. The query's rows are written down too: nothing depends on how a test's model draws its own.
+find in it, by MaxSim and by the FDE. The query's rows are written down too: nothing depends on how a test's
+model draws its own.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from femtosearch.catalog import VERSION  # noqa: E402
+from femtosearch.fde import Muvera  # noqa: E402
 from femtosearch.index import Index  # noqa: E402
 from tests.fakes import FakeModel  # noqa: E402
 
@@ -39,17 +41,21 @@ QUERY = "blue words of the night"
 def main() -> None:
     model = FakeModel()
     place = HERE / "index" / f"v{VERSION}"
-    with Index(place / "index", model=model) as index:
+    with Index(place / "index", model=model, fde=Muvera(3, 2, 4, final=13)) as index:
         index.add(DOCUMENTS)
         index.add([{"id": "replaced", "text": "new words"}])
         index.delete("deleted")
-        hits = [[hit.id, hit.score, hit.passage] for hit in index.search(QUERY)]
+        hits, by_fde = (
+            [[hit.id, hit.score, hit.passage] for hit in index.search(QUERY, mode=mode)]
+            for mode in ("maxsim", "fde")
+        )
         ids = [str(document["id"]) for document in DOCUMENTS]
         documents = [[d.id, d.text, d.metadata] for i in ids if (d := index.get(i))]
     expected = {
         "model": {"name": model.name, "fingerprint": model.fingerprint, "dims": model.dims},
         "query": model.encode_queries([QUERY]).rows.tolist(),
         "hits": hits,
+        "by_fde": by_fde,
         "documents": documents,
     }
     (place / "index" / "writer.lock").unlink()

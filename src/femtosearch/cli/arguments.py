@@ -170,6 +170,8 @@ def _add_index(commands: Any) -> None:
     kinds = "lines (a document a line, the default), text, jsonl, csv or tsv"
     command.add_argument("--stdin", default="lines", metavar="KIND", help=f"what comes through -: {kinds}")
     command.add_argument("--strict", action="store_true", help="fail at what would be skipped in a folder")
+    names = "muvera, txtai or fastembed"
+    command.add_argument("--fde", metavar="NAME", help=f"the FDE of a new index: {names} (default: none)")
     _add_threads(command)
     _add_model(command)
 
@@ -180,7 +182,10 @@ def _add_search(commands: Any) -> None:
     command.add_argument(
         "query", type=_text, metavar="QUERY", help="the query, or - for one a line on standard input"
     )
-    command.add_argument("--mode", default="auto", metavar="MODE", help="how to search (default: auto)")
+    modes = "auto (the default), maxsim, rerank or fde"
+    command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
+    said = "passages that rerank scores (default: 100)"
+    command.add_argument("--candidates", type=_whole(1), default=100, metavar="N", help=said)
     _add_k(command, 10)
     _add_model(command)
 
@@ -221,3 +226,5 @@ def _add_delete(commands: Any) -> None:
 def _add_compact(commands: Any) -> None:
     command = _command(commands, "compact", "give back the space of deleted and replaced documents")
     command.add_argument("folder", metavar="FOLDER", help="the index")
+    names = "muvera, txtai or fastembed, or none to take it out"
+    command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")

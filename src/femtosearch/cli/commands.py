@@ -74,7 +74,7 @@ def search(options: argparse.Namespace) -> None:
     queries = (text for _, text in _stdin_lines("queries")) if several else [options.query]
     with _open(options) as store:
         for query in queries:
-            hits = store.search(query, k=options.k, mode=options.mode)
+            hits = store.search(query, k=options.k, mode=options.mode, candidates=options.candidates)
             if several and not options.json:
                 print(f"? {query}")
             _show_hits(options, query, hits)
@@ -145,6 +145,8 @@ def compact(options: argparse.Namespace) -> None:
     """Rewrite an index without what deletes and replacements left behind."""
     with _open_as_is(options.folder) as store:
         before = store.stats().bytes
+        if options.fde:
+            store.set_fde(None if options.fde == "none" else options.fde)
         store.compact()
     after = describe(options.folder).bytes
     if options.json:
@@ -182,7 +184,8 @@ class _Unread:
 
 def _open(options: argparse.Namespace) -> Index:
     model = Model.load(options.model)
-    return Index(options.folder, model=_Threads(model, getattr(options, "threads", 0)))
+    threads, fde = getattr(options, "threads", 0), getattr(options, "fde", None)
+    return Index(options.folder, model=_Threads(model, threads), fde=fde)
 
 
 def _open_as_is(folder: str) -> Index:
