@@ -1,4 +1,4 @@
-"""`python -m benchmarks encode|search|quality|peers|kernels`."""
+"""`python -m benchmarks encode|search|quality|peers|kernels|family`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import encode, kernels, peers, quality, search
+from benchmarks import encode, family, kernels, peers, quality, search
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -35,6 +35,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
     if options.benchmark == "kernels":  # which makes up its own data
         return kernels.measure(runs=options.runs)
+    if options.benchmark == "family":
+        return family.measure(options.runs, options.size)
     module = {"encode": encode, "search": search}[options.benchmark]
     return module.measure(_folder(options), options.model, options.runs)
 
@@ -48,7 +50,7 @@ def _folder(options: argparse.Namespace) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for module in (encode, search, quality, peers, kernels):
+    for module in (encode, search, quality, peers, kernels, family):
         name = module.__name__.rsplit(".", 1)[1]
         command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
         command.add_argument(
@@ -62,6 +64,9 @@ def _options() -> argparse.Namespace:
             )
         else:
             command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
+        if module is family:
+            names = ", ".join(family.SIZES)
+            command.add_argument("size", nargs="*", help=f"of {names} (default: all)")
         if module is peers:
             command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
             command.add_argument(

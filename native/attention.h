@@ -56,15 +56,15 @@ inline void attend_head(const Attention& a, int head) {
   const int width = padded(a.attended);
   const size_t offset = size_t(head) * a.size;
   transpose_keys(a.keys + offset, a.stride, a.attended, a.size, a.transposed, width);
-  const Right keys{a.transposed, size_t(width), a.size, width / kLanes};
-  const Right values{a.values + offset, a.stride, a.attended, vectors(a.size)};
+  const Matrix keys{a.transposed, size_t(width), a.size, width / kLanes};
+  const Matrix values{a.values + offset, a.stride, a.attended, vectors(a.size)};
   for (int start = 0; start < a.rows; start += kScoreRows) {
     const int rows = a.rows - start < kScoreRows ? a.rows - start : kScoreRows;
     float* context = a.context + start * a.context_stride + offset;
     float share[kScoreRows];
-    multiply(a.queries + start * a.stride + offset, a.stride, rows, keys, nullptr, a.scores, width);
+    multiply(a.queries + start * a.stride + offset, a.stride, rows, keys, a.scores, width);
     for (int r = 0; r < rows; ++r) share[r] = softmax(a.scores + r * width, a.attended);
-    multiply(a.scores, width, rows, values, nullptr, context, a.context_stride);
+    multiply(a.scores, width, rows, values, context, a.context_stride);
     for (int r = 0; r < rows; ++r) {
       for (int d = 0; d < a.size; d += kLanes) {
         float* p = context + r * a.context_stride + d;

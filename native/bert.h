@@ -38,12 +38,14 @@ struct Bert {
   int dense_count;
 };
 
-// A Linear transposed and cut into panels of a few vectors: the weights of the panel that starts at output column c
-// are the [depth, panel width] matrix at weight + depth * c. Columns out..width are zero.
+// A Linear transposed, cut into blocks, and each block into panels of a few vectors of columns. Blocks follow each other
+// as they are used, all of the depth for the first columns, then for the next; a panel is a [block's depth, panel's
+// width] matrix. Columns out..width are zero.
 struct Panels {
   const float* weight;
   const float* bias;  // [width]
   int depth, out, width;
+  int depth_block, width_block;
 };
 
 struct PackedLayer {

@@ -1,9 +1,9 @@
-// Which instruction set this processor can run, and which one is in use.
+#include "dispatch.h"
+
 #include <atomic>
 #include <cstdlib>
 #include <cstring>
-
-#include "kernel.h"
+#include <string>
 
 namespace femto {
 
@@ -33,17 +33,20 @@ struct Usable {
   }
 };
 
-const Kernel* find(const char* name) {
-  for (const Kernel* const* k = kernels(); name && *k; ++k) {
+// `setting` is what the name was found in.
+const Kernel* find(const std::string& setting, const char* name) {
+  std::string known;
+  for (const Kernel* const* k = kernels(); *k; ++k) {
     if (strcmp((*k)->name, name) == 0) return *k;
+    known += (known.empty() ? "" : ", ") + std::string((*k)->name);
   }
-  return nullptr;
+  throw UnknownKernel(setting + ": expected one of " + known + ", found " + name);
 }
 
 std::atomic<const Kernel*>& current() {
   static std::atomic<const Kernel*> chosen = [] {
-    const Kernel* asked = find(std::getenv("FEMTOSEARCH_KERNEL"));
-    return asked ? asked : *kernels();
+    const char* asked = std::getenv("FEMTOSEARCH_KERNEL");
+    return asked && *asked ? find("FEMTOSEARCH_KERNEL", asked) : *kernels();
   }();
   return chosen;
 }
@@ -57,10 +60,6 @@ const Kernel* const* kernels() {
 
 const Kernel* kernel() { return current(); }
 
-bool use_kernel(const char* name) {
-  const Kernel* found = find(name);
-  if (found) current() = found;
-  return found != nullptr;
-}
+void use_kernel(const char* name) { current() = find("kernel", name); }
 
 }  // namespace femto

@@ -1,29 +1,45 @@
 #include "encoder.h"
 
-#include <numeric>
-
+#include "dispatch.h"
 #include "parallel.h"
 
 namespace femto {
 namespace {
 
-// Where each text's rows start in the output.
-std::vector<int64_t> row_starts(const Texts& texts) {
-  std::vector<int64_t> starts(texts.count + 1);
+constexpr int64_t kGroupRows = 192;  // enough for wide layers' weights to be read seldom; whole tiles of any shape
+
+// Longest first, so that no thread is left alone with a long text at the end; empty ones left out.
+std::vector<Text> longest_first(const Texts& texts, int dims, float* rows) {
+  std::vector<Text> list;
   for (int64_t n = 0; n < texts.count; ++n) {
-    const uint8_t* keep = texts.keep;
-    starts[n + 1] = starts[n] + std::accumulate(keep + texts.starts[n], keep + texts.starts[n + 1], int64_t(0));
+    const int64_t start = texts.starts[n], end = texts.starts[n + 1];
+    const uint8_t *keep = texts.keep + start, *keep_end = texts.keep + end;
+    const int kept = int(end - start - std::count(keep, keep_end, 0));
+    if (start < end) list.push_back({texts.ids + start, keep, rows, int(end - start), texts.attended[n], kept});
+    rows += int64_t(kept) * dims;
   }
-  return starts;
+  std::stable_sort(list.begin(), list.end(), [](const Text& a, const Text& b) { return a.length > b.length; });
+  return list;
 }
 
-// Longest first, so that no thread is left alone with a long text at the end.
-std::vector<int64_t> by_length(const Texts& texts) {
-  std::vector<int64_t> order(texts.count);
-  std::iota(order.begin(), order.end(), 0);
-  const auto length = [&](int64_t n) { return texts.starts[n + 1] - texts.starts[n]; };
-  std::stable_sort(order.begin(), order.end(), [&](int64_t a, int64_t b) { return length(a) > length(b); });
-  return order;
+// Neighbours in groups that reach kGroupRows, or a little more, so that there are as many for every thread; or, where
+// that is less, each thread's share.
+std::vector<Group> grouped(const std::vector<Text>& texts, int threads) {
+  int64_t total = 0;
+  for (const Text& text : texts) total += text.length;
+  const int64_t count = threads * std::max<int64_t>(1, total / (threads * kGroupRows));
+  std::vector<Group> groups;
+  Group group{texts.data(), 0, 0, 0, 0};
+  for (const Text& text : texts) {
+    ++group.count;
+    group.rows += text.length;
+    group.kept += text.kept;
+    group.longest = std::max(group.longest, text.length);
+    if (group.rows * count < total && &text != &texts.back()) continue;
+    groups.push_back(group);
+    group = {&text + 1, 0, 0, 0, 0};
+  }
+  return groups;
 }
 
 }  // namespace
@@ -40,19 +56,15 @@ Encoder::Encoder(const Bert& bert)
 }
 
 void Encoder::encode(const Texts& texts, int threads, float* rows) const {
-  if (texts.count == 0) return;
-  const auto row_start = row_starts(texts);
-  const auto order = by_length(texts);
-  const int longest = int(texts.starts[order[0] + 1] - texts.starts[order[0]]);
-  threads = thread_count(threads, texts.count);
-  PerThread scratch(threads, kernel_->scratch(packed_, longest));
-  share(threads, texts.count, [&](int thread, int64_t i) {
-    const int64_t n = order[i], start = texts.starts[n];
-    const int length = int(texts.starts[n + 1] - start);
-    if (length == 0) return;
-    kernel_->encode(packed_, texts.ids + start, length, texts.attended[n], texts.keep + start,
-                    rows + row_start[n] * packed_.dims, scratch.of(thread));
-  });
+  const std::vector<Text> list = longest_first(texts, packed_.dims, rows);
+  if (list.empty()) return;
+  threads = thread_count(threads, int64_t(list.size()));
+  const std::vector<Group> groups = grouped(list, threads);
+  int most = 0;
+  for (const Group& group : groups) most = std::max(most, group.rows);
+  PerThread scratch(threads, kernel_->scratch(packed_, most, groups[0].longest));
+  share(threads, int64_t(groups.size()),
+        [&](int thread, int64_t g) { kernel_->encode(packed_, groups[g], scratch.of(thread)); });
 }
 
 }  // namespace femto

@@ -1,4 +1,4 @@
-// The float32 kernels of one instruction set: a text through BERT, and MaxSim.
+// The float32 kernels of one instruction set: texts through BERT, and MaxSim.
 #include "attention.h"
 #include "functions.h"
 #include "pack.h"
@@ -6,28 +6,25 @@
 namespace femto::FEMTO_KERNEL {
 namespace {
 
-constexpr int kInnerRows = 96;  // rows that pass through a feed-forward block together
-
-// The working memory of one text.
+// The working memory of some texts.
 struct Scratch {
   float *state, *update, *qkv, *context, *transposed, *scores, *inner;
   int qkv_stride, inner_stride;
 };
 
-Scratch carve(const PackedBert& bert, int length, Arena& arena) {
+Scratch carve(const PackedBert& bert, int rows, int longest, Arena& arena) {
   Scratch s;
-  int inner = 0;
-  for (int i = 0; i < bert.layer_count; ++i) inner = larger(inner, bert.layers[i].up.width);
   const int head = bert.hidden / bert.heads;
+  s.inner_stride = 0;
+  for (int i = 0; i < bert.layer_count; ++i) s.inner_stride = larger(s.inner_stride, bert.layers[i].up.width_block);
   s.qkv_stride = padded(3 * bert.hidden);
-  s.inner_stride = inner;
-  s.state = arena.take(size_t(length) * bert.stride);
-  s.update = arena.take(size_t(length) * bert.stride);
-  s.qkv = arena.take(size_t(length) * s.qkv_stride + padded(head));  // the last head reads a little beyond
-  s.context = arena.take(size_t(length) * bert.stride);
-  s.transposed = arena.take(size_t(head) * padded(length));
-  s.scores = arena.take(size_t(kScoreRows) * padded(length));
-  s.inner = arena.take(size_t(kInnerRows) * inner);
+  s.state = arena.take(size_t(rows) * bert.stride);
+  s.update = arena.take(size_t(rows) * bert.stride);
+  s.qkv = arena.take(size_t(rows) * s.qkv_stride + padded(head));  // the last head reads a little beyond
+  s.context = arena.take(size_t(rows) * bert.stride);
+  s.transposed = arena.take(size_t(head) * padded(longest));
+  s.scores = arena.take(size_t(kScoreRows) * padded(longest));
+  s.inner = arena.take(size_t(rows) * s.inner_stride);
   return s;
 }
 
@@ -72,43 +69,72 @@ void embed(const PackedBert& bert, int32_t id, int position, float* row) {
   add_norm(row, nullptr, bert.hidden, bert.norm, bert.epsilon);
 }
 
-// Moves the kept rows to the front and returns their number.
-int keep_rows(float* rows, size_t stride, int width, const uint8_t* keep, int length) {
-  int kept = 0;
-  for (int t = 0; t < length; ++t) {
-    if (!keep[t]) continue;
-    if (kept != t) memcpy(rows + kept * stride, rows + t * stride, width * sizeof(float));
-    ++kept;
+void embed(const PackedBert& bert, const Group& group, float* row) {
+  for (const Text* text = group.texts; text < group.texts + group.count; ++text) {
+    for (int t = 0; t < text->length; ++t, row += bert.stride) embed(bert, text->ids[t], t, row);
   }
-  return kept;
 }
 
+// Moves the rows to keep to the front.
+void keep_rows(const Group& group, float* rows, size_t stride, int width) {
+  float *from = rows, *to = rows;
+  for (const Text* text = group.texts; text < group.texts + group.count; ++text) {
+    for (int t = 0; t < text->length; ++t, from += stride) {
+      if (!text->keep[t]) continue;
+      if (to != from) memcpy(to, from, width * sizeof(float));
+      to += stride;
+    }
+  }
+}
+
+// Each text attends to itself alone. `last`: the queries, and the context, are only of rows to keep.
+void attend_texts(const PackedBert& bert, const Group& group, const Scratch& s, bool last) {
+  const size_t stride = s.qkv_stride;
+  const float *queries = s.qkv, *keys = s.qkv + bert.hidden;
+  float* context = s.context;
+  for (const Text* text = group.texts; text < group.texts + group.count; ++text) {
+    const int rows = last ? text->kept : text->length;
+    attend({queries, keys, keys + bert.hidden, stride, rows, text->attended, bert.heads, bert.hidden / bert.heads,
+            s.transposed, s.scores, context, size_t(bert.stride)});
+    queries += rows * stride;
+    keys += text->length * stride;
+    context += size_t(rows) * bert.stride;
+  }
+}
+
+// A block of the inner numbers is made and used at once, so that it stays in the second cache.
 void feed_forward(const PackedBert& bert, const PackedLayer& layer, const Scratch& s, int rows) {
-  for (int start = 0; start < rows; start += kInnerRows) {
-    const int some = rows - start < kInnerRows ? rows - start : kInnerRows;
-    float* state = s.state + size_t(start) * bert.stride;
-    float* update = s.update + size_t(start) * bert.stride;
-    multiply<Gelu>(state, bert.stride, some, layer.up, s.inner, s.inner_stride);
-    multiply(s.inner, s.inner_stride, some, layer.down, update, bert.stride);
-    add_norm(bert, state, update, some, layer.norm);
+  for (int begin = 0; begin < layer.up.width; begin += layer.up.width_block) {
+    multiply_columns<Gelu>(s.state, bert.stride, rows, layer.up, begin, s.inner, s.inner_stride);
+    multiply_depth(s.inner, s.inner_stride, rows, layer.down, begin, s.update, bert.stride);
   }
+  add_norm(bert, s.state, s.update, rows, layer.norm);
 }
 
-// Runs one layer and returns the rows that are left: in the last layer only those to keep get beyond keys and values.
-int run_layer(const PackedBert& bert, const PackedLayer& layer, const Scratch& s, int length, int attended,
-              const uint8_t* keep) {
-  int rows = length;
-  multiply(s.state, bert.stride, length, layer.qkv, s.qkv, s.qkv_stride);
-  if (keep) {
-    keep_rows(s.qkv, s.qkv_stride, bert.hidden, keep, length);
-    rows = keep_rows(s.state, bert.stride, bert.stride, keep, length);
+// In the last layer only the rows to keep get beyond keys and values.
+void run_layer(const PackedBert& bert, const PackedLayer& layer, const Group& group, const Scratch& s, bool last) {
+  multiply(s.state, bert.stride, group.rows, layer.qkv, s.qkv, s.qkv_stride);
+  if (last) {
+    keep_rows(group, s.qkv, s.qkv_stride, bert.hidden);
+    keep_rows(group, s.state, bert.stride, bert.stride);
   }
-  attend({s.qkv, s.qkv + bert.hidden, s.qkv + 2 * bert.hidden, size_t(s.qkv_stride), rows, attended, bert.heads,
-          bert.hidden / bert.heads, s.transposed, s.scores, s.context, size_t(bert.stride)});
+  const int rows = last ? group.kept : group.rows;
+  attend_texts(bert, group, s, last);
   multiply(s.context, bert.stride, rows, layer.attention, s.update, bert.stride);
   add_norm(bert, s.state, s.update, rows, layer.attention_norm);
   feed_forward(bert, layer, s, rows);
-  return rows;
+}
+
+// Runs the rows through the Dense modules; returns where they end up.
+const float* run_dense(const PackedBert& bert, const Scratch& s, int rows) {
+  float *from = s.state, *to = s.update;
+  for (int i = 0; i < bert.dense_count; ++i) {
+    multiply(from, bert.stride, rows, bert.dense[i], to, bert.stride);
+    float* swap = from;
+    from = to;
+    to = swap;
+  }
+  return from;
 }
 
 // Writes x / max(|x|, 1e-12).
@@ -127,35 +153,31 @@ void write_unit(const float* row, int dims, float* out) {
 
 void pack(const Bert& bert, Arena& arena, PackedBert& packed) { pack_bert(bert, arena, packed); }
 
-size_t scratch(const PackedBert& bert, int length) {
+size_t scratch(const PackedBert& bert, int rows, int longest) {
   Arena arena{nullptr, 0};
-  carve(bert, length, arena);
+  carve(bert, rows, longest, arena);
   return arena.used;
 }
 
-void encode(const PackedBert& bert, const int32_t* ids, int length, int attended, const uint8_t* keep, float* rows,
-            float* memory) {
+void encode(const PackedBert& bert, const Group& group, float* memory) {
   Arena arena{memory, 0};
-  Scratch s = carve(bert, length, arena);
-  for (int t = 0; t < length; ++t) embed(bert, ids[t], t, s.state + size_t(t) * bert.stride);
-  int count = length;
+  const Scratch s = carve(bert, group.rows, group.longest, arena);
+  embed(bert, group, s.state);
   for (int i = 0; i < bert.layer_count; ++i) {
-    const bool last = i + 1 == bert.layer_count;
-    count = run_layer(bert, bert.layers[i], s, length, attended, last ? keep : nullptr);
+    run_layer(bert, bert.layers[i], group, s, i + 1 == bert.layer_count);
   }
-  if (bert.layer_count == 0) count = keep_rows(s.state, bert.stride, bert.stride, keep, length);
-  float *from = s.state, *to = s.update;
-  for (int i = 0; i < bert.dense_count; ++i) {
-    multiply(from, bert.stride, count, bert.dense[i], to, bert.stride);
-    float* swap = from;
-    from = to;
-    to = swap;
+  if (bert.layer_count == 0) keep_rows(group, s.state, bert.stride, bert.stride);
+  const float* row = run_dense(bert, s, group.kept);
+  for (const Text* text = group.texts; text < group.texts + group.count; ++text) {
+    float* out = text->rows;
+    for (int t = 0; t < text->kept; ++t, row += bert.stride, out += bert.dims) write_unit(row, bert.dims, out);
   }
-  for (int t = 0; t < count; ++t) write_unit(from + size_t(t) * bert.stride, bert.dims, rows + size_t(t) * bert.dims);
 }
 
 void pack_query(const float* query, int count, int dims, Arena& arena, Panels& packed) {
-  packed = pack_linear({query, nullptr, count, dims}, arena);
+  const Linear linear{query, nullptr, count, dims};
+  const Linear* part = &linear;
+  packed = pack_side_by_side(&part, 1, 1, in_one_block(dims, count), arena);
 }
 
 namespace {

@@ -5,9 +5,8 @@
 namespace femto::FEMTO_KERNEL {
 
 void pack(const Bert& bert, Arena& arena, PackedBert& packed);
-size_t scratch(const PackedBert& bert, int length);
-void encode(const PackedBert& bert, const int32_t* ids, int length, int attended, const uint8_t* keep, float* rows,
-            float* memory);
+size_t scratch(const PackedBert& bert, int rows, int longest);
+void encode(const PackedBert& bert, const Group& group, float* memory);
 void pack_query(const float* query, int count, int dims, Arena& arena, Panels& packed);
 float maxsim(const Panels& query, const float* rows, int64_t count, float* best);
 float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,

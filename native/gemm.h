@@ -15,11 +15,22 @@ constexpr int tile_rows(int v) {
   return v == 2 ? 6 : 12;
 }
 
-// Depth is cut so that the slice of a panel stays in the cache while every row passes by.
-constexpr int kDepth = 384;
+// Weights are cut into blocks of at most so many columns and as much depth: a slice of a panel stays in the cache while
+// every row passes by, and so does what the rows have at a block's columns.
+constexpr int kBlock = 384;
 
-// A row-major right-hand side: panels (stride 0), or a plain matrix with `stride` floats from row to row.
-struct Right {
+inline int smaller(int a, int b) { return a < b ? a : b; }
+inline int larger(int a, int b) { return a > b ? a : b; }
+
+// Even blocks, of whole panels. A layer's columns and the next layer's depth are cut at the same places.
+inline int block(int size) {
+  constexpr int kWhole = kPanel * kLanes;
+  const int count = larger(1, (size + kBlock - 1) / kBlock);
+  return ((size + count - 1) / count + kWhole - 1) / kWhole * kWhole;
+}
+
+// A right-hand side as it lies in memory: `stride` floats from row to row.
+struct Matrix {
   const float* data;
   size_t stride;
   int depth;
@@ -112,38 +123,67 @@ inline int next_panel(int left) {
   return (left + panels - 1) / panels;
 }
 
-// c[rows, b's columns] = finish(a[rows, depth] b + bias), with c's columns padded to whole vectors.
-template <class Finish = Plain>
-void multiply(const float* a, size_t a_stride, int rows, const Right& b, const float* bias, float* c,
-              size_t c_stride) {
-  const int step = b.stride ? b.depth : kDepth;
-  for (int k = 0; k < b.depth; k += step) {
-    const int depth = b.depth - k < step ? b.depth - k : step;
-    for (int done = 0; done < b.vector_count;) {
-      const int v = next_panel(b.vector_count - done);
-      const size_t column = size_t(done) * kLanes;
-      const size_t b_stride = b.stride ? b.stride : size_t(v) * kLanes;
-      const float* start = b.data + (b.stride ? column : column * b.depth) + k * b_stride;
-      panel<Finish>(v,
-                    {a + k, a_stride, start, b_stride, depth, bias ? bias + column : nullptr, c + column,
-                     c_stride, k == 0, k + depth == b.depth},
-                    rows);
-      done += v;
-    }
+// c[rows, b's columns] = a[rows, depth] b.
+inline void multiply(const float* a, size_t a_stride, int rows, const Matrix& b, float* c, size_t c_stride) {
+  for (int done = 0; done < b.vector_count;) {
+    const int v = next_panel(b.vector_count - done);
+    const size_t column = size_t(done) * kLanes;
+    panel<Plain>(v, {a, a_stride, b.data + column, b.stride, b.depth, nullptr, c + column, c_stride, true, true}, rows);
+    done += v;
   }
 }
 
-template <class Finish = Plain>
-inline void multiply(const float* a, size_t a_stride, int rows, const Panels& b, float* c, size_t c_stride) {
-  multiply<Finish>(a, a_stride, rows, Right{b.weight, 0, b.depth, b.width / kLanes}, b.bias, c, c_stride);
+// What one block of weights adds: a begins where the block's depth does, and c where its columns do.
+template <class Finish>
+void multiply_block(const float* a, size_t a_stride, int rows, const Panels& b, int k, int column, float* c,
+                    size_t c_stride) {
+  const int depth = smaller(b.depth_block, b.depth - k), width = smaller(b.width_block, b.width - column);
+  const float* weight = b.weight + size_t(b.depth) * column + size_t(k) * width;
+  const float* bias = b.bias + column;
+  const bool first = k == 0, last = k + depth == b.depth;
+  for (int done = 0; done < width;) {
+    const int v = next_panel((width - done) / kLanes);
+    const size_t stride = size_t(v) * kLanes;
+    panel<Finish>(v, {a, a_stride, weight, stride, depth, bias + done, c + done, c_stride, first, last}, rows);
+    weight += depth * stride;
+    done += v * kLanes;
+  }
 }
 
-// Writes output `column` of a layer, `scale` times its weights, into panels of `width` columns in all.
-inline void pack_column(float* panels, int width, int column, const float* weights, int depth, float scale) {
-  int start = 0, v = 0;
-  for (; start + v * kLanes <= column; v = next_panel((width - start) / kLanes)) start += v * kLanes;
-  float* to = panels + size_t(depth) * start + (column - start);
-  for (int k = 0; k < depth; ++k) to[size_t(k) * v * kLanes] = weights[k] * scale;
+// c[rows, a block's columns] = finish(a b + bias) for the block of columns that begins at `column`.
+template <class Finish>
+void multiply_columns(const float* a, size_t a_stride, int rows, const Panels& b, int column, float* c,
+                      size_t c_stride) {
+  for (int k = 0; k < b.depth; k += b.depth_block) {
+    multiply_block<Finish>(a + k, a_stride, rows, b, k, column, c, c_stride);
+  }
+}
+
+// c += a b for the block of depth that begins at k; where k is 0, c = a b + bias.
+inline void multiply_depth(const float* a, size_t a_stride, int rows, const Panels& b, int k, float* c,
+                           size_t c_stride) {
+  for (int column = 0; column < b.width; column += b.width_block) {
+    multiply_block<Plain>(a, a_stride, rows, b, k, column, c + column, c_stride);
+  }
+}
+
+// c[rows, width] = a[rows, depth] b + bias.
+inline void multiply(const float* a, size_t a_stride, int rows, const Panels& b, float* c, size_t c_stride) {
+  for (int column = 0; column < b.width; column += b.width_block) {
+    multiply_columns<Plain>(a, a_stride, rows, b, column, c + column, c_stride);
+  }
+}
+
+// Writes output `column` of a layer, `scale` times its weights, into its panel of every block.
+inline void pack_column(const Panels& b, float* to, int column, const float* weights, float scale) {
+  const int begin = column / b.width_block * b.width_block, width = smaller(b.width_block, b.width - begin);
+  int start = 0, v = next_panel(width / kLanes);
+  for (; begin + start + v * kLanes <= column; v = next_panel((width - start) / kLanes)) start += v * kLanes;
+  for (int k = 0; k < b.depth; k += b.depth_block) {
+    const int depth = smaller(b.depth_block, b.depth - k);
+    float* at = to + size_t(b.depth) * begin + size_t(k) * width + size_t(depth) * start + (column - begin - start);
+    for (int i = 0; i < depth; ++i) at[size_t(i) * v * kLanes] = weights[k + i] * scale;
+  }
 }
 
 }  // namespace femto::FEMTO_KERNEL

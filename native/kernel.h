@@ -25,16 +25,30 @@ struct BlockProducts {
   int64_t block;    // the block that products holds; -1: none
 };
 
+// A text and where its unit rows go. length >= 1.
+struct Text {
+  const int32_t* ids;   // [length]
+  const uint8_t* keep;  // [length], 0 or 1
+  float* rows;          // [kept, dims]
+  int length, attended, kept;
+};
+
+// Texts that go through the layers together: their rows lie end to end.
+struct Group {
+  const Text* texts;
+  int count;
+  int rows, kept, longest;  // tokens, tokens to keep, and tokens of the longest text
+};
+
 struct Kernel {
   const char* name;
 
   // Transposes and pads the weights into the arena; `packed` has layers and dense to fill.
   void (*pack)(const Bert& bert, Arena& arena, PackedBert& packed);
-  // Floats of scratch that `encode` needs for a text of this length.
-  size_t (*scratch)(const PackedBert& bert, int length);
-  // Writes the unit rows [kept, dims] of one text. keep: [length], 0 or 1.
-  void (*encode)(const PackedBert& bert, const int32_t* ids, int length, int attended, const uint8_t* keep,
-                 float* rows, float* scratch);
+  // Floats of scratch that `encode` needs for a group of so many rows, and the longest text of so many tokens.
+  size_t (*scratch)(const PackedBert& bert, int rows, int longest);
+  // Writes the unit rows of a group, each as if its text were alone.
+  void (*encode)(const PackedBert& bert, const Group& group, float* scratch);
 
   // Transposes and pads a query [count, dims] into the arena.
   void (*pack_query)(const float* query, int count, int dims, Arena& arena, Panels& packed);
@@ -55,14 +69,5 @@ struct Kernel {
   void (*inner_products)(const CodedVector& vector, const int8_t* blocks, const float* scales, int64_t begin,
                          int64_t end, float* products);
 };
-
-// The instruction sets that this processor has, best first, ended by null.
-const Kernel* const* kernels();
-
-// The one in use: FEMTOSEARCH_KERNEL's, or the best.
-const Kernel* kernel();
-
-// Sets the one in use; false if this processor has none of that name.
-bool use_kernel(const char* name);
 
 }  // namespace femto

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "check.h"
+#include "dispatch.h"
 #include "encoder.h"
 #include "fde_bind.h"
 #include "returned.h"
@@ -59,7 +60,7 @@ Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts
   const Texts texts{id.data(), start.data(), reach.data(), reinterpret_cast<const uint8_t*>(kept.data()), count};
   check_texts(texts, encoder.vocab(), encoder.positions());
   size_t rows = 0;
-  for (size_t t = 0; t < id.shape(0); ++t) rows += texts.keep[t];
+  for (size_t t = 0; t < id.shape(0); ++t) rows += texts.keep[t] != 0;
   auto result = output(out, rows, size_t(encoder.dims()));
   nb::gil_scoped_release unlocked;
   encoder.encode(texts, threads, result.data());
@@ -141,20 +142,18 @@ std::vector<std::string> kernel_names() {
   return names;
 }
 
-void use(const std::string& name) {
-  if (use_kernel(name.c_str())) return;
-  std::string known;
-  for (const auto& k : kernel_names()) known += (known.empty() ? "" : ", ") + k;
-  fail("kernel", "one of " + known, name);
+// The error classes are Python's, so that a caller catches one tree.
+void raise(const char* type, const std::exception& error) {
+  PyErr_SetString(nb::module_::import_("femtosearch.errors").attr(type).ptr(), error.what());
 }
 
-// The error class is Python's, so that a caller catches one tree.
 void translate(const std::exception_ptr& thrown, void*) {
   try {
     std::rethrow_exception(thrown);
   } catch (const ShapeError& error) {
-    const nb::object type = nb::module_::import_("femtosearch.errors").attr("ShapeError");
-    PyErr_SetString(type.ptr(), error.what());
+    raise("ShapeError", error);
+  } catch (const UnknownKernel& error) {
+    raise("FemtosearchError", error);
   }
 }
 
@@ -182,5 +181,5 @@ NB_MODULE(_core, m) {
   bind_fde(m);
   m.def("kernels", &kernel_names);
   m.def("kernel", [] { return std::string(kernel()->name); });
-  m.def("use", &use, "name"_a);
+  m.def("use", [](const std::string& name) { use_kernel(name.c_str()); }, "name"_a);
 }

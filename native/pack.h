@@ -4,35 +4,41 @@
 
 namespace femto::FEMTO_KERNEL {
 
-inline int larger(int a, int b) { return a > b ? a : b; }
-
 inline void fill(float* to, const float* from, int count, float scale = 1) {
   for (int i = 0; i < count; ++i) to[i] = from[i] * scale;
 }
 
 // Puts layers side by side: their outputs follow each other in one product. The first is scaled.
-inline Panels pack_side_by_side(const Linear* const* parts, int count, float scale, Arena& arena) {
-  int out = 0;
-  for (int i = 0; i < count; ++i) out += parts[i]->out;
-  const int depth = parts[0]->in, width = padded(out);
-  float* weight = arena.take(size_t(depth) * width);
-  float* bias = arena.take(width);
+inline Panels pack_side_by_side(const Linear* const* parts, int count, float scale, Panels packed, Arena& arena) {
+  const size_t size = size_t(packed.depth) * packed.width;
+  float* weight = arena.take(size);
+  float* bias = arena.take(packed.width);
   if (weight) {
-    __builtin_memset(weight, 0, size_t(depth) * width * sizeof(float));
-    __builtin_memset(bias, 0, width * sizeof(float));
+    __builtin_memset(weight, 0, size * sizeof(float));
+    __builtin_memset(bias, 0, packed.width * sizeof(float));
     for (int i = 0, column = 0; i < count; ++i, scale = 1) {
       if (parts[i]->bias) fill(bias + column, parts[i]->bias, parts[i]->out, scale);
       for (int o = 0; o < parts[i]->out; ++o, ++column) {
-        pack_column(weight, width, column, parts[i]->weight + size_t(o) * depth, depth, scale);
+        pack_column(packed, weight, column, parts[i]->weight + size_t(o) * packed.depth, scale);
       }
     }
   }
-  return {weight, bias, depth, out, width};
+  packed.weight = weight;
+  packed.bias = bias;
+  return packed;
+}
+
+inline Panels in_blocks(int depth, int out) {
+  return {nullptr, nullptr, depth, out, padded(out), block(depth), block(padded(out))};
+}
+
+inline Panels in_one_block(int depth, int out) {
+  return {nullptr, nullptr, depth, out, padded(out), depth, padded(out)};
 }
 
 inline Panels pack_linear(const Linear& linear, Arena& arena) {
   const Linear* part = &linear;
-  return pack_side_by_side(&part, 1, 1, arena);
+  return pack_side_by_side(&part, 1, 1, in_blocks(linear.in, linear.out), arena);
 }
 
 // Padding is zero, so that a norm leaves zeros there.
@@ -81,7 +87,8 @@ inline void pack_embeddings(const Bert& bert, Arena& arena, PackedBert& packed) 
 
 inline void pack_layer(const Layer& layer, int hidden, int heads, int stride, Arena& arena, PackedLayer& packed) {
   const Linear* qkv[] = {&layer.query, &layer.key, &layer.value};
-  packed.qkv = pack_side_by_side(qkv, 3, 1 / __builtin_sqrtf(float(hidden / heads)), arena);
+  const float scale = 1 / __builtin_sqrtf(float(hidden / heads));
+  packed.qkv = pack_side_by_side(qkv, 3, scale, in_blocks(hidden, 3 * hidden), arena);
   packed.attention = pack_linear(layer.attention, arena);
   packed.attention_norm = pack_norm(layer.attention_norm, hidden, stride, arena);
   packed.up = pack_linear(layer.up, arena);

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "codes.h"
-#include "kernel.h"
+#include "dispatch.h"
 #include "parallel.h"
 
 namespace femto {

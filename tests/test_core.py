@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from femtosearch import _core, reference
-from femtosearch.errors import ShapeError
+from femtosearch.errors import FemtosearchError, ShapeError
 
 SIZES = [0, 1, 2, 5, 7, 13, 100]
 
@@ -30,16 +30,50 @@ def test_kernels_are_listed_best_first_and_the_best_is_in_use():
 
 def test_use_refuses_an_unknown_kernel():
     before = _core.kernel()
-    with pytest.raises(ShapeError, match=r"kernel: expected one of .*baseline, found mmx"):
+    with pytest.raises(FemtosearchError, match=r"kernel: expected one of .*baseline, found mmx"):
         _core.use("mmx")
     assert _core.kernel() == before
 
 
+def in_child(*arguments, kernel):
+    """What Python says, and how it ends, with another kernel in the environment."""
+    environment = os.environ | {"FEMTOSEARCH_KERNEL": kernel}
+    return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
+
+
 def test_the_environment_chooses_the_kernel():
     code = "from femtosearch import _core; print(_core.kernel())"
-    environment = os.environ | {"FEMTOSEARCH_KERNEL": "baseline"}
-    result = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
-    assert result.stdout.strip() == "baseline", result.stderr
+    assert in_child("-c", code, kernel="baseline").stdout.strip() == "baseline"
+    assert in_child("-c", code, kernel="").stdout.strip() == _core.kernels()[0]
+
+
+def test_an_unknown_kernel_in_the_environment_is_refused_by_all_that_would_use_it():
+    code = """
+import numpy as np, femtosearch as fs
+from femtosearch import _core
+rows, starts = np.eye(3, dtype="f4"), np.array([0, 3])
+blocks, scales = _core.quantise(rows)
+for use in (
+    fs.Model.load,
+    _core.kernel,
+    lambda: fs.maxsim(fs.Rows(rows, starts), fs.Rows(rows, starts)),
+    lambda: _core.maxsim_codes(rows, blocks, scales, starts),
+):
+    try:
+        use()
+    except fs.FemtosearchError as error:
+        print(error)
+"""
+    known = ", ".join(_core.kernels())
+    said = f"FEMTOSEARCH_KERNEL: expected one of {known}, found mmx"
+    result = in_child("-c", code, kernel="mmx")
+    assert result.stdout.splitlines() == [said] * 4, result.stderr
+
+
+def test_an_unknown_kernel_in_the_environment_ends_the_command_line_with_one_line():
+    result = in_child("-m", "femtosearch", "info", kernel="mmx")
+    assert result.returncode and result.stderr.count("\n") == 1
+    assert "FEMTOSEARCH_KERNEL: expected one of" in result.stderr
 
 
 @pytest.mark.parametrize("dims", [1, 2, 5, 7, 13, 50, 128])

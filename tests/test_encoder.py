@@ -1,6 +1,7 @@
 """The native encoder: equal to numpy, the same bits in any company, and safe whatever it is given."""
 
 import itertools
+from functools import cache
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ PLAIN = BertConfig(60, 128, 2, 2, 512, 300, 2, None)
 ODD = BertConfig(40, 33, 3, 3, 41, 300, 1, 3)
 NARROW = BertConfig(40, 4, 1, 4, 1, 300, 2, 1)
 SHALLOW = BertConfig(40, 20, 0, 2, 20, 300, 2, None)
-DEEP = BertConfig(30, 400, 1, 5, 900, 300, 2, None)  # deeper than one slice of a product
+DEEP = BertConfig(30, 400, 1, 5, 900, 300, 2, None)  # more than one block, of columns and of depth
 LENGTHS = [0, 1, 2, 5, 7, 13, 100, 300]
 
 
@@ -128,12 +129,75 @@ def test_a_text_gives_the_same_bits_in_any_company(kernel):
             assert rows.tobytes() == alone[n].tobytes()
 
 
+SHAPES = {  # heads of 1 to 128 dims; widths that fill their vectors, and that do not; one layer and many
+    "one dim": (BertConfig(20, 1, 1, 1, 1, 40, 1, None), []),
+    "heads of 1": (BertConfig(20, 7, 2, 7, 5, 40, 1, 2), []),
+    "heads of 17": (BertConfig(20, 51, 1, 3, 30, 40, 9, None), random_dense(51, 3)),
+    "heads of 31": (BertConfig(20, 62, 2, 2, 100, 40, 2, 5), []),
+    "heads of 64": (BertConfig(20, 64, 2, 1, 65, 40, 2, None), random_dense(64, 65, 1, bias=True)),
+    "heads of 127": (BertConfig(20, 127, 1, 1, 20, 40, 2, None), []),
+    "heads of 128": (BertConfig(20, 256, 1, 2, 512, 40, 2, 33), random_dense(256, 400)),
+    "pico": (BertConfig(20, 80, 2, 2, 320, 40, 2, 8), random_dense(80, 80)),
+    "24 layers": (BertConfig(20, 16, 24, 2, 32, 40, 2, None), []),
+    "small": (BertConfig(20, 384, 1, 12, 1536, 40, 2, None), random_dense(384, 128)),
+    "base": (BertConfig(20, 768, 1, 12, 3072, 40, 2, None), random_dense(768, 128)),
+}
+
+
+@cache
+def shaped(name):
+    """A model, some texts, and what numpy makes of them."""
+    config, dense = SHAPES[name]
+    weights, texts = random_weights(config), random_texts(config, [1, 40, 3, 17])
+    model = config, weights, dense
+    return model, texts, reference.encode(*model, *texts)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_models_of_any_shape_give_the_references_rows(kernel, name):
+    model, texts, expected = shaped(name)
+    rows = Encoder(*model).encode(*texts)
+    assert rows.shape == expected.shape
+    assert np.abs(rows - expected).max() <= 1e-5
+
+
+@pytest.mark.parametrize("inner", [385, 511, 769, 1000, 1930])
+def test_inner_sizes_that_cut_into_uneven_blocks(kernel, inner):
+    config = BertConfig(20, 9, 1, 3, inner, 40, 2, None)
+    weights, texts = random_weights(config), random_texts(config, [30, 2])
+    rows = Encoder(config, weights).encode(*texts)
+    assert np.abs(rows - reference.encode(config, weights, [], *texts)).max() <= 1e-5
+
+
+@pytest.mark.parametrize("name", ["deep", "odd"])
+def test_texts_that_share_a_group_do_not_meet(kernel, name):
+    """Many texts, of which few fill a group of rows; kept rows move to the front of their group."""
+    config, dense = MODELS[name]
+    encoder = Encoder(config, random_weights(config), dense)
+    lengths = np.array([1, 100, 40, 0, 300, 2, 55, 3, 90, 90, 17])
+    ids, starts, attended, keep = random_texts(config, lengths)
+    keep[starts[6] : starts[7]] = False  # a text that leaves no row
+    alone = [
+        encoder.encode(ids[a:b], np.array([0, b - a]), attended[n : n + 1], keep[a:b])
+        for n, (a, b) in enumerate(itertools.pairwise(starts))
+    ]
+    for threads in (1, 2, 5):
+        together = encoder.encode(ids, starts, attended, keep, threads)
+        assert together.tobytes() == np.concatenate(alone).tobytes()
+
+
 def test_rows_that_are_not_kept_change_nothing(kernel):
     encoder = Encoder(FEMTO, random_weights(FEMTO), random_dense(50, 50))
     ids, starts, attended, keep = random_texts(FEMTO)
     everything = encoder.encode(ids, starts, attended, np.ones_like(keep))
     assert encoder.encode(ids, starts, attended, keep).tobytes() == everything[keep].tobytes()
     assert encoder.encode(ids, starts, attended, np.zeros_like(keep)).shape == (0, 50)
+
+
+def test_any_byte_but_zero_keeps_a_row(femto):
+    ids, starts, attended, keep = random_texts(FEMTO)
+    odd = (keep * np.uint8(255)).view(bool)
+    assert femto.encode(ids, starts, attended, odd).tobytes() == femto.encode(ids, starts, attended, keep).tobytes()
 
 
 def test_unattended_tokens_change_no_other_row(femto):

@@ -88,7 +88,13 @@ def kernels() -> list[str]:
     """The instruction sets that this processor has, best first: of avx512, avx2, baseline."""
 
 def kernel() -> str:
-    """The instruction set in use: FEMTOSEARCH_KERNEL's, where the processor has it, or the best."""
+    """The instruction set in use: FEMTOSEARCH_KERNEL's, or the best.
+
+    Raises FemtosearchError if FEMTOSEARCH_KERNEL names none that the processor has; so does all that uses one.
+    """
 
 def use(name: str) -> None:
-    """Uses another instruction set from now on; encoders keep the one that they were made with."""
+    """Uses another instruction set from now on; encoders keep the one that they were made with.
+
+    Raises FemtosearchError if the processor has none of that name.
+    """

@@ -18,9 +18,9 @@ class Encoder:
     dense:    (weight [out, in], bias [out] or None) of each Dense module, in order; may be empty.
     Raises ShapeError if a weight is missing or has another shape or dtype than `config` says.
 
-    A text is computed alone, at its true length, by one thread: its rows are bitwise the same alone, in any
-    batch, in any order and with any number of threads, on one instruction set. An encoder keeps the one that
-    was in use when it was made.
+    No text is padded, and none meets another: its rows are bitwise the same alone, in any batch, in any order
+    and with any number of threads, on one instruction set. An encoder keeps the one that was in use when it
+    was made. Raises FemtosearchError if FEMTOSEARCH_KERNEL names none of this processor's.
     """
 
     def __init__(
