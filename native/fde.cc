@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "codes.h"
+#include "dispatch.h"
 #include "parallel.h"
 
 namespace femto {

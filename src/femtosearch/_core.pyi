@@ -90,7 +90,7 @@ def kernels() -> list[str]:
 def kernel() -> str:
     """The instruction set in use: FEMTOSEARCH_KERNEL's, or the best.
 
-    Raises FemtosearchError if FEMTOSEARCH_KERNEL names none that the processor has; so does all that uses one.
+    Raises FemtosearchError if FEMTOSEARCH_KERNEL names none of the processor's; so does all that uses one.
     """
 
 def use(name: str) -> None:
