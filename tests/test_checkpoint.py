@@ -146,8 +146,9 @@ def test_a_dense_that_does_not_fit_is_refused(folder):
 @pytest.mark.parametrize(
     ("file", "changes", "message"),
     [
-        ("config.json", {"model_type": "llama"}, "model_type 'llama' is not known"),
-        ("config.json", {"hidden_act": "relu"}, "hidden_act 'relu' is not known"),
+        ("config.json", {"model_type": None}, "expected a model_type, found None"),
+        ("config.json", {"model_type": "gpt2", "num_hidden_layers": 10**9}, "num_hidden_layers to be from 1"),
+        ("config.json", {"model_type": "gpt2", "vocab_size": None}, "vocab_size to be from 1 to .* 'none'"),
         ("config.json", {"num_hidden_layers": 0}, "positive integer num_hidden_layers, found 0"),
         ("config.json", {"num_hidden_layers": 10**9}, "positive integer num_hidden_layers, found 1000000000"),
         ("config.json", {"hidden_size": "12"}, "positive integer hidden_size, found '12'"),

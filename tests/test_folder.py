@@ -8,7 +8,7 @@ from tokenizers import Tokenizer
 
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import CheckpointError
-from femtosearch.folder import CODE, whole
+from femtosearch.folder import CODE, folded, whole
 from femtosearch.model import Model
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.types import Conventions
@@ -118,3 +118,34 @@ def test_a_place_that_cannot_be_made_is_named(tmp_path):
 def test_a_written_checkpoint_is_read_again(saved):
     again = read_checkpoint(saved)
     assert again.conventions == Conventions(query_length=12, document_length=24)
+
+
+def test_several_dense_modules_are_folded_into_one(tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny", dims=12)
+    settings_of_one = settings(folder, "1_Dense/config.json") | {"use_residual": True}
+    (folder / "1_Dense" / "config.json").write_text(json.dumps(settings_of_one))
+    model = Model.load(folder)
+    model.save(tmp_path / "folded", fold_dense=True)
+    again = Model.load(tmp_path / "folded")
+    assert settings(tmp_path / "folded", "1_Dense/config.json")["use_residual"] is False
+    texts = ["the cat sat", "", "red moon"]
+    np.testing.assert_allclose(
+        again.encode_documents(texts).rows, model.encode_documents(texts).rows, atol=1e-6
+    )
+    settings_of_one |= {"activation_function": "torch.nn.modules.activation.Tanh"}
+    (folder / "1_Dense" / "config.json").write_text(json.dumps(settings_of_one))
+    with pytest.raises(CheckpointError, match=r"an activation \(Tanh\) cannot be folded"):
+        folded(read_checkpoint(folder))
+
+
+def test_what_other_libraries_make_otherwise_is_said(tmp_path):
+    plain = Model.load(write_tiny_model(tmp_path / "plain"))
+    assert plain.caveats == []
+    conventions = Conventions(query_length=12, document_length=24, expansion_length=8)
+    folder = write_tiny_model(tmp_path / "tiny", conventions=conventions)
+    tensors = read_tensors(folder / "1_Dense" / "model.safetensors")
+    write_tensors(folder / "1_Dense" / "model.safetensors", tensors | {"linear.bias": np.ones(10, "f4")})
+    assert Model.load(folder).caveats == [
+        "other libraries do not read these conventions of it: expansion_length",
+        "txtai leaves out the bias and the activation of a Dense",
+    ]

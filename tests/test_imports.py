@@ -13,13 +13,14 @@ ROOT = Path(femtosearch.__file__).parent
 
 # From the ground up: a module imports only from rooms before its own, or from its own package.
 ROOMS = [
-    ["errors", "types", "_core"],
+    ["errors", "types", "models", "_core"],
     ["codes", "disk", "documents", "encoder", "maxsim", "reference", "strictjson", "terminal", "wordpieces"],
     ["tensors"],
     ["fde", "lock", "packed", "part", "plan", "tokens"],
     ["checkpoint", "segment"],
     ["shelf", "transaction"],
     ["catalog", "folder"],
+    ["export", "torch_engine"],
     ["model", "snapshot"],
     ["rerank", "store"],
     ["index"],

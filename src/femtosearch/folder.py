@@ -10,6 +10,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -19,15 +20,17 @@ from tokenizers import AddedToken, Tokenizer
 from femtosearch.checkpoint import (
     CONFIG_KEYS,
     CONVENTION_KEYS,
+    LINEAR,
     OUR_KEYS,
     OURS,
     Checkpoint,
     Dense,
     expected_shapes,
 )
+from femtosearch.checkpoint.files import Files
 from femtosearch.errors import CheckpointError
 from femtosearch.tensors import write_tensors
-from femtosearch.types import Conventions
+from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 MODULES = "sentence_transformers.models"
 DENSE_TYPE = "pylate.models.Dense.Dense"
@@ -83,6 +86,29 @@ def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         write_checkpoint(checkpoint, partial)
 
 
+def caveats(checkpoint: Checkpoint) -> list[str]:
+    """What other libraries make otherwise of the folder that is written."""
+    said = []
+    if later := _later(checkpoint.conventions):
+        said.append(f"other libraries do not read these conventions of it: {', '.join(later)}")
+    if len(checkpoint.modules) > 1:
+        said.append("txtai centres the rows of a model with several Dense modules: fold them into one")
+    if any(dense.bias is not None or dense.activation != LINEAR for dense in checkpoint.modules):
+        said.append("txtai leaves out the bias and the activation of a Dense")
+    return said
+
+
+def folded(checkpoint: Checkpoint) -> Checkpoint:
+    """The same model with one Dense instead of several. Raises CheckpointError if one is not linear."""
+    bent = next((dense.activation for dense in checkpoint.modules if dense.activation != LINEAR), "")
+    if bent:
+        raise CheckpointError(
+            f"{checkpoint.folder}: Dense modules with an activation ({bent}) cannot be folded into one; save "
+            "them as they are"
+        )
+    return replace(checkpoint, layers=())
+
+
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
     """Write every file of a folder, made if absent. What an error leaves behind is the caller's to remove."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,19 +117,45 @@ def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
         _write_dense(folder / f"{number}_Dense", dense)
         modules.append({"idx": number, "name": str(number), "path": f"{number}_Dense", "type": DENSE_TYPE})
     _write_json(folder / "modules.json", modules)
-    _write_json(folder / "config.json", _bert_settings(checkpoint))
+    _write_json(folder / "config.json", backbone_settings(checkpoint))
     _write_json(folder / "config_sentence_transformers.json", _convention_settings(checkpoint))
     length = checkpoint.conventions.document_length - 1
     _write_json(folder / "sentence_bert_config.json", {"max_seq_length": length, "do_lower_case": False})
     _write_tokenizer(checkpoint, folder)
-    names = [*expected_shapes(checkpoint.config)]
-    names += [name for name in checkpoint.weights if name not in names]
-    write_tensors(folder / "model.safetensors", {name: checkpoint.weights[name] for name in names})
-    if checkpoint.config.code_width is not None:
-        shutil.copyfile(CODE, folder / CODE.name)
-    card = checkpoint.folder / "README.md"
+    _write_weights(checkpoint, folder)
+    card = Files(checkpoint.folder).path("README.md")
     if card.is_file() and not (folder / "README.md").exists():
         shutil.copyfile(card, folder / "README.md")
+
+
+def backbone_settings(checkpoint: Checkpoint) -> dict[str, Any]:
+    """The backbone's config.json, as transformers reads it."""
+    config = checkpoint.config
+    if isinstance(config, OtherConfig):
+        return dict(config.settings)
+    kind = config.architecture
+    settings: dict[str, Any] = {"model_type": kind, "architectures": [ARCHITECTURES[kind]]}
+    settings |= {key: getattr(config, name) for key, name in CONFIG_KEYS.items()}
+    settings |= {"type_vocab_size": config.types, "layer_norm_eps": config.norm_epsilon, "hidden_act": "gelu"}
+    if config.code_width is None:
+        return settings
+    biased = f"{PROJECTIONS}.bias" in checkpoint.weights
+    classes = {"AutoConfig": f"{CODE.stem}.BertHashConfig", "AutoModel": f"{CODE.stem}.BertHashModel"}
+    return settings | {
+        "projections": config.code_width,
+        "projections_bias": biased,
+        "auto_map": classes,
+    }
+
+
+def _write_weights(checkpoint: Checkpoint, folder: Path) -> None:
+    """The tensors, what the encoder reads first, and the code that transformers needs with a bert_hash."""
+    config, weights = checkpoint.config, checkpoint.weights
+    names = [*expected_shapes(config)] if isinstance(config, BertConfig) else []
+    names += [name for name in weights if name not in names]
+    write_tensors(folder / "model.safetensors", {name: weights[name] for name in names})
+    if isinstance(config, BertConfig) and config.code_width is not None:
+        shutil.copyfile(CODE, folder / CODE.name)
 
 
 def _remove(paths: list[Path]) -> None:
@@ -117,11 +169,12 @@ def _remove(paths: list[Path]) -> None:
 
 def _write_dense(folder: Path, dense: Dense) -> None:
     folder.mkdir(exist_ok=True)
+    module = "linear" if dense.activation == LINEAR else "activation"
     settings = {
         "in_features": dense.weight.shape[1],
         "out_features": dense.weight.shape[0],
         "bias": dense.bias is not None,
-        "activation_function": "torch.nn.modules.linear.Identity",
+        "activation_function": f"torch.nn.modules.{module}.{dense.activation}",
         "use_residual": dense.use_residual,
     }
     _write_json(folder / "config.json", settings)
@@ -150,27 +203,12 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
         shutil.copyfile(checkpoint.tokenizer, target)
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
     settings["model_max_length"] = checkpoint.config.positions
+    if "type_vocab_size" not in backbone_settings(checkpoint):
+        settings["model_input_names"] = ["input_ids", "attention_mask"]
     for role, names in SPECIAL_TOKENS.items():
         known = [name for name in names if tokenizer.token_to_id(name) is not None]
         settings |= {role: known[0]} if known else {}
     _write_json(folder / "tokenizer_config.json", settings)
-
-
-def _bert_settings(checkpoint: Checkpoint) -> dict[str, Any]:
-    config = checkpoint.config
-    kind = "bert" if config.code_width is None else "bert_hash"
-    settings: dict[str, Any] = {"model_type": kind, "architectures": [ARCHITECTURES[kind]]}
-    settings |= {key: getattr(config, name) for key, name in CONFIG_KEYS.items()}
-    settings |= {"type_vocab_size": config.types, "layer_norm_eps": config.norm_epsilon, "hidden_act": "gelu"}
-    if config.code_width is None:
-        return settings
-    biased = f"{PROJECTIONS}.bias" in checkpoint.weights
-    classes = {"AutoConfig": f"{CODE.stem}.BertHashConfig", "AutoModel": f"{CODE.stem}.BertHashModel"}
-    return settings | {
-        "projections": config.code_width,
-        "projections_bias": biased,
-        "auto_map": classes,
-    }
 
 
 def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:
@@ -178,9 +216,14 @@ def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:
     for key, (name, kind) in CONVENTION_KEYS.items():
         value = getattr(checkpoint.conventions, name)
         settings[key] = list(value) if kind is list else value
-    later = {name: getattr(checkpoint.conventions, name) for name in OUR_KEYS}
-    later = {name: value for name, value in later.items() if value != getattr(DEFAULTS, name)}
+    later = _later(checkpoint.conventions)
     return settings | ({OURS: later} if later else {})
+
+
+def _later(conventions: Conventions) -> dict[str, Any]:
+    """The conventions that PyLate's files have no words for, where they are not PyLate's."""
+    said = {name: getattr(conventions, name) for name in OUR_KEYS}
+    return {name: value for name, value in said.items() if value != getattr(DEFAULTS, name)}
 
 
 def _write_json(path: Path, value: Any) -> None:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 
-from femtosearch.checkpoint import Checkpoint, read_checkpoint
+from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint
 from femtosearch.encoder import Encoder
-from femtosearch.errors import FemtosearchError
-from femtosearch.folder import save_checkpoint
+from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtra
+from femtosearch.export.onnx import write_onnx
+from femtosearch.folder import caveats, folded, save_checkpoint
 from femtosearch.tokens import Tokenizer, Tokens
-from femtosearch.types import BertConfig, Conventions, Passages, Rows
+from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
 
 BUILT_IN = Path(__file__).parent / "models" / "femto"
 BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
@@ -33,20 +36,28 @@ class Model:
     True
     """
 
-    def __init__(self, checkpoint: Checkpoint) -> None:
+    def __init__(self, checkpoint: Checkpoint, engine: str = "native") -> None:
         self._checkpoint = checkpoint
         self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
-        self._encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense)
+        self._encoder = _encoder(checkpoint, engine)
 
     @classmethod
-    def load(cls, source: str | Path | None = None, *, conventions: str | Conventions | None = None) -> Model:
+    def load(
+        cls,
+        source: str | Path | None = None,
+        *,
+        conventions: str | Conventions | None = None,
+        engine: str = "native",
+    ) -> Model:
         """Load a model folder, or the built-in model. No code from the folder is run.
 
         conventions: None reads them from the folder; "pylate", "sentence-transformers" or "txtai" gives what
                      that library makes of it; or they are given whole.
+        engine:      "native"; or "torch" (extra [torch]), which computes every architecture that transformers
+                     knows. Its rows are the same in any company only up to rounding.
         Raises CheckpointError: what was expected in the folder, what was found, what to do.
         """
-        return cls(read_checkpoint(BUILT_IN if source is None else source, conventions))
+        return cls(read_checkpoint(BUILT_IN if source is None else source, conventions), engine)
 
     @property
     def name(self) -> str:
@@ -59,7 +70,7 @@ class Model:
         return self._checkpoint.folder
 
     @property
-    def config(self) -> BertConfig:
+    def config(self) -> BertConfig | OtherConfig:
         """The backbone's shape."""
         return self._checkpoint.config
 
@@ -71,7 +82,8 @@ class Model:
     @property
     def dims(self) -> int:
         """D: the numbers of a row."""
-        return self._encoder.dims
+        dims: int = self._encoder.dims
+        return dims
 
     @cached_property
     def parameters(self) -> int:
@@ -92,6 +104,8 @@ class Model:
             digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
             if dense.use_residual:
                 digest.update(b"residual" if dense.residual is None else dense.residual.tobytes())
+            if dense.activation != LINEAR:
+                digest.update(dense.activation.encode())
         return digest.hexdigest()
 
     def encode_queries(
@@ -113,11 +127,27 @@ class Model:
         tokens, owner, spans = self._tokenizer.passages(_checked(texts))
         return Passages(self._rows(tokens, threads), owner, spans)
 
-    def save(self, folder: str | Path) -> None:
+    def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
         """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
         load with the same rows. It must be new or empty.
+
+        fold_dense: make one Dense of several, as txtai needs; rows are then the same up to rounding.
         """
-        save_checkpoint(self._checkpoint, Path(folder))
+        save_checkpoint(folded(self._checkpoint) if fold_dense else self._checkpoint, Path(folder))
+
+    @property
+    def caveats(self) -> list[str]:
+        """What other libraries make otherwise of the folder that `save` writes; usually nothing."""
+        return caveats(self._checkpoint)
+
+    def save_onnx(self, path: str | Path) -> None:
+        """Write the model as an ONNX graph, token ids -> unit rows, and what has to be known beside it: to
+        FILE.onnx and FILE.json, or as model.onnx, model.json and tokenizer.json to a new or empty folder.
+
+        Raises MissingExtra without the extra [onnx]; CheckpointError as `save` does, and for another
+        architecture than bert and bert_hash.
+        """
+        write_onnx(self._checkpoint, self._tokenizer, Path(path))
 
     def _encode(
         self,
@@ -138,13 +168,41 @@ class Model:
         return Rows(rows, np.concatenate(starts))
 
     def _rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
-        rows = self._encoder.encode(tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads, out)
+        rows: np.ndarray = self._encoder.encode(
+            tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads, out
+        )
         kept = np.concatenate([[0], np.cumsum(tokens.keep)])
         return Rows(rows, kept[tokens.starts].astype(np.int64))
 
 
-def _spelled(config: BertConfig, conventions: Conventions) -> str:
+def _encoder(checkpoint: Checkpoint, engine: str) -> Any:
+    """The engine's encoder: `Encoder`, or what has its attributes and methods."""
+    if engine == "torch":
+        return _torch_engine().TorchEncoder(checkpoint)
+    if engine != "native":
+        raise FemtosearchError(f"expected engine 'native' or 'torch', found {engine!r}")
+    if checkpoint.unfit:
+        raise CheckpointError(
+            f"{checkpoint.unfit}; load it with engine='torch' (pip install 'femtosearch[torch]')"
+        )
+    return Encoder(cast(BertConfig, checkpoint.config), checkpoint.weights, checkpoint.dense)
+
+
+def _torch_engine() -> Any:
+    try:
+        return importlib.import_module("femtosearch.torch_engine")
+    except ImportError as error:
+        if (error.name or "").startswith("femtosearch"):
+            raise
+        raise MissingExtra(
+            f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
+        ) from error
+
+
+def _spelled(config: BertConfig | OtherConfig, conventions: Conventions) -> str:
     """The two as version 0.1.0 spelled them: what came later is only named where it is not the default."""
+    if isinstance(config, OtherConfig):
+        return repr((config, conventions))
     spelled = []
     for value, since in ((config, "norm_epsilon"), (conventions, "skiplist")):
         names = [field.name for field in fields(value)]

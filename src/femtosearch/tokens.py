@@ -17,7 +17,7 @@ import numpy as np
 from tokenizers import Encoding
 
 from femtosearch.errors import CheckpointError
-from femtosearch.types import BertConfig, Conventions
+from femtosearch.types import BertConfig, Conventions, OtherConfig
 from femtosearch.wordpieces import WordPieces
 
 Ids = tuple[np.ndarray, np.ndarray]  # ids [T] int32 end to end and starts [N+1] int64, rising from 0 to T
@@ -45,17 +45,22 @@ class Tokens:
 
 
 class Tokenizer:
-    """A model's tokenizer and conventions."""
+    """A model's tokenizer and conventions.
 
-    def __init__(self, path: Path, conventions: Conventions, config: BertConfig) -> None:
+    query, document: how texts of that side begin, and what they are cut to.
+    mask:            the id that queries are padded with; -1 if they are not.
+    skipped:         [V] bool: the tokens whose rows documents drop.
+    """
+
+    def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
         self.path = path
         self.conventions = conventions
         self._pieces = WordPieces(path)
         self._check(config)
-        self._query = self._prefix(conventions.query_prefix, conventions.query_length)
-        self._document = self._prefix(conventions.document_prefix, conventions.document_length)
-        self._mask = self._mask_id() if conventions.expand_queries else -1
-        self._skipped = self._skip_ids()
+        self.query = self._prefix(conventions.query_prefix, conventions.query_length)
+        self.document = self._prefix(conventions.document_prefix, conventions.document_length)
+        self.mask = self._mask_id() if conventions.expand_queries else -1
+        self.skipped = self._skip_ids()
         # A document without a word keeps the rows of its special tokens, the skiplist's aside.
         self._wordless = int(self.documents([""]).keep.sum())
 
@@ -64,19 +69,19 @@ class Tokenizer:
         skiplist's.
         """
         conventions = self.conventions
-        ids, starts = self._cut(self._tokenise(texts, self._query), self._query)
+        ids, starts = self._cut(self._tokenise(texts, self.query), self.query)
         attended = np.diff(starts).astype(np.int32)
         if conventions.expand_queries:
             length = conventions.expansion_length or conventions.query_length
-            ids, starts = _expand(ids, starts, length, self._mask)
+            ids, starts = _expand(ids, starts, length, self.mask)
             if conventions.attend_to_expansion:
                 attended = np.diff(starts).astype(np.int32)
-        keep = ~self._skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
+        keep = ~self.skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
         return Tokens(ids, starts, attended, keep)
 
     def documents(self, texts: Sequence[str]) -> Tokens:
         """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
-        return self._documents(self._tokenise(texts, self._document))
+        return self._documents(self._tokenise(texts, self.document))
 
     def passages(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray, np.ndarray]:
         """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
@@ -86,7 +91,7 @@ class Tokenizer:
         passage.
         """
         encodings = self._pieces.encode(texts)
-        room = self._document.length - len(self._document.ids)
+        room = self.document.length - len(self.document.ids)
         pieces = [
             piece
             for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
@@ -98,16 +103,20 @@ class Tokenizer:
         ]
         owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
         spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
-        if self._pieces.splits_on_words and not self._document.text:
+        if self._pieces.splits_on_words and not self.document.text:
             tokenised = _end_to_end([piece.ids for piece in pieces])
         else:
             cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
-            tokenised = self._tokenise(cut, self._document)
+            tokenised = self._tokenise(cut, self.document)
         return _with_words(self._documents(tokenised), self._wordless, owner, spans)
 
+    def save(self, path: Path) -> None:
+        """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
+        self._pieces.save(path)
+
     def _documents(self, tokenised: Ids) -> Tokens:
-        ids, starts = self._cut(tokenised, self._document)
-        return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self._skipped[ids])
+        ids, starts = self._cut(tokenised, self.document)
+        return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self.skipped[ids])
 
     def _tokenise(self, texts: Sequence[str], prefix: Prefix) -> Ids:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
@@ -118,7 +127,7 @@ class Tokenizer:
     def _cut(self, tokenised: Ids, prefix: Prefix) -> Ids:
         return _cut_and_prefix(*tokenised, prefix.length, () if prefix.text else prefix.ids)
 
-    def _check(self, config: BertConfig) -> None:
+    def _check(self, config: BertConfig | OtherConfig) -> None:
         highest = self._pieces.highest_id
         if highest >= config.vocab_size:
             raise CheckpointError(

@@ -66,6 +66,28 @@ class BertConfig:
     code_width: int | None = None
     norm_epsilon: float = 1e-12
 
+    @property
+    def architecture(self) -> str:
+        """`bert` or `bert_hash`."""
+        return "bert" if self.code_width is None else "bert_hash"
+
+
+@dataclass(frozen=True, slots=True)
+class OtherConfig:
+    """A backbone that the native engine does not compute: its config.json, less what asks for code or for
+    another repository, and what of it texts depend on. `positions` is the longest text.
+    """
+
+    settings: dict[str, Any]
+    vocab_size: int
+    hidden_size: int
+    positions: int
+
+    @property
+    def architecture(self) -> str:
+        """The name that transformers has for it."""
+        return str(self.settings["model_type"])
+
 
 @dataclass(frozen=True, slots=True)
 class Conventions:

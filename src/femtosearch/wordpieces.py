@@ -65,6 +65,10 @@ class WordPieces:
         heads = (content[:n] for content in self._contents for n in range(1, len(content)))
         return not any(prefix.lower().endswith(head.lower()) for head in heads)
 
+    def save(self, path: Path) -> None:
+        """Write a tokenizer.json that gives the same ids."""
+        self._whole.save(str(path), pretty=False)
+
     @property
     def splits_on_words(self) -> bool:
         """Whether each word is tokenised alone, so that a piece of a text has the ids that it has in the

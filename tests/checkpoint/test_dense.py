@@ -125,11 +125,18 @@ def test_modules_that_do_not_fit_one_another_are_refused(folder):
         read_checkpoint(folder)
 
 
-@pytest.mark.parametrize("name", ["torch.nn.modules.activation.Tanh", "os.system", None])
+@pytest.mark.parametrize("name", ["torch.nn.modules.activation.Hardtanh", "os.Tanh", None])
 def test_an_activation_is_refused(folder, name):
     edit(folder / "1_Dense" / "config.json", activation_function=name)
     with pytest.raises(CheckpointError, match=f"activation '{name}' is not known"):
         read_checkpoint(folder)
+
+
+def test_an_activation_that_only_torch_computes_is_read(folder):
+    edit(folder / "1_Dense" / "config.json", activation_function="torch.nn.modules.activation.Tanh")
+    checkpoint = read_checkpoint(folder)
+    assert (checkpoint.dense, [dense.activation for dense in checkpoint.modules]) == ((), ["Tanh"])
+    assert "Dense with activation Tanh is not known to the native engine" in checkpoint.unfit
 
 
 def test_use_residual_is_true_or_false(folder):

@@ -2,10 +2,10 @@
 
 from femtosearch.checkpoint.backbone import CONFIG_KEYS, HASH_TABLE, WORD_TABLE, expected_shapes
 from femtosearch.checkpoint.conventions import CONVENTION_KEYS, OUR_KEYS, OURS, PRESETS
-from femtosearch.checkpoint.dense import Dense
+from femtosearch.checkpoint.dense import ACTIVATIONS, LINEAR, Dense
 from femtosearch.checkpoint.read import Checkpoint, read_checkpoint
 
 __all__ = [
-    "CONFIG_KEYS", "CONVENTION_KEYS", "HASH_TABLE", "OURS", "OUR_KEYS", "PRESETS", "WORD_TABLE", "Checkpoint",
-    "Dense", "expected_shapes", "read_checkpoint",
+    "ACTIVATIONS", "CONFIG_KEYS", "CONVENTION_KEYS", "HASH_TABLE", "LINEAR", "OURS", "OUR_KEYS",
+    "PRESETS", "WORD_TABLE", "Checkpoint", "Dense", "expected_shapes", "read_checkpoint",
 ]  # fmt: skip

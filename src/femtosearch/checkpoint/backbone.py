@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from femtosearch.checkpoint.files import Files
+from femtosearch.checkpoint.other import other_config
 from femtosearch.checkpoint.shards import WEIGHTS, read_weights
 from femtosearch.errors import CheckpointError
-from femtosearch.types import BertConfig
+from femtosearch.types import BertConfig, OtherConfig
 
 CONFIG_KEYS = {
     "vocab_size": "vocab_size",
@@ -34,31 +36,42 @@ ONLY: dict[str, tuple[Any, ...]] = {
 }
 
 
-def read_backbone(files: Files, at: str) -> tuple[BertConfig, dict[str, np.ndarray], np.ndarray | None]:
-    """The shape, the tensors by Hugging Face's names without `bert.`, and Stanford ColBERT's projection if
-    it lies among them.
+@dataclass(frozen=True, slots=True, eq=False)
+class Backbone:
+    """config:     its shape.
+    weights:    its tensors; of a BERT by Hugging Face's names without `bert.`.
+    projection: Stanford ColBERT's, if it lies among them.
+    unfit:      why the native engine cannot compute it; empty if it can.
     """
-    settings = files.object(at + "config.json")
-    path = files.folder / at / "config.json"
-    _check_kind(path, settings)
-    weights = _plainly_named(files.folder / at / WEIGHTS, read_weights(files, at))
+
+    config: BertConfig | OtherConfig
+    weights: dict[str, np.ndarray]
+    projection: np.ndarray | None
+    unfit: str
+
+
+def read_backbone(files: Files, at: str) -> Backbone:
+    """The backbone in the folder `at`. Raises CheckpointError for one that makes no sense."""
+    settings, path = files.object(at + "config.json"), files.folder / at / "config.json"
+    weights, unfit = read_weights(files, at), _unfit(path, settings)
     projection = weights.pop("linear.weight", None)
+    if unfit:
+        return Backbone(other_config(path, settings), weights, projection, unfit)
+    weights = _plainly_named(files.folder / at / WEIGHTS, weights)
     config = _bert_config(path, settings, weights)
     _check_shapes(files.folder / at / WEIGHTS, config, weights)
-    return config, weights, projection
+    return Backbone(config, weights, projection, "")
 
 
-def _check_kind(path: Path, settings: dict[str, Any]) -> None:
+def _unfit(path: Path, settings: dict[str, Any]) -> str:
+    """What in the settings is more than the native engine knows; empty if nothing is."""
     kind = settings.get("model_type")
     if kind not in ("bert", "bert_hash"):
-        raise CheckpointError(
-            f"{path}: model_type {kind!r} is not known to the native engine; known: bert, bert_hash"
-        )
+        return f"{path}: model_type {kind!r} is not known to the native engine; known: bert, bert_hash"
     for key, allowed in ONLY.items():
         if settings.get(key, allowed[0]) not in allowed:
-            raise CheckpointError(
-                f"{path}: {key} {settings[key]!r} is not known to the native engine; known: {allowed[0]!r}"
-            )
+            return f"{path}: {key} {settings[key]!r} is not known to the native engine; known: {allowed[0]!r}"
+    return ""
 
 
 def _plainly_named(path: Path, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import SETTINGS, Modules
 from femtosearch.errors import CheckpointError
-from femtosearch.types import BertConfig, Conventions
+from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 # config_sentence_transformers.json's keys, as PyLate writes them -> our names
 CONVENTION_KEYS: dict[str, tuple[str, type]] = {
@@ -51,7 +51,7 @@ Sayings = dict[str, Said]  # by the names of Conventions' fields
 
 
 def read_conventions(
-    files: Files, modules: Modules, config: BertConfig, preset: str | None
+    files: Files, modules: Modules, config: BertConfig | OtherConfig, preset: str | None
 ) -> tuple[Conventions, dict[str, str]]:
     """The conventions, and where each comes from. A preset of None is the checkpoint's own way.
 
@@ -250,7 +250,7 @@ def _pooling(files: Files, modules: Modules) -> Sayings:
     )
 
 
-def _limit(files: Files, modules: Modules, config: BertConfig, way: str) -> Said:
+def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way: str) -> Said:
     """What a text is cut to where no length is said."""
     tokenizer = Reader(files, TOKENIZER_SETTINGS)
     said = Reader(files, modules.backbone + TRANSFORMER_SETTINGS)("max_seq_length", int)

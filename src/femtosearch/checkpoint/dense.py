@@ -1,4 +1,4 @@
-"""Dense modules: linear layers on top of the backbone, which together are one affine map."""
+"""Dense modules: layers on top of the backbone, which together are one affine map if they are linear."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from femtosearch.errors import CheckpointError
 
 Affine = tuple[np.ndarray, np.ndarray | None]
 
+LINEAR = "Identity"
+ACTIVATIONS = (LINEAR, "ELU", "GELU", "LeakyReLU", "Mish", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh")
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Dense:
-    """y = weight · x + bias, and with `use_residual` + x, or + residual · x where the sizes differ.
+    """y = activation(weight · x + bias); with `use_residual` + x, or + residual · x where the sizes differ.
 
-    weight:   [out, in] float32.
-    bias:     [out] float32, or None.
-    residual: [out, in] float32, or None. Source: PyLate's and Sentence Transformers' Dense.
+    weight:     [out, in] float32.
+    bias:       [out] float32, or None.
+    residual:   [out, in] float32, or None.
+    activation: one of ACTIVATIONS, by torch.nn's names. Source: PyLate's and Sentence Transformers' Dense.
     """
 
     weight: np.ndarray
     bias: np.ndarray | None = None
     use_residual: bool = False
     residual: np.ndarray | None = None
+    activation: str = LINEAR
 
     @property
     def parts(self) -> tuple[np.ndarray, ...]:
@@ -36,7 +41,7 @@ class Dense:
 
 
 def fold(layers: Sequence[Dense]) -> tuple[Affine, ...]:
-    """The layers as one (weight [out, in], bias [out] or None), float32; () for none of them.
+    """Linear layers as one (weight [out, in], bias [out] or None), float32; () for none of them.
 
     A single layer without a residual is itself, bit for bit; several are multiplied in float64.
     """
@@ -57,12 +62,11 @@ def fold(layers: Sequence[Dense]) -> tuple[Affine, ...]:
 
 
 def read_dense(files: Files, at: str, *, native: bool) -> Dense:
-    """The Dense module in the folder `at`. Raises CheckpointError for what is not linear.
+    """The Dense module in the folder `at`. Raises CheckpointError for an activation that is not known.
 
     native: Sentence Transformers' own layout, where a Dense says what it is applied to.
     """
     path, settings = files.folder / at / "config.json", files.object(at + "config.json")
-    _check_activation(str(path), settings, native)
     source = settings.get("module_input_name", "sentence_embedding")
     target = settings.get("module_output_name") or source
     if native and (source, target) != ("token_embeddings", "token_embeddings"):
@@ -78,6 +82,7 @@ def read_dense(files: Files, at: str, *, native: bool) -> Dense:
         tensors.get("linear.bias"),
         use_residual,
         tensors.get("residual.weight") if use_residual else None,
+        _activation(str(path), settings, native),
     )
     _check_shapes(str(files.folder / at / WEIGHTS), dense)
     return dense
@@ -102,13 +107,15 @@ def check_chain(folder: str, hidden_size: int, layers: Sequence[Dense]) -> None:
         width = len(layer.weight)
 
 
-def _check_activation(path: str, settings: dict[str, Any], native: bool) -> None:
-    silent = "torch.nn.modules.activation.Tanh" if native else "torch.nn.modules.linear.Identity"
+def _activation(path: str, settings: dict[str, Any], native: bool) -> str:
+    silent = "torch.nn.Tanh" if native else "torch.nn.Identity"
     activation = str(settings.get("activation_function", silent))
-    if activation not in ("torch.nn.modules.linear.Identity", "torch.nn.Identity"):
+    name = activation.rsplit(".", 1)[-1]
+    if not activation.startswith("torch.nn.") or name not in ACTIVATIONS:
         raise CheckpointError(
-            f"{path}: activation {activation!r} is not known to the native engine; known: Identity"
+            f"{path}: activation {activation!r} is not known; known of torch.nn: {', '.join(ACTIVATIONS)}"
         )
+    return name
 
 
 def _check_shapes(path: str, dense: Dense) -> None:

@@ -15,13 +15,13 @@ from femtosearch.checkpoint.conventions import (
     check_conventions,
     read_conventions,
 )
-from femtosearch.checkpoint.dense import Affine, Dense, check_chain, fold, read_dense, stanford_dense
+from femtosearch.checkpoint.dense import LINEAR, Affine, Dense, check_chain, fold, read_dense, stanford_dense
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import Modules, read_modules
 from femtosearch.checkpoint.shards import WEIGHTS
 from femtosearch.errors import CheckpointError
 from femtosearch.strictjson import parse_json
-from femtosearch.types import BertConfig, Conventions
+from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 TOKENIZER = "tokenizer.json"
 
@@ -34,10 +34,11 @@ class Checkpoint:
     layers:  the Dense modules as the folder has them, in order; () if they are `dense` itself.
     layout:  whose layout the folder has.
     origins: of each convention, the file and key that says it, or whose default it is.
+    unfit:   why the native engine cannot compute it; empty if it can. `dense` is () where a Dense is why.
     """
 
     folder: Path
-    config: BertConfig
+    config: BertConfig | OtherConfig
     weights: dict[str, np.ndarray]
     dense: tuple[Affine, ...]
     conventions: Conventions
@@ -45,6 +46,7 @@ class Checkpoint:
     layers: tuple[Dense, ...] = ()
     layout: str = "PyLate"
     origins: Mapping[str, str] = field(default_factory=dict)
+    unfit: str = ""
 
     @property
     def modules(self) -> tuple[Dense, ...]:
@@ -59,8 +61,9 @@ def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = 
     """
     files = Files(Path(folder))
     modules = read_modules(files)
-    config, weights, projection = read_backbone(files, modules.backbone)
-    layers = _dense_layers(files, modules, projection)
+    backbone = read_backbone(files, modules.backbone)
+    config = backbone.config
+    layers = _dense_layers(files, modules, backbone.projection)
     check_chain(str(folder), config.hidden_size, layers)
     tokenizer = _tokenizer(files, modules)
     if isinstance(conventions, Conventions):
@@ -68,9 +71,12 @@ def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = 
         origins = {part.name: "given" for part in fields(Conventions)}
     else:
         conventions, origins = read_conventions(files, modules, config, conventions)
+    bent = next((layer.activation for layer in layers if layer.activation != LINEAR), "")
+    unfit = f"{folder}: a Dense with activation {bent} is not known to the native engine" if bent else ""
     return Checkpoint(
-        files.folder, config, weights, fold(layers), conventions, tokenizer, layers, modules.layout, origins
-    )
+        files.folder, config, backbone.weights, () if bent else fold(layers), conventions, tokenizer, layers,
+        modules.layout, origins, backbone.unfit or unfit,
+    )  # fmt: skip
 
 
 def _dense_layers(files: Files, modules: Modules, projection: np.ndarray | None) -> tuple[Dense, ...]:

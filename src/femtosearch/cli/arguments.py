@@ -104,6 +104,7 @@ def parser(train: bool = False) -> argparse.ArgumentParser:
     _add_rerank(commands)
     _add_encode(commands)
     _add_info(commands)
+    _add_export(commands)
     _add_delete(commands)
     _add_compact(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
@@ -126,6 +127,12 @@ def _command(commands: Any, name: str, help: str, *, json: bool = True) -> argpa
 
 def _add_model(command: argparse.ArgumentParser) -> None:
     command.add_argument("--model", metavar="FOLDER", help="a model folder (default: the built-in model)")
+    _add_engine(command)
+
+
+def _add_engine(command: argparse.ArgumentParser) -> None:
+    said = "native (the default), or torch, for any architecture (needs the extra [torch])"
+    command.add_argument("--engine", choices=("native", "torch"), default="native", help=said)
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
@@ -215,6 +222,22 @@ def _add_info(commands: Any) -> None:
     command.add_argument(
         "folder", metavar="FOLDER", nargs="?", help="a model or an index (default: the built-in model)"
     )
+
+
+def _add_export(commands: Any) -> None:
+    command = _command(
+        commands, "export", "write a model for PyLate, Sentence Transformers and txtai, or ONNX"
+    )
+    form = command.add_mutually_exclusive_group()
+    form.add_argument("--onnx", action="store_true", help="write an ONNX graph (needs the extra [onnx])")
+    form.add_argument("--fold-dense", action="store_true", help="make one Dense of several, as txtai needs")
+    command.add_argument(
+        "model", metavar="MODEL", nargs="?", help="a model folder (default: the built-in model)"
+    )
+    command.add_argument(
+        "target", metavar="TARGET", help="a new or empty folder or, with --onnx, a file named FILE.onnx"
+    )
+    _add_engine(command)
 
 
 def _add_delete(commands: Any) -> None:

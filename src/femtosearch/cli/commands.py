@@ -89,7 +89,7 @@ def rerank(options: argparse.Namespace) -> None:
     documents = [Document(str(number), text) for number, text in _stdin_lines("documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
-    hits = order(Model.load(options.model), options.query, documents, k=options.k)
+    hits = order(_model(options), options.query, documents, k=options.k)
     _show_hits(options, options.query, hits)
 
 
@@ -98,7 +98,7 @@ def encode(options: argparse.Namespace) -> None:
     if not (options.out or options.json):
         raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
     texts = options.text or [text for _, text in _stdin_lines("texts")]
-    model = Model.load(options.model)
+    model = _model(options)
     make = model.encode_queries if options.query else model.encode_documents
     rows = make(texts, threads=options.threads)
     if options.out:
@@ -125,6 +125,24 @@ def info(options: argparse.Namespace) -> None:
         _print_json(said)
     else:
         _print_table(said)
+
+
+def export(options: argparse.Namespace) -> None:
+    """Write a model as a folder that other libraries load, or as an ONNX graph."""
+    model, target = _model(options), Path(options.target)
+    if options.onnx:
+        model.save_onnx(target)
+    else:
+        model.save(target, fold_dense=options.fold_dense)
+        for caveat in Model.load(target, engine=options.engine).caveats:
+            _note(options, caveat)
+    written = [target, target.with_suffix(".json")] if target.suffix == ".onnx" else [*target.rglob("*")]
+    files = sorted(path for path in written if path.is_file())
+    total = sum(path.stat().st_size for path in files)
+    if options.json:
+        _print_json({"files": [os.fspath(path) for path in files], "bytes": total})
+    else:
+        _result(options, f"wrote {model.name} to {target}: {count(len(files), 'file')}, {size(total)}")
 
 
 def delete(options: argparse.Namespace) -> None:
@@ -182,8 +200,12 @@ class _Unread:
         raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
 
 
+def _model(options: argparse.Namespace) -> Model:
+    return Model.load(options.model, engine=options.engine)
+
+
 def _open(options: argparse.Namespace) -> Index:
-    model = Model.load(options.model)
+    model = _model(options)
     threads, fde = getattr(options, "threads", 0), getattr(options, "fde", None)
     return Index(options.folder, model=_Threads(model, threads), fde=fde)
 
@@ -284,7 +306,7 @@ def _about_model(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "folder": os.fspath(folder),
-        "architecture": "bert" if model.config.code_width is None else "bert_hash",
+        "architecture": model.config.architecture,
         **asdict(model.config),
         "dims": model.dims,
         "parameters": model.parameters,
