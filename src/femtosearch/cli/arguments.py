@@ -222,6 +222,7 @@ def _add_info(commands: Any) -> None:
     command.add_argument(
         "folder", metavar="FOLDER", nargs="?", help="a model or an index (default: the built-in model)"
     )
+    _add_engine(command)
 
 
 def _add_export(commands: Any) -> None:

@@ -120,7 +120,7 @@ def info(options: argparse.Namespace) -> None:
     if options.folder and _is_index(options.folder):
         said["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
     else:
-        said["model"] = _about_model(Model.load(options.folder))
+        said["model"] = _about_model(Model.load(options.folder, engine=options.engine))
     if options.json:
         _print_json(said)
     else:
