@@ -1,11 +1,12 @@
 import errno
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from femtosearch.errors import CheckpointError, FemtosearchError
-from femtosearch.model import BATCH, Model
-from femtosearch.types import Conventions
+from femtosearch.model import BATCH, Model, _spelled
+from femtosearch.types import BertConfig, Conventions
 
 from .tiny import write_tiny_model
 
@@ -115,3 +116,18 @@ def test_the_fingerprint_tells_models_and_conventions_apart(model, tmp_path):
 def test_what_a_model_says_of_itself(model):
     assert (model.name, model.dims, model.config.layers) == ("tiny", 10, 2)
     assert model.parameters == sum(a.size for a in model._checkpoint.weights.values()) + 120
+
+
+def test_what_a_fingerprint_is_made_of_is_spelled_as_in_version_0_1_0():
+    config, conventions = BertConfig(100, 12, 2, 3, 20, 48, code_width=3), Conventions(skiplist=("a", "b"))
+    shape = (
+        "BertConfig(vocab_size=100, hidden_size=12, layers=2, heads=3, intermediate_size=20, positions=48, "
+        "types=2, code_width=3, norm_epsilon=1e-12)"
+    )
+    said = (
+        "Conventions(query_prefix='[Q] ', document_prefix='[D] ', query_length=32, document_length=180, "
+        "expand_queries=True, attend_to_expansion=False, skiplist=('a', 'b'))"
+    )
+    assert _spelled(config, conventions) == f"({shape}, {said})"
+    pooled = said.removesuffix(")") + ", pool_factor=2)"
+    assert _spelled(config, replace(conventions, pool_factor=2)) == f"({shape}, {pooled})"

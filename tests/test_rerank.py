@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 
@@ -75,3 +76,13 @@ def test_k_is_a_whole_number_of_at_least_one(model, k):
 def test_what_is_no_document_is_refused(model, documents):
     with pytest.raises(DocumentError):
         rerank(model, "cat", documents)
+
+
+def test_the_mean_of_maxima_is_a_convention(tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny")
+    summed = Model.load(folder)
+    mean = Model.load(folder, conventions=replace(summed.conventions, scoring="mean"))
+    texts = ["the cat", "a dog ran", ""]
+    for one, other in zip(rerank(summed, "cat", texts), rerank(mean, "cat", texts), strict=True):
+        assert one.id == other.id
+        assert other.score == pytest.approx(one.score / 12)

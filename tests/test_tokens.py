@@ -192,3 +192,52 @@ def test_awkward_long_texts_are_cut_into_pieces_that_fit(tokenizer, text):
     assert (spans[:, 0] < spans[:, 1]).all()
     assert (spans[1:, 0] >= spans[:-1, 1]).all()
     assert spans.max() <= len(text)
+
+
+@pytest.mark.parametrize("prefix", ["the cat: ", "[Q] ", "[q]", "dog", "x [", "##"])
+@pytest.mark.parametrize("how", ["text", "marker"])
+def test_a_prefix_that_is_text_is_tokenised_with_the_text(tmp_path, prefix, how):
+    plain = make(tmp_path / "a", query_prefix="", document_prefix="")
+    tokenizer = make(tmp_path / "b", query_prefix=prefix, document_prefix=prefix, prefix_as=how)
+    texts = ["s ran", "MASK] x", "moon", "", " cat", "e\u0301", *AWKWARD]
+    for ours, theirs in ((tokenizer.queries, plain.queries), (tokenizer.documents, plain.documents)):
+        assert texts_of(ours(texts)) == texts_of(theirs([prefix + text for text in texts]))
+    long = ["the cat sat on a mat near it. " * 10]
+    tokens, _, spans = tokenizer.passages(long)
+    assert len(tokens) > 1
+    assert texts_of(tokens) == texts_of(tokenizer.documents([long[0][a:b] for a, b in spans]))
+
+
+def test_a_marker_stays_whole_and_as_text_it_does_not(tmp_path):
+    pieces = {"document_prefix": "", "query_prefix": "##ing cat"}
+    marker = make(tmp_path / "a", prefix_as="marker", **pieces)
+    text = make(tmp_path / "b", prefix_as="text", **pieces)
+    ing, cat = words_id(marker, "##ing"), words_id(marker, "cat")
+    assert texts_of(marker.queries([""]))[0][:4] == [CLS, ing, cat, SEP]
+    assert ing not in texts_of(text.queries([""]))[0]
+
+
+def test_queries_may_drop_the_skiplist_too(tmp_path):
+    tokens = make(tmp_path / "a", skip_in_queries=True).queries(["a, b"])
+    assert tokens.keep.tolist() == [True, True, True, False, True, True, *[True] * 6]
+
+
+def test_a_skip_word_that_is_no_token_may_stand_for_nothing(tmp_path):
+    tokenizer = make(tmp_path / "a", skiplist=("\u20ac",), skip_unknown=False)
+    assert tokenizer.documents(["the \u732b"]).keep.all()
+
+
+def test_a_prefix_that_fills_the_length_is_refused(tmp_path):
+    with pytest.raises(CheckpointError, match="is 10 tokens long, which leaves no room in 12"):
+        make(tmp_path / "a", query_prefix="cat " * 10, prefix_as="text")
+
+
+def test_a_tokenizer_that_puts_nothing_round_a_text_is_refused(tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny")
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    (folder / "tokenizer.json").write_text(json.dumps(settings | {"post_processor": None}))
+    checkpoint = read_checkpoint(folder)
+    with pytest.raises(
+        CheckpointError, match="such as \\[CLS\\] and \\[SEP\\]; it puts 0 round an empty text"
+    ):
+        Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -13,11 +13,13 @@ from typing import Any, cast
 
 import numpy as np
 
-from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint
+from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_conventions
 from femtosearch.encoder import Encoder
 from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtra
 from femtosearch.export.onnx import write_onnx
 from femtosearch.folder import caveats, folded, save_checkpoint
+from femtosearch.hub import locate, repository
+from femtosearch.pooling import pool
 from femtosearch.tokens import Tokenizer, Tokens
 from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
 
@@ -48,21 +50,30 @@ class Model:
         *,
         conventions: str | Conventions | None = None,
         engine: str = "native",
+        pool_factor: float | None = None,
+        revision: str | None = None,
     ) -> Model:
-        """Load a model folder, or the built-in model. No code from the folder is run.
+        """Load a model folder, a model of the Hugging Face Hub by its name OWNER/NAME, or the built-in model.
+        No code from it is run.
 
         conventions: None reads them from the folder; "pylate", "sentence-transformers" or "txtai" gives what
                      that library makes of it; or they are given whole.
         engine:      "native"; or "torch" (extra [torch]), which computes every architecture that transformers
                      knows. Its rows are the same in any company only up to rounding.
+        pool_factor: pool documents to about one row in so many, whatever the conventions say.
+        revision:    a branch, tag or commit of the Hub's repository.
         Raises CheckpointError: what was expected in the folder, what was found, what to do.
         """
-        return cls(read_checkpoint(BUILT_IN if source is None else source, conventions), engine)
+        checkpoint = read_checkpoint(BUILT_IN if source is None else locate(source, revision), conventions)
+        if pool_factor is not None:
+            given = replace(checkpoint.conventions, pool_factor=pool_factor)
+            checkpoint = with_conventions(checkpoint, given)
+        return cls(checkpoint, engine)
 
     @property
     def name(self) -> str:
-        """The model folder's name."""
-        return self.source.resolve().name
+        """The model folder's name, or its name on the Hub."""
+        return repository(self.source) or self.source.resolve().name
 
     @property
     def source(self) -> Path:
@@ -119,13 +130,14 @@ class Model:
     def encode_documents(
         self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
     ) -> Rows:
-        """Rows of documents; what is beyond the conventions' document_length is cut off."""
-        return self._encode(texts, self._tokenizer.documents, threads, progress)
+        """Rows of documents, pooled if the conventions say so; what is beyond document_length is cut off."""
+        rows = self._encode(texts, self._tokenizer.documents, threads, progress)
+        return self._pooled(rows)
 
     def encode_passages(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
         """Rows of documents of any length: a text that is too long is cut into passages that fit."""
         tokens, owner, spans = self._tokenizer.passages(_checked(texts))
-        return Passages(self._rows(tokens, threads), owner, spans)
+        return Passages(self._pooled(self._rows(tokens, threads)), owner, spans)
 
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
         """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
@@ -166,6 +178,12 @@ class Model:
             if progress is not None:
                 progress(min(number * BATCH, len(texts)))
         return Rows(rows, np.concatenate(starts))
+
+    def _pooled(self, rows: Rows) -> Rows:
+        said = self.conventions
+        if said.pool_factor == 1:
+            return rows
+        return pool(rows, said.pool_factor, said.protected_tokens, unit=said.unit_pools)
 
     def _rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
         rows: np.ndarray = self._encoder.encode(

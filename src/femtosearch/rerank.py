@@ -22,8 +22,9 @@ def rerank(
     id.
 
     Each document is scored by its best passage, so long ones are not cut off. A document without a word comes
-    last, with score -inf. Ties keep the order given. Raises QueryError for an empty query or a k below 1, and
-    DocumentError for what is no document.
+    last, with score -inf. The score is MaxSim, or its mean over the query's rows if the conventions say so.
+    Ties keep the order given. Raises QueryError for an empty query or a k below 1, and DocumentError for what
+    is no document.
 
     >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
     ['1', '0']
@@ -36,7 +37,10 @@ def rerank(
     passages = model.encode_passages([document.text for document in found])
     scores = np.full(len(found), -np.inf, dtype=np.float32)
     spans = np.zeros((len(found), 2), dtype=np.int64)
-    passage_scores = maxsim(model.encode_queries([query]), passages.rows)[0]
+    rows = model.encode_queries([query])
+    passage_scores = maxsim(rows, passages.rows)[0]
+    if model.conventions.scoring == "mean":
+        passage_scores /= max(1, len(rows.rows))
     for score, owner, span in zip(passage_scores, passages.owner, passages.spans, strict=True):
         if score > scores[owner]:
             scores[owner], spans[owner] = score, span

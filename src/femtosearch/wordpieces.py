@@ -54,7 +54,7 @@ class WordPieces:
 
     def keep_whole(self, token: str) -> None:
         """From now on, a token of the vocabulary is not split where a text has it."""
-        if self._whole.encode(token, add_special_tokens=False).tokens != [token]:
+        if self._whole.encode(token, add_special_tokens=False).ids != [self.id_of(token)]:
             self._kept_whole.append(AddedToken(token, normalized=False))
             self._set_up()
 

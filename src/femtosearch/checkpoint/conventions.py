@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import fields
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import SETTINGS, Modules
 from femtosearch.errors import CheckpointError
+from femtosearch.strictjson import parse_json
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 # config_sentence_transformers.json's keys, as PyLate writes them -> our names
@@ -33,6 +35,7 @@ OUR_KEYS: dict[str, type] = {
     "scoring": str,
 }  # fmt: skip
 STANFORD_SETTINGS = "artifact.metadata"
+TOKENIZER = "tokenizer.json"
 TOKENIZER_SETTINGS = "tokenizer_config.json"
 TRANSFORMER_SETTINGS = "sentence_bert_config.json"
 PRESETS = ("pylate", "sentence-transformers", "txtai")
@@ -81,6 +84,10 @@ def read_conventions(
         said = _sentence_transformers(modules, said, limit) | mask | said
     else:
         said = _pylate(modules) | mask | said
+    for name in ("query_prefix", "document_prefix"):
+        prefix, where = said[name]
+        if where.startswith(DEFAULT) and way == "pylate" and not _has_token(files, modules, prefix):
+            said[name] = Said("", f"{TOKENIZER}: no token {prefix!r}")
     for name in ("query_length", "document_length"):
         if said[name].where.startswith(DEFAULT) and said[name].value > config.positions:
             said[name] = Said(config.positions, "config.json: max_position_embeddings")
@@ -245,7 +252,7 @@ def _pooling(files: Files, modules: Modules) -> Sayings:
         {
             "pool_factor": read("pool_factor", float),
             "protected_tokens": read("num_protected_tokens", int),
-            "unit_pools": read("normalize_embeddings", bool),
+            "unit_pools": read("normalize_embeddings", bool) or Said(False, DEFAULT + "older pooling"),
         }
     )
 
@@ -260,6 +267,20 @@ def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way
     if said is None or said.value > config.positions:
         return Said(config.positions, "config.json: max_position_embeddings")
     return said
+
+
+def _has_token(files: Files, modules: Modules, token: str) -> bool:
+    path = find_tokenizer(files, modules)
+    settings = parse_json(path, path.read_bytes()) if path else {}
+    added = [entry.get("content") for entry in settings.get("added_tokens") or []]
+    vocabulary = (settings.get("model") or {}).get("vocab")
+    return token in added or (isinstance(vocabulary, dict) and token in vocabulary)
+
+
+def find_tokenizer(files: Files, modules: Modules) -> Path | None:
+    """The tokenizer.json beside the backbone, or else in the model folder itself."""
+    names = [at + TOKENIZER for at in (modules.backbone, "")]
+    return next((files.path(name) for name in names if files.has(name)), None)
 
 
 def _mask_token(files: Files) -> Sayings:
@@ -289,21 +310,23 @@ def _txtai(limit: Said) -> Sayings:
 def _sentence_transformers(modules: Modules, said: Sayings, limit: Said) -> Sayings:
     """Its defaults; older layouts' prefixes, `said`, become what it makes of them."""
     native, stanford = modules.layout == "Sentence Transformers", modules.layout == "Stanford ColBERT"
+    marked = stanford or (not native and bool(said))  # as a late-interaction model from before its own layout
     silent = _defaults(
         "Sentence Transformers",
         query_prefix="[unused0] " if stanford else "",
         document_prefix="[unused1] " if stanford else "",
-        expand_queries=not native,
-        skiplist=() if native else PYLATE.skiplist,
+        expand_queries=marked,
+        skiplist=PYLATE.skiplist if marked else (),
         prefix_as="text" if native else "marker",
         skip_unknown=False,
+        unit_pools=True,
     )
     for name in ("query_prefix", "document_prefix"):
         if stanford and name in said:
             said[name] = Said(said[name].value + " ", said[name].where)
     expanding = said.get("expand_queries", silent["expand_queries"]).value
     silent["document_length"] = limit
-    if native or not expanding:
+    if not (marked and expanding):
         silent["query_length"] = limit
     return silent
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from femtosearch.checkpoint.conventions import (
     STANFORD_SETTINGS,
     TRANSFORMER_SETTINGS,
     check_conventions,
+    find_tokenizer,
     read_conventions,
 )
 from femtosearch.checkpoint.dense import LINEAR, Affine, Dense, check_chain, fold, read_dense, stanford_dense
@@ -22,8 +23,6 @@ from femtosearch.checkpoint.shards import WEIGHTS
 from femtosearch.errors import CheckpointError
 from femtosearch.strictjson import parse_json
 from femtosearch.types import BertConfig, Conventions, OtherConfig
-
-TOKENIZER = "tokenizer.json"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +58,8 @@ def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = 
 
     Raises CheckpointError: what was expected, what was found, what to do.
     """
+    if isinstance(conventions, Conventions):
+        return with_conventions(read_checkpoint(folder), conventions)
     files = Files(Path(folder))
     modules = read_modules(files)
     backbone = read_backbone(files, modules.backbone)
@@ -66,17 +67,25 @@ def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = 
     layers = _dense_layers(files, modules, backbone.projection)
     check_chain(str(folder), config.hidden_size, layers)
     tokenizer = _tokenizer(files, modules)
-    if isinstance(conventions, Conventions):
-        check_conventions("the conventions given", conventions)
-        origins = {part.name: "given" for part in fields(Conventions)}
-    else:
-        conventions, origins = read_conventions(files, modules, config, conventions)
+    said, origins = read_conventions(files, modules, config, conventions)
     bent = next((layer.activation for layer in layers if layer.activation != LINEAR), "")
     unfit = f"{folder}: a Dense with activation {bent} is not known to the native engine" if bent else ""
     return Checkpoint(
-        files.folder, config, backbone.weights, () if bent else fold(layers), conventions, tokenizer, layers,
+        files.folder, config, backbone.weights, () if bent else fold(layers), said, tokenizer, layers,
         modules.layout, origins, backbone.unfit or unfit,
     )  # fmt: skip
+
+
+def with_conventions(checkpoint: Checkpoint, conventions: Conventions) -> Checkpoint:
+    """The same under other conventions. Raises CheckpointError if they make no sense."""
+    check_conventions("the conventions given", conventions)
+    origins = {
+        part.name: "given"
+        if getattr(conventions, part.name) != getattr(checkpoint.conventions, part.name)
+        else checkpoint.origins.get(part.name, "given")
+        for part in fields(Conventions)
+    }
+    return replace(checkpoint, conventions=conventions, origins=origins)
 
 
 def _dense_layers(files: Files, modules: Modules, projection: np.ndarray | None) -> tuple[Dense, ...]:
@@ -93,15 +102,15 @@ def _dense_layers(files: Files, modules: Modules, projection: np.ndarray | None)
 
 
 def _tokenizer(files: Files, modules: Modules) -> Path:
-    name = next((at + TOKENIZER for at in (modules.backbone, "") if files.has(at + TOKENIZER)), None)
-    if name is None:
+    path = find_tokenizer(files, modules)
+    if path is None:
         save = "t.AutoTokenizer.from_pretrained(sys.argv[1]).save_pretrained(sys.argv[1])"
         raise CheckpointError(
             f"{files.folder}: expected tokenizer.json, found none; where transformers is installed, run "
             f"python -c \"import sys, transformers as t; {save}\" '{files.folder}'"
         )
-    _check_lower_case(files, modules.backbone, files.path(name))
-    return files.path(name)
+    _check_lower_case(files, modules.backbone, path)
+    return path
 
 
 def _check_lower_case(files: Files, backbone: str, tokenizer: Path) -> None:
