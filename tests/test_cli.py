@@ -307,6 +307,18 @@ def test_info_of_a_model(run, model):
     assert "query_prefix         '[Q] '" in out
 
 
+def test_info_says_where_each_convention_was_read(run, model):
+    said = json.loads(run("info", model, "--json")[1])["model"]
+    assert said["layout"] == "PyLate"
+    assert said["origins"].keys() == said["conventions"].keys()
+    assert said["origins"]["query_length"] == "config_sentence_transformers.json: query_length"
+    shown = run("info", model, "--conventions", "txtai", "--pool-factor", "2")[1]
+    assert "(config_sentence_transformers.json: query_length)\n" in shown
+    assert "expand_queries       no  (txtai)\n" in shown
+    assert "pool_factor          2.0  (given)\n" in shown
+    assert "origins" not in shown
+
+
 def test_info_of_an_index(run, notes):
     said = json.loads(run("info", notes, "--json")[1])
     assert said["index"]["documents"] == 3

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -89,6 +89,16 @@ class Model:
     def conventions(self) -> Conventions:
         """How text becomes token ids, and which rows are kept."""
         return self._checkpoint.conventions
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Of each convention, the file and key that says it, or whose default it is."""
+        return self._checkpoint.origins
+
+    @property
+    def layout(self) -> str:
+        """Whose layout the model folder has."""
+        return self._checkpoint.layout
 
     @property
     def dims(self) -> int:

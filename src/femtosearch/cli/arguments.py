@@ -126,13 +126,21 @@ def _command(commands: Any, name: str, help: str, *, json: bool = True) -> argpa
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--model", metavar="FOLDER", help="a model folder (default: the built-in model)")
-    _add_engine(command)
+    command.add_argument(
+        "--model", metavar="MODEL", help="a folder, or OWNER/NAME on the Hub (default: built-in)"
+    )
+    _add_reading(command)
 
 
-def _add_engine(command: argparse.ArgumentParser) -> None:
+def _add_reading(command: argparse.ArgumentParser) -> None:
+    """How a model is read."""
     said = "native (the default), or torch, for any architecture (needs the extra [torch])"
     command.add_argument("--engine", choices=("native", "torch"), default="native", help=said)
+    said = "pylate, sentence-transformers or txtai: read the model as that does (default: as it says itself)"
+    command.add_argument("--conventions", metavar="NAME", help=said)
+    said = "pool documents to about one row in F (default: as the model says)"
+    command.add_argument("--pool-factor", type=float, metavar="F", help=said)
+    command.add_argument("--revision", metavar="NAME", help="a branch, tag or commit of a model on the Hub")
 
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
@@ -222,7 +230,7 @@ def _add_info(commands: Any) -> None:
     command.add_argument(
         "folder", metavar="FOLDER", nargs="?", help="a model or an index (default: the built-in model)"
     )
-    _add_engine(command)
+    _add_reading(command)
 
 
 def _add_export(commands: Any) -> None:
@@ -238,7 +246,7 @@ def _add_export(commands: Any) -> None:
     command.add_argument(
         "target", metavar="TARGET", help="a new or empty folder or, with --onnx, a file named FILE.onnx"
     )
-    _add_engine(command)
+    _add_reading(command)
 
 
 def _add_delete(commands: Any) -> None:

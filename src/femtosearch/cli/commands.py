@@ -12,7 +12,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -120,7 +120,7 @@ def info(options: argparse.Namespace) -> None:
     if options.folder and _is_index(options.folder):
         said["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
     else:
-        said["model"] = _about_model(Model.load(options.folder, engine=options.engine))
+        said["model"] = _about_model(_model(options, options.folder))
     if options.json:
         _print_json(said)
     else:
@@ -200,8 +200,14 @@ class _Unread:
         raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
 
 
-def _model(options: argparse.Namespace) -> Model:
-    return Model.load(options.model, engine=options.engine)
+def _model(options: argparse.Namespace, source: str | None = None) -> Model:
+    return Model.load(
+        source or getattr(options, "model", None),
+        conventions=options.conventions,
+        engine=options.engine,
+        pool_factor=options.pool_factor,
+        revision=options.revision,
+    )
 
 
 def _open(options: argparse.Namespace) -> Index:
@@ -306,6 +312,7 @@ def _about_model(model: Model) -> dict[str, Any]:
     return {
         "name": model.name,
         "folder": os.fspath(folder),
+        "layout": model.layout,
         "architecture": model.config.architecture,
         **asdict(model.config),
         "dims": model.dims,
@@ -313,25 +320,29 @@ def _about_model(model: Model) -> dict[str, Any]:
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "fingerprint": model.fingerprint,
         "conventions": asdict(model.conventions),
+        "origins": dict(model.origins),
     }
 
 
-def _print_table(said: dict[str, Any], indent: str = "") -> None:
-    """Names and values in two columns, what is inside one another further in."""
+def _print_table(said: dict[str, Any], indent: str = "", origins: Mapping[str, str] | None = None) -> None:
+    """Names and values in two columns, and where a value was read; what is inside one another further in."""
     width = max(len(name) for name in said)
     for name, value in said.items():
+        if name == "origins":
+            continue
         if isinstance(value, dict):
             print(f"{indent}{name}")
-            _print_table(value, indent + "  ")
+            _print_table(value, indent + "  ", said.get("origins"))
         else:
-            print(f"{indent}{name:<{width}}  {_readable(name, value)}")
+            where = f"  ({origins[name]})" if origins and name in origins else ""
+            print(f"{indent}{name:<{width}}  {_readable(name, value)}{where}")
 
 
 def _readable(name: str, value: Any) -> str:
     if name == "bytes":
         return f"{value:,} ({size(value)})"
     if isinstance(value, (list, tuple)):
-        return " ".join(map(str, value))
+        return " ".join(map(str, value)) or "none"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if isinstance(value, int) else repr(value) if "prefix" in name else str(value)
