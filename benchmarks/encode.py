@@ -9,7 +9,7 @@ from benchmarks.beir import collection
 from benchmarks.machine import about, best_and_median, cores, in_child, seconds
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.encoder import Encoder
-from femtosearch.model import BATCH, BUILT_IN, Model
+from femtosearch.model import BATCH, Model
 from femtosearch.tokens import Tokenizer
 
 Row = tuple[str, float, str]
@@ -63,7 +63,7 @@ def _measure(data: Path, source: str | None, runs: int) -> dict[str, Any]:
 
 def parts(texts: list[str], source: str | None) -> dict[str, float]:
     """Seconds of the tokenizer and of the encoder, in the batches that Model uses."""
-    checkpoint = read_checkpoint(source or BUILT_IN)
+    checkpoint = read_checkpoint(Model.load(source).source)
     tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
     encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense)
     batches = [texts[at : at + BATCH] for at in range(0, len(texts), BATCH)]

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from femtosearch.model import BUILT_IN
-from femtosearch.tensors import read_tensors
+from femtosearch.model import BUILT_INS, Model, built_in
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,7 +75,8 @@ def test_there_are_two_run_time_dependencies():
     assert [re.match(r"[a-z]+", name).group() for name in PROJECT["dependencies"]] == ["numpy", "tokenizers"]
 
 
-def test_the_built_in_model_is_as_small_as_promised():
-    tensors = [read_tensors(BUILT_IN / name) for name in ("model.safetensors", "1_Dense/model.safetensors")]
-    assert sum(array.size for group in tensors for array in group.values()) <= 250_000
-    assert sum(path.stat().st_size for path in BUILT_IN.rglob("*.safetensors")) <= 1_000_000
+@pytest.mark.parametrize("name", built_in())
+def test_a_built_in_model_is_as_small_as_promised(name):
+    assert Model.load(name).parameters <= (250_000 if name == "femto" else 3_000_000)
+    assert sum(path.stat().st_size for path in (BUILT_INS / name).rglob("*.safetensors")) <= 1 << 20
+    assert name in (BUILT_INS / name / "README.md").read_text(encoding="utf-8")

@@ -1,10 +1,12 @@
 import random
+import shutil
 import threading
 
 import numpy as np
 import pytest
 
 from femtosearch import index as index_module
+from femtosearch import model as model_module
 from femtosearch import store as store_module
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, DocumentError, LockedError, ModelMismatch, QueryError, StoreError
@@ -13,6 +15,7 @@ from femtosearch.shelf import FolderShelf
 from femtosearch.types import Document, Hit
 
 from .fakes import FakeModel, fast_path
+from .tiny import write_tiny_model
 
 __all__ = ["fast_path"]
 
@@ -536,3 +539,19 @@ def test_a_search_does_not_open_what_it_has_open(fast_path, monkeypatch):
             index.search("x")
         index.search("x")
         assert opened == [1, 2, 3]
+
+
+def test_an_index_is_opened_with_the_built_in_model_it_was_made_with(tmp_path, monkeypatch):
+    with Index(tmp_path / "index") as index:
+        index.add(["a red cat", "the moon"])
+        made = index.model
+    monkeypatch.setattr(model_module, "BUILT_INS", tmp_path / "models")
+    monkeypatch.setattr(index_module, "BUILT_INS", tmp_path / "models")
+    monkeypatch.setattr(model_module, "DEFAULT", "later")
+    shutil.copytree(made.source, tmp_path / "models" / made.name)
+    write_tiny_model(tmp_path / "models" / "later")
+    with Index(tmp_path / "index") as index:
+        assert index.model.name == made.name
+        assert [hit.text for hit in index.search("moon", k=1)] == ["the moon"]
+    with Index(tmp_path / "other") as index:
+        assert index.model.name == "later"

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from femtosearch.errors import CheckpointError, FemtosearchError
-from femtosearch.model import BATCH, Model, _spelled
+from femtosearch.model import BATCH, BUILT_INS, Model, _spelled, built_in
 from femtosearch.types import BertConfig, Conventions
 
 from .tiny import write_tiny_model
@@ -131,3 +131,12 @@ def test_what_a_fingerprint_is_made_of_is_spelled_as_in_version_0_1_0():
     assert _spelled(config, conventions) == f"({shape}, {said})"
     pooled = said.removesuffix(")") + ", pool_factor=2)"
     assert _spelled(config, replace(conventions, pool_factor=2)) == f"({shape}, {pooled})"
+
+
+def test_a_built_in_model_has_a_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in built_in():
+        assert Model.load(name).source == BUILT_INS / name
+    assert Model.load().name == built_in()[0]
+    folder = write_tiny_model(tmp_path / "femto")
+    assert Model.load("femto").fingerprint == Model.load(folder).fingerprint

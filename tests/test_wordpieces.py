@@ -7,10 +7,10 @@ from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
 
 from femtosearch.errors import CheckpointError, FemtosearchError
-from femtosearch.model import BUILT_IN
+from femtosearch.model import BUILT_INS, DEFAULT
 from femtosearch.wordpieces import PLAIN, WORTHWHILE, WordPieces
 
-PATH = BUILT_IN / "tokenizer.json"
+PATH = BUILT_INS / DEFAULT / "tokenizer.json"
 TEXTS = [
     "The Cat sat.", "", " ", "\t\r\n", "A\r\nB", "naïve CAFÉ", "\0 NUL", "[SEP] and [MASK]", "[Q] THE",
     "[q] the", "Σίσυφος", "İstanbul", "猫は座った", "x" * 500, "don't — “stop”…", "5±2 \u00d7 3°",

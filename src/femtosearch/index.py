@@ -15,12 +15,12 @@ from femtosearch.codes import quantise
 from femtosearch.documents import Draft, check_id, drafts, is_id
 from femtosearch.errors import DocumentError, FdeMismatch, StoreError
 from femtosearch.fde import Fde, preset
-from femtosearch.model import Model
+from femtosearch.model import BUILT_INS, Model, built_in
 from femtosearch.part import Coded, Part
 from femtosearch.plan import CANDIDATES, Request, check, choose
 from femtosearch.shelf import Volumes
 from femtosearch.snapshot import Encoding, Ranking, Snapshot, best
-from femtosearch.store import Store
+from femtosearch.store import Store, origin_of
 from femtosearch.transaction import VERSION, Transaction
 from femtosearch.types import Document, Hit, Passages, Rows
 
@@ -66,7 +66,8 @@ class Index:
     """A folder, or the memory of this process, in which documents are found by meaning.
 
     folder:   made if absent; None for an index in memory.
-    model:    what encodes; None for the built-in one. An index is opened with the model it was made with.
+    model:    what encodes. An index is opened with the model it was made with; None is the default model or,
+              for an index that was made with another built-in one, that.
     fde:      what makes candidates: a `Muvera`, or the name of a preset. It is stored when an index is made;
               for one that is there it is only compared, and None means the one that it has, or none.
     timeout:  seconds to wait while another process or thread writes.
@@ -84,7 +85,7 @@ class Index:
         fde: Fde | str | None = None,
         timeout: float = 10.0,
     ) -> None:
-        self.model: Encodes = model if model is not None else Model.load()
+        self.model: Encodes = model if model is not None else Model.load(own_model(folder))
         self.folder = None if folder is None else Path(folder)
         self._pid = os.getpid()
         self._closed = False
@@ -297,6 +298,12 @@ def describe(folder: str | os.PathLike[str]) -> Stats:
         return _stats(store, Path(folder))
     finally:
         store.close()
+
+
+def own_model(folder: str | os.PathLike[str] | None) -> Path | None:
+    """The folder of the built-in model that the index in a folder was made with; None for all else."""
+    origin = None if folder is None else origin_of(Path(folder))
+    return BUILT_INS / origin.name if origin and origin.name in built_in() else None
 
 
 def _stats(store: Store, folder: Path | None) -> Stats:

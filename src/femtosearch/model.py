@@ -23,7 +23,8 @@ from femtosearch.pooling import pool
 from femtosearch.tokens import Tokenizer, Tokens
 from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
 
-BUILT_IN = Path(__file__).parent / "models" / "femto"
+BUILT_INS = Path(__file__).parent / "models"
+DEFAULT = "femto"
 BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
 
 Progress = Callable[[int], None]
@@ -53,8 +54,9 @@ class Model:
         pool_factor: float | None = None,
         revision: str | None = None,
     ) -> Model:
-        """Load a model folder, a model of the Hugging Face Hub by its name OWNER/NAME, or the built-in model.
-        No code from it is run.
+        """Load a model folder, a built-in model by its name (`built_in()` lists them; a folder of that name
+        goes first), a model of the Hugging Face Hub by its name OWNER/NAME, or the default one. No code from
+        it is run.
 
         conventions: None reads them from the folder; "pylate", "sentence-transformers" or "txtai" gives what
                      that library makes of it; or they are given whole.
@@ -64,7 +66,7 @@ class Model:
         revision:    a branch, tag or commit of the Hub's repository.
         Raises CheckpointError: what was expected in the folder, what was found, what to do.
         """
-        checkpoint = read_checkpoint(BUILT_IN if source is None else locate(source, revision), conventions)
+        checkpoint = read_checkpoint(_place(source, revision), conventions)
         if pool_factor is not None:
             given = replace(checkpoint.conventions, pool_factor=pool_factor)
             checkpoint = with_conventions(checkpoint, given)
@@ -201,6 +203,19 @@ class Model:
         )
         kept = np.concatenate([[0], np.cumsum(tokens.keep)])
         return Rows(rows, kept[tokens.starts].astype(np.int64))
+
+
+def built_in() -> list[str]:
+    """The names of the built-in models, the default one first."""
+    names = {path.parent.name for path in BUILT_INS.glob("*/config.json")}
+    return [DEFAULT, *sorted(names - {DEFAULT})]
+
+
+def _place(source: str | Path | None, revision: str | None) -> Path:
+    """The folder that a source means."""
+    if isinstance(source, str) and source in built_in() and not Path(source).exists():
+        source = BUILT_INS / source
+    return locate(BUILT_INS / DEFAULT if source is None else source, revision)
 
 
 def _encoder(checkpoint: Checkpoint, engine: str) -> Any:

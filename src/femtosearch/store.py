@@ -229,6 +229,18 @@ class Store:
             size *= _FEW
 
 
+def origin_of(folder: Path) -> Origin | None:
+    """The model that the index in a folder was made with; None where there is none yet. Raises StoreError."""
+    try:
+        if not _is_index(folder):
+            return None
+    except OSError as error:
+        raise refusal(error, os.fspath(folder)) from error
+    store = Store.open(folder, None, 0.0)
+    store.close()
+    return store.origin
+
+
 def _is_index(folder: Path) -> bool:
     """Whether there is a catalog; False where a new index may be made. Raises StoreError where it may not."""
     if not folder.exists():

@@ -126,9 +126,8 @@ def _command(commands: Any, name: str, help: str, *, json: bool = True) -> argpa
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--model", metavar="MODEL", help="a folder, or OWNER/NAME on the Hub (default: built-in)"
-    )
+    said = "a folder, a built-in model's name, or OWNER/NAME on the Hub (default: the index's, or built-in)"
+    command.add_argument("--model", metavar="MODEL", help=said)
     _add_reading(command)
 
 
@@ -241,7 +240,7 @@ def _add_export(commands: Any) -> None:
     form.add_argument("--onnx", action="store_true", help="write an ONNX graph (needs the extra [onnx])")
     form.add_argument("--fold-dense", action="store_true", help="make one Dense of several, as txtai needs")
     command.add_argument(
-        "model", metavar="MODEL", nargs="?", help="a model folder (default: the built-in model)"
+        "model", metavar="MODEL", nargs="?", help="a model folder, or a built-in model's name"
     )
     command.add_argument(
         "target", metavar="TARGET", help="a new or empty folder or, with --onnx, a file named FILE.onnx"

@@ -22,7 +22,7 @@ import numpy as np
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
 from femtosearch.errors import QueryError, StoreError
-from femtosearch.index import Index, describe
+from femtosearch.index import Index, describe, own_model
 from femtosearch.model import Model
 from femtosearch.read import Reading, read
 from femtosearch.rerank import rerank as order
@@ -200,7 +200,7 @@ class _Unread:
         raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
 
 
-def _model(options: argparse.Namespace, source: str | None = None) -> Model:
+def _model(options: argparse.Namespace, source: str | Path | None = None) -> Model:
     return Model.load(
         source or getattr(options, "model", None),
         conventions=options.conventions,
@@ -211,7 +211,7 @@ def _model(options: argparse.Namespace, source: str | None = None) -> Model:
 
 
 def _open(options: argparse.Namespace) -> Index:
-    model = _model(options)
+    model = _model(options, options.model or own_model(options.folder))
     threads, fde = getattr(options, "threads", 0), getattr(options, "fde", None)
     return Index(options.folder, model=_Threads(model, threads), fde=fde)
 
