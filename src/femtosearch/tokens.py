@@ -158,7 +158,7 @@ class Tokenizer:
             candidates = [prefix, *prefix.split(None, 1)[:1]]
             known = [piece for piece in candidates if self._pieces.id_of(piece) is not None]
             if known:
-                self._pieces.keep_whole(known[0])
+                self._pieces.keep_whole(known[0], as_written=True)
         ids = tuple(self._pieces.ids([prefix])[0][1:-1])
         if len(ids) + LEAST_ROOM > length:
             raise CheckpointError(

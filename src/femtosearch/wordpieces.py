@@ -52,9 +52,12 @@ class WordPieces:
             and not any(token.normalized for token in added)
         )
 
-    def keep_whole(self, token: str) -> None:
-        """From now on, a token of the vocabulary is not split where a text has it."""
-        if self._whole.encode(token, add_special_tokens=False).ids != [self.id_of(token)]:
+    def keep_whole(self, token: str, *, as_written: bool = False) -> None:
+        """From now on, a token of the vocabulary is not split where a text has it. as_written: only where a
+        text has it in the same case.
+        """
+        found = self._whole.encode(token, add_special_tokens=False)
+        if found.ids != [self.id_of(token)] or (as_written and found.tokens != [token]):
             self._kept_whole.append(AddedToken(token, normalized=False))
             self._set_up()
 
