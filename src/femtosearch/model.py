@@ -24,7 +24,7 @@ from femtosearch.tokens import Tokenizer, Tokens
 from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
 
 BUILT_INS = Path(__file__).parent / "models"
-DEFAULT = "femto"
+DEFAULT = "megabyte"
 BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
 
 Progress = Callable[[int], None]
