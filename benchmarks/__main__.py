@@ -1,4 +1,4 @@
-"""`python -m benchmarks encode|search|quality|peers|kernels|family`."""
+"""`python -m benchmarks encode|search|quality|peers|kernels|family|members|parity`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import encode, family, kernels, peers, quality, search
+from benchmarks import encode, family, kernels, members, parity, peers, quality, search
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -33,10 +33,15 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         return quality.measure(options.folder or [_folder(options)], options.model)
     if options.benchmark == "peers":
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
+    if options.benchmark == "parity":
+        pythons = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
+        return parity.measure({peer: python for peer, python in pythons.items() if python}, options.doc)
     if options.benchmark == "kernels":  # which makes up its own data
         return kernels.measure(runs=options.runs)
     if options.benchmark == "family":
         return family.measure(options.runs, options.size)
+    if options.benchmark == "members":
+        return members.measure(_folder(options), options.size or list(members.SIZES), options.limit)
     module = {"encode": encode, "search": search}[options.benchmark]
     return module.measure(_folder(options), options.model, options.runs)
 
@@ -50,7 +55,7 @@ def _folder(options: argparse.Namespace) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for module in (encode, search, quality, peers, kernels, family):
+    for module in (encode, search, quality, peers, kernels, family, members):
         name = module.__name__.rsplit(".", 1)[1]
         command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
         command.add_argument(
@@ -64,15 +69,26 @@ def _options() -> argparse.Namespace:
             )
         else:
             command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
-        if module is family:
-            names = ", ".join(family.SIZES)
+        if module in (family, members):
+            names = ", ".join(members.SIZES)
             command.add_argument("size", nargs="*", help=f"of {names} (default: all)")
+        if module in (peers, members):
+            limit = 2000 if module is peers else 500
+            command.add_argument("--limit", type=int, default=limit, metavar="N", help=f"documents ({limit})")
         if module is peers:
             command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
-            command.add_argument(
-                "--limit", type=int, default=2000, metavar="N", help="documents (default: 2,000)"
-            )
+    _add_parity(commands)
     return parser.parse_args()
+
+
+def _add_parity(commands: Any) -> None:
+    command = commands.add_parser("parity", help=parity.__doc__, description=parity.__doc__)
+    for peer, name in parity.PEERS.items():
+        command.add_argument(f"--{peer}", metavar="PYTHON", help=f"the Python of an environment with {name}")
+    command.add_argument(
+        "--doc", type=Path, metavar="FILE", help="write the tables there, such as docs/parity.md"
+    )
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 
 def _number(value: float) -> str:

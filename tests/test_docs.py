@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.snippets import PAGE, known, pairs
 from femtosearch.model import BUILT_INS, Model, built_in
 
 ROOT = Path(__file__).parent.parent
@@ -53,6 +54,29 @@ def test_the_readmes_shell_lines_run(shell):
         assert shell(line) is not None
     best = shell('femtosearch rerank "a small cat" < lines.txt').splitlines()[0]
     assert best.rstrip().endswith("A kitten slept.")
+
+
+COMING_FROM = PAGE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    place = tmp_path_factory.mktemp("coming-from")
+    Model.load().save(place / "femto")
+    return place
+
+
+@pytest.mark.parametrize(("peer", "theirs", "ours"), pairs(COMING_FROM))
+def test_the_lines_beside_a_peers_run(peer, theirs, ours, saved, monkeypatch, capsys):
+    monkeypatch.chdir(saved)
+    compile(theirs, peer, "exec")  # `python -m benchmarks parity` runs it, and compares
+    exec(compile(known(COMING_FROM) + ours, PAGE.name, "exec"), {})
+    assert capsys.readouterr().out.strip()
+
+
+def test_every_peer_has_lines_beside_it():
+    assert {peer for peer, _, _ in pairs(COMING_FROM)} == {"pylate", "sentence-transformers", "txtai"}
+    assert COMING_FROM.count("```python ") == 2 * len(pairs(COMING_FROM))
 
 
 def test_ci_runs_the_readmes_test_command():
