@@ -24,7 +24,8 @@ asan:
 	$(PYTHON) -m venv .venv-asan
 	.venv-asan/bin/pip install -C cmake.define.FEMTOSEARCH_ASAN=ON . pytest
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		.venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py tests/test_encoder.py tests/test_maxsim.py
+		.venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py tests/test_encoder.py tests/test_maxsim.py \
+		tests/fde
 
 bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode

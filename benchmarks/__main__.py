@@ -1,4 +1,4 @@
-"""`python -m benchmarks encode|search|quality|peers|kernels|family|members|parity`."""
+"""`python -m benchmarks encode|search|quality|fde|peers|kernels|family|members|parity`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import encode, family, kernels, members, parity, peers, quality, search
+from benchmarks import encode, family, fde, kernels, members, parity, peers, quality, search
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -31,6 +31,8 @@ def main() -> None:
 def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, float, str]]]:
     if options.benchmark == "quality":
         return quality.measure(options.folder or [_folder(options)], options.model)
+    if options.benchmark == "fde":
+        return fde.measure(options.folder or [_folder(options)], options.model, options.runs, options.python)
     if options.benchmark == "peers":
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
     if options.benchmark == "parity":
@@ -55,7 +57,7 @@ def _folder(options: argparse.Namespace) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for module in (encode, search, quality, peers, kernels, family, members):
+    for module in (encode, search, quality, fde, peers, kernels, family, members):
         name = module.__name__.rsplit(".", 1)[1]
         command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
         command.add_argument(
@@ -63,15 +65,17 @@ def _options() -> argparse.Namespace:
         )
         command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
         command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
-        if module is quality:
+        if module in (quality, fde):
             command.add_argument(
                 "folder", nargs="*", type=Path, help="BEIR folders (default: the one of --data)"
             )
-        else:
+        if module is not quality:
             command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
         if module in (family, members):
             names = ", ".join(members.SIZES)
             command.add_argument("size", nargs="*", help=f"of {names} (default: all)")
+        if module is fde:
+            command.add_argument("--python", help="the Python of an environment with txtai, to compare")
         if module in (peers, members):
             limit = 2000 if module is peers else 500
             command.add_argument("--limit", type=int, default=limit, metavar="N", help=f"documents ({limit})")

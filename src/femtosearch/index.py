@@ -19,7 +19,7 @@ from femtosearch.model import BUILT_INS, Model, built_in
 from femtosearch.part import Coded, Part
 from femtosearch.plan import CANDIDATES, Request, check, choose
 from femtosearch.shelf import Volumes
-from femtosearch.snapshot import Encoding, Ranking, Snapshot, best
+from femtosearch.snapshot import Ranking, Snapshot, best
 from femtosearch.store import Store, origin_of
 from femtosearch.transaction import VERSION, Transaction
 from femtosearch.types import Document, Hit, Passages, Rows
@@ -95,11 +95,8 @@ class Index:
             self._store = Store.in_memory(origin, timeout, wanted)
         else:
             self._store = Store.open(self.folder, origin, timeout, wanted)
-            try:
-                _check_fde(self.folder, self._store.stored_encoding(), wanted)
-            except BaseException:
-                self._store.close()
-                raise
+            if wanted is not None:
+                self._check_fde(wanted)
 
     def add(
         self,
@@ -170,7 +167,8 @@ class Index:
         mode:        "maxsim" scores every passage by MaxSim; "rerank" only the candidates that the FDE finds;
                      "fde" scores every passage by the FDE's inner product alone; "auto" is "maxsim" while
                      that takes 20 ms at most by prediction or the index has no FDE, and else "rerank".
-        candidates:  how many passages "rerank" scores: at least k of them. All of them is "maxsim".
+        candidates:  how many passages "rerank" scores, at least k. A document may have several of them, so
+                     that there are fewer than k hits. As many as there are passages is "maxsim".
 
         Raises QueryError, StoreError.
         """
@@ -233,6 +231,22 @@ class Index:
         if os.getpid() != self._pid:
             raise StoreError("the index was opened before a fork: open it again in this process")
         return self._store
+
+    def _check_fde(self, wanted: Fde) -> None:
+        """Close, and raise FdeMismatch, if the index has another FDE or none."""
+        try:
+            found = self._store.stored_encoding()
+            has = None if found is None else (found.fde.kind, found.fde.spec())
+            if has != (wanted.kind, wanted.spec()):
+                said = "none" if has is None else f"{has[0]} {has[1]}"
+                raise FdeMismatch(
+                    f"{self.folder}: expected the FDE {wanted.kind} {wanted.spec()}, found {said}: open it "
+                    "without fde to use what it has, or replace it with set_fde (femtosearch compact FOLDER "
+                    "--fde NAME)"
+                )
+        except BaseException:
+            self.close()
+            raise
 
     def _add_batch(self, transaction: Transaction, volumes: Volumes, group: list[Draft]) -> list[str]:
         """Store and encode some documents; their ids."""
@@ -337,18 +351,6 @@ def _fitting(fde: Fde | str | None, origin: Origin) -> Fde | None:
             )
         found.size(origin.dims)
     return found
-
-
-def _check_fde(folder: Path, found: Encoding | None, wanted: Fde | None) -> None:
-    if wanted is None:
-        return
-    has = None if found is None else (found.fde.kind, found.fde.spec())
-    if has != (wanted.kind, wanted.spec()):
-        said = "none" if has is None else f"{has[0]} {has[1]}"
-        raise FdeMismatch(
-            f"{folder}: expected the FDE {wanted.kind} {wanted.spec()}, found {said}: open it without fde to "
-            "use what it has, or replace it with set_fde (femtosearch compact FOLDER --fde NAME)"
-        )
 
 
 def _bytes(folder: Path) -> int:

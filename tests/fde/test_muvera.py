@@ -64,7 +64,7 @@ def test_a_peers_preset_gives_the_peers_vectors(kernel, peer):
 def test_presets_have_the_peers_defaults():
     assert preset("txtai") == Muvera(20, 5, 16, fill=False, seed=42, variant="txtai")
     assert preset("fastembed") == Muvera(20, 5, 16, fill=True, seed=42, variant="fastembed")
-    assert preset("muvera") == Muvera()
+    assert preset("muvera") == Muvera(20, 5, 16, fill=False, seed=42)
     assert {preset(name).size(50) for name in ("muvera", "txtai", "fastembed")} == {10_240}
 
 

@@ -1,0 +1,174 @@
+"""FDEs: what they find of MaxSim's, what they rank by themselves, what they cost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+
+from benchmarks.beir import Collection, collection
+from benchmarks.encode import Row
+from benchmarks.machine import about
+from benchmarks.quality import ndcg
+from femtosearch.codes import Codes, quantise
+from femtosearch.fde import Fde, Muvera, inner_products, preset
+from femtosearch.index import Index
+from femtosearch.model import Model
+from femtosearch.types import Rows
+
+HERE = Path(__file__).parent
+CANDIDATES = 100
+METHODS: dict[str, Fde] = {
+    "muvera": preset("muvera"),
+    "muvera, fill": Muvera(),
+    "txtai": preset("txtai"),
+    "fastembed": preset("fastembed"),
+    "muvera 10x32x16": Muvera(10, 5, 16, fill=False),
+    "muvera, final 2048": Muvera(fill=False, final=2048),
+    "muvera, final 1024": Muvera(fill=False, final=1024),
+}
+TIMED = 500  # documents whose encoding is timed
+SCANNED = 128 << 20  # bytes of codes whose scan is timed, which no cache holds
+
+
+def measure(
+    folders: list[Path], source: str | None, runs: int, python: str | None
+) -> tuple[dict[str, Any], list[Row]]:
+    """The results, and the rows of a table. `python`: of an environment in which txtai is installed."""
+    model = Model.load(source)
+    results: dict[str, Any] = {"model": about(model), "candidates": CANDIDATES, "collections": {}}
+    table: list[Row] = []
+    for folder in folders:
+        data_set = collection(folder)
+        found = _quality(data_set, model)
+        results["collections"][data_set.name] = found
+        for method, scores in found["methods"].items():
+            table += [(f"{data_set.name}, {method}: {name}", value, "") for name, value in scores.items()]
+    first = collection(folders[0])
+    results["cost"] = _cost(first, model, runs, python)
+    results["scan"] = _scan(runs)
+    for part in ("cost", "scan"):
+        table += [
+            (f"{part}, {method}: {name}", value, "")
+            for method, values in results[part].items()
+            for name, value in values.items()
+            if isinstance(value, float)
+        ]
+    return results, table
+
+
+def _quality(data_set: Collection, model: Model) -> dict[str, Any]:
+    """nDCG@10 of each way, and the share of MaxSim's first ten documents that is among the candidates."""
+    with Index(model=model) as index:
+        index.add(data_set.documents)
+        exact = _run(index, data_set, mode="maxsim", k=10)
+        stats = index.stats()
+        per_document = stats.passages / len(data_set.documents)
+        methods: dict[str, dict[str, float]] = {"maxsim": {"ndcg": _ndcg(exact, data_set)}}
+        for name, fde in METHODS.items():
+            index.set_fde(fde)
+            alone = _run(index, data_set, mode="fde", k=10)
+            candidates = _run(index, data_set, mode="rerank", k=CANDIDATES)
+            dims = fde.size(model.dims)
+            methods[name] = {
+                "dims": float(dims),
+                "bytes": (dims + 4) * per_document,
+                "recall": fmean(_share(exact[query], candidates[query]) for query in exact),
+                "ndcg_fde": _ndcg(alone, data_set),
+                "ndcg_rerank": _ndcg(candidates, data_set),
+            }
+    sizes = {"documents": len(data_set.documents), "passages": stats.passages, "queries": len(exact)}
+    return {**sizes, "rows_per_passage": stats.rows / stats.passages, "methods": methods}
+
+
+def _run(index: Index, data_set: Collection, mode: str, k: int) -> dict[str, list[str]]:
+    hits = index.search(list(data_set.queries.values()), k=k, mode=mode, candidates=CANDIDATES)
+    return {query: [hit.id for hit in found] for query, found in zip(data_set.queries, hits, strict=True)}
+
+
+def _ndcg(run: dict[str, list[str]], data_set: Collection) -> float:
+    return fmean(ndcg(run[query], grades) for query, grades in data_set.judged.items())
+
+
+def _share(wanted: list[str], found: list[str]) -> float:
+    return len(set(wanted) & set(found)) / len(wanted) if wanted else 1.0
+
+
+def _cost(data_set: Collection, model: Model, runs: int, python: str | None) -> dict[str, Any]:
+    """Documents/s of one core: of each FDE, of the rows that they are made of, of txtai on the same rows."""
+    texts = data_set.texts[:TIMED]
+    rows = model.encode_documents(texts)
+    found: dict[str, Any] = {
+        "rows, from text": _rate(lambda: model.encode_documents(texts, threads=1), len(texts), runs)
+    }
+    for name, fde in METHODS.items():
+        found[name] = _rate(lambda f=fde: f.documents(rows, threads=1), len(texts), runs)
+    return {**found, **(_txtai(rows, runs, python) if python else {})}
+
+
+def _rate(function: Callable[[], object], count: int, runs: int) -> dict[str, float]:
+    return {"documents_per_second": count / _best(function, runs)}
+
+
+def _txtai(rows: Rows, runs: int, python: str) -> dict[str, Any]:
+    """txtai's own rate, and how far its vectors are from ours."""
+    with tempfile.TemporaryDirectory() as place:
+        source, out = Path(place, "rows.npz"), Path(place, "out.npz")
+        np.savez(source, rows=rows.rows, starts=rows.starts)
+        command = [python, str(HERE / "txtai_side.py"), str(source), str(out), str(runs)]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=place)
+        if done.returncode:
+            sys.exit(f"txtai ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        with np.load(out, allow_pickle=False) as arrays:
+            said, vectors = json.loads(str(arrays["said"])), arrays["vectors"]
+    apart = np.abs(vectors - METHODS["txtai"].documents(rows)).max(axis=1)
+    figures = {
+        "documents_per_second": len(rows) / min(said["seconds"]),
+        "median_difference": float(np.median(apart)),
+        "share_within_1e-5": float((apart <= 1e-5).mean()),
+    }
+    return {f"txtai {said['version']} itself": figures}
+
+
+def _scan(runs: int) -> dict[str, dict[str, float]]:
+    """GB/s of codes that one core scans, for a query without zeros and one with every other bucket empty.
+
+    The floor is numpy's sum of the same bytes as 64-bit integers: reading memory, and next to nothing else.
+    """
+    found = {}
+    rng = np.random.default_rng(0)
+    for dims in (1_024, 10_240):
+        count = SCANNED // dims // 16 * 16
+        some = quantise(rng.standard_normal((256, dims), np.float32)).blocks
+        blocks = np.tile(some, (count // 256 + 1, 1, 1, 1))
+        codes = Codes(np.ascontiguousarray(blocks[: count // 16]), np.ones(count, np.float32), count, dims)
+        full = rng.standard_normal(dims).astype(np.float32)
+        half = np.where(np.arange(dims) // 16 % 2 == 0, full, 0).astype(np.float32)
+        words = codes.blocks.reshape(-1).view(np.int64)
+        took = {
+            "full": _best(lambda q=full, c=codes: inner_products(q, c, threads=1), runs),
+            "half_zero": _best(lambda q=half, c=codes: inner_products(q, c, threads=1), runs),
+            "numpy_sum": _best(words.sum, runs),
+        }
+        size = codes.blocks.nbytes / 1e9
+        found[f"{dims} dims"] = {f"gigabytes_per_second_{name}": size / t for name, t in took.items()}
+    return found
+
+
+def _best(function: Callable[[], object], runs: int) -> float:
+    """This process's seconds on the cores for the fastest of several calls: others do not count."""
+    function()
+    took = []
+    for _ in range(runs):
+        start = time.process_time()
+        function()
+        took.append(time.process_time() - start)
+    return min(took)
