@@ -17,6 +17,7 @@ from femtosearch.cli import commands, main, show
 from femtosearch.cli.arguments import parser
 from femtosearch.cli.progress import Progress
 from femtosearch.errors import FemtosearchError
+from femtosearch.fde import Muvera, store_fde
 from femtosearch.index import Index
 from femtosearch.model import Model
 from femtosearch.types import Hit
@@ -366,6 +367,30 @@ def test_an_index_with_an_fde(here, capsys):
     assert run("compact", "notes", "--fde", "fastembed")[0] == 0
     assert len(run("search", "notes", "a dog", "--mode", "rerank")[1]) == len(exact)
     assert "expected one of muvera, txtai, fastembed" in run("compact", "notes", "--fde", "lemur")[2]
+
+
+def test_a_model_that_brings_its_fde(here, capsys):
+    def run(*arguments):
+        code = main([*arguments, "--json"])
+        said = capsys.readouterr()
+        return code, lines(said.out), said.err
+
+    write_tiny_model(here / "m")
+    assert run("info", "m")[1][0]["model"]["fde"] is None
+    (here / "m" / "fde.safetensors").write_bytes(store_fde(Muvera(3, 2, 4), 10))
+    mine = {"kind": "muvera", "dims": 48, **Muvera(3, 2, 4).spec()}
+    assert run("info", "m")[1][0]["model"]["fde"] == mine
+    assert run("index", "own", "docs", "--model", "m")[1][0]["index"]["fde"] == mine
+    assert run("index", "own", "docs", "--model", "m")[0] == 0
+    assert run("index", "none", "docs", "--model", "m", "--fde", "none")[1][0]["index"]["fde"] is None
+    assert run("compact", "none", "--fde", "auto", "--model", "m")[0] == 0
+    assert run("info", "none")[1][0]["index"]["fde"] == mine
+    (here / "m" / "fde.safetensors").write_bytes(b"no FDE")
+    assert "not a safetensors file" in run("info", "m")[1][0]["model"]["fde"]
+    assert run("index", "own", "docs", "--model", "m")[0] == 0
+    assert run("search", "own", "a dog", "--model", "m")[0] == 0
+    code, _, err = run("index", "new", "docs", "--model", "m")
+    assert code == 1 and "fetch the file again, or remove it" in err and not (here / "new").exists()
 
 
 # How a run ends

@@ -177,9 +177,68 @@ def test_a_stored_fde_is_used_without_being_told(fast_path):
     with Index(fast_path / "i", model=MODEL, fde=FDE) as index:
         index.add(documents(9, 20))
         hits = index.search("word1", mode="fde")
-    for fde in (None, FDE, Muvera(4, 2, 4)):
-        with Index(fast_path / "i", model=MODEL, fde=fde) as index:
+    for more in ({}, {"fde": "auto"}, {"fde": FDE}, {"fde": Muvera(4, 2, 4)}):
+        with Index(fast_path / "i", model=MODEL, **more) as index:
             assert index.search("word1", mode="fde") == hits
+    with pytest.raises(FdeMismatch, match=r"expected the FDE none, found muvera .*: open it without fde"):
+        Index(fast_path / "i", model=MODEL, fde=None)
+
+
+class Bringing(FakeModel):
+    """A model with an FDE of its own, which counts how often it is asked for it."""
+
+    def __init__(self, fde):
+        super().__init__()
+        self.found, self.asked = fde, 0
+
+    @property
+    def fde(self):
+        self.asked += 1
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
+def test_a_new_index_has_the_models_own_fde(fast_path):
+    model = Bringing(FDE)
+    for folder in (fast_path / "i", None):
+        with Index(folder, model=model) as index:
+            assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec()}
+    with Index(fast_path / "none", model=model, fde=None) as index:
+        assert index.stats().fde is None
+    with Index(fast_path / "other", model=model, fde=Muvera(2, 2, 4)) as index:
+        assert index.stats().fde["repetitions"] == 2
+    with Index(fast_path / "nothing", model=Bringing(None)) as index:
+        assert index.stats().fde is None
+
+
+def test_an_index_that_is_there_keeps_what_it_has(fast_path):
+    for name, fde in (("with", Muvera(2, 2, 4)), ("without", None)):
+        with Index(fast_path / name, model=MODEL, fde=fde) as index:
+            before = index.stats().fde
+        model = Bringing(FDE)
+        with Index(fast_path / name, model=model) as index:
+            assert index.stats().fde == before and model.asked == 0
+            index.set_fde("auto")
+            assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec()} and model.asked == 1
+
+
+def test_a_models_damaged_fde_is_told_where_it_would_be_used(fast_path):
+    model = Bringing(FdeError("m/fde.safetensors: damaged"))
+    with pytest.raises(FdeError, match="damaged"):
+        Index(fast_path / "i", model=model)
+    assert not (fast_path / "i").exists()
+    with Index(fast_path / "i", model=model, fde=None) as index:
+        index.add(["word1"])
+        with pytest.raises(FdeError, match="damaged"):
+            index.set_fde("auto")
+    with Index(fast_path / "i", model=model) as index:
+        assert len(index.search("word1")) == 1
+
+
+def test_a_model_that_brings_no_fde(index):
+    with pytest.raises(FdeError, match="the model 'fake' brings none: name another, such as 'muvera'"):
+        index.set_fde("auto")
 
 
 def test_another_process_changes_the_fde(fast_path):

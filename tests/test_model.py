@@ -1,10 +1,12 @@
 import errno
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.errors import CheckpointError, FdeError, FemtosearchError
+from femtosearch.fde import Muvera, store_fde, stored
 from femtosearch.model import BATCH, BUILT_INS, Model, _spelled, built_in
 from femtosearch.types import BertConfig, Conventions
 
@@ -140,3 +142,76 @@ def test_a_built_in_model_has_a_name(tmp_path, monkeypatch):
     assert Model.load().name == built_in()[0]
     folder = write_tiny_model(tmp_path / "femto")
     assert Model.load("femto").fingerprint == Model.load(folder).fingerprint
+
+
+@dataclass(frozen=True)
+class Fitted(Muvera):
+    """An FDE that was fitted for one model."""
+
+    kind: ClassVar[str] = "fitted"
+    model: str = ""
+
+
+FITTED = Fitted(repetitions=3, bits=2, projection=4, model="f" * 64)
+
+
+@pytest.fixture
+def fitted(monkeypatch):
+    monkeypatch.setitem(stored.KINDS, "fitted", Fitted.restore)
+    return FITTED
+
+
+def bringing(folder, fde, dims=10):
+    """A model folder with an FDE."""
+    write_tiny_model(folder)
+    (folder / "fde.safetensors").write_bytes(fde if isinstance(fde, bytes) else store_fde(fde, dims))
+    return folder
+
+
+def test_a_model_brings_its_fde(tmp_path, fitted):
+    bare = Model.load(write_tiny_model(tmp_path / "bare"))
+    assert bare.fde is None
+    for name, fde in (("any", Muvera(3, 2, 4)), ("own", replace(fitted, model=bare.fingerprint))):
+        model = Model.load(bringing(tmp_path / name, fde))
+        assert model.fde == fde and model.fingerprint == bare.fingerprint
+        model.save(tmp_path / "saved" / name)
+        again = Model.load(tmp_path / "saved" / name)
+        assert again.fde == fde and again.fingerprint == model.fingerprint
+        rows = model.encode_documents(["the cat sat"])
+        assert (again.fde.documents(rows) == fde.documents(rows)).all()
+
+
+def test_an_fde_is_for_the_models_own_conventions(tmp_path, fitted):
+    folder = bringing(tmp_path / "m", fitted)
+    own = replace(fitted, model=Model.load(folder).fingerprint)
+    (folder / "fde.safetensors").write_bytes(store_fde(own, 10))
+    assert Model.load(folder, engine="native").fde == own
+    other = Model.load(folder, pool_factor=2)
+    assert other.fde is None
+    other.save(tmp_path / "saved")
+    assert not (tmp_path / "saved" / "fde.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"no FDE", "fde.safetensors: not a safetensors file"),
+        (store_fde(Muvera(3, 2, 4), 11), "for rows of 11 dims, found 10"),
+        (store_fde(FITTED, 10), "made for the model of fingerprint ffffffffffff"),
+    ],
+)
+def test_an_fde_that_does_not_fit_stops_nothing_but_its_use(tmp_path, fitted, content, message):
+    model = Model.load(bringing(tmp_path / "m", content))
+    assert len(model.encode_documents(["the cat"])) == 1
+    for use in (lambda: model.fde, lambda: model.save(tmp_path / "saved")):
+        with pytest.raises(FdeError, match=message):
+            use()
+    assert not (tmp_path / "saved").exists()
+
+
+def test_an_fde_outside_the_folder_is_not_read(tmp_path):
+    folder = write_tiny_model(tmp_path / "m")
+    (tmp_path / "outside").write_bytes(store_fde(Muvera(3, 2, 4), 10))
+    (folder / "fde.safetensors").symlink_to(tmp_path / "outside")
+    with pytest.raises(FdeError, match="a symbolic link that leaves the model folder"):
+        _ = Model.load(folder).fde

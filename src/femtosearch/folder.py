@@ -79,13 +79,6 @@ def check_new(folder: Path) -> None:
         )
 
 
-def save_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write a model folder, whole or not at all. Raises CheckpointError unless it is new or empty."""
-    check_new(folder)
-    with whole(folder) as partial:
-        write_checkpoint(checkpoint, partial)
-
-
 def caveats(checkpoint: Checkpoint) -> list[str]:
     """What other libraries make otherwise of the folder that is written."""
     said = []

@@ -13,7 +13,7 @@ import numpy as np
 from femtosearch.catalog import Origin
 from femtosearch.codes import quantise
 from femtosearch.documents import Draft, check_id, drafts, is_id
-from femtosearch.errors import DocumentError, FdeMismatch, StoreError
+from femtosearch.errors import DocumentError, FdeError, FdeMismatch, StoreError
 from femtosearch.fde import Fde, preset
 from femtosearch.model import BUILT_INS, Model, built_in
 from femtosearch.part import Coded, Part
@@ -26,10 +26,14 @@ from femtosearch.types import Document, Hit, Passages, Rows
 
 _BATCH_CHARACTERS = 1 << 20  # of the texts that are encoded at once, beyond the first
 _ATTEMPTS = 100
+AUTO = "auto"
 
 
 class Encodes(Protocol):
-    """What an index needs of a model: rows of `dims` numbers, and a name and fingerprint to know it again."""
+    """What an index needs of a model: rows of `dims` numbers, and a name and fingerprint to know it again.
+
+    It may also have an attribute `fde`, an Fde or None: the one for its rows.
+    """
 
     @property
     def name(self) -> str: ...
@@ -68,8 +72,9 @@ class Index:
     folder:   made if absent; None for an index in memory.
     model:    what encodes. An index is opened with the model it was made with; None is the default model or,
               for an index that was made with another built-in one, that.
-    fde:      what makes candidates: a `Muvera`, or the name of a preset. It is stored when an index is made;
-              for one that is there it is only compared, and None means the one that it has, or none.
+    fde:      what makes candidates, stored when an index is made: a `Muvera` or other Fde, the name of a
+              preset, or None for none. "auto" is the model's own, if it has one; an index that is there
+              keeps what it has then, and is compared with anything else.
     timeout:  seconds to wait while another process or thread writes.
 
     Safe to use from several threads and processes: one writes at a time, and every search sees the last
@@ -82,7 +87,7 @@ class Index:
         folder: str | os.PathLike[str] | None = None,
         *,
         model: Encodes | None = None,
-        fde: Fde | str | None = None,
+        fde: Fde | str | None = AUTO,
         timeout: float = 10.0,
     ) -> None:
         self.model: Encodes = model if model is not None else Model.load(own_model(folder))
@@ -90,12 +95,13 @@ class Index:
         self._pid = os.getpid()
         self._closed = False
         origin = Origin(self.model.name, self.model.fingerprint, self.model.dims)
-        wanted = _fitting(fde, origin)
+        keeps = _is_auto(fde) and self.folder is not None and origin_of(self.folder) is not None
+        wanted = None if keeps else self._fitting(fde, origin)
         if self.folder is None:
             self._store = Store.in_memory(origin, timeout, wanted)
         else:
             self._store = Store.open(self.folder, origin, timeout, wanted)
-            if wanted is not None:
+            if not _is_auto(fde):
                 self._check_fde(wanted)
 
     def add(
@@ -195,7 +201,10 @@ class Index:
         Raises FdeError, FdeMismatch, LockedError, StoreError.
         """
         store = self._ready()
-        store.set_fde(_fitting(fde, store.origin))
+        wanted = self._fitting(fde, store.origin)
+        if wanted is None and fde is not None:
+            raise FdeError(f"fde: the model {self.model.name!r} brings none: name another, such as 'muvera'")
+        store.set_fde(wanted)
 
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""
@@ -232,15 +241,30 @@ class Index:
             raise StoreError("the index was opened before a fork: open it again in this process")
         return self._store
 
-    def _check_fde(self, wanted: Fde) -> None:
-        """Close, and raise FdeMismatch, if the index has another FDE or none."""
-        try:
-            found = self._store.stored_encoding()
-            has = None if found is None else (found.fde.kind, found.fde.spec())
-            if has != (wanted.kind, wanted.spec()):
-                said = "none" if has is None else f"{has[0]} {has[1]}"
+    def _fitting(self, fde: Fde | str | None, origin: Origin) -> Fde | None:
+        """An FDE for the rows of the model, by name or as it is. Raises FdeError, FdeMismatch."""
+        found: Fde | None
+        if isinstance(fde, str):
+            found = getattr(self.model, "fde", None) if _is_auto(fde) else preset(fde)
+        else:
+            found = fde
+        if found is not None:
+            if found.model not in (None, origin.fingerprint):
                 raise FdeMismatch(
-                    f"{self.folder}: expected the FDE {wanted.kind} {wanted.spec()}, found {said}: open it "
+                    f"the FDE was made for the model of fingerprint {found.model[:12]}, the index has "
+                    f"{origin.name!r} ({origin.fingerprint[:12]}): use an FDE of that model"
+                )
+            found.size(origin.dims)
+        return found
+
+    def _check_fde(self, wanted: Fde | None) -> None:
+        """Close, and raise FdeMismatch, if the index has another FDE, or one where none is wanted."""
+        try:
+            stored = self._store.stored_encoding()
+            found = None if stored is None else stored.fde
+            if _known(found) != _known(wanted):
+                raise FdeMismatch(
+                    f"{self.folder}: expected the FDE {_known(wanted)}, found {_known(found)}: open it "
                     "without fde to use what it has, or replace it with set_fde (femtosearch compact FOLDER "
                     "--fde NAME)"
                 )
@@ -340,17 +364,13 @@ def _stats(store: Store, folder: Path | None) -> Stats:
     )
 
 
-def _fitting(fde: Fde | str | None, origin: Origin) -> Fde | None:
-    """An FDE for the rows of a model, by name or as it is. Raises FdeError, FdeMismatch."""
-    found = preset(fde) if isinstance(fde, str) else fde
-    if found is not None:
-        if found.model not in (None, origin.fingerprint):
-            raise FdeMismatch(
-                f"the FDE was made for the model of fingerprint {found.model[:12]}, the index has "
-                f"{origin.name!r} ({origin.fingerprint[:12]}): use an FDE of that model"
-            )
-        found.size(origin.dims)
-    return found
+def _is_auto(fde: Fde | str | None) -> bool:
+    return isinstance(fde, str) and fde == AUTO
+
+
+def _known(fde: Fde | None) -> str:
+    """What tells an FDE from every other."""
+    return "none" if fde is None else f"{fde.kind} {fde.spec()}"
 
 
 def _bytes(folder: Path) -> int:

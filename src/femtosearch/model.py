@@ -14,16 +14,19 @@ from typing import Any, cast
 import numpy as np
 
 from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_conventions
+from femtosearch.checkpoint.files import Files
 from femtosearch.encoder import Encoder
-from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtra
+from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtra
 from femtosearch.export.onnx import write_onnx
-from femtosearch.folder import caveats, folded, save_checkpoint
+from femtosearch.fde import Fde, restore_fde, store_fde
+from femtosearch.folder import caveats, check_new, folded, whole, write_checkpoint
 from femtosearch.hub import locate, repository
 from femtosearch.pooling import pool
 from femtosearch.tokens import Tokenizer, Tokens
 from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
 
 BUILT_INS = Path(__file__).parent / "models"
+FDE = "fde.safetensors"  # of a model folder
 DEFAULT = "megabyte"
 BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
 
@@ -117,19 +120,34 @@ class Model:
     @cached_property
     def fingerprint(self) -> str:
         """A digest of all that rows depend on: two models with the same one give the same rows."""
-        digest = hashlib.sha256(_spelled(self.config, self.conventions).encode())
-        digest.update(self._checkpoint.tokenizer.read_bytes())
-        for name in sorted(self._checkpoint.weights):
-            digest.update(name.encode())
-            digest.update(self._checkpoint.weights[name].tobytes())
-        for dense in self._checkpoint.modules:
-            digest.update(dense.weight.tobytes())
-            digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
-            if dense.use_residual:
-                digest.update(b"residual" if dense.residual is None else dense.residual.tobytes())
-            if dense.activation != LINEAR:
-                digest.update(dense.activation.encode())
-        return digest.hexdigest()
+        return _fingerprint(self._checkpoint)
+
+    @cached_property
+    def fde(self) -> Fde | None:
+        """The FDE that the folder brings, read when it is first asked for; None if it brings none, or if the
+        model was loaded under other conventions than the folder's own, for which the FDE was fitted.
+
+        Raises FdeError if it is damaged, or was made for other rows than this model's.
+        """
+        try:
+            path = Files(self.source).path(FDE)
+            if not path.is_file():
+                return None
+            found = restore_fde(path.read_bytes(), str(path))
+            found.size(self.dims)
+        except (OSError, CheckpointError) as error:
+            raise FdeError(f"{self.source / FDE}: cannot be read: {error}; remove it") from error
+        except FdeError as error:
+            raise FdeError(f"{error}; fetch the file again, or remove it") from error
+        if found.model in (None, self.fingerprint):
+            return found
+        own = _fingerprint(read_checkpoint(self.source))
+        if found.model == own:
+            return None
+        raise FdeError(
+            f"{path}: made for the model of fingerprint {found.model[:12]}, this one's is {own[:12]}: fetch "
+            "the model's own, or remove it"
+        )
 
     def encode_queries(
         self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
@@ -153,11 +171,17 @@ class Model:
 
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
         """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
-        load with the same rows. It must be new or empty.
+        load with the same rows. It must be new or empty. The FDE comes along if it fits what is written.
 
         fold_dense: make one Dense of several, as txtai needs; rows are then the same up to rounding.
+        Raises CheckpointError; FdeError if the model's FDE is damaged.
         """
-        save_checkpoint(folded(self._checkpoint) if fold_dense else self._checkpoint, Path(folder))
+        checkpoint, fde = folded(self._checkpoint) if fold_dense else self._checkpoint, self.fde
+        check_new(Path(folder))
+        with whole(Path(folder)) as partial:
+            write_checkpoint(checkpoint, partial)
+            if fde is not None and fde.model in (None, _fingerprint(read_checkpoint(partial))):
+                (partial / FDE).write_bytes(store_fde(fde, self.dims))
 
     @property
     def caveats(self) -> list[str]:
@@ -240,6 +264,22 @@ def _torch_engine() -> Any:
         raise MissingExtra(
             f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
         ) from error
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    digest = hashlib.sha256(_spelled(checkpoint.config, checkpoint.conventions).encode())
+    digest.update(checkpoint.tokenizer.read_bytes())
+    for name in sorted(checkpoint.weights):
+        digest.update(name.encode())
+        digest.update(checkpoint.weights[name].tobytes())
+    for dense in checkpoint.modules:
+        digest.update(dense.weight.tobytes())
+        digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
+        if dense.use_residual:
+            digest.update(b"residual" if dense.residual is None else dense.residual.tobytes())
+        if dense.activation != LINEAR:
+            digest.update(dense.activation.encode())
+    return digest.hexdigest()
 
 
 def _spelled(config: BertConfig | OtherConfig, conventions: Conventions) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from femtosearch.catalog import Catalog, State
 from femtosearch.codes import maxsim_codes
 from femtosearch.errors import CorruptError, FdeError
-from femtosearch.fde import Fde, inner_products, restore_fde
+from femtosearch.fde import Fde, described, inner_products, restore_fde
 from femtosearch.segment import Segment, Summary
 from femtosearch.shelf import SegmentGone, Shelf
 
@@ -78,7 +78,7 @@ class Encoding:
 
     def described(self) -> dict[str, Any]:
         """Its kind, its dims and its parameters."""
-        return {"kind": self.fde.kind, "dims": self.dims, **self.fde.spec()}
+        return described(self.fde, self.dims)
 
 
 class Snapshot:

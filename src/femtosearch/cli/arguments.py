@@ -184,8 +184,8 @@ def _add_index(commands: Any) -> None:
     kinds = "lines (a document a line, the default), text, jsonl, csv or tsv"
     command.add_argument("--stdin", default="lines", metavar="KIND", help=f"what comes through -: {kinds}")
     command.add_argument("--strict", action="store_true", help="fail at what would be skipped in a folder")
-    names = "muvera, txtai or fastembed"
-    command.add_argument("--fde", metavar="NAME", help=f"the FDE of a new index: {names} (default: none)")
+    names = "auto (the model's own, the default), muvera, txtai, fastembed or none"
+    command.add_argument("--fde", metavar="NAME", default="auto", help=f"the FDE of a new index: {names}")
     _add_threads(command)
     _add_model(command)
 
@@ -257,5 +257,6 @@ def _add_delete(commands: Any) -> None:
 def _add_compact(commands: Any) -> None:
     command = _command(commands, "compact", "give back the space of deleted and replaced documents")
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    names = "muvera, txtai or fastembed, or none to take it out"
+    names = "auto (the model's own), muvera, txtai or fastembed, or none to take it out"
     command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")
+    _add_model(command)

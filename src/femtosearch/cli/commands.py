@@ -21,7 +21,8 @@ import numpy as np
 
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
-from femtosearch.errors import QueryError, StoreError
+from femtosearch.errors import FdeError, QueryError, StoreError
+from femtosearch.fde import Fde, described
 from femtosearch.index import Index, describe, own_model
 from femtosearch.model import Model
 from femtosearch.read import Reading, read
@@ -161,10 +162,11 @@ def delete(options: argparse.Namespace) -> None:
 
 def compact(options: argparse.Namespace) -> None:
     """Rewrite an index without what deletes and replacements left behind."""
-    with _open_as_is(options.folder) as store:
+    _check_index(options.folder)
+    with _open(options) if options.fde == "auto" else _open_as_is(options.folder) as store:
         before = store.stats().bytes
         if options.fde:
-            store.set_fde(None if options.fde == "none" else options.fde)
+            store.set_fde(_named_fde(options))
         store.compact()
     after = describe(options.folder).bytes
     if options.json:
@@ -180,6 +182,10 @@ class _Threads:
         self.name, self.fingerprint, self.dims = model.name, model.fingerprint, model.dims
         self.encode_queries = model.encode_queries
         self._model, self._threads = model, threads
+
+    @property
+    def fde(self) -> Fde | None:
+        return self._model.fde
 
     def encode_passages(self, texts: list[str]) -> Passages:
         return self._model.encode_passages(texts, threads=self._threads)
@@ -212,8 +218,13 @@ def _model(options: argparse.Namespace, source: str | Path | None = None) -> Mod
 
 def _open(options: argparse.Namespace) -> Index:
     model = _model(options, options.model or own_model(options.folder))
-    threads, fde = getattr(options, "threads", 0), getattr(options, "fde", None)
-    return Index(options.folder, model=_Threads(model, threads), fde=fde)
+    threads = getattr(options, "threads", 0)
+    return Index(options.folder, model=_Threads(model, threads), fde=_named_fde(options))
+
+
+def _named_fde(options: argparse.Namespace) -> str | None:
+    name = getattr(options, "fde", "auto")
+    return None if name == "none" else name
 
 
 def _open_as_is(folder: str) -> Index:
@@ -319,9 +330,18 @@ def _about_model(model: Model) -> dict[str, Any]:
         "parameters": model.parameters,
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "fingerprint": model.fingerprint,
+        "fde": _about_fde(model),
         "conventions": asdict(model.conventions),
         "origins": dict(model.origins),
     }
+
+
+def _about_fde(model: Model) -> dict[str, Any] | str | None:
+    """The model's own FDE, or what is wrong with it, which does not keep the model from encoding."""
+    try:
+        return None if model.fde is None else described(model.fde, model.fde.size(model.dims))
+    except FdeError as error:
+        return str(error)
 
 
 def _print_table(said: dict[str, Any], indent: str = "", origins: Mapping[str, str] | None = None) -> None:

@@ -3,6 +3,9 @@
 from femtosearch.fde.muvera import Matrices, Muvera
 from femtosearch.fde.presets import PRESETS, preset
 from femtosearch.fde.scan import inner_products
-from femtosearch.fde.stored import Fde, restore_fde, store_fde
+from femtosearch.fde.stored import Fde, described, restore_fde, store_fde
 
-__all__ = ["PRESETS", "Fde", "Matrices", "Muvera", "inner_products", "preset", "restore_fde", "store_fde"]
+__all__ = [
+    "PRESETS", "Fde", "Matrices", "Muvera", "described", "inner_products", "preset", "restore_fde",
+    "store_fde",
+]  # fmt: skip

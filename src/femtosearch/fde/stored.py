@@ -37,6 +37,11 @@ Restore = Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Fde]
 KINDS: dict[str, Restore] = {Muvera.kind: Muvera.restore}
 
 
+def described(fde: Fde, size: int) -> dict[str, Any]:
+    """An FDE of F = `size` dims for people: its kind, its dims and its parameters."""
+    return {"kind": fde.kind, "dims": size, **fde.spec()}
+
+
 def store_fde(fde: Fde, dims: int) -> bytes:
     """A safetensors file with all that encoding rows of D dims needs. Raises FdeError."""
     said = {"kind": fde.kind, "spec": fde.spec()}
