@@ -74,7 +74,9 @@ Borrowed<int64_t> borrow_starts(nb::handle array, int64_t rows, bool all) {
   require(size > 0, "starts", "at least one number", 0);
   require(all ? s[0] == 0 : s[0] >= 0, "starts[0]", all ? "0" : "at least 0", s[0]);
   for (size_t n = 1; n < size; ++n) {
-    require(s[n - 1] <= s[n], "starts[" + std::to_string(n) + "]", "at least " + std::to_string(s[n - 1]), s[n]);
+    if (s[n - 1] > s[n]) {
+      fail("starts[" + std::to_string(n) + "]", "at least " + std::to_string(s[n - 1]), std::to_string(s[n]));
+    }
   }
   const std::string end = "the " + std::to_string(rows) + " rows";
   require(all ? s[size - 1] == rows : s[size - 1] <= rows, "the end of starts", all ? end : "at most " + end,

@@ -1,6 +1,7 @@
 #include "fde.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "codes.h"
 #include "dispatch.h"
@@ -11,6 +12,69 @@ namespace {
 
 constexpr int64_t kPiece = 4;             // texts that a thread takes at a time
 constexpr size_t kPieceBytes = 1 << 18;  // of codes that a thread takes at a time
+
+// A vector's codes, without the groups that are zero.
+struct Coded {
+  std::vector<int32_t> groups, places;
+  CodedVector vector;
+
+  // group_count: of the coded rows, which may have more numbers than the vector.
+  Coded(const float* numbers, int dims, int group_count) {
+    vector = {nullptr, nullptr, 0, group_count, 0, scale_of(numbers, dims)};
+    for (int g = 0; vector.scale > 0 && g * kGroup < dims; ++g) {
+      int32_t group = 0;
+      auto* bytes = reinterpret_cast<int8_t*>(&group);
+      for (int d = g * kGroup; d < std::min(dims, (g + 1) * kGroup); ++d) {
+        bytes[d % kGroup] = code_of(numbers[d], vector.scale);
+        vector.sum += bytes[d % kGroup];
+      }
+      if (group) groups.push_back(group), places.push_back(g);
+    }
+    vector.groups = groups.data();
+    vector.places = places.data();
+    vector.count = int(groups.size());
+  }
+
+  // Blocks that a thread takes at a time.
+  int64_t step() const { return std::max<int64_t>(1, kPieceBytes / (size_t(vector.group_count) * kBlockRows * kGroup)); }
+};
+
+bool before(const Neighbour& a, const Neighbour& b) {
+  return a.product > b.product || (a.product == b.product && a.number < b.number);
+}
+
+// The first `most` of all that are offered, in the order of `before`, and some more.
+class Best {
+ public:
+  explicit Best(int64_t most) : most_(most) {}
+
+  // 16 products, of which the first `count` are rows `number`, `number` + 1, ...; those of damaged scales are none.
+  void offer(const float* products, int64_t count, const uint8_t* alive, int64_t number) {
+    bool any = false;
+    for (int i = 0; i < kBlockRows; ++i) any |= products[i] >= least_;
+    if (!any) return;
+    for (int64_t i = 0; i < count; ++i) {
+      if (!(products[i] >= least_ && products[i] <= kLargest) || (alive && !alive[i])) continue;
+      kept_.push_back({products[i], number + i});
+      if (int64_t(kept_.size()) == 2 * most_) trim();
+    }
+  }
+
+  void trim() {
+    if (int64_t(kept_.size()) <= most_) return;
+    std::nth_element(kept_.begin(), kept_.begin() + (most_ - 1), kept_.end(), before);
+    kept_.resize(most_);
+    least_ = kept_.back().product;
+  }
+
+  std::vector<Neighbour>& kept() { return kept_; }
+
+ private:
+  static constexpr float kLargest = std::numeric_limits<float>::max();
+  int64_t most_;
+  float least_ = -kLargest;
+  std::vector<Neighbour> kept_;
+};
 
 }  // namespace
 
@@ -57,27 +121,48 @@ void MuveraEncoder::encode(const float* rows, const int64_t* starts, int64_t tex
 void inner_products(const float* vector, int dims, const int8_t* blocks, const float* scales, int64_t block_count,
                     int threads, float* products) {
   const Kernel* kernel = femto::kernel();
-  const int group_count = (dims + kGroup - 1) / kGroup;
-  std::vector<int32_t> groups, places;
-  CodedVector coded{nullptr, nullptr, 0, group_count, 0, scale_of(vector, dims)};
-  for (int g = 0; coded.scale > 0 && g < group_count; ++g) {
-    int32_t group = 0;
-    auto* bytes = reinterpret_cast<int8_t*>(&group);
-    for (int d = g * kGroup; d < std::min(dims, (g + 1) * kGroup); ++d) {
-      bytes[d % kGroup] = code_of(vector[d], coded.scale);
-      coded.sum += bytes[d % kGroup];
-    }
-    if (group) groups.push_back(group), places.push_back(g);
-  }
-  coded.groups = groups.data();
-  coded.places = places.data();
-  coded.count = int(groups.size());
-  const int64_t step = std::max<int64_t>(1, kPieceBytes / (size_t(group_count) * kBlockRows * kGroup));
-  const int64_t pieces = (block_count + step - 1) / step;
+  const Coded coded(vector, dims, (dims + kGroup - 1) / kGroup);
+  const int64_t step = coded.step(), pieces = (block_count + step - 1) / step;
   share(thread_count(threads, pieces), pieces, [&](int, int64_t piece) {
     const int64_t end = std::min(block_count, (piece + 1) * step);
-    kernel->inner_products(coded, blocks, scales, piece * step, end, products);
+    kernel->inner_products(coded.vector, blocks, scales, piece * step, end, products);
   });
+}
+
+std::vector<Neighbour> nearest(const float* vector, int dims, int group_count, const std::vector<CodedVectors>& parts,
+                               int64_t most, int threads) {
+  const Kernel* kernel = femto::kernel();
+  const Coded coded(vector, dims, group_count);
+  struct Piece {
+    const CodedVectors* part;
+    int64_t begin, first;  // its first block, and the number of the part's first row
+  };
+  std::vector<Piece> pieces;
+  int64_t total = 0;
+  for (const CodedVectors& part : parts) {
+    for (int64_t block = 0; block * kBlockRows < part.count; block += coded.step()) pieces.push_back({&part, block, total});
+    total += part.count;
+  }
+  threads = thread_count(threads, int64_t(pieces.size()));
+  std::vector<Best> found(threads, Best(std::max<int64_t>(1, std::min(most, total))));
+  PerThread scratch(threads, size_t(coded.step()) * kBlockRows);
+  share(threads, int64_t(pieces.size()), [&](int thread, int64_t number) {
+    const auto& [part, begin, first] = pieces[number];
+    const int64_t end = std::min(begin + coded.step(), (part->count + kBlockRows - 1) / kBlockRows);
+    const int8_t* blocks = part->blocks + size_t(begin) * group_count * kGroup * kBlockRows;
+    float* products = scratch.of(thread);
+    kernel->inner_products(coded.vector, blocks, part->scales + begin * kBlockRows, 0, end - begin, products);
+    for (int64_t block = begin; block < end; ++block, products += kBlockRows) {
+      const int64_t row = block * kBlockRows;
+      found[thread].offer(products, std::min<int64_t>(kBlockRows, part->count - row),
+                          part->alive ? part->alive + row : nullptr, first + row);
+    }
+  });
+  Best all(std::max<int64_t>(1, most));
+  for (Best& some : found) all.kept().insert(all.kept().end(), some.kept().begin(), some.kept().end());
+  all.trim();
+  std::sort(all.kept().begin(), all.kept().end(), [](auto& a, auto& b) { return a.number < b.number; });
+  return std::move(all.kept());
 }
 
 }  // namespace femto

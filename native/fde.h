@@ -41,4 +41,23 @@ class MuveraEncoder {
 void inner_products(const float* vector, int dims, const int8_t* blocks, const float* scales, int64_t block_count,
                     int threads, float* products);
 
+// Coded rows of one part of all. alive [count]: which of them count; null: all.
+struct CodedVectors {
+  const int8_t* blocks;
+  const float* scales;
+  const uint8_t* alive;
+  int64_t count;
+};
+
+struct Neighbour {
+  float product;
+  int64_t number;
+};
+
+// The `most` largest products of a finite vector with the living rows of all parts, whose rows have group_count groups
+// of four numbers, of which the vector's `dims` are the first. Rows are numbered end to end, the dead ones too; of
+// equal products the first rows count. By number; the order of threads changes nothing.
+std::vector<Neighbour> nearest(const float* vector, int dims, int group_count, const std::vector<CodedVectors>& parts,
+                               int64_t most, int threads);
+
 }  // namespace femto

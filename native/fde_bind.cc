@@ -79,6 +79,45 @@ Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales
   return products;
 }
 
+// [(blocks, scales, count, alive or None)] of F numbers -> (numbers, products).
+nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int threads) {
+  check_threads(threads);
+  require(size >= 1 && size <= kMost, "size", "1 to 65536", size);
+  require(most >= 0, "most", "0 or more", most);
+  const auto v = borrow<float>(vector, "vector", {kAny});
+  const auto dims = int64_t(v.shape(0)), group_count = (size + kGroup - 1) / kGroup;
+  require(dims >= 1 && dims <= size, "dims of vector", "1 to the codes' " + std::to_string(size), dims);
+  if (!finite(v.data(), dims)) fail("vector", "finite numbers", "NaN or infinity");
+  std::vector<Borrowed<int8_t>> blocks;
+  std::vector<Borrowed<float>> scales;
+  std::vector<Borrowed<bool>> alive;
+  std::vector<CodedVectors> borrowed;
+  for (nb::handle item : parts) {
+    const auto part = nb::cast<nb::tuple>(item);
+    if (part.size() != 4) fail("part", "(blocks, scales, count, alive)", std::to_string(part.size()) + " items");
+    const auto count = nb::cast<int64_t>(part[2]);
+    blocks.push_back(borrow<int8_t>(part[0], "blocks", {kAny, group_count, kBlockRows, kGroup}));
+    scales.push_back(borrow<float>(part[1], "scales", {int64_t(blocks.back().shape(0)) * kBlockRows}));
+    require(count >= 0 && count <= int64_t(scales.back().shape(0)), "count",
+            "0 to " + std::to_string(scales.back().shape(0)), count);
+    const uint8_t* living = nullptr;
+    if (!part[3].is_none()) {
+      alive.push_back(borrow<bool>(part[3], "alive", {count}));
+      living = reinterpret_cast<const uint8_t*>(alive.back().data());
+    }
+    borrowed.push_back({blocks.back().data(), scales.back().data(), living, count});
+  }
+  std::vector<Neighbour> found;
+  if (most > 0) {
+    nb::gil_scoped_release unlocked;
+    found = nearest(v.data(), int(dims), int(group_count), borrowed, most, threads);
+  }
+  auto numbers = fresh<int64_t>({found.size()});
+  auto products = fresh<float>({found.size()});
+  for (size_t i = 0; i < found.size(); ++i) numbers.data()[i] = found[i].number, products.data()[i] = found[i].product;
+  return nb::make_tuple(numbers, products);
+}
+
 }  // namespace
 
 void bind_fde(nb::module_& m) {
@@ -90,6 +129,7 @@ void bind_fde(nb::module_& m) {
       .def_prop_ro("kernel", &MuveraEncoder::kernel)
       .def("encode", &encode, "rows"_a.none(), "starts"_a.none(), "documents"_a, "threads"_a = 0);
   m.def("inner_products", &multiply, "vector"_a.none(), "blocks"_a.none(), "scales"_a.none(), "threads"_a = 0);
+  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "threads"_a = 0);
 }
 
 }  // namespace femto

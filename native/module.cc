@@ -92,34 +92,60 @@ Returned<float> score(nb::handle query, nb::handle rows, nb::handle starts, int 
   return scores;
 }
 
-Borrowed<int64_t> borrow_which(nb::handle array, int64_t passages) {
+// Numbers of passages whose rows are there; of the others the starts are not even looked at, for there may be millions.
+Borrowed<int64_t> borrow_which(nb::handle array, const int64_t* starts, int64_t passages, int64_t rows) {
   auto which = borrow<int64_t>(array, "which", {kAny});
   for (size_t i = 0; i < which.shape(0); ++i) {
     const int64_t n = which.data()[i];
     if (n < 0 || n >= passages) {
       fail("which", "numbers of the " + std::to_string(passages) + " passages", std::to_string(n));
     }
+    if (starts[n] < 0 || starts[n] > starts[n + 1] || starts[n + 1] > rows) {
+      fail("starts of passage " + std::to_string(n), "two rising numbers of the " + std::to_string(rows) + " rows",
+           std::to_string(starts[n]) + " and " + std::to_string(starts[n + 1]));
+    }
   }
   return which;
 }
 
-Returned<float> score_codes(nb::handle query, nb::handle blocks, nb::handle scales, nb::handle starts,
-                            nb::handle which, int threads) {
+// Passages of a Python tuple (blocks, scales, starts, which or None), and what keeps its arrays alive.
+struct BorrowedPassages {
+  Borrowed<int8_t> blocks;
+  Borrowed<float> scales;
+  Borrowed<int64_t> starts, which;
+  CodedPassages passages;
+
+  BorrowedPassages(const nb::tuple& part, int64_t dims) {
+    if (part.size() != 4) fail("part", "(blocks, scales, starts, which)", std::to_string(part.size()) + " items");
+    blocks = borrow<int8_t>(part[0], "blocks", {kAny, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
+    scales = borrow<float>(part[1], "scales", {int64_t(blocks.shape(0)) * kBlockRows});
+    const auto rows = int64_t(scales.shape(0));
+    const bool all = part[3].is_none();
+    starts = all ? borrow_starts(part[2], rows, false) : borrow<int64_t>(part[2], "starts", {kAny});
+    const auto count = int64_t(starts.shape(0)) - 1;
+    passages = {blocks.data(), scales.data(), starts.data(), nullptr, count};
+    if (all) return;
+    which = borrow_which(part[3], starts.data(), count, rows);
+    passages.which = which.data(), passages.chosen = int64_t(which.shape(0));
+  }
+};
+
+Returned<float> score_codes(nb::handle query, const nb::list& parts, int threads) {
   check_threads(threads);
   const auto q = borrow_query(query);
   const auto dims = int64_t(q.shape(1));
   if (!finite(q.data(), int64_t(q.size()))) fail("query", "finite numbers", "NaN or infinity");
-  const auto b = borrow<int8_t>(blocks, "blocks", {kAny, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
-  const auto scale = borrow<float>(scales, "scales", {int64_t(b.shape(0)) * kBlockRows});
-  const auto s = borrow_starts(starts, int64_t(scale.shape(0)), false);
-  Borrowed<int64_t> w;
-  if (!which.is_none()) w = borrow_which(which, int64_t(s.shape(0)) - 1);
-  const size_t chosen = which.is_none() ? s.shape(0) - 1 : w.shape(0);
-  const int64_t* chosen_data = which.is_none() ? nullptr : w.data();
-  auto scores = fresh<float>({chosen});
+  std::vector<BorrowedPassages> borrowed;
+  std::vector<CodedPassages> passages;
+  int64_t chosen = 0;
+  for (nb::handle part : parts) {
+    borrowed.emplace_back(nb::cast<nb::tuple>(part), dims);
+    passages.push_back(borrowed.back().passages);
+    chosen += passages.back().chosen;
+  }
+  auto scores = fresh<float>({size_t(chosen)});
   nb::gil_scoped_release unlocked;
-  maxsim_codes(q.data(), int(q.shape(0)), int(dims), b.data(), scale.data(), s.data(), chosen_data, int64_t(chosen),
-               threads, scores.data());
+  maxsim_codes(q.data(), int(q.shape(0)), int(dims), passages, threads, scores.data());
   return scores;
 }
 
@@ -172,9 +198,7 @@ NB_MODULE(_core, m) {
       .def("encode", &encode, "ids"_a.none(), "starts"_a.none(), "attended"_a.none(), "keep"_a.none(),
            "threads"_a = 0, "out"_a.none() = nb::none());
   m.def("maxsim", &score, "query"_a.none(), "rows"_a.none(), "starts"_a.none(), "threads"_a = 0);
-  m.def("maxsim_codes", &score_codes, "query"_a.none(), "blocks"_a.none(), "scales"_a.none(), "starts"_a.none(),
-        "which"_a.none() = nb::none(),
-        "threads"_a = 0);
+  m.def("maxsim_codes", &score_codes, "query"_a.none(), "parts"_a, "threads"_a = 0);
   m.def("quantise", &code, "rows"_a.none());
   m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
         "rows"_a);

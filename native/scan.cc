@@ -74,18 +74,29 @@ void maxsim(const float* query, int count, int dims, const float* rows, const in
   });
 }
 
-void maxsim_codes(const float* query, int count, int dims, const int8_t* blocks, const float* scales,
-                  const int64_t* starts, const int64_t* which, int64_t chosen, int threads, float* scores) {
+void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
+                  float* scores) {
   const Kernel* kernel = femto::kernel();
   const Coded coded(query, count, dims);
   const size_t products = size_t(coded.query.padded) * kBlockRows;
-  threads = passage_threads(threads, chosen);
+  struct Piece {
+    const CodedPassages* part;
+    int64_t begin;
+    float* scores;  // of the part
+  };
+  std::vector<Piece> pieces;
+  for (const CodedPassages& part : parts) {
+    for (int64_t begin = 0; begin < part.chosen; begin += kPiece) pieces.push_back({&part, begin, scores});
+    scores += part.chosen;
+  }
+  threads = thread_count(threads, int64_t(pieces.size()));
   PerThread scratch(threads, products * 2);
-  share_passages(threads, chosen, [&](int thread, int64_t begin, int64_t end) {
+  share(threads, int64_t(pieces.size()), [&](int thread, int64_t number) {
+    const auto& [part, begin, out] = pieces[number];
     BlockProducts block{scratch.of(thread), scratch.of(thread) + products, -1};
-    for (int64_t i = begin; i < end; ++i) {
-      const int64_t from = starts[which ? which[i] : i], to = starts[(which ? which[i] : i) + 1];
-      scores[i] = from == to ? kEmpty : kernel->maxsim_codes(coded.query, blocks, scales, from, to, block);
+    for (int64_t i = begin; i < std::min(part->chosen, begin + kPiece); ++i) {
+      const int64_t n = part->which ? part->which[i] : i, from = part->starts[n], to = part->starts[n + 1];
+      out[i] = from == to ? kEmpty : kernel->maxsim_codes(coded.query, part->blocks, part->scales, from, to, block);
     }
   });
 }

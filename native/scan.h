@@ -2,6 +2,7 @@
 #pragma once
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 namespace femto {
 
@@ -9,9 +10,18 @@ namespace femto {
 void maxsim(const float* query, int count, int dims, const float* rows, const int64_t* starts, int64_t passages,
             int threads, float* scores);
 
-// The same over codes, of a finite query; `which` [chosen] names the passages, or is null for all of them.
-void maxsim_codes(const float* query, int count, int dims, const int8_t* blocks, const float* scales,
-                  const int64_t* starts, const int64_t* which, int64_t chosen, int threads, float* scores);
+// Coded rows of some passages; `which` [chosen] names those to score, or is null for all of them.
+struct CodedPassages {
+  const int8_t* blocks;
+  const float* scales;
+  const int64_t* starts;
+  const int64_t* which;
+  int64_t chosen;
+};
+
+// The same over codes, of a finite query, for all parts end to end.
+void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
+                  float* scores);
 
 // Codes of finite rows [count, dims]; blocks and scales come zeroed.
 void quantise(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales);

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from femtosearch import _core, reference
-from femtosearch.codes import Codes, maxsim_codes, quantise, shapes
+from femtosearch.codes import Codes, maxsim_codes, maxsim_parts, quantise, shapes
 from femtosearch.errors import ShapeError
 
 SIZES = [0, 1, 2, 5, 7, 13, 100]
@@ -93,6 +93,19 @@ def test_threads_do_not_change_scores(kernel):
     assert all((maxsim_codes(query, codes, starts, threads=n) == one).all() for n in (0, 2, 3, 64))
 
 
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_parts_are_scored_as_if_each_were_alone(kernel, threads):
+    query, rng = random_rows(1, 7, 13), np.random.default_rng(4)
+    parts = []
+    for number, passages in enumerate((300, 0, 1, 70, 64)):
+        starts = ends(rng.integers(0, 9, passages))
+        which = rng.integers(0, passages, 130) if number == 3 else None
+        parts.append((quantise(random_rows(number, starts[-1], 13)), starts, which))
+    expected = np.concatenate([maxsim_codes(query, *part) for part in parts])
+    assert maxsim_parts(query, parts, threads=threads).tobytes() == expected.tobytes()
+    assert len(maxsim_parts(query, [])) == 0
+
+
 def test_scores_are_near_those_of_the_rows():
     query, starts = reference.normalise(random_rows(1, 32, 50)).astype("f4"), ends([100] * 20)
     rows = reference.normalise(random_rows(2, 2000, 50)).astype("f4")
@@ -107,7 +120,10 @@ def test_the_widest_codes_do_not_saturate(kernel):
         blocks = np.full((2, 13, 16, 4), byte, np.int8)
         scales = np.ones(32, np.float32)
         expected = reference.maxsim_codes(query, blocks, scales, ends([20, 12]))
-        assert _core.maxsim_codes(query, blocks, scales, ends([20, 12])).tobytes() == expected.tobytes()
+        assert (
+            _core.maxsim_codes(query, [(blocks, scales, ends([20, 12]), None)]).tobytes()
+            == expected.tobytes()
+        )
 
 
 def test_negative_similarities_are_not_beaten_by_padding(kernel):
@@ -143,9 +159,16 @@ def test_maxsim_codes_refuses(arguments, message):
 def test_the_native_scan_refuses_arrays_that_do_not_belong_together():
     starts = ends([20])
     with pytest.raises(ShapeError, match=r"blocks: expected int8 \[\*, 2, 16, 4\]"):
-        _core.maxsim_codes(QUERY, CODES.blocks[:, :1].copy(), CODES.scales, starts)
+        _core.maxsim_codes(QUERY, [(CODES.blocks[:, :1].copy(), CODES.scales, starts, None)])
     with pytest.raises(ShapeError, match=r"scales: expected float32 \[32\]"):
-        _core.maxsim_codes(QUERY, CODES.blocks, CODES.scales[:20], starts)
+        _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales[:20], starts, None)])
+    with pytest.raises(ShapeError, match=r"part: expected \(blocks, scales, starts, which\), found 2 items"):
+        _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales)])
+    for bad in ([0, 9, 3, 4], [0, -1, 3, 4], [0, 1, 33, 4]):
+        with pytest.raises(
+            ShapeError, match="starts of passage 1: expected two rising numbers of the 32 rows"
+        ):
+            _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales, np.array(bad), np.array([1]))])
 
 
 def test_codes_refuse_arrays_of_other_shapes():

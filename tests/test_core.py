@@ -57,7 +57,7 @@ for use in (
     fs.Model.load,
     _core.kernel,
     lambda: fs.maxsim(fs.Rows(rows, starts), fs.Rows(rows, starts)),
-    lambda: _core.maxsim_codes(rows, blocks, scales, starts),
+    lambda: _core.maxsim_codes(rows, [(blocks, scales, starts, None)]),
 ):
     try:
         use()

@@ -67,17 +67,25 @@ def inner_products(
 ) -> NDArray[np.float32]:
     """Of a vector [F] with the N coded ones: [ceil(N/16) * 16], zeros for the padding."""
 
+def nearest(
+    vector: NDArray[np.float32],
+    size: int,
+    parts: list[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None]],
+    most: int,
+    threads: int = 0,
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """`fde.reference.nearest` of codes of F = `size` numbers, part by part: (blocks, scales, N, alive)."""
+
 def maxsim(
     query: NDArray[np.float32], rows: NDArray[np.float32], starts: NDArray[np.int64], threads: int = 0
 ) -> NDArray[np.float32]: ...
 def maxsim_codes(
     query: NDArray[np.float32],
-    blocks: NDArray[np.int8],
-    scales: NDArray[np.float32],
-    starts: NDArray[np.int64],
-    which: NDArray[np.int64] | None = None,
+    parts: list[tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64] | None]],
     threads: int = 0,
-) -> NDArray[np.float32]: ...
+) -> NDArray[np.float32]:
+    """`reference.maxsim_codes` of each part (blocks, scales, starts, which), end to end."""
+
 def quantise(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Blocks [ceil(T/16), ceil(D/4), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D]."""
 

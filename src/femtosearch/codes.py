@@ -14,6 +14,7 @@ Letters in shapes: Q query rows, T document rows, N passages, M chosen passages,
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,18 +109,27 @@ def maxsim_codes(
     >>> maxsim_codes(eye, quantise(eye), np.array([0, 1, 2, 2])).round(5).tolist()
     [1.0, 1.0, -inf]
     """
-    if np.ndim(query) != 2 or query.shape[1] != codes.dims:
-        raise ShapeError(f"query: expected [Q, {codes.dims}] as in the codes, found {list(np.shape(query))}")
-    if len(starts) and starts[-1] > codes.count:
-        raise ShapeError(f"starts: expected at most {codes.count}, the coded rows, found {starts[-1]}")
-    return _core.maxsim_codes(
-        np.require(query, requirements=["C", "A"]),
-        codes.blocks,
-        codes.scales,
-        np.require(starts, requirements=["C", "A"]),
-        None if which is None else np.require(which, requirements=["C", "A"]),
-        threads,
-    )
+    return maxsim_parts(query, [(codes, starts, which)], threads=threads)
+
+
+def maxsim_parts(
+    query: np.ndarray,
+    parts: Sequence[tuple[Codes, np.ndarray, np.ndarray | None]],
+    *,
+    threads: int = 0,
+) -> np.ndarray:
+    """`maxsim_codes` of one query with several parts (codes, starts, which), end to end, in one go."""
+    found = []
+    for codes, starts, which in parts:
+        if np.ndim(query) != 2 or query.shape[1] != codes.dims:
+            raise ShapeError(
+                f"query: expected [Q, {codes.dims}] as in the codes, found {list(np.shape(query))}"
+            )
+        if len(starts) and starts[-1] > codes.count:
+            raise ShapeError(f"starts: expected at most {codes.count}, the coded rows, found {starts[-1]}")
+        chosen = None if which is None else np.require(which, requirements=["C", "A"])
+        found.append((codes.blocks, codes.scales, np.require(starts, requirements=["C", "A"]), chosen))
+    return _core.maxsim_codes(np.require(query, requirements=["C", "A"]), found, threads)
 
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from femtosearch.catalog import Catalog, State
-from femtosearch.codes import maxsim_codes
+from femtosearch.codes import maxsim_parts
 from femtosearch.errors import CorruptError, FdeError
-from femtosearch.fde import Fde, described, inner_products, restore_fde
+from femtosearch.fde import Fde, described, inner_products, nearest, restore_fde
 from femtosearch.segment import Segment, Summary
 from femtosearch.shelf import SegmentGone, Shelf
 
@@ -23,11 +23,13 @@ class View:
     """One segment and which of its passages live.
 
     dead:   [*] int64: the dead keys between its first key and its last.
-    which:  [M] int64: the living passages, or None where all live.
+    alive:  [N] bool: the living passages, or None where all live.
+    which:  [M] int64: their numbers, or None.
     """
 
     segment: Segment
     dead: np.ndarray
+    alive: np.ndarray | None
     which: np.ndarray | None
 
     @property
@@ -108,11 +110,8 @@ class Snapshot:
 
         places:  [M] int64, rising: only these, [M] float32.
         """
-        parts = [
-            maxsim_codes(query, view.segment.codes, view.segment.starts, which)
-            for view, which in self._which(places)
-        ]
-        return _scores(parts)
+        parts = [(view.segment.codes, view.segment.starts, which) for view, which in self._which(places)]
+        return _scores([maxsim_parts(query, parts)])
 
     def products(self, vector: np.ndarray) -> np.ndarray:
         """The inner product of a query's FDE [F] float32 with each living passage's: [passages] float32."""
@@ -124,9 +123,21 @@ class Snapshot:
         return _scores(parts)
 
     def candidates(self, vector: np.ndarray, count: int) -> np.ndarray:
-        """The places of the `count` largest products, rising; of equals the first: [M] int64."""
-        sure, tied = best(self.products(vector), count)
-        return np.sort(np.concatenate([sure, tied[: max(0, count - len(sure))]]))
+        """The places of the `count` largest products, rising; of equals the first: [M] int64.
+
+        vector:  [P] float32: the first P numbers of a query's FDE.
+        """
+        views = list(self.views.values())
+        parts = [(view.segment.fde, view.alive) for view in views if view.segment.fde is not None]
+        numbers, _ = nearest(vector, parts, count)
+        ends = np.cumsum([view.segment.passages for view in views])
+        owner = np.searchsorted(ends, numbers, side="right")
+        places = np.empty_like(numbers)
+        for n in np.unique(owner):
+            which, inside = views[n].which, owner == n
+            local = numbers[inside] - (ends[n] - views[n].segment.passages)
+            places[inside] = self._bounds[n] + (local if which is None else np.searchsorted(which, local))
+        return places
 
     def rank(self, by_passage: np.ndarray, places: np.ndarray | None = None) -> Ranking:
         """Documents by the best of their passages, of all or of those at `places`."""
@@ -151,7 +162,10 @@ class Snapshot:
         for view, begin, end in zip(self.views.values(), self._bounds, self._bounds[1:], strict=False):
             if places is None:
                 yield view, view.which
-            elif len(local := places[(places >= begin) & (places < end)] - begin):
+                continue
+            first, last = np.searchsorted(places, (begin, end))
+            if first < last:
+                local = places[first:last] - begin
                 yield view, local if view.which is None else view.which[local]
 
 
@@ -216,8 +230,8 @@ def _snapshot(state: State, shelf: Shelf, dims: int, before: Snapshot | None) ->
         if old and np.array_equal(old.dead, dead):
             views[number] = old
         else:
-            living = None if not len(dead) else np.flatnonzero(~np.isin(segment.keys, dead))
-            views[number] = View(segment, dead, living)
+            alive = ~np.isin(segment.keys, dead) if len(dead) else None
+            views[number] = View(segment, dead, alive, None if alive is None else np.flatnonzero(alive))
     return Snapshot(state.version, views, encoding)
 
 

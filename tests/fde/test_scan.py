@@ -6,7 +6,7 @@ import pytest
 from femtosearch import _core
 from femtosearch.codes import quantise
 from femtosearch.errors import ShapeError
-from femtosearch.fde import inner_products, reference
+from femtosearch.fde import inner_products, nearest, reference
 
 
 def random_vectors(seed, count, dims):
@@ -68,3 +68,85 @@ def test_the_native_scan_refuses_arrays_that_do_not_belong_together():
         _core.inner_products(VECTOR, CODES.blocks, CODES.scales[:16])
     with pytest.raises(ShapeError, match="dims of vector: expected 1 to 65536, found 0"):
         _core.inner_products(VECTOR[:0], CODES.blocks, CODES.scales)
+
+
+def several(counts, dims, seed=3):
+    """Codes in parts, and of every second part which of its vectors count."""
+    rng = np.random.default_rng(seed)
+    parts = [quantise(random_vectors(seed + n, count, dims)) for n, count in enumerate(counts)]
+    return [(codes, None if n % 2 else rng.random(len(codes)) < 0.7) for n, codes in enumerate(parts)]
+
+
+def by_reference(vector, parts, count):
+    products = [
+        reference.inner_products(vector, codes.blocks, codes.scales)[: len(codes)] for codes, _ in parts
+    ]
+    alive = [np.ones(len(codes), bool) if some is None else some for codes, some in parts]
+    return reference.nearest(np.concatenate(products), np.concatenate(alive), count)
+
+
+def same(found, expected):
+    return all(a.tobytes() == b.tobytes() for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("dims", [1, 2, 5, 13, 100])
+@pytest.mark.parametrize("count", [1, 2, 5, 7, 13, 100, 5000])
+def test_the_nearest_are_those_of_the_reference(kernel, dims, count):
+    parts = several([100, 0, 1, 16, 2000, 15], dims)
+    for vector in (random_vectors(4, 1, dims)[0], np.zeros(dims, np.float32)):
+        expected = by_reference(vector, parts, count)
+        for threads in (1, 0, 3):
+            assert same(nearest(vector, parts, count, threads=threads), expected)
+
+
+@pytest.mark.parametrize("dims", [4, 16, 30, 64])
+def test_a_shorter_vector_is_compared_with_the_first_numbers(kernel, dims):
+    parts, vector = several([40, 1000], 64), random_vectors(4, 1, 64)[0]
+    vector[dims:] = 0
+    assert same(nearest(vector[:dims], parts, 9), by_reference(vector, parts, 9))
+
+
+def test_of_equal_products_the_first_count():
+    parts = [(quantise(np.ones((n, 3), np.float32)), None) for n in (20, 3000)]
+    for count in (1, 19, 25, 1000):
+        numbers, products = nearest(np.ones(3, np.float32), parts, count)
+        assert (numbers == np.arange(count)).all() and len(set(products.tolist())) == 1
+
+
+def test_damaged_scales_are_never_near():
+    codes = quantise(np.ones((40, 3), np.float32))
+    codes.scales[[1, 17, 33]] = np.nan, np.inf, -np.inf
+    numbers, _ = nearest(np.ones(3, np.float32), [(codes, None)], 99)
+    assert numbers.tolist() == [n for n in range(40) if n not in (1, 17, 33)]
+
+
+def test_nothing_is_near_nothing():
+    for parts in ([], [(quantise(np.ones((0, 3), np.float32)), None)]):
+        numbers, products = nearest(np.ones(3, np.float32), parts, 5)
+        assert (numbers.dtype, products.dtype, len(numbers), len(products)) == ("i8", "f4", 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("vector", "parts", "message"),
+    [
+        (random_vectors(2, 1, 7)[0], [(CODES, None)], "dims of vector: expected 1 to the codes' 6, found 7"),
+        (VECTOR[:0], [(CODES, None)], "dims of vector: expected 1"),
+        (np.full(6, np.inf, np.float32), [(CODES, None)], "vector: expected finite numbers"),
+        (VECTOR, [(CODES, np.ones(19, bool))], r"alive: expected bool \[20\]"),
+        (VECTOR, [(CODES, np.ones(20, np.int8))], "alive: expected bool"),
+        (VECTOR, [(CODES, None), (quantise(random_vectors(1, 3, 5)), None)], r"one size, found \[5, 6\]"),
+    ],
+)
+def test_the_nearest_of_what_does_not_belong_together(vector, parts, message):
+    with pytest.raises(ShapeError, match=message):
+        nearest(vector, parts, 3)
+
+
+def test_the_native_search_refuses_what_would_leave_the_arrays():
+    for count in (-1, 33):
+        with pytest.raises(ShapeError, match=f"count: expected 0 to 32, found {count}"):
+            _core.nearest(VECTOR, 6, [(CODES.blocks, CODES.scales, count, None)], 3)
+    with pytest.raises(ShapeError, match=r"part: expected \(blocks, scales, count, alive\), found 2 items"):
+        _core.nearest(VECTOR, 6, [(CODES.blocks, CODES.scales)], 3)
+    with pytest.raises(ShapeError, match="most: expected 0 or more, found -1"):
+        _core.nearest(VECTOR, 6, [], -1)

@@ -2,10 +2,10 @@
 
 from femtosearch.fde.muvera import Matrices, Muvera
 from femtosearch.fde.presets import PRESETS, preset
-from femtosearch.fde.scan import inner_products
+from femtosearch.fde.scan import inner_products, nearest
 from femtosearch.fde.stored import Fde, described, restore_fde, store_fde
 
 __all__ = [
-    "PRESETS", "Fde", "Matrices", "Muvera", "described", "inner_products", "preset", "restore_fde",
-    "store_fde",
+    "PRESETS", "Fde", "Matrices", "Muvera", "described", "inner_products", "nearest", "preset",
+    "restore_fde", "store_fde",
 ]  # fmt: skip

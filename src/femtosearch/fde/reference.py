@@ -56,6 +56,13 @@ def _sketch(m: Muvera, matrices: Matrices, vector: np.ndarray) -> np.ndarray:
     return np.bincount(matrices.places, matrices.signs * vector, m.final)
 
 
+def nearest(products: np.ndarray, alive: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """What `_core.nearest` returns for products with all vectors, [N] float32, and which of them count."""
+    numbers = np.flatnonzero(np.isfinite(products) & alive)
+    best = np.sort(numbers[np.argsort(-products[numbers], kind="stable")[:most]])
+    return best, products[best]
+
+
 def inner_products(vector: np.ndarray, blocks: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """[ceil(N/16) * 16] float32, as `_core.inner_products`: the float operations are these in this order."""
     (query,), (scale,) = quantise_rows(vector[None])

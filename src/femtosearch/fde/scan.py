@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from femtosearch import _core
@@ -29,3 +31,33 @@ def inner_products(vector: np.ndarray, codes: Codes, *, threads: int = 0) -> np.
         raise ShapeError(f"vector: expected [{codes.dims}] as in the codes, found {list(np.shape(vector))}")
     array = np.require(vector, requirements=["C", "A"])
     return _core.inner_products(array, codes.blocks, codes.scales, threads)[: codes.count]
+
+
+def nearest(
+    vector: np.ndarray,
+    parts: Sequence[tuple[Codes, np.ndarray | None]],
+    count: int,
+    *,
+    threads: int = 0,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The coded vectors that have the `count` largest inner products with a vector: their numbers, [M] int64,
+    rising, and the products, [M] float32.
+
+    The parts' vectors are numbered end to end; of equal products the first count. A vector of P < F numbers
+    is compared with the first P numbers of each, and no others are read: FDEs whose prefixes are FDEs.
+
+    vector:  [P] float32, finite, 1 <= P <= F.
+    parts:   codes of F numbers, each with alive, [N] bool: which of them count; None for all.
+    count:   1 or more; M is less where there are not so many.
+    Raises ShapeError if a shape or dtype is another.
+
+    >>> from femtosearch.codes import quantise
+    >>> nearest(np.array([1.0], "f4"), [(quantise(np.eye(3, dtype="f4")), None)], 1)[0].tolist()
+    [0]
+    """
+    sizes = {codes.dims for codes, _ in parts}
+    if len(sizes) > 1:
+        raise ShapeError(f"parts: expected codes of one size, found {sorted(sizes)}")
+    found = [(codes.blocks, codes.scales, codes.count, alive) for codes, alive in parts]
+    size = sizes.pop() if sizes else max(1, len(vector))
+    return _core.nearest(np.require(vector, requirements=["C", "A"]), size, found, count, threads)
