@@ -10,8 +10,9 @@ from femtosearch.catalog import APPLICATION, VERSION, Catalog, Origin
 from femtosearch.documents import Draft
 from femtosearch.errors import CorruptError, FemtosearchError, StoreError
 from femtosearch.fde import Muvera
-from femtosearch.index import Index, describe
+from femtosearch.index import Index
 from femtosearch.segment import Summary
+from femtosearch.stats import describe
 from femtosearch.types import Document
 
 from .fakes import FakeModel, fast_path

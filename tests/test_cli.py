@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import subprocess
 import sys
@@ -369,6 +370,30 @@ def test_an_index_with_an_fde(here, capsys):
     assert "expected one of muvera, txtai, fastembed" in run("compact", "notes", "--fde", "lemur")[2]
 
 
+def test_calibrate(here, stdin, capsys):
+    def run(*arguments):
+        code = main([*arguments])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    stdin("\n".join(f"the cat {n} sat on a mat" for n in range(40)).encode())
+    assert run("index", "notes", "-", "--fde", "txtai")[0] == 0
+    code, _, err = run("search", "notes", "a cat", "--recall", "0.9")
+    assert code == 1 and "femtosearch calibrate FOLDER QUERIES" in err
+    Path("queries.txt").write_text("\n".join(f"cat {n}\n" for n in range(25)))
+    code, out, _ = run("calibrate", "notes", "queries.txt")
+    assert code == 0 and re.search(r"recall 0.99   \d+ candidates of 40\n", out)
+    [said] = lines(run("calibrate", "notes", "queries.txt", "--json")[1])
+    assert said["passages"] == said["calibration"]["measured"] == 40 and said["queries"] == 25
+    assert run("search", "notes", "a cat", "--recall", "0.9", "--mode", "rerank")[0] == 0
+    with pytest.raises(SystemExit):
+        run("search", "notes", "a cat", "--recall", "0.9", "--candidates", "9")
+    assert "not allowed with argument --recall" in capsys.readouterr().err
+    code, _, err = run("calibrate", "notes", "nowhere.txt")
+    assert code == 1 and "nowhere.txt: No such file" in err
+    assert run("calibrate", "nothing", "queries.txt")[0] == 1 and not Path("nothing").exists()
+
+
 def test_a_model_that_brings_its_fde(here, capsys):
     def run(*arguments):
         code = main([*arguments, "--json"])
@@ -378,7 +403,7 @@ def test_a_model_that_brings_its_fde(here, capsys):
     write_tiny_model(here / "m")
     assert run("info", "m")[1][0]["model"]["fde"] is None
     (here / "m" / "fde.safetensors").write_bytes(store_fde(Muvera(3, 2, 4), 10))
-    mine = {"kind": "muvera", "dims": 48, **Muvera(3, 2, 4).spec()}
+    mine = {"kind": "muvera", "dims": 48, **Muvera(3, 2, 4).spec(), "calibrated": None}
     assert run("info", "m")[1][0]["model"]["fde"] == mine
     assert run("index", "own", "docs", "--model", "m")[1][0]["index"]["fde"] == mine
     assert run("index", "own", "docs", "--model", "m")[0] == 0

@@ -12,8 +12,9 @@ import pytest
 from femtosearch import catalog, segment
 from femtosearch.errors import FdeMismatch, QueryError
 from femtosearch.fde import Muvera
-from femtosearch.index import Index, describe
+from femtosearch.index import Index
 from femtosearch.segment import Segment
+from femtosearch.stats import describe
 from femtosearch.types import Document, Passages, Rows
 
 HERE = Path(__file__).resolve().parent

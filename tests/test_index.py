@@ -10,8 +10,9 @@ from femtosearch import model as model_module
 from femtosearch import store as store_module
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, DocumentError, LockedError, ModelMismatch, QueryError, StoreError
-from femtosearch.index import Index, describe
+from femtosearch.index import Index
 from femtosearch.shelf import FolderShelf
+from femtosearch.stats import describe
 from femtosearch.types import Document, Hit
 
 from .fakes import FakeModel, fast_path

@@ -8,9 +8,11 @@ import pytest
 from femtosearch import plan
 from femtosearch import store as store_module
 from femtosearch.codes import quantise
-from femtosearch.errors import CorruptError, FdeError, FdeMismatch, QueryError
-from femtosearch.fde import Muvera, inner_products
-from femtosearch.index import Index, describe
+from femtosearch.errors import CorruptError, FdeError, FdeMismatch, QueryError, StoreError
+from femtosearch.fde import Muvera, calibrated, inner_products
+from femtosearch.fde.calibration import fit
+from femtosearch.index import Index
+from femtosearch.stats import describe
 from femtosearch.types import Rows
 
 from .fakes import FakeModel, fast_path
@@ -80,8 +82,8 @@ def test_re_ranking_all_passages_is_maxsim(index, more, monkeypatch):
     index.add(documents(3, 50))
     index.delete([f"{n}" for n in range(0, 50, 7)])
     passages = index.stats().passages
-    monkeypatch.setattr(plan, "choose", lambda request, *_: request.mode)  # no short cut
-    monkeypatch.setattr("femtosearch.index.choose", plan.choose)
+    whole = lambda request, *_: plan.Plan(request.mode, request.candidates or 0)  # noqa: E731 no short cut
+    monkeypatch.setattr("femtosearch.index.choose", whole)
     for query in ("word1", "word1 word2 word3", "nothing here"):
         exact = index.search(query, k=99, mode="maxsim")
         assert index.search(query, k=99, mode="rerank", candidates=passages + more) == exact
@@ -164,11 +166,78 @@ def test_an_fde_that_comes_later_is_the_same(index, size, monkeypatch):
     assert "new" in {hit.id for hit in index.search("word1", k=99, mode="fde")}
 
 
+QUERIES = [f"word{n} word{n + 7} word{n + 9}" for n in range(30)]
+
+
+def test_a_calibration_is_measured_and_stored(index, monkeypatch):
+    index.add(documents(11, 300))
+    index.delete([f"{n}" for n in range(0, 300, 5)])
+    passages = index.stats().passages
+    with pytest.raises(QueryError, match=r"recall: the FDE of this index is not calibrated.*index.calibrate"):
+        index.search("word1", recall=0.9)
+    found = index.calibrate(QUERIES)
+    assert found.measured == passages == index.stats().fde["calibrated"]
+    assert index._store.snapshot().encoding.fde.calibration == found
+    monkeypatch.setattr(plan, "PATIENCE", 0.0)
+    for recall in (0.8, 0.95):
+        number = found.count(64, recall, passages)
+        assert 10 < number < passages
+        exact = index.search(QUERIES, mode="maxsim")
+        some = index.search(QUERIES, mode="rerank", recall=recall)
+        assert some == index.search(QUERIES, mode="auto", recall=recall)
+        shared = [
+            len({hit.id for hit in a} & {hit.id for hit in b}) / 10 for a, b in zip(exact, some, strict=True)
+        ]
+        assert np.mean(shared) >= recall - 0.02
+    assert index.search("word1") == index.search("word1", mode="rerank", recall=0.99)
+    assert index.search("word1", recall=1.0) == index.search("word1", mode="maxsim")
+
+
+def test_a_calibration_stays_with_its_fde(fast_path):
+    with Index(fast_path / "i", model=MODEL, fde=FDE) as index:
+        index.add(documents(12, 60))
+        found = index.calibrate(QUERIES)
+        index.add(documents(13, 10))
+        index.compact()
+    with Index(fast_path / "i", model=MODEL, fde=FDE) as index:  # the same FDE, calibrated or not
+        assert index.stats().fde["calibrated"] == found.measured
+        index.set_fde(Muvera(2, 2, 4))
+        assert index.stats().fde["calibrated"] is None
+    with Index(model=MODEL, fde=calibrated(FDE, found)) as index:
+        assert index.stats().fde["calibrated"] == found.measured
+
+
+def test_what_cannot_be_calibrated(index):
+    index.add([f"word{n}" for n in range(19)])
+    with pytest.raises(FdeError, match="expected 20 passages or more, found 19: add documents"):
+        index.calibrate(QUERIES)
+    index.add(documents(14, 40))
+    with pytest.raises(FdeError, match="expected 20 queries or more with words in them, found 19"):
+        index.calibrate([*QUERIES[:19], "..."])
+    for queries, message in (([""], "query: it is empty"), ([3], "query: expected a string")):
+        with pytest.raises(QueryError, match=message):
+            index.calibrate(queries)
+    index.set_fde(None)
+    with pytest.raises(FdeError, match="the index has no FDE to calibrate: give it one with set_fde"):
+        index.calibrate(QUERIES)
+
+
+def test_an_fde_that_changes_while_it_is_measured(fast_path, monkeypatch):
+    with Index(fast_path / "i", model=MODEL, fde=FDE) as index, Index(fast_path / "i", model=MODEL) as other:
+        index.add(documents(15, 60))
+        monkeypatch.setattr(
+            store_module, "fit", lambda samples: other.set_fde(Muvera(2, 2, 4)) or fit(samples)
+        )
+        with pytest.raises(StoreError, match="given another FDE while this one was measured: start again"):
+            index.calibrate(QUERIES)
+        assert index.stats().fde["repetitions"] == 2 and index.stats().fde["calibrated"] is None
+
+
 def test_stats_say_which_fde_there_is(fast_path):
     with Index(fast_path / "i", model=MODEL, fde=FDE) as index:
         index.add(["word1"])
-        assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec()}
-    assert describe(fast_path / "i").fde == {"kind": "muvera", "dims": 64, **FDE.spec()}
+        assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec(), "calibrated": None}
+    assert describe(fast_path / "i").fde == {"kind": "muvera", "dims": 64, **FDE.spec(), "calibrated": None}
     with Index(model=MODEL) as index:
         assert index.stats().fde is None
 
@@ -203,7 +272,7 @@ def test_a_new_index_has_the_models_own_fde(fast_path):
     model = Bringing(FDE)
     for folder in (fast_path / "i", None):
         with Index(folder, model=model) as index:
-            assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec()}
+            assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec(), "calibrated": None}
     with Index(fast_path / "none", model=model, fde=None) as index:
         assert index.stats().fde is None
     with Index(fast_path / "other", model=model, fde=Muvera(2, 2, 4)) as index:
@@ -220,7 +289,10 @@ def test_an_index_that_is_there_keeps_what_it_has(fast_path):
         with Index(fast_path / name, model=model) as index:
             assert index.stats().fde == before and model.asked == 0
             index.set_fde("auto")
-            assert index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec()} and model.asked == 1
+            assert (
+                index.stats().fde == {"kind": "muvera", "dims": 64, **FDE.spec(), "calibrated": None}
+                and model.asked == 1
+            )
 
 
 def test_a_models_damaged_fde_is_told_where_it_would_be_used(fast_path):

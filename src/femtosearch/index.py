@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, overload
 
@@ -14,14 +13,15 @@ from femtosearch.catalog import Origin
 from femtosearch.codes import quantise
 from femtosearch.documents import Draft, check_id, drafts, is_id
 from femtosearch.errors import DocumentError, FdeError, FdeMismatch, StoreError
-from femtosearch.fde import Fde, preset
+from femtosearch.fde import Calibration, Fde, preset
 from femtosearch.model import BUILT_INS, Model, built_in
 from femtosearch.part import Coded, Part
-from femtosearch.plan import CANDIDATES, Request, check, choose
+from femtosearch.plan import Held, Plan, Request, check, choose
 from femtosearch.shelf import Volumes
 from femtosearch.snapshot import Ranking, Snapshot, best
+from femtosearch.stats import Stats, stats
 from femtosearch.store import Store, origin_of
-from femtosearch.transaction import VERSION, Transaction
+from femtosearch.transaction import Transaction
 from femtosearch.types import Document, Hit, Passages, Rows
 
 _BATCH_CHARACTERS = 1 << 20  # of the texts that are encoded at once, beyond the first
@@ -43,27 +43,6 @@ class Encodes(Protocol):
     def dims(self) -> int: ...
     def encode_passages(self, texts: list[str]) -> Passages: ...
     def encode_queries(self, texts: list[str]) -> Rows: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Stats:
-    """What an index holds.
-
-    `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
-    dims and its parameters.
-    """
-
-    documents: int
-    passages: int
-    rows: int
-    dead_passages: int
-    segments: int
-    bytes: int
-    model: str
-    fingerprint: str
-    dims: int
-    fde: dict[str, Any] | None
-    format_version: int
 
 
 class Index:
@@ -157,14 +136,32 @@ class Index:
 
     @overload
     def search(
-        self, query: str, *, k: int = 10, mode: str = "auto", candidates: int = CANDIDATES
+        self,
+        query: str,
+        *,
+        k: int = 10,
+        mode: str = "auto",
+        candidates: int | None = None,
+        recall: float | None = None,
     ) -> list[Hit]: ...
     @overload
     def search(
-        self, query: list[str], *, k: int = 10, mode: str = "auto", candidates: int = CANDIDATES
+        self,
+        query: list[str],
+        *,
+        k: int = 10,
+        mode: str = "auto",
+        candidates: int | None = None,
+        recall: float | None = None,
     ) -> list[list[Hit]]: ...
     def search(
-        self, query: str | list[str], *, k: int = 10, mode: str = "auto", candidates: int = CANDIDATES
+        self,
+        query: str | list[str],
+        *,
+        k: int = 10,
+        mode: str = "auto",
+        candidates: int | None = None,
+        recall: float | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents by their best passage, best first; of equals the smaller id first.
 
@@ -175,11 +172,14 @@ class Index:
                      that takes 20 ms at most by prediction or the index has no FDE, and else "rerank".
         candidates:  how many passages "rerank" scores, at least k. A document may have several of them, so
                      that there are fewer than k hits. As many as there are passages is "maxsim".
+        recall:      how many by what they find: this share of the ten best passages by MaxSim, above 0 and at
+                     most 1, for which the FDE has to be calibrated. With neither it is 0.99 where the FDE
+                     is calibrated, and else 100 candidates.
 
         Raises QueryError, StoreError.
         """
         store = self._ready()
-        request = check([query] if isinstance(query, str) else query, k, mode, candidates)
+        request = check([query] if isinstance(query, str) else query, k, mode, candidates, recall)
         rows = self.model.encode_queries(request.texts) if request.texts else None
         for _ in range(_ATTEMPTS):
             snapshot = store.snapshot()
@@ -206,9 +206,21 @@ class Index:
             raise FdeError(f"fde: the model {self.model.name!r} brings none: name another, such as 'muvera'")
         store.set_fde(wanted)
 
+    def calibrate(self, queries: Iterable[str]) -> Calibration:
+        """Measure how many candidates the FDE needs for a stated recall, on all passages of this index, and
+        store that with it: what `search(recall=)` goes by.
+
+        queries:  as they will be asked, at least 20; hundreds are better. Takes one MaxSim over everything
+                  each.
+        Raises FdeError where there is too little to measure, QueryError, StoreError.
+        """
+        store = self._ready()
+        texts = check([*queries], 1, "maxsim", None, None).texts
+        return store.calibrate(self.model.encode_queries(texts))
+
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""
-        return _stats(self._ready(), self.folder)
+        return stats(self._ready(), self.folder)
 
     def close(self) -> None:
         """Let go of the files; a second time does nothing. What was added is on the disk already."""
@@ -288,23 +300,14 @@ class Index:
     def _rankings(self, snapshot: Snapshot, rows: Rows, request: Request) -> list[Ranking | None]:
         """The documents of each query's plan with their scores; None for a query without rows."""
         fde = snapshot.encoding.fde if snapshot.encoding else None
-        modes = [
-            choose(request, len(query), self.model.dims, snapshot.rows, snapshot.passages, fde is not None)
-            for query in rows
+        held = Held(self.model.dims, snapshot.rows, snapshot.passages, fde is not None)
+        calibration = fde.calibration if fde else None
+        plans = [choose(request, len(query), held, calibration) for query in rows]
+        vectors = fde.queries(rows) if fde and any(plan.mode != "maxsim" for plan in plans) else None
+        return [
+            None if not len(query) else _rank(snapshot, query, plan, None if vectors is None else vectors[n])
+            for n, (query, plan) in enumerate(zip(rows, plans, strict=True))
         ]
-        vectors = fde.queries(rows) if fde and set(modes) != {"maxsim"} else None
-        rankings: list[Ranking | None] = []
-        for number, (query, mode) in enumerate(zip(rows, modes, strict=True)):
-            if not len(query):
-                rankings.append(None)
-            elif vectors is None or mode == "maxsim":
-                rankings.append(snapshot.rank(snapshot.scores(query)))
-            elif mode == "fde":
-                rankings.append(snapshot.rank(snapshot.products(vectors[number])))
-            else:
-                places = snapshot.candidates(vectors[number], max(request.candidates, request.k))
-                rankings.append(snapshot.rank(snapshot.scores(query, places), places))
-        return rankings
 
     def _answer(self, snapshot: Snapshot, ranking: Ranking | None, k: int) -> list[Hit] | None:
         """The hits of one query; None where a document has gone since the snapshot was taken."""
@@ -329,39 +332,20 @@ class Index:
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
-def describe(folder: str | os.PathLike[str]) -> Stats:
-    """What the index in a folder holds, without its model. Raises StoreError."""
-    store = Store.open(Path(folder), None, 0.0)
-    try:
-        return _stats(store, Path(folder))
-    finally:
-        store.close()
+def _rank(snapshot: Snapshot, query: np.ndarray, plan: Plan, vector: np.ndarray | None) -> Ranking:
+    """The documents with their scores by a plan. vector: the query's FDE; None where no plan needs it."""
+    if vector is None or plan.mode == "maxsim":
+        return snapshot.rank(snapshot.scores(query))
+    if plan.mode == "fde":
+        return snapshot.rank(snapshot.products(vector))
+    places = snapshot.candidates(vector[: plan.prefix], plan.candidates)
+    return snapshot.rank(snapshot.scores(query, places), places)
 
 
 def own_model(folder: str | os.PathLike[str] | None) -> Path | None:
     """The folder of the built-in model that the index in a folder was made with; None for all else."""
     origin = None if folder is None else origin_of(Path(folder))
     return BUILT_INS / origin.name if origin and origin.name in built_in() else None
-
-
-def _stats(store: Store, folder: Path | None) -> Stats:
-    snapshot = store.snapshot()
-    encoding = snapshot.encoding
-    views = list(snapshot.views.values())
-    every = sum(view.segment.passages for view in views)
-    return Stats(
-        documents=store.catalog.count(),
-        passages=snapshot.passages,
-        rows=snapshot.rows,
-        dead_passages=every - snapshot.passages,
-        segments=len(views),
-        bytes=0 if folder is None else _bytes(folder),
-        model=store.origin.name,
-        fingerprint=store.origin.fingerprint,
-        dims=store.origin.dims,
-        fde=encoding.described() if encoding else None,
-        format_version=1 if encoding is None else VERSION,
-    )
 
 
 def _is_auto(fde: Fde | str | None) -> bool:
@@ -371,17 +355,6 @@ def _is_auto(fde: Fde | str | None) -> bool:
 def _known(fde: Fde | None) -> str:
     """What tells an FDE from every other."""
     return "none" if fde is None else f"{fde.kind} {fde.spec()}"
-
-
-def _bytes(folder: Path) -> int:
-    """Of all files in a folder; one that goes while we look counts as nothing."""
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
-    return total
 
 
 def _batches(stream: Iterable[Draft], batch: int) -> Iterator[list[Draft]]:

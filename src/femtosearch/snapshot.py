@@ -114,11 +114,15 @@ class Snapshot:
         return _scores([maxsim_parts(query, parts)])
 
     def products(self, vector: np.ndarray) -> np.ndarray:
-        """The inner product of a query's FDE [F] float32 with each living passage's: [passages] float32."""
+        """The inner product of a query's FDE with each living passage's: [passages] float32.
+
+        vector:  [P] float32: the first P of the FDE's numbers, or all.
+        """
         parts = []
         for view in self.views.values():
             assert view.segment.fde is not None
-            products = inner_products(vector, view.segment.fde)
+            whole = np.pad(vector, (0, view.segment.fde_dims - len(vector)))
+            products = inner_products(whole, view.segment.fde)
             parts.append(products if view.which is None else products[view.which])
         return _scores(parts)
 

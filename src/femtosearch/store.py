@@ -15,8 +15,9 @@ import numpy as np
 from femtosearch.catalog import Catalog, Origin, recognise
 from femtosearch.codes import quantise
 from femtosearch.disk import refusal, sync_folder
-from femtosearch.errors import ModelMismatch, StoreError
-from femtosearch.fde import Fde, store_fde
+from femtosearch.errors import FdeError, ModelMismatch, StoreError
+from femtosearch.fde import Calibration, Fde, calibrated, store_fde
+from femtosearch.fde.calibration import Sample, fit, prefixes_of
 from femtosearch.lock import FolderLock, MemoryLock
 from femtosearch.part import Coded, Part
 from femtosearch.segment import Segment, Summary
@@ -143,6 +144,23 @@ class Store:
             transaction.set_fde(content)
             self._replace(transaction, self._copy(transaction, transaction.segments(), before))
             transaction.shrink()
+
+    def calibrate(self, queries: Rows) -> Calibration:
+        """Measure the FDE on all living passages, and store that with it. Raises FdeError, StoreError."""
+        snapshot = self.snapshot()
+        if snapshot.encoding is None:
+            raise FdeError("the index has no FDE to calibrate: give it one with set_fde")
+        fde, content = snapshot.encoding.fde, snapshot.encoding.content
+        sample = Sample(snapshot.passages, prefixes_of(snapshot.encoding.dims))
+        for query, vector in zip(queries, fde.queries(queries), strict=True):
+            if len(query):
+                sample.add(snapshot.scores(query), [snapshot.products(vector[:p]) for p in sample.prefixes])
+        found = fit([sample])
+        with self.writing() as (transaction, _):
+            if transaction.fde() != content:
+                raise StoreError("the index was given another FDE while this one was measured: start again")
+            transaction.set_fde(store_fde(calibrated(fde, found), self.origin.dims))
+        return found
 
     def with_fde(self, part: Part, encoding: Encoding | None) -> Part:
         """The part with the FDEs of its passages, made of the rows as they are stored."""

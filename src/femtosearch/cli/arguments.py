@@ -107,6 +107,7 @@ def parser(train: bool = False) -> argparse.ArgumentParser:
     _add_export(commands)
     _add_delete(commands)
     _add_compact(commands)
+    _add_calibrate(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
     if train:
         _train("add_arguments")(trainer)
@@ -198,8 +199,11 @@ def _add_search(commands: Any) -> None:
     )
     modes = "auto (the default), maxsim, rerank or fde"
     command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
-    said = "passages that rerank scores (default: 100)"
-    command.add_argument("--candidates", type=_whole(1), default=100, metavar="N", help=said)
+    said = "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
+    number = command.add_mutually_exclusive_group()
+    number.add_argument("--candidates", type=_whole(1), metavar="N", help=said)
+    said = "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
+    number.add_argument("--recall", type=float, metavar="R", help=said)
     _add_k(command, 10)
     _add_model(command)
 
@@ -259,4 +263,12 @@ def _add_compact(commands: Any) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     names = "auto (the model's own), muvera, txtai or fastembed, or none to take it out"
     command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")
+    _add_model(command)
+
+
+def _add_calibrate(commands: Any) -> None:
+    command = _command(commands, "calibrate", "measure how many candidates an index's FDE needs")
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    said = "a file with a query a line, at least 20, or - for standard input"
+    command.add_argument("queries", metavar="QUERIES", help=said)
     _add_model(command)

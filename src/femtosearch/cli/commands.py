@@ -23,10 +23,11 @@ from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
 from femtosearch.errors import FdeError, QueryError, StoreError
 from femtosearch.fde import Fde, described
-from femtosearch.index import Index, describe, own_model
+from femtosearch.index import Index, own_model
 from femtosearch.model import Model
 from femtosearch.read import Reading, read
 from femtosearch.rerank import rerank as order
+from femtosearch.stats import describe
 from femtosearch.types import Document, Hit, Passages, Rows
 
 CHUNK_DOCUMENTS = 10_000  # of one commit
@@ -75,7 +76,8 @@ def search(options: argparse.Namespace) -> None:
     queries = (text for _, text in _stdin_lines("queries")) if several else [options.query]
     with _open(options) as store:
         for query in queries:
-            hits = store.search(query, k=options.k, mode=options.mode, candidates=options.candidates)
+            how = {"mode": options.mode, "candidates": options.candidates, "recall": options.recall}
+            hits = store.search(query, k=options.k, **how)
             if several and not options.json:
                 print(f"? {query}")
             _show_hits(options, query, hits)
@@ -175,6 +177,21 @@ def compact(options: argparse.Namespace) -> None:
         _result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
 
 
+def calibrate(options: argparse.Namespace) -> None:
+    """Measure how many candidates an index's FDE needs."""
+    _check_index(options.folder)
+    queries = [text for _, text in _lines(options.queries, "queries")]
+    with _open(options) as store:
+        found = store.calibrate(queries)
+        passages = store.stats().passages
+    counts = {recall: found.count(found.prefixes[0], recall, passages) for recall in found.recalls}
+    if options.json:
+        _print_json({"passages": passages, "queries": len(queries), "calibration": found.spec()})
+    else:
+        for recall, number in counts.items():
+            _result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
+
+
 class _Threads:
     """A model that an index uses with a given number of threads."""
 
@@ -265,6 +282,15 @@ def _reporter(progress: Progress, chunk: Chunk, before: int) -> Callable[[int], 
         progress.update(before + done, fraction)
 
     return report
+
+
+def _lines(place: str, noun: str) -> Iterator[tuple[int, str]]:
+    """Lines of a file, or of standard input for -, that are not blank, and their numbers from 1."""
+    if place == "-":
+        yield from _stdin_lines(noun)
+        return
+    with open(place, encoding="utf-8-sig", errors="replace") as file:
+        yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip())
 
 
 def _stdin_lines(noun: str) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ import numpy as np
 
 from femtosearch import _core
 from femtosearch.errors import FdeError, ShapeError
+from femtosearch.fde.calibration import Calibration
 from femtosearch.types import Rows
 
 MOST_DIMS = 65_536  # F: sums of products of codes stay within int32
@@ -56,6 +57,7 @@ class Muvera:
     seed:         of numpy's PCG64.
     variant:      "paper", or a peer's way to draw, number, fill and scale: "txtai" or "fastembed".
     matrices:     those that were stored, for rows of one D; None draws them for every D that comes.
+    calibration:  how many candidates it needs, where that was measured (`fde.calibrate`).
 
     F is `final`, or R · 2^bits · p, and at most 65,536; R · 2^bits · p is at most 1,048,576.
     Raises FdeError for parameters that cannot be.
@@ -77,6 +79,7 @@ class Muvera:
     seed: int = 42
     variant: str = "paper"
     matrices: Matrices | None = field(default=None, repr=False, compare=False)
+    calibration: Calibration | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_whole("repetitions", self.repetitions, 1, MOST_NUMBERS)
@@ -127,7 +130,7 @@ class Muvera:
 
     def spec(self) -> dict[str, Any]:
         """The parameters, as JSON: two MUVERAs of one spec are the same."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name != "matrices"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.compare}
 
     def tensors(self, dims: int) -> dict[str, np.ndarray]:
         """The matrices for rows of D dims, by name."""
@@ -140,7 +143,7 @@ class Muvera:
     def restore(cls, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Muvera:
         """The MUVERA that `spec()` and `tensors(dims)` are of. Raises FdeError."""
         try:
-            return cls(**spec, matrices=Matrices(**tensors))
+            return cls(**spec, matrices=Matrices(**tensors), calibration=None)
         except TypeError as error:
             raise FdeError(f"no MUVERA of this femtosearch: {error}; upgrade it") from None
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from femtosearch.errors import CheckpointError, FdeError, ShapeError
+from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.muvera import Muvera
 from femtosearch.tensors import parse_tensors, tensor_bytes
 from femtosearch.types import Rows
@@ -20,12 +22,15 @@ class Fde(Protocol):
     kind:   the name under which it is stored.
     model:  the fingerprint of the only model that it fits, or None.
     spec:   what tells it from every other of its kind, as JSON: equal specs give equal vectors.
+    calibration:  how many candidates it needs, where that was measured; a field of a dataclass.
     """
 
     @property
     def kind(self) -> str: ...
     @property
     def model(self) -> str | None: ...
+    @property
+    def calibration(self) -> Calibration | None: ...
     def size(self, dims: int) -> int: ...
     def queries(self, rows: Rows, *, threads: int = 0) -> np.ndarray: ...
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray: ...
@@ -37,14 +42,25 @@ Restore = Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Fde]
 KINDS: dict[str, Restore] = {Muvera.kind: Muvera.restore}
 
 
+def calibrated(fde: Fde, calibration: Calibration | None) -> Fde:
+    """The same FDE with another calibration, or none."""
+    found: Fde = replace(fde, calibration=calibration)  # type: ignore[type-var]
+    return found
+
+
 def described(fde: Fde, size: int) -> dict[str, Any]:
-    """An FDE of F = `size` dims for people: its kind, its dims and its parameters."""
-    return {"kind": fde.kind, "dims": size, **fde.spec()}
+    """An FDE of F = `size` dims for people: its kind, dims and parameters, and on how many passages it was
+    calibrated.
+    """
+    measured = None if fde.calibration is None else fde.calibration.measured
+    return {"kind": fde.kind, "dims": size, **fde.spec(), "calibrated": measured}
 
 
 def store_fde(fde: Fde, dims: int) -> bytes:
     """A safetensors file with all that encoding rows of D dims needs. Raises FdeError."""
     said = {"kind": fde.kind, "spec": fde.spec()}
+    if fde.calibration is not None:
+        said["calibration"] = fde.calibration.spec()
     return tensor_bytes(fde.tensors(dims), {"fde": json.dumps(said, sort_keys=True)})
 
 
@@ -53,13 +69,14 @@ def restore_fde(data: bytes, place: str) -> Fde:
     try:
         tensors, metadata = parse_tensors(data, place)
         said = json.loads(metadata["fde"])
-        kind, spec = said["kind"], dict(said["spec"])
+        kind, spec, calibration = said["kind"], dict(said["spec"]), said.get("calibration")
         restore = KINDS[kind]
     except CheckpointError as error:
         raise FdeError(f"{error}") from error
     except (KeyError, TypeError, ValueError, RecursionError):
         raise FdeError(f"{place}: no FDE of a known kind ({', '.join(KINDS)}): upgrade") from None
     try:
-        return restore(spec, tensors)
+        fde = restore(spec, tensors)
+        return fde if calibration is None else calibrated(fde, Calibration.restore(calibration))
     except (FdeError, ShapeError) as error:
         raise FdeError(f"{place}: {error}") from error
