@@ -1,4 +1,4 @@
-"""`python -m benchmarks encode|search|quality|fde|peers|kernels|family|members|parity`."""
+"""`python -m benchmarks encode|search|quality|fde|peers|kernels|family|members|million|parity`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import encode, family, fde, kernels, members, parity, peers, quality, search
+from benchmarks import encode, family, fde, kernels, members, million, parity, peers, quality, search
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -35,6 +35,10 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         return fde.measure(options.folder or [_folder(options)], options.model, options.runs, options.python)
     if options.benchmark == "peers":
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
+    if options.benchmark == "million":
+        return million.measure(
+            _folder(options), options.passages, options.index, options.folder, options.recall
+        )
     if options.benchmark == "parity":
         pythons = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
         return parity.measure({peer: python for peer, python in pythons.items() if python}, options.doc)
@@ -82,6 +86,7 @@ def _options() -> argparse.Namespace:
         if module is peers:
             command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
     _add_parity(commands)
+    _add_million(commands)
     return parser.parse_args()
 
 
@@ -92,6 +97,18 @@ def _add_parity(commands: Any) -> None:
     command.add_argument(
         "--doc", type=Path, metavar="FILE", help="write the tables there, such as docs/parity.md"
     )
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+
+
+def _add_million(commands: Any) -> None:
+    command = commands.add_parser("million", help=million.__doc__, description=million.__doc__)
+    command.add_argument("folder", nargs="+", type=Path, help="BEIR folders, whose queries are asked")
+    command.add_argument("--data", required=True, metavar="DIR", help="text/*.txt.xz and pairs/*.jsonl.xz")
+    command.add_argument(
+        "--index", type=Path, required=True, help="the index; one that is there is asked as it is"
+    )
+    command.add_argument("--passages", type=int, default=1_000_000, metavar="N", help="how many (1,000,000)")
+    command.add_argument("--recall", type=float, help="of the ten best (default: as a search picks it)")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 

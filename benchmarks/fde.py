@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -18,15 +19,16 @@ from benchmarks.beir import Collection, collection
 from benchmarks.encode import Row
 from benchmarks.machine import about
 from benchmarks.quality import ndcg
-from femtosearch.codes import Codes, quantise
-from femtosearch.fde import Fde, Muvera, inner_products, preset
+from femtosearch.codes import Codes, quantise, width
+from femtosearch.fde import Fde, Lemur, Muvera, inner_products, preset
 from femtosearch.index import Index
 from femtosearch.model import Model
 from femtosearch.types import Rows
 
 HERE = Path(__file__).parent
 CANDIDATES = 100
-METHODS: dict[str, Fde] = {
+RECALL = 0.99  # of a calibrated FDE
+RANDOM: dict[str, Fde] = {
     "muvera": preset("muvera"),
     "muvera, fill": Muvera(),
     "txtai": preset("txtai"),
@@ -65,6 +67,21 @@ def measure(
     return results, table
 
 
+def methods_of(model: Model) -> dict[str, Fde]:
+    """The random ones, and the model's own learned one in several sizes."""
+    own = model.fde
+    if not isinstance(own, Lemur):
+        return RANDOM
+    full = own.size(model.dims)
+    sizes = {(full, 8), (full, 4), (full, 2), (full // 2, 4), (full // 4, 4), (full // 8, 4)}
+    learned = {
+        f"lemur, {numbers} numbers of {bits} bits": replace(own.shortened(numbers), code_bits=bits)
+        for numbers, bits in sorted(sizes, reverse=True)
+    }
+    learned[f"lemur, {full} numbers of {own.code_bits} bits"] = own  # the one that is calibrated
+    return {**learned, **RANDOM}
+
+
 def _quality(data_set: Collection, model: Model) -> dict[str, Any]:
     """nDCG@10 of each way, and the share of MaxSim's first ten documents that is among the candidates."""
     with Index(model=model) as index:
@@ -73,24 +90,27 @@ def _quality(data_set: Collection, model: Model) -> dict[str, Any]:
         stats = index.stats()
         per_document = stats.passages / len(data_set.documents)
         methods: dict[str, dict[str, float]] = {"maxsim": {"ndcg": _ndcg(exact, data_set)}}
-        for name, fde in METHODS.items():
+        for name, fde in methods_of(model).items():
             index.set_fde(fde)
             alone = _run(index, data_set, mode="fde", k=10)
-            candidates = _run(index, data_set, mode="rerank", k=CANDIDATES)
+            candidates = _run(index, data_set, mode="rerank", k=CANDIDATES, candidates=CANDIDATES)
             dims = fde.size(model.dims)
             methods[name] = {
                 "dims": float(dims),
-                "bytes": (dims + 4) * per_document,
+                "bytes": (width(dims, fde.code_bits) + 4) * per_document,
                 "recall": fmean(_share(exact[query], candidates[query]) for query in exact),
                 "ndcg_fde": _ndcg(alone, data_set),
                 "ndcg_rerank": _ndcg(candidates, data_set),
             }
+            if fde.calibration:
+                found = _run(index, data_set, mode="rerank", k=10, recall=RECALL)
+                methods[name][f"ndcg_recall_{RECALL}"] = _ndcg(found, data_set)
     sizes = {"documents": len(data_set.documents), "passages": stats.passages, "queries": len(exact)}
     return {**sizes, "rows_per_passage": stats.rows / stats.passages, "methods": methods}
 
 
-def _run(index: Index, data_set: Collection, mode: str, k: int) -> dict[str, list[str]]:
-    hits = index.search(list(data_set.queries.values()), k=k, mode=mode, candidates=CANDIDATES)
+def _run(index: Index, data_set: Collection, **how: Any) -> dict[str, list[str]]:
+    hits = index.search(list(data_set.queries.values()), **how)
     return {query: [hit.id for hit in found] for query, found in zip(data_set.queries, hits, strict=True)}
 
 
@@ -109,7 +129,7 @@ def _cost(data_set: Collection, model: Model, runs: int, python: str | None) -> 
     found: dict[str, Any] = {
         "rows, from text": _rate(lambda: model.encode_documents(texts, threads=1), len(texts), runs)
     }
-    for name, fde in METHODS.items():
+    for name, fde in methods_of(model).items():
         found[name] = _rate(lambda f=fde: f.documents(rows, threads=1), len(texts), runs)
     return {**found, **(_txtai(rows, runs, python) if python else {})}
 
@@ -129,7 +149,7 @@ def _txtai(rows: Rows, runs: int, python: str) -> dict[str, Any]:
             sys.exit(f"txtai ended with {done.returncode}:\n{done.stderr[-2000:]}")
         with np.load(out, allow_pickle=False) as arrays:
             said, vectors = json.loads(str(arrays["said"])), arrays["vectors"]
-    apart = np.abs(vectors - METHODS["txtai"].documents(rows)).max(axis=1)
+    apart = np.abs(vectors - RANDOM["txtai"].documents(rows)).max(axis=1)
     figures = {
         "documents_per_second": len(rows) / min(said["seconds"]),
         "median_difference": float(np.median(apart)),
@@ -145,11 +165,11 @@ def _scan(runs: int) -> dict[str, dict[str, float]]:
     """
     found = {}
     rng = np.random.default_rng(0)
-    for dims in (1_024, 10_240):
-        count = SCANNED // dims // 16 * 16
-        some = quantise(rng.standard_normal((256, dims), np.float32)).blocks
-        blocks = np.tile(some, (count // 256 + 1, 1, 1, 1))
-        codes = Codes(np.ascontiguousarray(blocks[: count // 16]), np.ones(count, np.float32), count, dims)
+    for dims, bits in ((1_024, 8), (10_240, 8), (2_048, 4), (2_048, 2)):
+        count = SCANNED // width(dims, bits) // 16 * 16
+        some = quantise(rng.standard_normal((256, dims), np.float32), bits).blocks
+        blocks = np.ascontiguousarray(np.tile(some, (count // 256 + 1, 1, 1, 1))[: count // 16])
+        codes = Codes(blocks, np.ones(count, np.float32), count, dims, bits)
         full = rng.standard_normal(dims).astype(np.float32)
         half = np.where(np.arange(dims) // 16 % 2 == 0, full, 0).astype(np.float32)
         words = codes.blocks.reshape(-1).view(np.int64)
@@ -159,7 +179,9 @@ def _scan(runs: int) -> dict[str, dict[str, float]]:
             "numpy_sum": _best(words.sum, runs),
         }
         size = codes.blocks.nbytes / 1e9
-        found[f"{dims} dims"] = {f"gigabytes_per_second_{name}": size / t for name, t in took.items()}
+        found[f"{dims} dims of {bits} bits"] = {
+            f"gigabytes_per_second_{name}": size / t for name, t in took.items()
+        }
     return found
 
 

@@ -100,4 +100,6 @@ void check_texts(const Texts& texts, int vocab, int positions) {
 
 void check_threads(int threads) { require(threads >= 0, "threads", "at least 0", threads); }
 
+void check_bits(int bits) { require(bits == 8 || bits == 4 || bits == 2, "bits", "8, 4 or 2", bits); }
+
 }  // namespace femto

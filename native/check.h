@@ -44,6 +44,7 @@ Borrowed<int64_t> borrow_starts(nb::handle starts, int64_t rows, bool all);
 
 void check_texts(const Texts& texts, int vocab, int positions);
 void check_threads(int threads);
+void check_bits(int bits);  // of a coded number
 
 // A Bert, and what keeps its arrays alive.
 struct Weights {

@@ -85,10 +85,9 @@ inline void fetch_ahead(const int8_t* codes, size_t block_bytes) {
   }
 }
 
-}  // namespace
-
-float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
-                   BlockProducts& scratch) {
+// scratch.best[q] = the largest products of query row q with rows begin..end, one for each row of a block.
+void raise_all(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+               BlockProducts& scratch) {
   const size_t block_bytes = size_t(query.group_count) * kBlockRows * kGroup;
   for (int i = 0; i < query.padded * kBlockRows; ++i) scratch.best[i] = -__builtin_inff();
   for (int64_t block = begin / kBlockRows; block * kBlockRows < end; ++block) {
@@ -103,14 +102,30 @@ float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* s
     scratch.block = block;
     raise(query, begin > first ? int(begin - first) : 0, end < last ? int(end - first) : kBlockRows, scratch);
   }
+}
+
+// The largest product of query row q.
+float best_of(const CodedQuery& query, int q, const BlockProducts& scratch) {
+  const float* rows = scratch.best + q * kBlockRows;
+  Floats best = load(rows);
+  for (int row = kLanes; row < kBlockRows; row += kLanes) best = max(best, load(rows + row));
+  return maximum(best) * query.scales[q];
+}
+
+}  // namespace
+
+float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+                   BlockProducts& scratch) {
+  raise_all(query, blocks, scales, begin, end, scratch);
   float score = 0;
-  for (int q = 0; q < query.count; ++q) {
-    const float* rows = scratch.best + q * kBlockRows;
-    Floats best = load(rows);
-    for (int row = kLanes; row < kBlockRows; row += kLanes) best = max(best, load(rows + row));
-    score += maximum(best) * query.scales[q];
-  }
+  for (int q = 0; q < query.count; ++q) score += best_of(query, q, scratch);
   return score;
+}
+
+void maxima_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+                  BlockProducts& scratch, float* maxima) {
+  raise_all(query, blocks, scales, begin, end, scratch);
+  for (int q = 0; q < query.count; ++q) maxima[q] = best_of(query, q, scratch);
 }
 
 }  // namespace femto::FEMTO_KERNEL

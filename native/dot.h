@@ -2,6 +2,7 @@
 //
 // A document operand is one register: four dims of kLanes rows, as codes lie in memory. The query is four dims in
 // the bytes of an int32. A query's codes are within ±127; a document's may be any byte, for files can be damaged.
+// load_document reads a byte as a signed number; load_bits some bits of each as an unsigned one, which needs no raising.
 #pragma once
 #include "vec.h"
 
@@ -25,6 +26,11 @@ inline Document load_document(const int8_t* p) {
   return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))};
 }
 
+inline Document load_bits(const int8_t* p, int shift, int mask) {
+  const __m512i bytes = _mm512_srl_epi16(_mm512_loadu_si512(p), _mm_cvtsi32_si128(shift));
+  return {_mm512_and_si512(bytes, _mm512_set1_epi8(char(mask)))};
+}
+
 inline Ints dot(Ints total, const Document& d, int32_t query) {
   return (Ints)_mm512_dpbusd_epi32((__m512i)total, d.raised, _mm512_set1_epi32(query));
 }
@@ -39,6 +45,12 @@ struct Document { __m256i codes, magnitude; };
 inline Document load_document(const int8_t* p) {
   const __m256i codes = _mm256_loadu_si256((const __m256i*)p);
   return {codes, _mm256_abs_epi8(codes)};
+}
+
+inline Document load_bits(const int8_t* p, int shift, int mask) {
+  const __m256i bytes = _mm256_srl_epi16(_mm256_loadu_si256((const __m256i*)p), _mm_cvtsi32_si128(shift));
+  const __m256i codes = _mm256_and_si256(bytes, _mm256_set1_epi8(char(mask)));
+  return {codes, codes};
 }
 
 inline Ints dot(Ints total, const Document& d, int32_t query) {
@@ -57,6 +69,12 @@ inline Document load_document(const int8_t* p) {
   return {_mm_unpacklo_epi8(codes, sign), _mm_unpackhi_epi8(codes, sign)};
 }
 
+inline Document load_bits(const int8_t* p, int shift, int mask) {
+  const __m128i bytes = _mm_srl_epi16(_mm_loadu_si128((const __m128i*)p), _mm_cvtsi32_si128(shift));
+  const __m128i codes = _mm_and_si128(bytes, _mm_set1_epi8(char(mask))), zero = _mm_setzero_si128();
+  return {_mm_unpacklo_epi8(codes, zero), _mm_unpackhi_epi8(codes, zero)};
+}
+
 inline Ints dot(Ints total, const Document& d, int32_t query) {
   const __m128i bytes = _mm_set1_epi32(query);
   const __m128i wide = _mm_unpacklo_epi8(bytes, _mm_cmpgt_epi8(_mm_setzero_si128(), bytes));
@@ -73,6 +91,11 @@ struct Document { int8x16_t codes; };
 
 inline Document load_document(const int8_t* p) { return {vld1q_s8(p)}; }
 
+inline Document load_bits(const int8_t* p, int shift, int mask) {
+  const uint8x16_t bytes = vshlq_u8(vreinterpretq_u8_s8(vld1q_s8(p)), vdupq_n_s8(int8_t(-shift)));
+  return {vreinterpretq_s8_u8(vandq_u8(bytes, vdupq_n_u8(uint8_t(mask))))};
+}
+
 inline Ints dot(Ints total, const Document& d, int32_t query) {
   return (Ints)vdotq_s32((int32x4_t)total, d.codes, vreinterpretq_s8_s32(vdupq_n_s32(query)));
 }
@@ -85,6 +108,12 @@ struct Document { int8_t codes[4 * kLanes]; };
 inline Document load_document(const int8_t* p) {
   Document d;
   memcpy(d.codes, p, sizeof d.codes);
+  return d;
+}
+
+inline Document load_bits(const int8_t* p, int shift, int mask) {
+  Document d;
+  for (int i = 0; i < 4 * kLanes; ++i) d.codes[i] = int8_t(uint8_t(p[i]) >> shift & mask);
   return d;
 }
 

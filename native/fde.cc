@@ -19,8 +19,8 @@ struct Coded {
   CodedVector vector;
 
   // group_count: of the coded rows, which may have more numbers than the vector.
-  Coded(const float* numbers, int dims, int group_count) {
-    vector = {nullptr, nullptr, 0, group_count, 0, scale_of(numbers, dims)};
+  Coded(const float* numbers, int dims, int bits, int group_count) {
+    vector = {nullptr, nullptr, 0, group_count, bits, 0, scale_of(numbers, dims)};
     for (int g = 0; vector.scale > 0 && g * kGroup < dims; ++g) {
       int32_t group = 0;
       auto* bytes = reinterpret_cast<int8_t*>(&group);
@@ -118,10 +118,10 @@ void MuveraEncoder::encode(const float* rows, const int64_t* starts, int64_t tex
   });
 }
 
-void inner_products(const float* vector, int dims, const int8_t* blocks, const float* scales, int64_t block_count,
+void inner_products(const float* vector, int dims, int bits, const int8_t* blocks, const float* scales, int64_t block_count,
                     int threads, float* products) {
   const Kernel* kernel = femto::kernel();
-  const Coded coded(vector, dims, (dims + kGroup - 1) / kGroup);
+  const Coded coded(vector, dims, bits, groups_of(dims, bits));
   const int64_t step = coded.step(), pieces = (block_count + step - 1) / step;
   share(thread_count(threads, pieces), pieces, [&](int, int64_t piece) {
     const int64_t end = std::min(block_count, (piece + 1) * step);
@@ -129,10 +129,10 @@ void inner_products(const float* vector, int dims, const int8_t* blocks, const f
   });
 }
 
-std::vector<Neighbour> nearest(const float* vector, int dims, int group_count, const std::vector<CodedVectors>& parts,
+std::vector<Neighbour> nearest(const float* vector, int dims, int bits, int group_count, const std::vector<CodedVectors>& parts,
                                int64_t most, int threads) {
   const Kernel* kernel = femto::kernel();
-  const Coded coded(vector, dims, group_count);
+  const Coded coded(vector, dims, bits, group_count);
   struct Piece {
     const CodedVectors* part;
     int64_t begin, first;  // its first block, and the number of the part's first row

@@ -37,8 +37,8 @@ class MuveraEncoder {
 };
 
 // products[n] = <vector, row n> for the coded rows of all blocks, the padding of the last one too; a finite vector of
-// at most 65,536 dims.
-void inner_products(const float* vector, int dims, const int8_t* blocks, const float* scales, int64_t block_count,
+// at most 65,536 dims. bits: 8, 4 or 2, of the rows' numbers.
+void inner_products(const float* vector, int dims, int bits, const int8_t* blocks, const float* scales, int64_t block_count,
                     int threads, float* products);
 
 // Coded rows of one part of all. alive [count]: which of them count; null: all.
@@ -55,9 +55,9 @@ struct Neighbour {
 };
 
 // The `most` largest products of a finite vector with the living rows of all parts, whose rows have group_count groups
-// of four numbers, of which the vector's `dims` are the first. Rows are numbered end to end, the dead ones too; of
+// of four bytes, of whose numbers the vector's `dims` are the first. Rows are numbered end to end, the dead ones too; of
 // equal products the first rows count. By number; the order of threads changes nothing.
-std::vector<Neighbour> nearest(const float* vector, int dims, int group_count, const std::vector<CodedVectors>& parts,
+std::vector<Neighbour> nearest(const float* vector, int dims, int bits, int group_count, const std::vector<CodedVectors>& parts,
                                int64_t most, int threads);
 
 }  // namespace femto

@@ -3,6 +3,7 @@
 #include <nanobind/stl/optional.h>
 
 #include "check.h"
+#include "codes.h"
 #include "fde.h"
 #include "returned.h"
 #include "scan.h"
@@ -65,27 +66,29 @@ Returned<float> encode(const MuveraEncoder& self, nb::handle rows, nb::handle st
   return out;
 }
 
-Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int threads) {
+Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, int threads) {
   check_threads(threads);
+  check_bits(bits);
   const auto v = borrow<float>(vector, "vector", {kAny});
   const auto dims = int64_t(v.shape(0));
   require(dims >= 1 && dims <= kMost, "dims of vector", "1 to 65536", dims);
   if (!finite(v.data(), dims)) fail("vector", "finite numbers", "NaN or infinity");
-  const auto b = borrow<int8_t>(blocks, "blocks", {kAny, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
+  const auto b = borrow<int8_t>(blocks, "blocks", {kAny, groups_of(dims, bits), kBlockRows, kGroup});
   const auto scale = borrow<float>(scales, "scales", {int64_t(b.shape(0)) * kBlockRows});
   auto products = fresh<float>({scale.shape(0)});
   nb::gil_scoped_release unlocked;
-  inner_products(v.data(), int(dims), b.data(), scale.data(), int64_t(b.shape(0)), threads, products.data());
+  inner_products(v.data(), int(dims), bits, b.data(), scale.data(), int64_t(b.shape(0)), threads, products.data());
   return products;
 }
 
 // [(blocks, scales, count, alive or None)] of F numbers -> (numbers, products).
-nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int threads) {
+nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, int threads) {
   check_threads(threads);
+  check_bits(bits);
   require(size >= 1 && size <= kMost, "size", "1 to 65536", size);
   require(most >= 0, "most", "0 or more", most);
   const auto v = borrow<float>(vector, "vector", {kAny});
-  const auto dims = int64_t(v.shape(0)), group_count = (size + kGroup - 1) / kGroup;
+  const auto dims = int64_t(v.shape(0)), group_count = int64_t(groups_of(size, bits));
   require(dims >= 1 && dims <= size, "dims of vector", "1 to the codes' " + std::to_string(size), dims);
   if (!finite(v.data(), dims)) fail("vector", "finite numbers", "NaN or infinity");
   std::vector<Borrowed<int8_t>> blocks;
@@ -110,7 +113,7 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
   std::vector<Neighbour> found;
   if (most > 0) {
     nb::gil_scoped_release unlocked;
-    found = nearest(v.data(), int(dims), int(group_count), borrowed, most, threads);
+    found = nearest(v.data(), int(dims), bits, int(group_count), borrowed, most, threads);
   }
   auto numbers = fresh<int64_t>({found.size()});
   auto products = fresh<float>({found.size()});
@@ -128,8 +131,9 @@ void bind_fde(nb::module_& m) {
       .def_prop_ro("size", &MuveraEncoder::size)
       .def_prop_ro("kernel", &MuveraEncoder::kernel)
       .def("encode", &encode, "rows"_a.none(), "starts"_a.none(), "documents"_a, "threads"_a = 0);
-  m.def("inner_products", &multiply, "vector"_a.none(), "blocks"_a.none(), "scales"_a.none(), "threads"_a = 0);
-  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "threads"_a = 0);
+  m.def("inner_products", &multiply, "vector"_a.none(), "blocks"_a.none(), "scales"_a.none(), "bits"_a = 8,
+        "threads"_a = 0);
+  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "bits"_a = 8, "threads"_a = 0);
 }
 
 }  // namespace femto

@@ -174,6 +174,12 @@ void encode(const PackedBert& bert, const Group& group, float* memory) {
   }
 }
 
+void pack_dense(const Linear& linear, Arena& arena, Panels& packed) { packed = pack_linear(linear, arena); }
+
+void dense(const Panels& packed, const float* rows, int count, float* out) {
+  multiply(rows, packed.depth, count, packed, out, packed.width);
+}
+
 void pack_query(const float* query, int count, int dims, Arena& arena, Panels& packed) {
   const Linear linear{query, nullptr, count, dims};
   const Linear* part = &linear;

@@ -11,6 +11,10 @@ void pack_query(const float* query, int count, int dims, Arena& arena, Panels& p
 float maxsim(const Panels& query, const float* rows, int64_t count, float* best);
 float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                    BlockProducts& scratch);
+void maxima_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+                  BlockProducts& scratch, float* maxima);
+void pack_dense(const Linear& linear, Arena& arena, Panels& packed);
+void dense(const Panels& packed, const float* rows, int count, float* out);
 void pack_muvera(const Muvera& muvera, Arena& arena, Panels* projection, PackedMuvera& packed);
 size_t muvera_scratch(const PackedMuvera& muvera, int64_t length);
 void muvera(const PackedMuvera& muvera, const float* rows, int64_t length, bool document, float* out, float* scratch);

@@ -57,6 +57,14 @@ struct Kernel {
   // The same over the coded rows begin..end, begin < end.
   float (*maxsim_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin,
                         int64_t end, BlockProducts& scratch);
+  // maxima[q] = max_t <query[q], rows[t]> over the coded rows begin..end, begin < end.
+  void (*maxima_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+                       BlockProducts& scratch, float* maxima);
+
+  // Transposes and pads a layer into the arena.
+  void (*pack_dense)(const Linear& linear, Arena& arena, Panels& packed);
+  // out[count, width] = rows[count, depth] weight + bias.
+  void (*dense)(const Panels& packed, const float* rows, int count, float* out);
 
   // Transposes and pads the matrices into the arena; `projection` has a place for each repetition.
   void (*pack_muvera)(const Muvera& muvera, Arena& arena, Panels* projection, PackedMuvera& packed);

@@ -9,9 +9,11 @@
 #include <algorithm>
 
 #include "check.h"
+#include "codes.h"
 #include "dispatch.h"
 #include "encoder.h"
 #include "fde_bind.h"
+#include "lemur_bind.h"
 #include "returned.h"
 #include "scan.h"
 
@@ -149,15 +151,16 @@ Returned<float> score_codes(nb::handle query, const nb::list& parts, int threads
   return scores;
 }
 
-nb::tuple code(nb::handle rows) {
+nb::tuple code(nb::handle rows, int bits) {
+  check_bits(bits);
   const auto r = borrow_rows(rows, "rows", kAny);
   const size_t count = r.shape(0), dims = r.shape(1), block_count = (count + kBlockRows - 1) / kBlockRows;
   if (!finite(r.data(), int64_t(r.size()))) fail("rows", "finite numbers", "NaN or infinity");
-  auto blocks = zeros<int8_t>({block_count, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
+  auto blocks = zeros<int8_t>({block_count, size_t(groups_of(int64_t(dims), bits)), kBlockRows, kGroup});
   auto scales = zeros<float>({block_count * kBlockRows});
   {
     nb::gil_scoped_release unlocked;
-    quantise(r.data(), int64_t(count), int(dims), blocks.data(), scales.data());
+    quantise(r.data(), int64_t(count), int(dims), bits, blocks.data(), scales.data());
   }
   return nb::make_tuple(blocks, scales);
 }
@@ -199,10 +202,11 @@ NB_MODULE(_core, m) {
            "threads"_a = 0, "out"_a.none() = nb::none());
   m.def("maxsim", &score, "query"_a.none(), "rows"_a.none(), "starts"_a.none(), "threads"_a = 0);
   m.def("maxsim_codes", &score_codes, "query"_a.none(), "parts"_a, "threads"_a = 0);
-  m.def("quantise", &code, "rows"_a.none());
+  m.def("quantise", &code, "rows"_a.none(), "bits"_a = 8);
   m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
         "rows"_a);
   bind_fde(m);
+  bind_lemur(m);
   m.def("kernels", &kernel_names);
   m.def("kernel", [] { return std::string(kernel()->name); });
   m.def("use", [](const std::string& name) { use_kernel(name.c_str()); }, "name"_a);

@@ -29,12 +29,14 @@ struct PackedMuvera {
   float scale;
 };
 
-// A vector as int8, without the groups of dims that are zero: in the bytes of groups[i], dims 4 places[i] and on.
+// A vector as int8, without the groups of dims that are zero: in the bytes of groups[i], dims 4 places[i] and on. What it
+// is multiplied with has 8, 4 or 2 bits a number.
 struct CodedVector {
   const int32_t* groups;
   const int32_t* places;
   int count;        // of groups that are not zero
-  int group_count;  // of all
+  int group_count;  // of the coded rows: four bytes each
+  int bits;         // of the coded rows
   int32_t sum;      // of all codes
   float scale;
 };

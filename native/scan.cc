@@ -4,7 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "codes.h"
+#include "coded_query.h"
 #include "dispatch.h"
 #include "parallel.h"
 
@@ -23,35 +23,6 @@ void share_passages(int threads, int64_t count, Score score) {
 }
 
 int passage_threads(int threads, int64_t count) { return thread_count(threads, (count + kPiece - 1) / kPiece); }
-
-// A query's codes in the order in which the kernels read them.
-struct Coded {
-  std::vector<int32_t> groups, sums;
-  std::vector<float> scales;
-  CodedQuery query;
-
-  Coded(const float* rows, int count, int dims) {
-    query.count = count;
-    query.padded = (count + 3) / 4 * 4;
-    query.group_count = (dims + kGroup - 1) / kGroup;
-    groups.resize(size_t(query.group_count) * query.padded);
-    sums.resize(query.padded);
-    scales.resize(query.padded);
-    auto* bytes = reinterpret_cast<int8_t*>(groups.data());
-    for (int q = 0; q < count; ++q) {
-      const float* row = rows + size_t(q) * dims;
-      scales[q] = scale_of(row, dims);
-      for (int d = 0; scales[q] > 0 && d < dims; ++d) {
-        const int8_t code = code_of(row[d], scales[q]);
-        bytes[(size_t(d / kGroup) * query.padded + q) * kGroup + d % kGroup] = code;
-        sums[q] += code;
-      }
-    }
-    query.groups = groups.data();
-    query.sums = sums.data();
-    query.scales = scales.data();
-  }
-};
 
 }  // namespace
 
@@ -77,7 +48,7 @@ void maxsim(const float* query, int count, int dims, const float* rows, const in
 void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
                   float* scores) {
   const Kernel* kernel = femto::kernel();
-  const Coded coded(query, count, dims);
+  const CodedRows coded(query, count, dims);
   const size_t products = size_t(coded.query.padded) * kBlockRows;
   struct Piece {
     const CodedPassages* part;
@@ -107,14 +78,17 @@ bool finite(const float* numbers, int64_t count) {
   return all;
 }
 
-void quantise(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales) {
-  const size_t groups = (dims + kGroup - 1) / kGroup;
+void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* blocks, float* scales) {
+  const size_t groups = groups_of(dims, bits);
+  const int whole = kGroup * 8 / bits;  // numbers of a group
   for (int64_t t = 0; t < count; ++t) {
     const float* row = rows + t * dims;
     int8_t* to = blocks + (t / kBlockRows * groups * kBlockRows + t % kBlockRows) * kGroup;
-    scales[t] = scale_of(row, dims);
-    for (int d = 0; scales[t] > 0 && d < dims; ++d) {
-      to[size_t(d / kGroup) * kBlockRows * kGroup + d % kGroup] = code_of(row[d], scales[t]);
+    const float scale = scales[t] = bits == 8 ? scale_of(row, dims) : step_of(row, dims, bits);
+    for (int d = 0; scale > 0 && d < dims; ++d) {
+      int8_t& byte = to[size_t(d / whole) * kBlockRows * kGroup + d % kGroup];
+      const int shift = d % whole / kGroup * bits;
+      byte = bits == 8 ? code_of(row[d], scale) : int8_t(byte | low_code_of(row[d], scale, bits) << shift);
     }
   }
 }

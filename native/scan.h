@@ -23,8 +23,8 @@ struct CodedPassages {
 void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
                   float* scores);
 
-// Codes of finite rows [count, dims]; blocks and scales come zeroed.
-void quantise(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales);
+// Codes of finite rows [count, dims], 8, 4 or 2 bits a number; blocks and scales come zeroed.
+void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* blocks, float* scales);
 
 // Whether no number is NaN or infinite: what is coded must be.
 bool finite(const float* numbers, int64_t count);

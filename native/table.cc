@@ -7,7 +7,7 @@
 namespace femto::FEMTO_KERNEL {
 
 extern const Kernel kKernel;
-const Kernel kKernel = {FEMTO_NAME(FEMTO_KERNEL), pack, scratch, encode, pack_query, maxsim, maxsim_codes,
-                        pack_muvera, muvera_scratch, muvera, inner_products};
+const Kernel kKernel = {FEMTO_NAME(FEMTO_KERNEL), pack, scratch, encode, pack_query, maxsim, maxsim_codes, maxima_codes,
+                        pack_dense, dense, pack_muvera, muvera_scratch, muvera, inner_products};
 
 }  // namespace femto::FEMTO_KERNEL

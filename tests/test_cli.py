@@ -673,8 +673,9 @@ def test_every_command_and_flag_is_documented():
             assert f"{flag}`" in said or f"{flag} " in said, f"{name} {flag}"
 
 
-def test_train_is_documented():
+@pytest.mark.parametrize("trains", ["command", "fde_command"])
+def test_train_is_documented(trains):
     pytest.importorskip("torch")
-    [verbs] = [a for a in parser(train=True)._actions if isinstance(a, argparse._SubParsersAction)]
+    [verbs] = [a for a in parser(trains)._actions if isinstance(a, argparse._SubParsersAction)]
     for flag in _flags(verbs.choices["train"]):
         assert flag in DOCS.read_text(), flag

@@ -62,8 +62,26 @@ class Muvera:
         self, rows: NDArray[np.float32], starts: NDArray[np.int64], documents: bool, threads: int = 0
     ) -> NDArray[np.float32]: ...
 
+class Dense:
+    """y = weight x + bias, of weight [out, in] and bias [out]; the same bits for a row beside any others."""
+
+    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None) -> None: ...
+    def apply(self, rows: NDArray[np.float32], threads: int = 0) -> NDArray[np.float32]: ...
+
+class Anchors:
+    """Of texts' rows with anchors [A, D], both as int8 codes: `fde.reference.maxima`, [texts, A]."""
+
+    def __init__(self, anchors: NDArray[np.float32]) -> None: ...
+    def maxima(
+        self, rows: NDArray[np.float32], starts: NDArray[np.int64], threads: int = 0
+    ) -> NDArray[np.float32]: ...
+
 def inner_products(
-    vector: NDArray[np.float32], blocks: NDArray[np.int8], scales: NDArray[np.float32], threads: int = 0
+    vector: NDArray[np.float32],
+    blocks: NDArray[np.int8],
+    scales: NDArray[np.float32],
+    bits: int = 8,
+    threads: int = 0,
 ) -> NDArray[np.float32]:
     """Of a vector [F] with the N coded ones: [ceil(N/16) * 16], zeros for the padding."""
 
@@ -72,6 +90,7 @@ def nearest(
     size: int,
     parts: list[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None]],
     most: int,
+    bits: int = 8,
     threads: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """`fde.reference.nearest` of codes of F = `size` numbers, part by part: (blocks, scales, N, alive)."""
@@ -86,8 +105,8 @@ def maxsim_codes(
 ) -> NDArray[np.float32]:
     """`reference.maxsim_codes` of each part (blocks, scales, starts, which), end to end."""
 
-def quantise(rows: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Blocks [ceil(T/16), ceil(D/4), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D]."""
+def quantise(rows: NDArray[np.float32], bits: int = 8) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Blocks [ceil(T/16), ceil(D bits/32), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D]."""
 
 def check_starts(starts: NDArray[np.int64], rows: int) -> None:
     """Raises ShapeError unless starts rises from 0 to `rows`."""

@@ -300,7 +300,8 @@ class Index:
     def _rankings(self, snapshot: Snapshot, rows: Rows, request: Request) -> list[Ranking | None]:
         """The documents of each query's plan with their scores; None for a query without rows."""
         fde = snapshot.encoding.fde if snapshot.encoding else None
-        held = Held(self.model.dims, snapshot.rows, snapshot.passages, fde is not None)
+        bits = fde.code_bits if fde else 8
+        held = Held(self.model.dims, snapshot.rows, snapshot.passages, fde is not None, bits)
         calibration = fde.calibration if fde else None
         plans = [choose(request, len(query), held, calibration) for query in rows]
         vectors = fde.queries(rows) if fde and any(plan.mode != "maxsim" for plan in plans) else None

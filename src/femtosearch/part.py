@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from femtosearch.codes import GROUP, LANES, Codes
+from femtosearch.codes import GROUP, LANES, Codes, width
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Coded:
     """Codes one after the other, as they are put into a segment.
 
-    values:  [T, D'] int8; D' is D rounded up to a multiple of 4, with zeros.
+    values:  [T, W] int8, `codes.width` bytes each, the last of them zeros.
     scales:  [T] float32: row = scale * code.
     """
 
@@ -79,8 +79,8 @@ class Part:
 class Blocks:
     """Codes that come part by part, in whole blocks."""
 
-    def __init__(self, dims: int) -> None:
-        self._rest = np.empty((0, -(-dims // GROUP) * GROUP), np.int8)
+    def __init__(self, dims: int, bits: int = 8) -> None:
+        self._rest = np.empty((0, width(dims, bits)), np.int8)
 
     def add(self, values: np.ndarray) -> np.ndarray:
         """The blocks that are full now."""
@@ -95,14 +95,13 @@ class Blocks:
 
 
 def unblocked(codes: Codes) -> np.ndarray:
-    """The codes row by row: [T, D'] int8."""
-    blocks = codes.blocks
-    width = blocks.shape[1] * GROUP
-    return blocks.transpose(0, 2, 1, 3).reshape(-1, width)[: codes.count]
+    """The codes row by row: [T, W] int8."""
+    rows = codes.blocks.transpose(0, 2, 1, 3)
+    return rows.reshape(-1, width(codes.dims, codes.bits))[: codes.count]
 
 
 def _blocked(values: np.ndarray) -> np.ndarray:
-    """[T, D'] int8, T a multiple of 16, as blocks [T/16, D'/4, 16, 4]."""
-    rows, width = values.shape
-    blocks = values.reshape(rows // LANES, LANES, width // GROUP, GROUP)
+    """[T, W] int8, T a multiple of 16, as blocks [T/16, W/4, 16, 4]."""
+    rows, size = values.shape
+    blocks = values.reshape(rows // LANES, LANES, size // GROUP, GROUP)
     return np.ascontiguousarray(blocks.transpose(0, 2, 1, 3))

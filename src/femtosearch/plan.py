@@ -35,12 +35,15 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """What is searched: passages, their rows in all, of D `dims`, and whether they have FDEs."""
+    """What is searched: passages, their rows in all, of D `dims`, whether they have FDEs, and the bits of an
+    FDE's numbers.
+    """
 
     dims: int
     rows: int
     passages: int
     fde: bool
+    fde_bits: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +128,9 @@ def _reranking(request: Request, query_rows: int, held: Held, calibration: Calib
             held.passages, max(request.k, -(-count * request.k // BEST) if request.k > BEST else count)
         )
         rows = count * held.rows // max(1, held.passages)
-        took = _BYTE * prefix * held.passages + _SCATTERED * seconds(query_rows, held.dims, rows)
+        took = _BYTE * held.fde_bits / 8 * prefix * held.passages + _SCATTERED * seconds(
+            query_rows, held.dims, rows
+        )
         plans.append((took, Plan("rerank", count, prefix)))
     return min(plans, key=lambda item: item[0])[1]
 

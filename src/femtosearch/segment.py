@@ -10,11 +10,11 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from femtosearch.codes import GROUP, LANES, Codes
+from femtosearch.codes import GROUP, LANES, Codes, width
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.part import Blocks, Coded, Part
 
@@ -23,12 +23,22 @@ VERSION = 2  # of a segment with FDEs; one without them is of version 1
 ALIGNMENT = 64
 REQUIRED = 1  # the flag of a section that a reader must know
 
-_HEADER = struct.Struct("<8sIIQQIIQQII")  # magic, version, sections, N, T, D, F, size, 0, 0, checksum
+_HEADER = struct.Struct(
+    "<8sIIQQIIQIIII"
+)  # magic, version, sections, N, T, D, F, size, bits or 0 for 8, 0, 0, checksum
 _SECTION = struct.Struct("<4sIQQII")  # kind, flags, offset, length, checksum, 0
 _KNOWN = (b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN")
 _FDE = (b"FDEC", b"FDES")
 _MOST_DIMS = 1 << 16
 _MOST_SECTIONS = 64
+
+
+class Widths(NamedTuple):
+    """D, the dims of a segment's rows; F, those of its FDEs, 0 for none; the bits of an FDE's numbers."""
+
+    dims: int
+    fde_dims: int = 0
+    fde_bits: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +63,16 @@ class SegmentWriter:
     end. Until `finish` has written the header the file is no segment.
 
     fde_dims:  F, or 0 for a segment without FDEs.
+    fde_bits:  8, 4 or 2, of their numbers.
     """
 
-    def __init__(self, file: BinaryIO, dims: int, fde_dims: int = 0) -> None:
+    def __init__(self, file: BinaryIO, dims: int, fde_dims: int = 0, fde_bits: int = 8) -> None:
         self._file = file
-        self._dims, self._fde_dims = dims, fde_dims
+        self._dims, self._fde_dims, self._fde_bits = dims, fde_dims, fde_bits
         self._kinds = _kinds(fde_dims)
         self._at = self._start = _aligned(_HEADER.size + len(self._kinds) * _SECTION.size)
         self._checksum = self._first = 0
-        self._blocks, self._fde_blocks = Blocks(dims), Blocks(fde_dims)
+        self._blocks, self._fde_blocks = Blocks(dims), Blocks(fde_dims, fde_bits)
         self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in self._kinds[1:]}
         self.passages = self.rows = self.bytes = 0
         file.write(bytes(self._start))
@@ -100,8 +111,9 @@ class SegmentWriter:
         for kind, arrays in self._columns.items():
             table += self._write_column(kind, arrays)
         version = VERSION if self._fde_dims else 1
+        bits = self._fde_bits % 8
         counts = (len(self._kinds), self.passages, self.rows, self._dims, self._fde_dims)
-        header = _HEADER.pack(MAGIC, version, *counts, self._at, 0, 0, 0)[:-4]
+        header = _HEADER.pack(MAGIC, version, *counts, self._at, bits, 0, 0, 0)[:-4]
         checksum = zlib.crc32(header + table)
         self._file.seek(0)
         self._file.write(header + struct.pack("<I", checksum) + table)
@@ -140,8 +152,7 @@ class _Section:
 class _Header:
     passages: int
     rows: int
-    dims: int
-    fde_dims: int
+    widths: Widths
     sections: dict[bytes, _Section]
 
 
@@ -167,11 +178,13 @@ class Segment:
                     f"{header.passages} passages and {header.rows} rows need {length}"
                 )
         self.passages, self.rows = header.passages, header.rows
-        self.dims, self.fde_dims = header.dims, header.fde_dims
+        self.widths = header.widths
+        self.dims, self.fde_dims = header.widths[:2]
         self.bytes = len(data)
         self.checksum = int(data[_HEADER.size - 4 : _HEADER.size].view("<u4")[0])
         self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims)
-        self.fde = self._codes(b"FDEC", b"FDES", self.passages, self.fde_dims) if self.fde_dims else None
+        fde = header.widths[1:]
+        self.fde = self._codes(b"FDEC", b"FDES", self.passages, *fde) if self.fde_dims else None
         self.starts = self._view(b"STRT", "<i8")
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
@@ -217,9 +230,9 @@ class Segment:
         fde = None if self.fde is None else Coded.of(self.fde)[keep]
         return Part(self.keys[keep], starts, self.spans[keep], Coded.of(self.codes)[rows], fde)
 
-    def _codes(self, values: bytes, scales: bytes, count: int, dims: int) -> Codes:
-        blocks = self._view(values, "i1").reshape(-1, -(-dims // GROUP), LANES, GROUP)
-        return Codes(blocks, self._view(scales, "<f4"), count, dims)
+    def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int = 8) -> Codes:
+        blocks = self._view(values, "i1").reshape(-1, width(dims, bits) // GROUP, LANES, GROUP)
+        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits)
 
     def _view(self, kind: bytes, dtype: str) -> np.ndarray:
         section = self._sections[kind]
@@ -260,24 +273,25 @@ def _kinds(fde_dims: int) -> tuple[bytes, ...]:
 
 def _lengths(header: _Header) -> dict[bytes, int]:
     """What each section must have, in bytes."""
-    blocks, width = -(-header.rows // LANES), -(-header.dims // GROUP) * GROUP
+    dims, fde_dims, fde_bits = header.widths
+    blocks = -(-header.rows // LANES)
     lengths = {
-        b"CODE": blocks * LANES * width,
+        b"CODE": blocks * LANES * width(dims),
         b"SCAL": blocks * LANES * 4,
         b"STRT": (header.passages + 1) * 8,
         b"KEYS": header.passages * 8,
         b"SPAN": header.passages * 8,
     }
-    if header.fde_dims:
-        blocks, width = -(-header.passages // LANES), -(-header.fde_dims // GROUP) * GROUP
-        lengths |= {b"FDEC": blocks * LANES * width, b"FDES": blocks * LANES * 4}
+    if fde_dims:
+        blocks = -(-header.passages // LANES)
+        lengths |= {b"FDEC": blocks * LANES * width(fde_dims, fde_bits), b"FDES": blocks * LANES * 4}
     return lengths
 
 
 def _table(data: np.ndarray, name: str) -> _Header:
     """The counts and the sections by kind, checked. Raises CorruptError, StoreError."""
     raw = data[: _HEADER.size].tobytes()
-    magic, version, count, passages, rows, dims, fde_dims, size, zero, zero2, checksum = _HEADER.unpack(raw)
+    magic, version, count, passages, rows, dims, fde_dims, size, bits, *zeros, checksum = _HEADER.unpack(raw)
     if magic != MAGIC:
         raise damaged(name, f"it begins with {magic!r} where {MAGIC!r} was expected")
     if version > VERSION:
@@ -289,15 +303,16 @@ def _table(data: np.ndarray, name: str) -> _Header:
     table = data[_HEADER.size : end].tobytes()
     if zlib.crc32(raw[:-4] + table) != checksum:
         raise damaged(name, "the header's checksum does not match")
-    if version < 1 or zero or zero2 or not 1 <= dims <= _MOST_DIMS:
+    if version < 1 or any(zeros) or not 1 <= dims <= _MOST_DIMS:
         raise damaged(name, f"version {version}, {dims} dims, or reserved bytes that are not zero")
-    if fde_dims > _MOST_DIMS or (fde_dims > 0) != (version == VERSION):
-        raise damaged(name, f"FDEs of {fde_dims} dims in version {version}")
+    if fde_dims > _MOST_DIMS or bits not in (0, 4, 2) or (fde_dims > 0) != (version == VERSION):
+        raise damaged(name, f"FDEs of {fde_dims} dims and {bits or 8} bits in version {version}")
     if size != len(data):
         raise damaged(name, f"{len(data)} bytes where {size} were written")
     sections = [_Section(*entry[:5]) for entry in _SECTION.iter_unpack(table)]
     _check_places(sections, end, size, name)
-    return _Header(passages, rows, dims, fde_dims, _by_kind(sections, _kinds(fde_dims), name))
+    widths = Widths(dims, fde_dims, bits or 8)
+    return _Header(passages, rows, widths, _by_kind(sections, _kinds(fde_dims), name))
 
 
 def _check_places(sections: list[_Section], end: int, size: int, name: str) -> None:

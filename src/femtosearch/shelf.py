@@ -12,7 +12,7 @@ from typing import BinaryIO, Protocol
 
 from femtosearch.disk import on_disk, sync, sync_folder
 from femtosearch.errors import CorruptError
-from femtosearch.segment import Part, Segment, SegmentWriter, Summary
+from femtosearch.segment import Part, Segment, SegmentWriter, Summary, Widths
 
 _OURS = re.compile(r"[0-9]+\.seg(\.part)?")
 
@@ -102,10 +102,10 @@ class Volumes:
     A part lies in one segment whole, so a document's passages, which come in one part, are never apart.
     """
 
-    def __init__(self, shelf: Shelf, dims: int, fde_dims: int, first: int, most_bytes: int) -> None:
+    def __init__(self, shelf: Shelf, widths: Widths, first: int, most_bytes: int) -> None:
         self.place = shelf.place
         self._shelf = shelf
-        self._dims, self._fde_dims = dims, fde_dims
+        self._widths = widths
         self._next = first
         self._most = most_bytes
         self._file: BinaryIO | None = None
@@ -121,7 +121,7 @@ class Volumes:
             self.finish()
         if self._file is None or self._writer is None:
             self._file = self._shelf.create(self._next)
-            self._writer = SegmentWriter(self._file, self._dims, self._fde_dims)
+            self._writer = SegmentWriter(self._file, *self._widths)
         self._writer.append(part)
 
     @on_disk

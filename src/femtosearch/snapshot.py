@@ -12,7 +12,7 @@ from femtosearch.catalog import Catalog, State
 from femtosearch.codes import maxsim_parts
 from femtosearch.errors import CorruptError, FdeError
 from femtosearch.fde import Fde, described, inner_products, nearest, restore_fde
-from femtosearch.segment import Segment, Summary
+from femtosearch.segment import Segment, Summary, Widths
 from femtosearch.shelf import SegmentGone, Shelf
 
 _ATTEMPTS = 100
@@ -225,7 +225,7 @@ def _snapshot(state: State, shelf: Shelf, dims: int, before: Snapshot | None) ->
     encoding = before.encoding if before else None
     if (encoding.content if encoding else None) != state.fde:
         encoding = restore(state.fde, dims, shelf.place)
-    widths = (dims, encoding.dims if encoding else 0)
+    widths = widths_of(dims, encoding)
     views: dict[int, View] = {}
     for number, summary in state.segments.items():
         old = known.get(number)
@@ -239,21 +239,26 @@ def _snapshot(state: State, shelf: Shelf, dims: int, before: Snapshot | None) ->
     return Snapshot(state.version, views, encoding)
 
 
-def open_named(shelf: Shelf, number: int, summary: Summary, widths: tuple[int, int]) -> Segment:
-    """A segment that the catalog names, checked to be that very one. Raises CorruptError, SegmentGone.
+def widths_of(dims: int, encoding: Encoding | None) -> Widths:
+    """Of an index's segments."""
+    return Widths(dims) if encoding is None else Widths(dims, encoding.dims, encoding.fde.code_bits)
 
-    widths:  the dims of its rows and of its FDEs, 0 for none.
-    """
+
+def open_named(shelf: Shelf, number: int, summary: Summary, widths: Widths) -> Segment:
+    """A segment that the catalog names, checked to be that very one. Raises CorruptError, SegmentGone."""
     segment = shelf.open(number)
     first = int(segment.keys[0]) if segment.passages else 0
     found = Summary(first, segment.passages, segment.rows, segment.bytes, segment.checksum)
-    if found != summary or (segment.dims, segment.fde_dims) != widths:
+    if found != summary or segment.widths != widths:
         raise CorruptError(
-            f"{segment.name}: the catalog names {summary} of {widths[0]} dims and FDEs of {widths[1]}, the "
-            f"file holds {found} of {segment.dims} and {segment.fde_dims}; restore a copy of the whole index "
-            "or index again"
+            f"{segment.name}: the catalog names {summary} of {_said(widths)}, the file holds {found} of "
+            f"{_said(segment.widths)}; restore a copy of the whole index or index again"
         )
     return segment
+
+
+def _said(widths: Widths) -> str:
+    return f"{widths.dims} dims and FDEs of {widths.fde_dims} numbers of {widths.fde_bits} bits"
 
 
 def _between(dead: np.ndarray, keys: np.ndarray) -> np.ndarray:

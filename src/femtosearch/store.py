@@ -22,7 +22,7 @@ from femtosearch.lock import FolderLock, MemoryLock
 from femtosearch.part import Coded, Part
 from femtosearch.segment import Segment, Summary
 from femtosearch.shelf import FolderShelf, MemoryShelf, Shelf, Volumes
-from femtosearch.snapshot import Encoding, Snapshot, load, open_named, restore
+from femtosearch.snapshot import Encoding, Snapshot, load, open_named, restore, widths_of
 from femtosearch.transaction import Transaction
 from femtosearch.types import Rows
 
@@ -167,7 +167,8 @@ class Store:
         if encoding is None:
             return replace(part, fde=None)
         rows = part.rows.values[:, : self.origin.dims] * part.rows.scales[:, None]
-        return replace(part, fde=Coded.of(quantise(encoding.fde.documents(Rows(rows, part.starts)))))
+        fde = encoding.fde
+        return replace(part, fde=Coded.of(quantise(fde.documents(Rows(rows, part.starts)), fde.code_bits)))
 
     def compact(self) -> None:
         """Rewrite the segments that have dead passages, and join small neighbours. Raises StoreError."""
@@ -192,11 +193,11 @@ class Store:
 
     def _volumes(self, transaction: Transaction) -> Volumes:
         encoding = self.encoding(transaction)
-        fde_dims = encoding.dims if encoding else 0
-        return Volumes(self.shelf, self.origin.dims, fde_dims, transaction.next_number(), SEGMENT_BYTES)
+        widths = widths_of(self.origin.dims, encoding)
+        return Volumes(self.shelf, widths, transaction.next_number(), SEGMENT_BYTES)
 
     def _open(self, number: int, summary: Summary, encoding: Encoding | None) -> Segment:
-        return open_named(self.shelf, number, summary, (self.origin.dims, encoding.dims if encoding else 0))
+        return open_named(self.shelf, number, summary, widths_of(self.origin.dims, encoding))
 
     def _copy(self, transaction: Transaction, run: dict[int, Summary], source: Encoding | None) -> Copy:
         """Copy the living passages of neighbouring segments, code by code. Raises StoreError.

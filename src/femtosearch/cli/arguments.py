@@ -36,9 +36,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(arguments: list[str]) -> int:
-    options = parser(arguments[:1] == ["train"]).parse_args(arguments)
-    if options.command == "train":
-        return _train("run")(options) or OK
+    trains = _trainer(arguments) if arguments[:1] == ["train"] else None
+    options = parser(trains).parse_args(arguments)
+    if trains:
+        return _train(trains, "run")(options) or OK
     commands = importlib.import_module("femtosearch.cli.commands")  # numpy and all
     return getattr(commands, options.command)(options) or OK
 
@@ -64,10 +65,15 @@ def _hang_up() -> int:
     return BROKEN_PIPE
 
 
-def _train(name: str) -> Any:
-    """A function of the training command, which needs torch."""
+def _trainer(arguments: list[str]) -> str:
+    """The module of `train RECIPE`, or of `train fde MODEL`."""
+    return "fde_command" if arguments[1:2] == ["fde"] else "command"
+
+
+def _train(module: str, name: str) -> Any:
+    """A function of a training command, which needs torch."""
     try:
-        return getattr(importlib.import_module("femtosearch.train.command"), name)
+        return getattr(importlib.import_module(f"femtosearch.train.{module}"), name)
     except ImportError as error:
         if (error.name or "").startswith("femtosearch"):
             raise
@@ -94,8 +100,8 @@ def version() -> str:
     return metadata.version("femtosearch")
 
 
-def parser(train: bool = False) -> argparse.ArgumentParser:
-    """The whole command line; with `train` that command's own arguments too, which have to be imported."""
+def parser(trains: str | None = None) -> argparse.ArgumentParser:
+    """The whole command line; with `trains` that training command's arguments too, which are imported."""
     top = argparse.ArgumentParser("femtosearch", description="Late-interaction search.", epilog=EPILOG)
     top.add_argument("--version", action=_Version, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -109,8 +115,8 @@ def parser(train: bool = False) -> argparse.ArgumentParser:
     _add_compact(commands)
     _add_calibrate(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
-    if train:
-        _train("add_arguments")(trainer)
+    if trains:
+        _train(trains, "add_arguments")(trainer)
     return top
 
 

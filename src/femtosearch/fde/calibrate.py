@@ -40,7 +40,7 @@ def _sample(fde: Fde, queries: Rows, documents: Rows, threads: int) -> Sample:
     for at in range(0, len(documents), _PIECE):
         some = starts[at : at + _PIECE + 1]
         piece = Rows(rows[some[0] : some[-1]], some - some[0])
-        parts.append(quantise(fde.documents(piece, threads=threads)))
+        parts.append(quantise(fde.documents(piece, threads=threads), fde.code_bits))
     for query, vector in zip(queries, fde.queries(queries, threads=threads), strict=True):
         if len(query):
             products = [

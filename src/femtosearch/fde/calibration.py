@@ -110,36 +110,35 @@ class Sample:
             found.append(np.concatenate(ranks, axis=1))
         self._ranks.append(found)
 
-    def curves(self) -> np.ndarray:
-        """[prefixes, recalls, passages]: candidates by this collection alone, as real numbers.
-
-        Of each size the fewest that reach the recall by the mean over queries less its standard error; then
-        the lowest power law of N, with the slope of least squares, that none of the sizes lies above.
-        Raises FdeError if there were too few queries.
+    def depths(self) -> np.ndarray:
+        """[prefixes, recalls, sizes]: the fewest candidates that reach the recall in samples of each size, by
+        the mean over queries less its standard error. Raises FdeError if there were too few queries.
         """
         if len(self._ranks) < LEAST_QUERIES:
             raise FdeError(
                 f"calibration: expected {LEAST_QUERIES} queries or more with words in them, found "
                 f"{len(self._ranks)}: give more"
             )
-        found = np.empty((len(self.prefixes), len(RECALLS), len(PASSAGES)))
-        for prefix in range(len(self.prefixes)):
-            depths = [
-                _depths([query[size][prefix] for query in self._ranks]) for size in range(len(self.sizes))
-            ]
-            for recall, row in enumerate(np.array(depths).T):
-                found[prefix, recall] = _power_law(np.array(self.sizes), row)
-        return found
+        sizes = range(len(self.sizes))
+        found = [
+            [_depths([query[size][prefix] for query in self._ranks]) for size in sizes]
+            for prefix in range(len(self.prefixes))
+        ]
+        return np.array(found).transpose(0, 2, 1)
 
 
 def fit(samples: Sequence[Sample]) -> Calibration:
     """One calibration of several collections: what suffices for 9 of 10 of them, so the most of fewer.
 
-    Raises FdeError if there are none, or if one has too few queries.
+    For each the lowest power law of N that none of its sizes lies above; how steep it is the largest
+    collection says for all. Raises FdeError if there are none, or if one has too few queries.
     """
     if not samples:
         raise FdeError("calibration: expected one collection or more, found none")
-    curves = np.stack([sample.curves() for sample in samples])
+    depths = [sample.depths() for sample in samples]
+    largest = max(range(len(samples)), key=lambda n: samples[n].sizes[0])
+    slopes = _slopes(np.log(samples[largest].sizes), np.log(depths[largest]))
+    curves = np.stack([_curves(s.sizes, found, slopes) for s, found in zip(samples, depths, strict=True)])
     counts = np.ceil(np.quantile(curves, SHARE, axis=0, method="higher") - 1e-6)
     counts = np.minimum(np.maximum.accumulate(counts, axis=1), PASSAGES).astype(int)
     rows = tuple(tuple(tuple(row) for row in table) for table in counts.tolist())
@@ -172,11 +171,18 @@ def _depths(ranks: list[np.ndarray]) -> list[int]:
     return [int(tried[np.argmax(sure >= recall)]) for recall in RECALLS]
 
 
-def _power_law(sizes: np.ndarray, depths: np.ndarray) -> np.ndarray:
-    """[passages]: what the depths, measured at some sizes, are at the table's."""
-    x, y = np.log(sizes), np.log(depths)
-    slope = _SLOPE if len(x) == 1 else float(np.clip(np.polyfit(x, y, 1)[0], 0, 1))
-    return np.exp(slope * np.log(PASSAGES) + (y - slope * x).max())
+def _slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Of lines through the points (x, y[..., :]), by least squares, within 0 and 1."""
+    if len(x) == 1:
+        return np.full(y.shape[:-1], _SLOPE)
+    apart = x - x.mean()
+    return np.clip((y * apart).sum(-1) / np.square(apart).sum(), 0, 1)
+
+
+def _curves(sizes: Sequence[int], depths: np.ndarray, slopes: np.ndarray) -> np.ndarray:
+    """[prefixes, recalls, passages]: the lowest power laws of these slopes that no depth lies above."""
+    above = (np.log(depths) - slopes[..., None] * np.log(sizes)).max(-1)
+    return np.exp(slopes[..., None] * np.log(PASSAGES) + above[..., None])
 
 
 def _numbers(values: object, name: str, *, below: int = _MOST, falling: bool = False) -> tuple[Any, ...]:

@@ -70,6 +70,7 @@ class Muvera:
 
     kind: ClassVar[str] = "muvera"
     model: ClassVar[str | None] = None
+    code_bits: ClassVar[int] = 8
 
     repetitions: int = 20
     bits: int = 5

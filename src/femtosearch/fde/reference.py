@@ -63,8 +63,35 @@ def nearest(products: np.ndarray, alive: np.ndarray, most: int) -> tuple[np.ndar
     return best, products[best]
 
 
-def inner_products(vector: np.ndarray, blocks: np.ndarray, scales: np.ndarray) -> np.ndarray:
+def inner_products(vector: np.ndarray, blocks: np.ndarray, scales: np.ndarray, bits: int = 8) -> np.ndarray:
     """[ceil(N/16) * 16] float32, as `_core.inner_products`: the float operations are these in this order."""
     (query,), (scale,) = quantise_rows(vector[None])
-    rows = blocks.transpose(0, 2, 1, 3).reshape(len(scales), GROUP * blocks.shape[1])[:, : len(vector)]
-    return (rows.astype(np.int32) @ query.astype(np.int32)).astype(np.float32) * scales * scale
+    groups = blocks.transpose(0, 2, 1, 3)
+    if bits == 8:
+        rows = groups.reshape(len(scales), GROUP * blocks.shape[1])[:, : len(vector)].astype(np.int32)
+        return (rows @ query.astype(np.int32)).astype(np.float32) * scales * scale
+    parts = [groups.view(np.uint8) >> shift & (1 << bits) - 1 for shift in range(0, 8, bits)]
+    low = np.stack(parts, axis=3).reshape(len(scales), GROUP * blocks.shape[1] * len(parts))
+    twice = 2 * low[:, : len(vector)].astype(np.int32) - ((1 << bits) - 1)
+    return (twice @ query.astype(np.int32)).astype(np.float32) * (scales * np.float32(0.5)) * scale
+
+
+def low_codes(rows: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
+    """Codes [N, F] of 4 or 2 bits and scales [N] float32, as `_core.quantise` before it packs them."""
+    step = {4: 0.3352, 2: 0.9957}[bits]
+    squares = np.cumsum(rows.astype(np.float64) ** 2, axis=1)[:, -1]
+    scales = (step * np.sqrt(squares / rows.shape[1])).astype(np.float32)
+    safe = np.where(scales > 0, scales, np.float32(1))
+    codes = np.floor(rows / safe[:, None] + np.float32(1 << bits - 1)).clip(0, (1 << bits) - 1)
+    return np.where(scales[:, None] > 0, codes, 0).astype(np.uint8), scales
+
+
+def maxima(anchors: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """[texts, A] float32, as `_core.Anchors.maxima`."""
+    (asked, ask_scales), (told, tell_scales) = quantise_rows(anchors), quantise_rows(rows)
+    products = (told.astype(np.int32) @ asked.T.astype(np.int32)).astype(np.float32) * tell_scales[:, None]
+    found = np.zeros((len(starts) - 1, len(anchors)), np.float32)
+    for n in range(len(found)):
+        if starts[n] < starts[n + 1]:
+            found[n] = products[starts[n] : starts[n + 1]].max(axis=0) * ask_scales
+    return found

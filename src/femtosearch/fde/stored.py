@@ -11,6 +11,7 @@ import numpy as np
 
 from femtosearch.errors import CheckpointError, FdeError, ShapeError
 from femtosearch.fde.calibration import Calibration
+from femtosearch.fde.lemur import Lemur
 from femtosearch.fde.muvera import Muvera
 from femtosearch.tensors import parse_tensors, tensor_bytes
 from femtosearch.types import Rows
@@ -21,6 +22,7 @@ class Fde(Protocol):
 
     kind:   the name under which it is stored.
     model:  the fingerprint of the only model that it fits, or None.
+    code_bits:  8, 4 or 2: of a number of a passage's FDE in an index.
     spec:   what tells it from every other of its kind, as JSON: equal specs give equal vectors.
     calibration:  how many candidates it needs, where that was measured; a field of a dataclass.
     """
@@ -29,6 +31,8 @@ class Fde(Protocol):
     def kind(self) -> str: ...
     @property
     def model(self) -> str | None: ...
+    @property
+    def code_bits(self) -> int: ...
     @property
     def calibration(self) -> Calibration | None: ...
     def size(self, dims: int) -> int: ...
@@ -39,7 +43,7 @@ class Fde(Protocol):
 
 
 Restore = Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Fde]
-KINDS: dict[str, Restore] = {Muvera.kind: Muvera.restore}
+KINDS: dict[str, Restore] = {Muvera.kind: Muvera.restore, Lemur.kind: Lemur.restore}
 
 
 def calibrated(fde: Fde, calibration: Calibration | None) -> Fde:

@@ -79,15 +79,11 @@ def table(source: str, name: str, folder: Path) -> Iterator[dict[str, Any]]:
         raise RecipeError(
             f"{folder / source}: no table {name!r}; expected {name} + {' or '.join(TABLE_ENDINGS)}"
         )
-    yield from _parquet_rows(path) if path.suffix == ".parquet" else _json_rows(path)
+    yield from _parquet_rows(path) if path.suffix == ".parquet" else objects(path)
 
 
-def _open(path: Path) -> TextIO:
-    opener: Any = OPENERS.get(path.suffix, open)
-    return io.TextIOWrapper(opener(path, "rb"), encoding="utf-8")
-
-
-def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
+def objects(path: Path) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file of lines."""
     for number, line in enumerate(lines(path), 1):
         try:
             row = json.loads(line)
@@ -96,6 +92,11 @@ def _json_rows(path: Path) -> Iterator[dict[str, Any]]:
         if not isinstance(row, dict):
             raise RecipeError(f"{path}:{number}: expected a JSON object, found {line[:80]!r}")
         yield row
+
+
+def _open(path: Path) -> TextIO:
+    opener: Any = OPENERS.get(path.suffix, open)
+    return io.TextIOWrapper(opener(path, "rb"), encoding="utf-8")
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:

@@ -1,0 +1,129 @@
+"""A million passages of real text in one index: build, size, memory, and searches beside exact MaxSim."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from statistics import fmean, median, quantiles
+from typing import Any
+
+from benchmarks.beir import collection
+from benchmarks.encode import Row
+from benchmarks.machine import about, in_child, seconds
+from benchmarks.passages import passages
+from femtosearch.index import Index
+from femtosearch.model import Model
+from femtosearch.plan import Held, check, choose
+from femtosearch.stats import describe
+
+K = 10
+COMMIT = 10_000  # documents
+QUERIES = 100
+ROUNDS = 3  # over all queries
+
+
+def measure(
+    data: Path, count: int, folder: Path, asked: list[Path], recall: float | None
+) -> tuple[dict[str, Any], list[Row]]:
+    """The results, and the rows of a table. An index that is in `folder` is asked as it is."""
+    build = None if (folder / "catalog.db").exists() else in_child(_build, data, count, folder)
+    search = in_child(_ask, folder, _queries(asked), recall)
+    stats = describe(folder)
+    per_passage = stats.bytes / stats.passages
+    results = {
+        "model": about(Model.load()),
+        "passages": stats.passages,
+        "rows_per_passage": stats.rows / stats.passages,
+        "segments": stats.segments,
+        "fde": stats.fde,
+        "bytes_per_passage": per_passage,
+        "build": build,
+        "queries": [path.name for path in asked],
+        **search,
+    }
+    return results, _table(results)
+
+
+def _table(results: dict[str, Any]) -> list[Row]:
+    build, took, memory = results["build"], results["query_milliseconds"], results["search_memory"]
+    rows = [] if build is None else [("build", build["seconds"], "s")]
+    return [
+        *rows,
+        ("passages", results["passages"], ""),
+        ("bytes a passage", results["bytes_per_passage"], ""),
+        ("candidates", results["plan"]["candidates"], ""),
+        ("numbers of the FDE that are scanned", results["plan"]["prefix"], ""),
+        ("text to hits: p5", took["p5"], "ms"),
+        ("text to hits: p50", took["p50"], "ms"),
+        ("text to hits: p95", took["p95"], "ms"),
+        ("text to hits: first", took["first"], "ms"),
+        ("exact MaxSim: p50", results["exact_milliseconds"], "ms"),
+        (f"recall of the exact top {K}", results["recall"], ""),
+        ("memory: heap", memory["heap"] / 1e6, "MB"),
+        ("memory: page cache", memory["page_cache"] / 1e6, "MB"),
+    ]
+
+
+def _build(data: Path, count: int, folder: Path) -> dict[str, Any]:
+    """Text on the disk -> an index that is safe on the disk."""
+    start = time.perf_counter()
+    with Index(folder, model=Model.load()) as index:
+        documents = _documents(data, count)
+        while some := list(islice(documents, COMMIT)):
+            index.add(some)
+    return {"seconds": time.perf_counter() - start, "memory": _memory()}
+
+
+def _documents(data: Path, count: int) -> Iterator[dict[str, str]]:
+    return ({"id": str(n), "text": text} for n, text in enumerate(passages(data, count)))
+
+
+def _queries(folders: list[Path]) -> list[str]:
+    """As many of each collection, QUERIES in all or nearly."""
+    return [
+        text for path in folders for text in [*collection(path).queries.values()][: QUERIES // len(folders)]
+    ]
+
+
+def _ask(folder: Path, queries: list[str], recall: float | None) -> dict[str, Any]:
+    """Text in, hits out, one query after the other; then all of them again by MaxSim over everything."""
+    with Index(folder, model=Model.load()) as index:
+        first = 1e3 * seconds(index.search, queries[0], k=K, recall=recall)
+        found = [[hit.id for hit in index.search(query, k=K, recall=recall)] for query in queries]
+        times = [
+            1e3 * seconds(index.search, query, k=K, recall=recall) for _ in range(ROUNDS) for query in queries
+        ]
+        memory = _memory()
+        exact, exact_times = [], []
+        for query in queries:
+            start = time.perf_counter()
+            exact.append([hit.id for hit in index.search(query, k=K, mode="maxsim")])
+            exact_times.append(1e3 * (time.perf_counter() - start))
+        plan = _plan(index, queries[0], recall)
+    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True) if a]
+    cuts = quantiles(times, n=100)
+    return {
+        "plan": plan,
+        "query_milliseconds": {"first": first, "p5": cuts[4], "p50": median(times), "p95": cuts[94]},
+        "exact_milliseconds": median(exact_times),
+        "recall": fmean(shares),
+        "search_memory": memory,
+    }
+
+
+def _plan(index: Index, query: str, recall: float | None) -> dict[str, Any]:
+    """What a search of that query does."""
+    stats, fde = index.stats(), index.model.fde
+    held = Held(index.model.dims, stats.rows, stats.passages, fde is not None, fde.code_bits if fde else 8)
+    rows = len(index.model.encode_queries([query]).rows)
+    plan = choose(check([query], K, "auto", None, recall), rows, held, fde.calibration if fde else None)
+    return {"mode": plan.mode, "candidates": plan.candidates, "prefix": plan.prefix or 0}
+
+
+def _memory() -> dict[str, int]:
+    """Bytes that this process holds: of its own, and of files' pages that the system may take back."""
+    lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
+    found = {words[0]: int(words[1]) * 1024 for words in lines if words[0] in ("RssAnon:", "RssFile:")}
+    return {"heap": found["RssAnon:"], "page_cache": found["RssFile:"]}

@@ -1,0 +1,230 @@
+"""A learned FDE, after LEMUR (arXiv 2601.21853). What is computed, exactly: docs/fde.md."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, ClassVar
+
+import numpy as np
+
+from femtosearch import _core
+from femtosearch.errors import FdeError, ShapeError
+from femtosearch.fde.calibration import Calibration
+from femtosearch.fde.features import Features, check
+from femtosearch.fde.nested import SMALLEST, blocks_of, for_each_number, spread
+from femtosearch.types import Rows
+
+MOST_FEATURES = 1 << 14
+MOST_ANCHORS = 1 << 16
+CODE_BITS = (8, 4, 2)
+_PIECE = 256  # documents at a time
+_OF_FEATURES = "features."  # names of tensors begin so
+
+
+@dataclass(frozen=True, eq=False)
+class Lemur:
+    """A fixed-dimensional encoding, fitted to one model's rows: `femtosearch train fde` makes it.
+
+    Some query rows are the anchors. What a document gives to any query row x, its largest inner product with
+    x, is written as a weighted sum of F features of x; the weights, by ridge regression over the anchors, are
+    the document's FDE. A query's is the sum of its rows' features. Both are then turned so that the numbers
+    are orthonormal over the anchors, and so that the first 64, 128, 256, ... of them are an FDE too.
+
+    features:   of a row of D dims, F of them: 64 · 2^n, at most 16,384.
+    anchors:    [A, D] int8, and
+    scale:      [A] float32: anchor a is anchors[a] · scale[a].
+    centre:     [A] float32: the mean document's inner products with the anchors, which are taken off.
+    gains:      float32, one for each block of numbers (`fde.nested`): what makes their variances alike.
+    ridge:      above 0, as a share of the features' mean square.
+    numbers:    how many of the F are kept, 64 · 2^n, the first ones; None: all.
+    code_bits:  8, 4 or 2: of a number of a passage's FDE in an index.
+    model:      the fingerprint of the model that it was fitted for; None: any of D dims.
+    calibration:  how many candidates it needs, where that was measured (`fde.calibrate`).
+
+    Raises FdeError for arrays that do not fit one another.
+    """
+
+    kind: ClassVar[str] = "lemur"
+
+    features: Features
+    anchors: np.ndarray = field(repr=False)
+    scale: np.ndarray = field(repr=False)
+    centre: np.ndarray = field(repr=False)
+    gains: np.ndarray = field(repr=False)
+    ridge: float
+    numbers: int | None = None
+    code_bits: int = 4
+    model: str | None = None
+    calibration: Calibration | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        size, count = self.features.count, len(self.anchors) if np.ndim(self.anchors) == 2 else 0
+        if not SMALLEST <= size <= MOST_FEATURES or blocks_of(size)[-1][1] != size:
+            raise FdeError(f"features: expected 64 · 2^n of them, at most {MOST_FEATURES:,}, found {size}")
+        if count > MOST_ANCHORS:
+            raise FdeError(f"anchors: expected at most {MOST_ANCHORS:,}, found {count:,}")
+        check("anchors", self.anchors, (count, self.features.dims), np.int8)
+        check("scale", self.scale, (count,))
+        check("centre", self.centre, (count,))
+        check("gains", self.gains, (len(blocks_of(size)),))
+        if not (self.gains > 0).all():
+            raise FdeError("gains: expected numbers above 0: the FDE is damaged")
+        if not isinstance(self.ridge, float) or not 1e-6 <= self.ridge <= 1e6:
+            raise FdeError(f"ridge: expected a number from 1e-6 to 1e6, found {self.ridge!r}")
+        if self.numbers is not None and self.numbers not in [end for _, end in blocks_of(size)]:
+            raise FdeError(f"numbers: expected 64 · 2^n, at most {size:,}, found {self.numbers!r}")
+        if isinstance(self.code_bits, bool) or self.code_bits not in CODE_BITS:
+            raise FdeError(f"code_bits: expected 8, 4 or 2, found {self.code_bits!r}")
+
+    def size(self, dims: int) -> int:
+        """F, or how many are kept, for rows of D dims. Raises FdeError if it was fitted for others."""
+        if dims != self.features.dims:
+            raise FdeError(f"it was fitted for rows of {self.features.dims} dims, found {dims}")
+        return self.numbers or self.features.count
+
+    def shortened(self, numbers: int) -> Lemur:
+        """The FDE of the first numbers alone: fewer bytes a passage, at less recall; not calibrated."""
+        return replace(self, numbers=numbers, calibration=None)
+
+    def queries(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
+        """[n, F] float32; zeros for a query without rows.
+
+        rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
+        """
+        array, starts = self._checked(rows)
+        sums = np.zeros((len(rows), self.features.count), dtype=np.float32)
+        features = self.features.of(array, threads)
+        for n in range(len(rows)):
+            sums[n] = features[starts[n] : starts[n + 1]].sum(0)
+        return spread(self._whiten.apply(sums, threads)) * self._gain
+
+    def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
+        """[n, F] float32; zeros for a document without rows.
+
+        rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
+        """
+        array, starts = self._checked(rows)
+        found = np.empty((len(rows), self.size(array.shape[1])), dtype=np.float32)
+        for at in range(0, len(rows), _PIECE):
+            some = starts[at : at + _PIECE + 1]
+            found[at : at + _PIECE] = self._weights(array[some[0] : some[-1]], some - some[0], threads)
+        found[np.diff(starts) == 0] = 0
+        return found
+
+    def spec(self) -> dict[str, Any]:
+        """Its sizes, its model and a digest of its arrays, as JSON: two of one spec are the same."""
+        digest = hashlib.blake2b(digest_size=16)
+        for name, array in self.tensors(self.features.dims).items():
+            digest.update(name.encode() + array.tobytes())
+        return {
+            "features": self.features.count,
+            "anchors": len(self.anchors),
+            "numbers": self.numbers,
+            "ridge": self.ridge,
+            "code_bits": self.code_bits,
+            "model": self.model,
+            "digest": digest.hexdigest(),
+        }
+
+    def tensors(self, dims: int) -> dict[str, np.ndarray]:
+        """What it is made of, by name; anchors two numbers a byte, the smaller arrays in float16."""
+        self.size(dims)
+        return {
+            **{_OF_FEATURES + name: array for name, array in self.features.tensors().items()},
+            "anchors": halved(self.anchors),
+            "scale": self.scale.astype(np.float16),
+            "centre": self.centre.astype(np.float16),
+            "gains": self.gains,
+        }
+
+    @classmethod
+    def restore(cls, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Lemur:
+        """The Lemur that `spec()` and `tensors(dims)` are of. Raises FdeError."""
+        try:
+            features = Features.restore(
+                {
+                    name.removeprefix(_OF_FEATURES): tensors[name]
+                    for name in tensors
+                    if name.startswith(_OF_FEATURES)
+                }
+            )
+            anchors = doubled(tensors["anchors"], features.dims)
+            found = cls(
+                features, anchors, tensors["scale"], tensors["centre"], tensors["gains"],
+                spec["ridge"], spec["numbers"], spec["code_bits"], spec["model"],
+            )  # fmt: skip
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FdeError(f"no Lemur of this femtosearch: {error!r}; upgrade it") from None
+        if found.spec() != dict(spec):
+            raise FdeError("its arrays are not those that it was stored with: the FDE is damaged")
+        return found
+
+    @cached_property
+    def _anchors(self) -> tuple[np.ndarray, _core.Anchors]:
+        rows = self.anchors.astype(np.float32) * self.scale[:, None]
+        return rows, _core.Anchors(rows)
+
+    @cached_property
+    def _of_anchors(self) -> np.ndarray:
+        return self.features.of(self._anchors[0])
+
+    @cached_property
+    def _whiten(self) -> _core.Dense:
+        """Makes features orthonormal over the anchors, each by what the ones before it leave."""
+        gram = self._of_anchors.T @ self._of_anchors
+        gram[np.diag_indices_from(gram)] += np.float32(self.ridge * gram.trace() / len(gram))
+        return _core.Dense(lower_inverse(np.linalg.cholesky(gram))[: self.numbers])
+
+    @cached_property
+    def _regress(self) -> _core.Dense:
+        return _core.Dense(np.ascontiguousarray(self._of_anchors.T))
+
+    @cached_property
+    def _gain(self) -> np.ndarray:
+        return for_each_number(self.gains, self.features.count)[: self.numbers]
+
+    def _weights(self, rows: np.ndarray, starts: np.ndarray, threads: int) -> np.ndarray:
+        """Of some documents, the ridge regression's weights for features made orthonormal."""
+        maxima = self._anchors[1].maxima(rows, starts, threads)
+        maxima -= self.centre
+        weights = self._whiten.apply(self._regress.apply(maxima, threads), threads)
+        return spread(weights) / self._gain
+
+    def _checked(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        if not isinstance(rows.rows, np.ndarray) or rows.rows.ndim != 2:
+            raise ShapeError(f"rows: expected float32 [T, D], found {list(np.shape(rows.rows))}")
+        self.size(rows.rows.shape[1])
+        array, starts = (np.require(a, requirements=["C", "A"]) for a in (rows.rows, rows.starts))
+        _core.check_starts(starts, len(array))
+        if array.dtype != np.float32 or not np.isfinite(array).all():
+            raise ShapeError("rows: expected finite float32 numbers, found NaN, infinity or another dtype")
+        return array, starts
+
+
+def halved(numbers: np.ndarray) -> np.ndarray:
+    """[A, D] int8 of -7 to 7 -> [A, ceil(D/2)] uint8, two numbers a byte, the first in the low half."""
+    raised = np.pad(numbers + 8, ((0, 0), (0, numbers.shape[1] % 2))).astype(np.uint8)
+    return raised[:, ::2] | raised[:, 1::2] << 4
+
+
+def doubled(halves: np.ndarray, dims: int) -> np.ndarray:
+    """What `halved` made its bytes of."""
+    check("anchors", halves, (len(halves), -(-dims // 2)), np.uint8)
+    pairs = np.stack([halves & 15, halves >> 4], axis=2).reshape(len(halves), -1)
+    return pairs[:, :dims].astype(np.int8) - np.int8(8)
+
+
+def lower_inverse(lower: np.ndarray) -> np.ndarray:
+    """The inverse of a lower triangular matrix, by halves."""
+    size = len(lower)
+    if size <= SMALLEST:
+        return np.tril(np.linalg.inv(lower))
+    half = size // 2
+    first, last = lower_inverse(lower[:half, :half]), lower_inverse(lower[half:, half:])
+    found = np.zeros_like(lower)
+    found[:half, :half], found[half:, half:] = first, last
+    found[half:, :half] = -(last @ (lower[half:, :half] @ first))
+    return found

@@ -1,0 +1,115 @@
+"""`femtosearch train fde MODEL --queries FILE... --documents FILE...`: fits the model's FDE."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from glob import escape
+from pathlib import Path
+
+import numpy as np
+
+from femtosearch.errors import RecipeError
+from femtosearch.fde import store_fde
+from femtosearch.model import FDE, Model
+from femtosearch.train.cache import disk_errors, write_whole
+from femtosearch.train.exclusion import Exclusion
+from femtosearch.train.fde import Collection, Settings, fit
+from femtosearch.train.progress import Progress
+from femtosearch.train.sources import lines, objects
+
+QUERY, DOCUMENT = ("query", "text"), ("positive", "document", "text")  # fields of JSON lines
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The arguments of `femtosearch train fde`."""
+    defaults = Settings()
+    parser.add_argument("fde", choices=["fde"], help="fit a learned FDE to a model")
+    parser.add_argument("model", help="a model folder, or a built-in model's name with --out")
+    files = "text files with one a line, or .jsonl; each may be .gz or .xz"
+    parser.add_argument("--queries", nargs="+", type=Path, required=True, metavar="FILE", help=f"{files}")
+    parser.add_argument(
+        "--documents", nargs="+", type=Path, required=True, metavar="FILE",
+        help="as many files: the n-th of both are one collection",
+    )  # fmt: skip
+    parser.add_argument(
+        "--exclude", nargs="+", type=Path, default=[], metavar="FILE",
+        help="JSON lines with a text: what shares a run of words with one is left out",
+    )  # fmt: skip
+    parser.add_argument("--take", type=int, default=4000, help="texts of a file, at most (default: 4000)")
+    parser.add_argument("--out", type=Path, help=f"the file to write (default: {FDE} in the model's folder)")
+    parser.add_argument(
+        "--size", type=int, default=defaults.size, help="numbers of the FDE: 64, 128, 256, ..."
+    )
+    parser.add_argument("--code-bits", type=int, default=defaults.code_bits, help="of each number: 8, 4 or 2")
+    parser.add_argument("--anchors", type=int, default=defaults.anchors, help="query rows it is fitted at")
+    parser.add_argument("--steps", type=int, default=defaults.steps, help="of training its features")
+    parser.add_argument("--seed", type=int, default=defaults.seed)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Fit, write the file whole, and print where it is."""
+    model = Model.load(arguments.model)
+    out = arguments.out or Path(arguments.model) / FDE
+    if arguments.out is None and not Path(arguments.model).is_dir():
+        raise RecipeError(f"{arguments.model}: a built-in model; say where to write the FDE with --out")
+    options = {name: getattr(arguments, name) for name in ("size", "code_bits", "anchors", "steps", "seed")}
+    progress = Progress(quiet=arguments.quiet)
+    found = fit(model, _collections(arguments), Settings(**options), progress.update)
+    progress.clear()
+    with disk_errors(out):
+        write_whole(out, store_fde(found, model.dims))
+    print(out)
+    return 0
+
+
+def _collections(arguments: argparse.Namespace) -> list[Collection]:
+    queries, documents = arguments.queries, arguments.documents
+    if len(queries) != len(documents):
+        raise RecipeError(
+            f"expected as many files of queries as of documents, found {len(queries)} and {len(documents)}"
+        )
+    root = Path("/")
+    excluded = Exclusion(
+        tuple(escape(str(path.resolve().relative_to(root))) for path in arguments.exclude), root
+    )
+    found = []
+    for number, (asked, told) in enumerate(zip(queries, documents, strict=True)):
+        rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))
+        found.append(
+            (
+                _texts(asked, QUERY, excluded, arguments.take, rng),
+                _texts(told, DOCUMENT, excluded, arguments.take, rng),
+            )
+        )
+    return found
+
+
+def _texts(
+    path: Path, fields: tuple[str, ...], excluded: Exclusion, take: int, rng: np.random.Generator
+) -> list[str]:
+    """`take` different texts of the file, in any order."""
+    every = list(dict.fromkeys(_read(path, fields)))
+    kept: list[str] = []
+    for i in rng.permutation(len(every)):
+        if len(kept) == take:
+            break
+        if every[i] not in excluded:
+            kept.append(every[i])
+    if not kept:
+        raise RecipeError(f"{path}: no text in it")
+    return kept
+
+
+def _read(path: Path, fields: tuple[str, ...]) -> Iterator[str]:
+    if ".jsonl" not in path.suffixes:
+        yield from lines(path)
+        return
+    for number, row in enumerate(objects(path), 1):
+        found = [row[name] for name in fields if isinstance(row.get(name), str)]
+        if not found:
+            raise RecipeError(
+                f"{path}:{number}: expected a field {' or '.join(fields)}, found {sorted(row)[:8]}"
+            )
+        if found[0].strip():
+            yield found[0]
