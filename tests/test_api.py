@@ -7,7 +7,7 @@ NAMES = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
     "FdeMismatch", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model",
     "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
-    "StoreError", "fde", "maxsim", "rerank",
+    "StoreError", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 
 

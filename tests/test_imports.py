@@ -26,6 +26,7 @@ ROOMS = [
     ["stats"],
     ["index"],
     ["read"],
+    ["evaluate"],
     ["cli"],
     ["train"],
 ]

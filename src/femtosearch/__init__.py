@@ -17,6 +17,7 @@ from femtosearch.errors import (
     ShapeError,
     StoreError,
 )
+from femtosearch.evaluate import evaluate
 from femtosearch.index import Index
 from femtosearch.maxsim import maxsim
 from femtosearch.model import Model
@@ -27,5 +28,5 @@ __all__ = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
     "FdeMismatch", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model",
     "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
-    "StoreError", "fde", "maxsim", "rerank",
+    "StoreError", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip

@@ -37,9 +37,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: list[str]) -> int:
     trains = _trainer(arguments) if arguments[:1] == ["train"] else None
-    options = parser(trains).parse_args(arguments)
+    compares = arguments[:2] == ["evaluate", "compare"]
+    options = parser(trains, compares=compares).parse_args(arguments)
     if trains:
         return _train(trains, "run")(options) or OK
+    if options.command == "evaluate":
+        evaluation = importlib.import_module("femtosearch.cli.evaluation")
+        return (evaluation.compare if compares else evaluation.evaluate)(options) or OK
     commands = importlib.import_module("femtosearch.cli.commands")  # numpy and all
     return getattr(commands, options.command)(options) or OK
 
@@ -100,8 +104,10 @@ def version() -> str:
     return metadata.version("femtosearch")
 
 
-def parser(trains: str | None = None) -> argparse.ArgumentParser:
-    """The whole command line; with `trains` that training command's arguments too, which are imported."""
+def parser(trains: str | None = None, *, compares: bool = False) -> argparse.ArgumentParser:
+    """The whole command line; with `trains` that training command's arguments too, which are imported;
+    `compares`: `evaluate compare` in the place of `evaluate SOURCE`.
+    """
     top = argparse.ArgumentParser("femtosearch", description="Late-interaction search.", epilog=EPILOG)
     top.add_argument("--version", action=_Version, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
@@ -114,6 +120,7 @@ def parser(trains: str | None = None) -> argparse.ArgumentParser:
     _add_delete(commands)
     _add_compact(commands)
     _add_calibrate(commands)
+    (_add_compare if compares else _add_evaluate)(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
     if trains:
         _train(trains, "add_arguments")(trainer)
@@ -278,3 +285,38 @@ def _add_calibrate(commands: Any) -> None:
     said = "a file with a query a line, at least 20, or - for standard input"
     command.add_argument("queries", metavar="QUERIES", help=said)
     _add_model(command)
+
+
+def _add_evaluate(commands: Any) -> None:
+    command = _command(
+        commands,
+        "evaluate",
+        "score a model on judged collections, or compare two such evaluations",
+        json=False,
+    )
+    said = "a folder in BEIR's or NanoBEIR's layout, beir/NAME, nanobeir or nanobeir/NAME; or: compare A B"
+    command.add_argument("source", metavar="SOURCE", nargs="+", help=said)
+    said = "of maxsim, rerank, fde, bm25, exact and float32, with commas between (default: as the rules say)"
+    command.add_argument("--mode", metavar="MODES", help=said)
+    said = "beir (the default), txtai, pylate or sentence-transformers: score as that does"
+    command.add_argument("--rules", default="beir", metavar="NAME", help=said)
+    command.add_argument("--split", metavar="NAME", help="of the qrels (default: test, or the only one)")
+    command.add_argument("--limit", type=_whole(1), metavar="N", help="ask the first N queries only")
+    command.add_argument(
+        "--candidates", type=_whole(1), default=100, metavar="N", help="passages that rerank scores (100)"
+    )
+    command.add_argument("--losses", action="store_true", help="where points are lost, from float32 to FDE")
+    command.add_argument("--all", action="store_true", help="print every measure")
+    command.add_argument("--json", action="store_true", help="print JSON, with every query's values")
+    command.add_argument("--run", metavar="FILE", help="write the rankings, in TREC's format")
+    command.add_argument("--plot", metavar="FILE", help="write quality against cost, as .png and .svg")
+    command.add_argument("--cache", metavar="DIR", help="keep indexes there ($FEMTOSEARCH_CACHE, ~/.cache)")
+    _add_model(command)
+
+
+def _add_compare(commands: Any) -> None:
+    command = _command(commands, "evaluate", "say which differences of two evaluations may be noise")
+    command.add_argument("compare", choices=["compare"], help="compare two evaluations")
+    command.add_argument("first", metavar="A.json", help="what evaluate --json printed")
+    command.add_argument("second", metavar="B.json", help="the other")
+    command.add_argument("--measure", default="ndcg@10", metavar="NAME", help="what is compared (ndcg@10)")

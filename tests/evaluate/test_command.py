@@ -1,0 +1,51 @@
+"""`femtosearch evaluate` and `femtosearch evaluate compare`."""
+
+import json
+
+import pytest
+
+from femtosearch.cli import main
+
+
+@pytest.fixture
+def run(capsys, tiny_folder):
+    def run(*arguments):
+        code = main(["evaluate", *map(str, arguments)])
+        return code, *capsys.readouterr()
+
+    return run
+
+
+def test_a_table_is_printed_and_what_was_odd_is_said(run, beir, tiny_folder):
+    code, out, err = run(beir, "--model", tiny_folder, "--mode", "maxsim,bm25")
+    assert code == 0 and out.splitlines()[0].startswith("collection")
+    assert [line.split()[2] for line in out.splitlines()[1:]] == ["maxsim", "bm25"]
+    assert "toy: 4 documents without a title" in err and "tiny, beir rules" in err
+
+
+def test_quiet_says_results_only(run, beir, tiny_folder):
+    assert run(beir, "--model", tiny_folder, "--mode", "bm25", "--quiet")[2] == ""
+
+
+def test_json_is_compared(run, beir, tiny_folder, tmp_path):
+    paths = []
+    for mode in ("bm25", "exact"):
+        paths.append(tmp_path / f"{mode}.json")
+        paths[-1].write_text(run(beir, "--model", tiny_folder, "--mode", mode, "--json")[1])
+    code, out, _ = run("compare", *paths)
+    assert code == 0 and "bm25 / exact" in out
+    said = json.loads(run("compare", *paths, "--json", "--measure", "mrr@10")[1])
+    assert said["measure"] == "mrr@10" and said["collection"] == "toy" and "p_value" in said
+
+
+def test_losses_runs_and_plots_are_written(run, beir, tiny_folder, tmp_path):
+    code, out, err = run(
+        beir, "--model", tiny_folder, "--losses", "--run", tmp_path / "r.trec", "--plot", tmp_path / "p.svg"
+    )
+    assert code == 0 and "the FDE alone" in out and "p.png" in err
+    assert (tmp_path / "r.toy.fde.trec").exists() and (tmp_path / "p.svg").exists()
+
+
+def test_a_wrong_source_is_one_line(run, tiny_folder):
+    code, out, err = run("nowhere", "--model", tiny_folder)
+    assert code == 1 and out == "" and err.count("\n") == 1 and "found no such folder" in err
