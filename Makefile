@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN = .venv/bin/
 
-.PHONY: dev check test lint asan bench
+.PHONY: dev check test lint asan bench results
 
 .venv:
 	$(PYTHON) -m venv .venv
@@ -30,5 +30,7 @@ asan:
 bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode
 	$(BIN)python -m benchmarks search
-	$(BIN)python -m benchmarks quality "$$FEMTOSEARCH_DATA"
 	$(BIN)python -m benchmarks kernels
+
+results: # cards and docs/results.md, of the BEIR folders in the folder that FEMTOSEARCH_COLLECTIONS names
+	$(BIN)python -m benchmarks results "$$FEMTOSEARCH_COLLECTIONS"/*/

@@ -1,4 +1,4 @@
-"""`python -m benchmarks encode|search|quality|fde|peers|kernels|family|members|million|parity`."""
+"""`python -m benchmarks encode|search|results|teacher|fde|peers|kernels|family|members|million|parity`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import encode, family, fde, kernels, members, million, parity, peers, quality, search
+from benchmarks import encode, family, fde, kernels, members, million, parity, peers, results, search
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -19,18 +19,22 @@ def main() -> None:
     """Measure, print a table and, with --out, write everything as JSON."""
     options = _options()
     before = machine()
-    results, rows = _measure(options)
+    found, rows = _measure(options)
     width = max(len(name) for name, _, _ in rows)
     for name, value, unit in rows:
         print(f"{name:<{width}}  {_number(value):>12} {unit}".rstrip())
     if options.out:
-        said = {"benchmark": options.benchmark, "machine": before, **results}
+        said = {"benchmark": options.benchmark, "machine": before, **found}
         Path(options.out).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, float, str]]]:
-    if options.benchmark == "quality":
-        return quality.measure(options.folder or [_folder(options)], options.model)
+    if options.benchmark == "results":
+        return results.measure(options.folder)
+    if options.benchmark == "teacher":  # which needs torch
+        from benchmarks import teacher
+
+        return teacher.measure(options.folder)
     if options.benchmark == "fde":
         return fde.measure(options.folder or [_folder(options)], options.model, options.runs, options.python)
     if options.benchmark == "peers":
@@ -61,7 +65,7 @@ def _folder(options: argparse.Namespace) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for module in (encode, search, quality, fde, peers, kernels, family, members):
+    for module in (encode, search, fde, peers, kernels, family, members):
         name = module.__name__.rsplit(".", 1)[1]
         command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
         command.add_argument(
@@ -69,12 +73,11 @@ def _options() -> argparse.Namespace:
         )
         command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
         command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
-        if module in (quality, fde):
+        if module is fde:
             command.add_argument(
                 "folder", nargs="*", type=Path, help="BEIR folders (default: the one of --data)"
             )
-        if module is not quality:
-            command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
+        command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
         if module in (family, members):
             names = ", ".join(members.SIZES)
             command.add_argument("size", nargs="*", help=f"of {names} (default: all)")
@@ -87,6 +90,8 @@ def _options() -> argparse.Namespace:
             command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
     _add_parity(commands)
     _add_million(commands)
+    _add_judged(commands, "results", results.__doc__)
+    _add_judged(commands, "teacher", "The teacher's own ranking, for reference; needs the extra [train].")
     return parser.parse_args()
 
 
@@ -109,6 +114,12 @@ def _add_million(commands: Any) -> None:
     )
     command.add_argument("--passages", type=int, default=1_000_000, metavar="N", help="how many (1,000,000)")
     command.add_argument("--recall", type=float, help="of the ten best (default: as a search picks it)")
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+
+
+def _add_judged(commands: Any, name: str, said: str | None) -> None:
+    command = commands.add_parser(name, help=said, description=said)
+    command.add_argument("folder", nargs="+", type=Path, help="BEIR folders")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 

@@ -11,9 +11,8 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from benchmarks.beir import collection
 from benchmarks.machine import machine
-from benchmarks.quality import by_maxsim, judge
+from femtosearch.evaluate import evaluate
 from femtosearch.model import Model
 from femtosearch.train.command import train
 from femtosearch.train.recipe import Recipe, merged, recipe_of
@@ -70,8 +69,8 @@ def _held_out(run: Path) -> float | None:
 
 
 def _quality(model: Model, folders: list[Path]) -> dict[str, float]:
-    sets = map(collection, folders)
-    return {each.name: judge(by_maxsim(each, model), each)["nDCG@10"] for each in sets}
+    found = evaluate(folders, model, modes=["exact"])
+    return {one.name: one.modes["exact"].means["ndcg@10"].mean for one in found.sets}
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.beir import collection
+from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, cores, in_child, seconds
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.encoder import Encoder

@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.beir import Collection, collection
 from benchmarks.encode import Row
+from benchmarks.judged import Collection, collection, ndcg
 from benchmarks.machine import about
-from benchmarks.quality import ndcg
 from femtosearch.codes import Codes, quantise, width
 from femtosearch.fde import Fde, Lemur, Muvera, inner_products, preset
 from femtosearch.index import Index

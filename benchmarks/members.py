@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.beir import collection
 from benchmarks.checkpoints import SIZES, random_checkpoint
 from benchmarks.encode import Row
+from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from femtosearch.checkpoint import Checkpoint
 from femtosearch.folder import write_checkpoint

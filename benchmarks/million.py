@@ -9,8 +9,8 @@ from pathlib import Path
 from statistics import fmean, median, quantiles
 from typing import Any
 
-from benchmarks.beir import collection
 from benchmarks.encode import Row
+from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from benchmarks.passages import passages
 from femtosearch.index import Index

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.beir import collection
 from benchmarks.encode import Row
+from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, in_child, seconds
 from femtosearch.model import Model
 

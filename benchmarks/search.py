@@ -15,8 +15,8 @@ from statistics import median, quantiles
 from typing import Any
 
 import femtosearch
-from benchmarks.beir import collection
 from benchmarks.encode import Row
+from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, in_child, peak_memory, seconds
 from femtosearch.index import Index
 from femtosearch.model import Model

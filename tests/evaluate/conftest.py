@@ -28,5 +28,5 @@ def cache(tmp_path, monkeypatch):
     """Nothing is written outside of the test's folder."""
     folder = tmp_path / "cache"
     monkeypatch.setenv("FEMTOSEARCH_CACHE", str(folder))
-    monkeypatch.delenv("FEMTOSEARCH_DATA", raising=False)
+    monkeypatch.delenv("FEMTOSEARCH_COLLECTIONS", raising=False)
     return folder

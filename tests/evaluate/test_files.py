@@ -158,7 +158,7 @@ def test_a_folder_of_collections_is_all_of_them(tmp_path):
 
 
 def test_a_name_is_a_local_copy_where_there_is_one(tmp_path, monkeypatch):
-    monkeypatch.setenv("FEMTOSEARCH_DATA", str(tmp_path))
+    monkeypatch.setenv("FEMTOSEARCH_COLLECTIONS", str(tmp_path))
     write_beir(tmp_path / "beir" / "toy")
     assert read_source("beir/toy")[0].name == "toy"
     with pytest.raises(ReadError, match="nanobeir/none: expected one of ClimateFEVER"):

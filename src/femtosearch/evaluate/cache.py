@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -26,28 +27,32 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "femtosearch"
 
 
-def open_index(subject: Subject, model: Model, folder: Path, say: Say) -> Index:
+def open_index(subject: Subject, model: Model, folder: Path, say: Say) -> tuple[Index, float | None]:
     """The index of these documents by this model, with the model's FDE or else MUVERA's, made if it is not
-    there. The name of its folder is a digest of all that, so that what is there is right; one that is
-    damaged, or of another version's format, is made anew.
+    there; and the seconds that it took to make, None if it was there.
+
+    The name of its folder is a digest of all that, so that what is there is right; one that is damaged, or
+    of another version's format, is made anew.
     """
     fde = _fde(model)
     place = folder / "evaluate" / _digest(subject, model, fde)
     if place.is_dir():
         try:
-            return Index(place, model=model)
+            return Index(place, model=model), None
         except FemtosearchError:
             shutil.rmtree(place)
     part = place.with_name(f"{place.name}.{os.getpid()}")
     shutil.rmtree(part, ignore_errors=True)
     part.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
     try:
         _fill(part, subject, model, fde, say)
+        took = time.perf_counter() - start
         if not place.is_dir():  # another process may have been faster
             part.rename(place)
     finally:
         shutil.rmtree(part, ignore_errors=True)
-    return Index(place, model=model)
+    return Index(place, model=model), took
 
 
 def _fde(model: Model) -> Fde:

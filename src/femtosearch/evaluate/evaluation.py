@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -75,9 +76,9 @@ def evaluate(
     sets, groups = [], []
     for collection in _named_apart(collections):
         subject = Subject.of(collection.first(_limit(limit)), scored)
-        found = _found(subject, loaded, wanted, candidates, folder, say)
+        found, took = _found(subject, loaded, wanted, candidates, folder, say)
         result, group = _set_result(collection, subject, found, scored)
-        sets.append(result)
+        sets.append(replace(result, indexing_seconds=took))
         groups.append(group)
     return Evaluation(
         loaded.name, loaded.fingerprint, rules, candidates, metadata.version("femtosearch"), machine(),
@@ -128,10 +129,13 @@ def _named_apart(collections: Sequence[Collection]) -> list[Collection]:
 
 def _found(
     subject: Subject, model: Model, modes: Sequence[str], candidates: int, folder: Path, say: Say
-) -> dict[str, Found]:
+) -> tuple[dict[str, Found], float | None]:
+    """What each mode finds, and the seconds that indexing took, if anything was indexed."""
     found: dict[str, Found] = {}
+    took: float | None = None
     if any(mode in INDEXED for mode in modes):
-        with open_index(subject, model, folder, _of(subject, say)) as index:
+        opened, took = open_index(subject, model, folder, _of(subject, say))
+        with opened as index:
             for mode in modes:
                 if mode in INDEXED:
                     found[mode] = by_index(subject, index, mode, candidates, _of(subject, say))
@@ -140,7 +144,7 @@ def _found(
             found[mode] = by_bm25(subject, _of(subject, say))
         elif mode not in INDEXED:
             found[mode] = by_rows(subject, model, _of(subject, say), whole=mode == "float32")
-    return {mode: found[mode] for mode in modes}
+    return {mode: found[mode] for mode in modes}, took
 
 
 def _of(subject: Subject, say: Say) -> Say:

@@ -43,6 +43,7 @@ class SetResult:
 
     documents, queries:  how many were searched and asked.
     counts:              what was odd in the files, in words -> how often.
+    indexing_seconds:    from texts to an index on the disk; None where it was there already, or not needed.
     """
 
     name: str
@@ -50,6 +51,7 @@ class SetResult:
     queries: int
     counts: Mapping[str, int]
     modes: Mapping[str, ModeResult]
+    indexing_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,14 @@ class Evaluation:
             modes = {mode: _without(asdict(found), "rankings") for mode, found in one.modes.items()}
             sets.append({**_without(asdict(one), "modes"), "modes": modes})
         return {"kind": KIND, **_without(asdict(self), "sets"), "sets": sets}
+
+    def brief(self) -> dict[str, Any]:
+        """The same without the queries' own values."""
+        said = self.json()
+        for one in said["sets"]:
+            for found in one["modes"].values():
+                found["queries"] = {}
+        return said
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:

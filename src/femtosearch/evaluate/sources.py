@@ -13,7 +13,7 @@ from femtosearch.evaluate.collection import Collection, collect
 from femtosearch.evaluate.files import PARTS, is_beir, is_nano, read_beir, read_nano
 from femtosearch.read.records import Record
 
-DATA = "FEMTOSEARCH_DATA"  # a folder with collections: what local copies of names are looked for in
+DATA = "FEMTOSEARCH_COLLECTIONS"  # a folder with collections: what local copies of names are looked for in
 NAME = re.compile(r"(beir|nanobeir)(?:/([\w-]+))?")
 NANO = (
     "ClimateFEVER", "DBPedia", "FEVER", "FiQA2018", "HotpotQA", "MSMARCO", "NFCorpus", "NQ", "QuoraRetrieval",
@@ -26,8 +26,8 @@ def read_source(source: str | os.PathLike[str], split: str | None = None) -> lis
     """The collections that a source means.
 
     source:  a folder: BEIR's layout, NanoBEIR's, or folders of these, sorted by name; or `beir/NAME`,
-             `nanobeir`, `nanobeir/NAME`: a copy of that in the folder that $FEMTOSEARCH_DATA names, else from
-             the Hub through `datasets` (extra [evaluate]).
+             `nanobeir`, `nanobeir/NAME`: a copy of that in the folder that $FEMTOSEARCH_COLLECTIONS names,
+             else from the Hub through `datasets` (extra [evaluate]).
     split:   of the qrels (test, or the only one); of NanoBEIR, the set.
     Raises ReadError, which says what was expected and found; MissingExtra.
     """
@@ -58,7 +58,7 @@ def _folder(folder: Path, split: str | None) -> list[Collection]:
 
 
 def _local(text: str, family: str, name: str | None) -> Path | None:
-    """A copy below $FEMTOSEARCH_DATA: under the whole name or, of BEIR, the set's alone."""
+    """A copy below $FEMTOSEARCH_COLLECTIONS: under the whole name or, of BEIR, the set's alone."""
     if not os.environ.get(DATA):
         return None
     data = Path(os.environ[DATA])

@@ -1,0 +1,143 @@
+"""The built-in models on judged collections: their cards, and docs/results.md."""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from benchmarks.encode import Row
+from femtosearch.evaluate import Evaluation, evaluate
+from femtosearch.evaluate.card import CARD, MODES, card, read_facts, scored, table, weights_of
+from femtosearch.evaluate.confidence import Interval
+from femtosearch.model import Model, built_in
+
+HERE = Path(__file__).parent
+PLACE = HERE / "results" / "unreleased"
+PAGE = HERE.parent / "docs" / "results.md"
+WANTED = ("exact", "rerank", "fde", "maxsim")
+SETS = ("NFCorpus", "SciDocs", "SciFact")  # of the published table
+PUBLISHED = {  # nDCG@10, from the model card of NeuML/colbert-muvera-femto
+    ("colbert-muvera-femto", "0.2M"): (
+        (0.2513, 0.0870, 0.4710), (0.2316, 0.0858, 0.4641), (0.1851, 0.0411, 0.3518),
+    ),
+    ("colbert-muvera-pico", "0.4M"): (
+        (0.3005, 0.1117, 0.6452), (0.2821, 0.1004, 0.6090), (0.1926, 0.0564, 0.4424),
+    ),
+    ("colbert-muvera-nano", "0.9M"): (
+        (0.3180, 0.1262, 0.6576), (0.2996, 0.1201, 0.6249), (0.2355, 0.0807, 0.4904),
+    ),
+    ("colbert-muvera-micro", "4M"): (
+        (0.3235, 0.1244, 0.6676), (0.3095, 0.1228, 0.6464), (0.2348, 0.0882, 0.4875),
+    ),
+    ("ColBERT v2", "110M"): (
+        (0.3165, 0.1497, 0.6456), (0.3025, 0.1538, 0.6278), (0.2356, 0.1229, 0.5002),
+    ),
+}  # fmt: skip
+
+
+def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
+    """Evaluate every built-in model, write its results, its card and then the page."""
+    found, rows = [], []
+    with tempfile.TemporaryDirectory() as cache:  # empty: what is indexed is timed
+        for name in built_in():
+            modes = [*WANTED, "bm25"] if not found else list(WANTED)
+            model = Model.load(name)
+            one = evaluate(folders, model, modes=modes, cache=cache, progress=_say)
+            (PLACE / f"evaluation-{name}.json").write_text(json.dumps(one.brief(), indent=1) + "\n")
+            (Path(model.source) / CARD).write_text(card(model, read_facts(Path(model.source)), one))
+            found.append(one)
+            rows += [(f"{name}, {mode}: nDCG@10", one.means[mode]["ndcg@10"].mean, "") for mode in modes]
+    PAGE.write_text(page(found, _teacher()), encoding="utf-8")
+    return {"models": [one.brief() for one in found]}, rows
+
+
+def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]]) -> str:
+    """docs/results.md."""
+    machine = found[0].machine
+    names = [one.name for one in found[0].sets]
+    parts = [
+        "# Results",
+        "Made by `make results`: nothing here is typed by hand but the published rows. nDCG@10 with 95% "
+        "bootstrap intervals, zero-shot; [evaluation](evaluation.md) says how. "
+        f"{machine['processor']}, {machine['cores']} cores, the {machine['kernel']} kernel.",
+        "## The built-in models",
+        table(["", *names, "mean"], [*_model_rows(found, names), *_reference_rows(found[0], teacher, names)]),
+        "BM25 and the teacher are for reference. The DL19 pool's scores cannot be compared with those on all "
+        "of MS MARCO."
+        if "trec_dl19_pool" in names
+        else "BM25 and the teacher are for reference.",
+        "## Beside the published models",
+        "The rows marked * are published, from the model card of NeuML/colbert-muvera-femto, and were not "
+        "measured here. What is empty was not at hand: `femtosearch evaluate beir/nfcorpus beir/scidocs` "
+        "fills it where the Hub can be reached.",
+        table(
+            ["", "parameters, or weights", *(f"{one}, {MODES[mode]}" for mode in WANTED[:3] for one in SETS)],
+            [*_published_rows(), *map(_beside, found)],
+        ),
+        "## What it costs",
+        table(
+            ["", "mode", "nDCG@10, mean", "ms a query (median)", "bytes a document"],
+            [row for one in found for row in _costs(one)],
+        ),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _model_rows(found: list[Evaluation], names: list[str]) -> Iterator[list[str]]:
+    for one in found:
+        sets = {part.name: part for part in one.sets}
+        for mode in WANTED:
+            cells = [scored(sets[name].modes[mode].means["ndcg@10"]) for name in names]
+            yield [f"{one.model}, {MODES[mode]}", *cells, scored(one.means[mode]["ndcg@10"])]
+
+
+def _reference_rows(
+    first: Evaluation, teacher: dict[str, dict[str, Interval]], names: list[str]
+) -> Iterator[list[str]]:
+    sets = {part.name: part for part in first.sets}
+    cells = [scored(sets[name].modes["bm25"].means["ndcg@10"]) for name in names]
+    yield ["BM25", *cells, scored(first.means["bm25"]["ndcg@10"])]
+    for way in next(iter(teacher.values()), {}):
+        yield [way, *(scored(teacher[name][way]) if name in teacher else "" for name in names), ""]
+
+
+def _published_rows() -> Iterator[list[str]]:
+    for (name, size), modes in PUBLISHED.items():
+        yield [f"{name} *", size, *(f"{value:.4f}".removeprefix("0") for mode in modes for value in mode)]
+
+
+def _beside(one: Evaluation) -> list[str]:
+    sets = {part.name.lower(): part for part in one.sets}
+    cells = [
+        scored(sets[name.lower()].modes[mode].means["ndcg@10"]) if name.lower() in sets else ""
+        for mode in WANTED[:3]
+        for name in SETS
+    ]
+    weights = weights_of(Model.load(one.model))
+    return [one.model, f"{weights / 1e6:.2f} MB", *cells]
+
+
+def _costs(one: Evaluation) -> Iterator[list[str]]:
+    for mode in ("maxsim", "rerank", "fde"):
+        modes = [part.modes[mode] for part in one.sets]
+        took = sum(part.milliseconds or 0 for part in modes) / len(modes)
+        size = sum(part.bytes or 0 for part in modes) / len(modes)
+        yield [one.model, MODES[mode], scored(one.means[mode]["ndcg@10"]), f"{took:.1f}", f"{size:,.0f}"]
+
+
+def _teacher() -> dict[str, dict[str, Interval]]:
+    """What `python -m benchmarks teacher --out` has measured, if it has."""
+    path = PLACE / "teacher.json"
+    if not path.is_file():
+        return {}
+    said = json.loads(path.read_text())["collections"]
+    return {name: {way: Interval(**value) for way, value in ways.items()} for name, ways in said.items()}
+
+
+def _say(what: str, done: int, total: int) -> None:
+    if done == total:
+        print(f"{what}: {total:,}", file=sys.stderr)

