@@ -11,16 +11,17 @@ namespace femto {
 namespace {
 
 constexpr int64_t kPiece = 4;             // texts that a thread takes at a time
-constexpr size_t kPieceBytes = 1 << 18;  // of codes that a thread takes at a time
+constexpr size_t kPieceBytes = 1 << 18;  // of codes that a thread takes at a time,
+constexpr int64_t kMostBlocks = 1 << 10;  // and of blocks
+constexpr int kFirstSlice = 256;          // numbers
 
 // A vector's codes, without the groups that are zero.
 struct Coded {
   std::vector<int32_t> groups, places;
   CodedVector vector;
 
-  // group_count: of the coded rows, which may have more numbers than the vector.
-  Coded(const float* numbers, int dims, int bits, int group_count) {
-    vector = {nullptr, nullptr, 0, group_count, bits, 0, scale_of(numbers, dims)};
+  Coded(const float* numbers, int dims, int bits) {
+    vector = {nullptr, nullptr, nullptr, nullptr, 0, bits, 0, scale_of(numbers, dims)};
     for (int g = 0; vector.scale > 0 && g * kGroup < dims; ++g) {
       int32_t group = 0;
       auto* bytes = reinterpret_cast<int8_t*>(&group);
@@ -34,10 +35,35 @@ struct Coded {
     vector.places = places.data();
     vector.count = int(groups.size());
   }
-
-  // Blocks that a thread takes at a time.
-  int64_t step() const { return std::max<int64_t>(1, kPieceBytes / (size_t(vector.group_count) * kBlockRows * kGroup)); }
 };
+
+// Where a vector's groups lie in some blocks of coded rows.
+struct Placed {
+  std::vector<int64_t> offsets, strides;
+  CodedVector vector;
+
+  Placed(const Coded& coded, const Layout& layout, int64_t block_count) : vector(coded.vector) {
+    constexpr int64_t kGroupBytes = kBlockRows * kGroup;
+    for (const int place : coded.places) {
+      const int group = place * layout.bits / 8;
+      int begin = 0, end = layout.group_count;
+      if (layout.sliced) {
+        for (end = kFirstSlice * layout.bits / 32; group >= end; end *= 2) begin = end;
+        end = std::min(end, layout.group_count);
+      }
+      offsets.push_back((begin * block_count + group - begin) * kGroupBytes);
+      strides.push_back((end - begin) * kGroupBytes);
+    }
+    vector.offsets = offsets.data();
+    vector.strides = strides.data();
+  }
+};
+
+// Blocks that a thread takes at a time.
+int64_t step_of(const Coded& coded) {
+  const size_t read = coded.places.size() * kBlockRows * kGroup * coded.vector.bits / 8;
+  return std::clamp<int64_t>(kPieceBytes / std::max<size_t>(read, 1), 1, kMostBlocks);
+}
 
 bool before(const Neighbour& a, const Neighbour& b) {
   return a.product > b.product || (a.product == b.product && a.number < b.number);
@@ -118,40 +144,46 @@ void MuveraEncoder::encode(const float* rows, const int64_t* starts, int64_t tex
   });
 }
 
-void inner_products(const float* vector, int dims, int bits, const int8_t* blocks, const float* scales, int64_t block_count,
-                    int threads, float* products) {
+void inner_products(const float* vector, int dims, const Layout& layout, const int8_t* blocks, const float* scales,
+                    int64_t block_count, int threads, float* products) {
   const Kernel* kernel = femto::kernel();
-  const Coded coded(vector, dims, bits, groups_of(dims, bits));
-  const int64_t step = coded.step(), pieces = (block_count + step - 1) / step;
+  const Coded coded(vector, dims, layout.bits);
+  const Placed placed(coded, layout, block_count);
+  const int64_t step = step_of(coded), pieces = (block_count + step - 1) / step;
   share(thread_count(threads, pieces), pieces, [&](int, int64_t piece) {
-    const int64_t end = std::min(block_count, (piece + 1) * step);
-    kernel->inner_products(coded.vector, blocks, scales, piece * step, end, products);
+    const int64_t begin = piece * step, end = std::min(block_count, begin + step);
+    kernel->inner_products(placed.vector, blocks, scales, begin, end, products + begin * kBlockRows);
   });
 }
 
-std::vector<Neighbour> nearest(const float* vector, int dims, int bits, int group_count, const std::vector<CodedVectors>& parts,
+std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layout, const std::vector<CodedVectors>& parts,
                                int64_t most, int threads) {
   const Kernel* kernel = femto::kernel();
-  const Coded coded(vector, dims, bits, group_count);
+  const Coded coded(vector, dims, layout.bits);
+  const int64_t step = step_of(coded);
   struct Piece {
     const CodedVectors* part;
+    const Placed* placed;
     int64_t begin, first;  // its first block, and the number of the part's first row
   };
+  std::vector<Placed> placed;
   std::vector<Piece> pieces;
+  placed.reserve(parts.size());
   int64_t total = 0;
   for (const CodedVectors& part : parts) {
-    for (int64_t block = 0; block * kBlockRows < part.count; block += coded.step()) pieces.push_back({&part, block, total});
+    const int64_t blocks = (part.count + kBlockRows - 1) / kBlockRows;
+    placed.emplace_back(coded, layout, part.block_count);
+    for (int64_t block = 0; block < blocks; block += step) pieces.push_back({&part, &placed.back(), block, total});
     total += part.count;
   }
   threads = thread_count(threads, int64_t(pieces.size()));
   std::vector<Best> found(threads, Best(std::max<int64_t>(1, std::min(most, total))));
-  PerThread scratch(threads, size_t(coded.step()) * kBlockRows);
+  PerThread scratch(threads, size_t(step) * kBlockRows);
   share(threads, int64_t(pieces.size()), [&](int thread, int64_t number) {
-    const auto& [part, begin, first] = pieces[number];
-    const int64_t end = std::min(begin + coded.step(), (part->count + kBlockRows - 1) / kBlockRows);
-    const int8_t* blocks = part->blocks + size_t(begin) * group_count * kGroup * kBlockRows;
+    const auto& [part, where, begin, first] = pieces[number];
+    const int64_t end = std::min(begin + step, (part->count + kBlockRows - 1) / kBlockRows);
     float* products = scratch.of(thread);
-    kernel->inner_products(coded.vector, blocks, part->scales + begin * kBlockRows, 0, end - begin, products);
+    kernel->inner_products(where->vector, part->blocks, part->scales, begin, end, products);
     for (int64_t block = begin; block < end; ++block, products += kBlockRows) {
       const int64_t row = block * kBlockRows;
       found[thread].offer(products, std::min<int64_t>(kBlockRows, part->count - row),

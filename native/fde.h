@@ -36,17 +36,25 @@ class MuveraEncoder {
   Sketch sketch_;
 };
 
+// How coded rows lie: 8, 4 or 2 bits a number, in group_count groups of four bytes. All groups of a block of rows after
+// each other or, sliced, first all blocks' groups of the first 256 numbers, then those of the next 256, 512, 1024, ...:
+// a prefix of the numbers lies by itself.
+struct Layout {
+  int bits, group_count;
+  bool sliced;
+};
+
 // products[n] = <vector, row n> for the coded rows of all blocks, the padding of the last one too; a finite vector of
-// at most 65,536 dims. bits: 8, 4 or 2, of the rows' numbers.
-void inner_products(const float* vector, int dims, int bits, const int8_t* blocks, const float* scales, int64_t block_count,
-                    int threads, float* products);
+// at most 65,536 dims.
+void inner_products(const float* vector, int dims, const Layout& layout, const int8_t* blocks, const float* scales,
+                    int64_t block_count, int threads, float* products);
 
 // Coded rows of one part of all. alive [count]: which of them count; null: all.
 struct CodedVectors {
   const int8_t* blocks;
   const float* scales;
   const uint8_t* alive;
-  int64_t count;
+  int64_t count, block_count;
 };
 
 struct Neighbour {
@@ -54,10 +62,10 @@ struct Neighbour {
   int64_t number;
 };
 
-// The `most` largest products of a finite vector with the living rows of all parts, whose rows have group_count groups
-// of four bytes, of whose numbers the vector's `dims` are the first. Rows are numbered end to end, the dead ones too; of
-// equal products the first rows count. By number; the order of threads changes nothing.
-std::vector<Neighbour> nearest(const float* vector, int dims, int bits, int group_count, const std::vector<CodedVectors>& parts,
+// The `most` largest products of a finite vector with the living rows of all parts, of whose numbers the vector's `dims`
+// are the first. Rows are numbered end to end, the dead ones too; of equal products the first rows count. By number; the
+// order of threads changes nothing.
+std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layout, const std::vector<CodedVectors>& parts,
                                int64_t most, int threads);
 
 }  // namespace femto

@@ -66,7 +66,7 @@ Returned<float> encode(const MuveraEncoder& self, nb::handle rows, nb::handle st
   return out;
 }
 
-Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, int threads) {
+Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, bool sliced, int threads) {
   check_threads(threads);
   check_bits(bits);
   const auto v = borrow<float>(vector, "vector", {kAny});
@@ -77,12 +77,14 @@ Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales
   const auto scale = borrow<float>(scales, "scales", {int64_t(b.shape(0)) * kBlockRows});
   auto products = fresh<float>({scale.shape(0)});
   nb::gil_scoped_release unlocked;
-  inner_products(v.data(), int(dims), bits, b.data(), scale.data(), int64_t(b.shape(0)), threads, products.data());
+  const Layout layout{bits, groups_of(dims, bits), sliced};
+  inner_products(v.data(), int(dims), layout, b.data(), scale.data(), int64_t(b.shape(0)), threads, products.data());
   return products;
 }
 
 // [(blocks, scales, count, alive or None)] of F numbers -> (numbers, products).
-nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, int threads) {
+nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, bool sliced,
+                      int threads) {
   check_threads(threads);
   check_bits(bits);
   require(size >= 1 && size <= kMost, "size", "1 to 65536", size);
@@ -108,12 +110,12 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
       alive.push_back(borrow<bool>(part[3], "alive", {count}));
       living = reinterpret_cast<const uint8_t*>(alive.back().data());
     }
-    borrowed.push_back({blocks.back().data(), scales.back().data(), living, count});
+    borrowed.push_back({blocks.back().data(), scales.back().data(), living, count, int64_t(blocks.back().shape(0))});
   }
   std::vector<Neighbour> found;
   if (most > 0) {
     nb::gil_scoped_release unlocked;
-    found = nearest(v.data(), int(dims), bits, int(group_count), borrowed, most, threads);
+    found = nearest(v.data(), int(dims), Layout{bits, int(group_count), sliced}, borrowed, most, threads);
   }
   auto numbers = fresh<int64_t>({found.size()});
   auto products = fresh<float>({found.size()});
@@ -132,8 +134,9 @@ void bind_fde(nb::module_& m) {
       .def_prop_ro("kernel", &MuveraEncoder::kernel)
       .def("encode", &encode, "rows"_a.none(), "starts"_a.none(), "documents"_a, "threads"_a = 0);
   m.def("inner_products", &multiply, "vector"_a.none(), "blocks"_a.none(), "scales"_a.none(), "bits"_a = 8,
+        "sliced"_a = false, "threads"_a = 0);
+  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "bits"_a = 8, "sliced"_a = false,
         "threads"_a = 0);
-  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "bits"_a = 8, "threads"_a = 0);
 }
 
 }  // namespace femto

@@ -9,22 +9,19 @@ namespace {
 constexpr int kParts = kBlockRows / kLanes;   // registers that hold one number of each row of a block
 constexpr int kChains = kParts == 1 ? 4 : 2;  // sums that do not wait for each other
 
-// Numbers of so many bits: the vector's group i of four lies in the group i / kPer of a block, 8 / kPer bits of each byte.
+// Numbers of so many bits: the vector's group i of four lies in 8 / kPer bits of each byte of a row's group i / kPer.
 template <int Bits>
 void multiply_blocks(const CodedVector& vector, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                      float* products) {
   constexpr int kPer = 8 / Bits, kMask = (1 << Bits) - 1;
   constexpr bool kLifted = Bits == 8 && kRaised;
-  constexpr size_t kGroupBytes = size_t(kBlockRows) * kGroup;
-  const size_t block_bytes = vector.group_count * kGroupBytes;
   for (int64_t n = begin; n < end; ++n) {
-    const int8_t* block = blocks + n * block_bytes;
     Ints totals[kChains][kParts] = {};
     for (int p = 0; kLifted && p < kParts; ++p) totals[0][p] = Ints{} - 128 * vector.sum;
     const auto add = [&](int chain, int i) {
-      const int place = vector.places[i], shift = place % kPer * Bits;
-      const int8_t* group = block + place / kPer * kGroupBytes;
-      __builtin_prefetch(group + block_bytes);
+      const int shift = vector.places[i] % kPer * Bits;
+      const int8_t* group = blocks + vector.offsets[i] + n * vector.strides[i];
+      __builtin_prefetch(group + vector.strides[i]);
 #pragma GCC unroll 4
       for (int p = 0; p < kParts; ++p) {
         const int8_t* codes = group + p * kLanes * kGroup;
@@ -42,9 +39,9 @@ void multiply_blocks(const CodedVector& vector, const int8_t* blocks, const floa
       Ints total = totals[0][p];
       for (int chain = 1; chain < kChains; ++chain) total += totals[chain][p];
       if (Bits < 8) total = 2 * total - kMask * vector.sum;  // of twice code - kMask / 2
-      const size_t row = n * kBlockRows + p * kLanes;
+      const size_t row = n * kBlockRows + p * kLanes, out = row - begin * kBlockRows;
       const Floats scale = Bits < 8 ? load(scales + row) * 0.5f : load(scales + row);
-      store(products + row, __builtin_convertvector(total, Floats) * scale * vector.scale);
+      store(products + out, __builtin_convertvector(total, Floats) * scale * vector.scale);
     }
   }
 }

@@ -34,9 +34,10 @@ struct PackedMuvera {
 struct CodedVector {
   const int32_t* groups;
   const int32_t* places;
-  int count;        // of groups that are not zero
-  int group_count;  // of the coded rows: four bytes each
-  int bits;         // of the coded rows
+  const int64_t* offsets;  // of each group: where it lies in block 0,
+  const int64_t* strides;  // and how far on in the next one, in bytes
+  int count;               // of groups that are not zero
+  int bits;                // of the coded rows
   int32_t sum;      // of all codes
   float scale;
 };

@@ -81,6 +81,7 @@ def inner_products(
     blocks: NDArray[np.int8],
     scales: NDArray[np.float32],
     bits: int = 8,
+    sliced: bool = False,
     threads: int = 0,
 ) -> NDArray[np.float32]:
     """Of a vector [F] with the N coded ones: [ceil(N/16) * 16], zeros for the padding."""
@@ -91,6 +92,7 @@ def nearest(
     parts: list[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None]],
     most: int,
     bits: int = 8,
+    sliced: bool = False,
     threads: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """`fde.reference.nearest` of codes of F = `size` numbers, part by part: (blocks, scales, N, alive)."""

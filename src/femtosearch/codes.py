@@ -10,7 +10,9 @@ the last block is padded, with zeros. These are also the bytes on disk, so a mem
 where it lies.
 
 Vectors that are only scanned, FDEs, may have 4 or 2 bits a number, p = 8 / bits of them in a byte: byte j of
-group g holds the numbers 4pg + j, 4pg + 4 + j, ..., the first in its lowest bits.
+group g holds the numbers 4pg + j, 4pg + 4 + j, ..., the first in its lowest bits. On disk they are sliced:
+all blocks' groups of the first 256 numbers, then all blocks' of the next 256, 512, 1024, ..., so that a scan
+of the first numbers reads one run of bytes.
 
 Letters in shapes: Q query rows, T document rows, N passages, M chosen passages, D dims.
 """
@@ -19,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -27,6 +30,7 @@ from femtosearch.errors import ShapeError
 
 LANES = 16  # rows in a block
 GROUP = 4  # bytes of a row that lie together
+FIRST_SLICE = 256  # numbers
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +42,7 @@ class Codes:
     count:   T.
     dims:    D.
     bits:    8, 4 or 2, of a number.
+    sliced:  whether the bytes of `blocks` lie in slices, as `in_slices` gives them.
     Raises ShapeError if the arrays do not fit `count` and `dims`.
     """
 
@@ -46,6 +51,7 @@ class Codes:
     count: int
     dims: int
     bits: int = 8
+    sliced: bool = False
 
     def __post_init__(self) -> None:
         blocks, scales = shapes(self.count, self.dims, self.bits)
@@ -55,9 +61,14 @@ class Codes:
     def __len__(self) -> int:
         return self.count
 
+    @property
+    def whole(self) -> np.ndarray:
+        """The blocks, not sliced."""
+        return from_slices(self.blocks, self.bits) if self.sliced else self.blocks
+
     def rows(self) -> np.ndarray:
         """The rows that the codes stand for: [T, D] float32."""
-        groups = self.blocks.transpose(0, 2, 1, 3)  # [.., 16, groups, 4]
+        groups = self.whole.transpose(0, 2, 1, 3)  # [.., 16, groups, 4]
         if self.bits < 8:
             groups = _apart(groups, self.bits) - np.float32(((1 << self.bits) - 1) / 2)
         codes = groups.reshape(len(self.scales), self.blocks.shape[1] * GROUP * 8 // self.bits)
@@ -71,6 +82,34 @@ def width(dims: int, bits: int = 8) -> int:
     (52, 1024, 512)
     """
     return -(-dims * bits // (8 * GROUP)) * GROUP
+
+
+def slices_of(groups: int, bits: int) -> list[tuple[int, int]]:
+    """Where the slices of so many groups begin and end.
+
+    >>> slices_of(256, 4), slices_of(13, 8)
+    ([(0, 32), (32, 64), (64, 128), (128, 256)], [(0, 13)])
+    """
+    ends = [0]
+    while ends[-1] < groups:
+        ends.append(min(groups, 2 * ends[-1] or FIRST_SLICE * bits // (8 * GROUP)))
+    return list(pairwise(ends))
+
+
+def in_slices(blocks: np.ndarray, bits: int) -> np.ndarray:
+    """Blocks [B, groups, 16, 4] in the order in which slices lie, under the same shape."""
+    parts = [blocks[:, begin:end].reshape(-1) for begin, end in slices_of(blocks.shape[1], bits)]
+    return np.concatenate([*parts, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
+
+
+def from_slices(blocks: np.ndarray, bits: int) -> np.ndarray:
+    """What `in_slices` made its blocks of."""
+    count, groups = blocks.shape[:2]
+    flat, found = blocks.reshape(-1), np.empty_like(blocks)
+    for begin, end in slices_of(groups, bits):
+        some = flat[count * begin * LANES * GROUP : count * end * LANES * GROUP]
+        found[:, begin:end] = some.reshape(count, end - begin, LANES, GROUP)
+    return found
 
 
 def shapes(count: int, dims: int, bits: int = 8) -> tuple[tuple[int, int, int, int], tuple[int]]:

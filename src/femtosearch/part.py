@@ -96,7 +96,7 @@ class Blocks:
 
 def unblocked(codes: Codes) -> np.ndarray:
     """The codes row by row: [T, W] int8."""
-    rows = codes.blocks.transpose(0, 2, 1, 3)
+    rows = codes.whole.transpose(0, 2, 1, 3)
     return rows.reshape(-1, width(codes.dims, codes.bits))[: codes.count]
 
 

@@ -14,7 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
-from femtosearch.codes import GROUP, LANES, Codes, width
+from femtosearch.codes import GROUP, LANES, Codes, slices_of, width
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.part import Blocks, Coded, Part
 
@@ -105,7 +105,9 @@ class SegmentWriter:
         self._columns[b"SCAL"].append(np.zeros(-self.rows % LANES, "<f4"))
         self._columns[b"STRT"].append(np.array([self.rows], "<i8"))
         if self._fde_dims:
-            self._columns[b"FDEC"].append(self._fde_blocks.end())
+            blocks = [*self._columns[b"FDEC"], self._fde_blocks.end()]
+            slices = slices_of(blocks[-1].shape[1], self._fde_bits)
+            self._columns[b"FDEC"] = [some[:, begin:end] for begin, end in slices for some in blocks]
             self._columns[b"FDES"].append(np.zeros(-self.passages % LANES, "<f4"))
         table = _SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
         for kind, arrays in self._columns.items():
@@ -232,7 +234,7 @@ class Segment:
 
     def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int = 8) -> Codes:
         blocks = self._view(values, "i1").reshape(-1, width(dims, bits) // GROUP, LANES, GROUP)
-        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits)
+        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits, sliced=values == b"FDEC")
 
     def _view(self, kind: bytes, dtype: str) -> np.ndarray:
         section = self._sections[kind]

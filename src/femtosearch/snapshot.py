@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,8 @@ class Snapshot:
         views = list(self.views.values())
         parts = [(view.segment.fde, view.alive) for view in views if view.segment.fde is not None]
         numbers, _ = nearest(vector, parts, count)
+        if all(view.which is None for view in views):
+            return numbers
         ends = np.cumsum([view.segment.passages for view in views])
         owner = np.searchsorted(ends, numbers, side="right")
         places = np.empty_like(numbers)
@@ -147,11 +150,18 @@ class Snapshot:
         """Documents by the best of their passages, of all or of those at `places`."""
         keys, first = self.keys, self.first
         if places is not None:
-            documents = np.searchsorted(first, places, side="right") - 1
+            documents = self._owners[places]
             first = np.flatnonzero(np.diff(documents, prepend=-1))
             keys = keys[documents[first]]
         scores = np.maximum.reduceat(by_passage, first) if len(first) else by_passage
         return Ranking(keys, scores, first, places, by_passage)
+
+    @cached_property
+    def _owners(self) -> np.ndarray:
+        """[passages] int32: of each living passage, the number of its document."""
+        return np.repeat(
+            np.arange(len(self.first), dtype=np.int32), np.diff(self.first, append=self.passages)
+        )
 
     def span(self, place: int) -> tuple[int, int]:
         """Where a passage lies in its document's text, in characters."""

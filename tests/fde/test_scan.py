@@ -1,10 +1,12 @@
 """Inner products over codes: bit for bit numpy's, on every instruction set."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from femtosearch import _core
-from femtosearch.codes import quantise
+from femtosearch.codes import in_slices, quantise
 from femtosearch.errors import ShapeError
 from femtosearch.fde import inner_products, nearest, reference
 
@@ -99,6 +101,27 @@ def test_the_nearest_are_those_of_the_reference(kernel, dims, count):
             assert same(nearest(vector, parts, count, threads=threads), expected)
 
 
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("dims", [1, 256, 257, 1000, 2048])
+def test_slices_change_where_numbers_lie_and_no_product(kernel, dims, bits):
+    parts = [(quantise(random_vectors(n, n, dims), bits), None) for n in (1, 100, 700)]
+    sliced = [(replace(c, blocks=in_slices(c.blocks, bits), sliced=True), some) for c, some in parts]
+    for (codes, _), (other, _) in zip(parts, sliced, strict=True):
+        assert (other.whole == codes.blocks).all() and (other.rows() == codes.rows()).all()
+    for size in {1, min(dims, 100), min(dims, 256), min(dims, 300), dims}:
+        vector = random_vectors(4, 1, size)[0]
+        assert same(nearest(vector, sliced, 9), nearest(vector, parts, 9))
+    for (codes, _), (other, _) in zip(parts, sliced, strict=True):
+        assert inner_products(random_vectors(5, 1, dims)[0], other).tobytes() == (
+            inner_products(random_vectors(5, 1, dims)[0], codes).tobytes()
+        )
+
+
+def test_a_slice_is_one_run_of_bytes():
+    blocks = np.arange(3 * 64 * 64, dtype=np.int64).astype(np.int8).reshape(3, 64, 16, 4)
+    assert (in_slices(blocks, 4).reshape(-1)[: 3 * 32 * 64] == blocks[:, :32].reshape(-1)).all()
+
+
 @pytest.mark.parametrize("dims", [4, 16, 30, 64])
 def test_a_shorter_vector_is_compared_with_the_first_numbers(kernel, dims):
     parts, vector = several([40, 1000], 64), random_vectors(4, 1, 64)[0]
@@ -137,7 +160,7 @@ def test_nothing_is_near_nothing():
         (
             VECTOR,
             [(CODES, None), (quantise(random_vectors(1, 3, 5)), None)],
-            r"one size and of as many bits, found",
+            r"one size and layout, found",
         ),
     ],
 )

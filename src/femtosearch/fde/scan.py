@@ -30,7 +30,9 @@ def inner_products(vector: np.ndarray, codes: Codes, *, threads: int = 0) -> np.
     if np.shape(vector) != (codes.dims,):
         raise ShapeError(f"vector: expected [{codes.dims}] as in the codes, found {list(np.shape(vector))}")
     array = np.require(vector, requirements=["C", "A"])
-    return _core.inner_products(array, codes.blocks, codes.scales, codes.bits, threads)[: codes.count]
+    return _core.inner_products(array, codes.blocks, codes.scales, codes.bits, codes.sliced, threads)[
+        : codes.count
+    ]
 
 
 def nearest(
@@ -55,10 +57,10 @@ def nearest(
     >>> nearest(np.array([1.0], "f4"), [(quantise(np.eye(3, dtype="f4")), None)], 1)[0].tolist()
     [0]
     """
-    sizes = {(codes.dims, codes.bits) for codes, _ in parts}
+    sizes = {(codes.dims, codes.bits, codes.sliced) for codes, _ in parts}
     if len(sizes) > 1:
-        raise ShapeError(f"parts: expected codes of one size and of as many bits, found {sorted(sizes)}")
+        raise ShapeError(f"parts: expected codes of one size and layout, found {sorted(sizes)}")
     found = [(codes.blocks, codes.scales, codes.count, alive) for codes, alive in parts]
-    size, bits = sizes.pop() if sizes else (max(1, len(vector)), 8)
+    size, bits, sliced = sizes.pop() if sizes else (max(1, len(vector)), 8, False)
     array = np.require(vector, requirements=["C", "A"])
-    return _core.nearest(array, size, found, count, bits, threads)
+    return _core.nearest(array, size, found, count, bits, sliced, threads)
