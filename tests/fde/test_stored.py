@@ -66,3 +66,10 @@ def forged(spec=None, **changed):
 def test_what_is_damaged_is_named(data, message):
     with pytest.raises(FdeError, match=message):
         restore_fde(data, "here")
+
+
+def test_of_equal_files_there_is_one_object_while_it_is_in_use():
+    data = store_fde(Muvera(2, 2, 4), 8)
+    one = restore_fde(data, "here")
+    assert restore_fde(bytes(data), "there") is one
+    assert restore_fde(store_fde(Muvera(2, 2, 4, seed=3), 8), "there") is not one

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -44,6 +46,7 @@ class Fde(Protocol):
 
 Restore = Callable[[Mapping[str, Any], Mapping[str, np.ndarray]], Fde]
 KINDS: dict[str, Restore] = {Muvera.kind: Muvera.restore, Lemur.kind: Lemur.restore}
+_IN_USE: WeakValueDictionary[bytes, Fde] = WeakValueDictionary()  # by a digest of the file
 
 
 def calibrated(fde: Fde, calibration: Calibration | None) -> Fde:
@@ -69,7 +72,17 @@ def store_fde(fde: Fde, dims: int) -> bytes:
 
 
 def restore_fde(data: bytes, place: str) -> Fde:
-    """The FDE in such a file, which somebody else may have made. Raises FdeError, naming `place`."""
+    """The FDE in such a file, which somebody else may have made; of equal files the same object, while it is
+    in use, for it keeps what it has derived. Raises FdeError, naming `place`.
+    """
+    digest = hashlib.blake2b(data, digest_size=16).digest()
+    if (known := _IN_USE.get(digest)) is not None:
+        return known
+    fde = _IN_USE[digest] = _restored(data, place)
+    return fde
+
+
+def _restored(data: bytes, place: str) -> Fde:
     try:
         tensors, metadata = parse_tensors(data, place)
         said = json.loads(metadata["fde"])
