@@ -41,7 +41,12 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
     if options.benchmark == "million":
         return million.measure(
-            _folder(options), options.passages, options.index, options.folder, options.recall
+            _folder(options),
+            options.passages,
+            options.index,
+            options.folder,
+            options.recall,
+            options.calibrate,
         )
     if options.benchmark == "parity":
         pythons = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
@@ -114,6 +119,8 @@ def _add_million(commands: Any) -> None:
     )
     command.add_argument("--passages", type=int, default=1_000_000, metavar="N", help="how many (1,000,000)")
     command.add_argument("--recall", type=float, help="of the ten best (default: as a search picks it)")
+    said = "measure the candidates with N other queries of each folder first (0: as the model says)"
+    command.add_argument("--calibrate", type=int, default=0, metavar="N", help=said)
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 

@@ -22,7 +22,7 @@ from femtosearch.codes import Codes, quantise, width
 from femtosearch.fde import Fde, Lemur, Muvera, inner_products, preset
 from femtosearch.index import Index
 from femtosearch.model import Model
-from femtosearch.types import Rows
+from femtosearch.types import Passages, Rows
 
 HERE = Path(__file__).parent
 CANDIDATES = 100
@@ -49,10 +49,12 @@ def measure(
     table: list[Row] = []
     for folder in folders:
         data_set = collection(folder)
-        found = _quality(data_set, model)
-        results["collections"][data_set.name] = found
-        for method, scores in found["methods"].items():
-            table += [(f"{data_set.name}, {method}: {name}", value, "") for name, value in scores.items()]
+        for way, encoder in (("passages", model), ("cut documents", Cut(model))):
+            found = _quality(data_set, encoder)
+            results["collections"].setdefault(data_set.name, {})[way] = found
+            for method, scores in found["methods"].items():
+                rows = [(f"{data_set.name}, {way}, {method}: {name}", v, "") for name, v in scores.items()]
+                table += rows
     first = collection(folders[0])
     results["cost"] = _cost(first, model, runs, python)
     results["scan"] = _scan(runs)
@@ -66,8 +68,8 @@ def measure(
     return results, table
 
 
-def methods_of(model: Model) -> dict[str, Fde]:
-    """The random ones, and the model's own learned one in several sizes."""
+def methods_of(model: Model | Cut) -> dict[str, Fde]:
+    """The model's own learned one in several sizes and, of whole documents, the random ones."""
     own = model.fde
     if not isinstance(own, Lemur):
         return RANDOM
@@ -78,10 +80,28 @@ def methods_of(model: Model) -> dict[str, Fde]:
         for numbers, bits in sorted(sizes, reverse=True)
     }
     learned[f"lemur, {full} numbers of {own.code_bits} bits"] = own  # the one that is calibrated
-    return {**learned, **RANDOM}
+    return learned if isinstance(model, Cut) else {**learned, **RANDOM}
 
 
-def _quality(data_set: Collection, model: Model) -> dict[str, Any]:
+class Cut:
+    """A model whose documents are one passage each, cut at its document length, as papers have them."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self.name, self.fingerprint, self.dims, self.fde = (
+            model.name,
+            model.fingerprint,
+            model.dims,
+            model.fde,
+        )
+        self.encode_queries = model.encode_queries
+
+    def encode_passages(self, texts: list[str]) -> Passages:
+        spans = np.array([(0, len(text)) for text in texts], np.int64).reshape(-1, 2)
+        return Passages(self._model.encode_documents(texts), np.arange(len(texts)), spans)
+
+
+def _quality(data_set: Collection, model: Model | Cut) -> dict[str, Any]:
     """nDCG@10 of each way, and the share of MaxSim's first ten documents that is among the candidates."""
     with Index(model=model) as index:
         index.add(data_set.documents)

@@ -13,6 +13,7 @@ from benchmarks.encode import Row
 from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from benchmarks.passages import passages
+from femtosearch.fde import Calibration
 from femtosearch.index import Index
 from femtosearch.model import Model
 from femtosearch.plan import Held, check, choose
@@ -25,11 +26,16 @@ ROUNDS = 3  # over all queries
 
 
 def measure(
-    data: Path, count: int, folder: Path, asked: list[Path], recall: float | None
+    data: Path, count: int, folder: Path, asked: list[Path], recall: float | None, calibrating: int
 ) -> tuple[dict[str, Any], list[Row]]:
-    """The results, and the rows of a table. An index that is in `folder` is asked as it is."""
+    """The results, and the rows of a table. An index that is in `folder` is asked as it is.
+
+    calibrating:  so many other queries of each collection measure first how many candidates there have to be.
+    """
     build = None if (folder / "catalog.db").exists() else in_child(_build, data, count, folder)
-    search = in_child(_ask, folder, _queries(asked), recall)
+    each = QUERIES // len(asked)
+    others = _queries(asked, each, each + calibrating)
+    search = in_child(_ask, folder, _queries(asked, 0, each), others, recall)
     stats = describe(folder)
     per_passage = stats.bytes / stats.passages
     results = {
@@ -41,6 +47,8 @@ def measure(
         "bytes_per_passage": per_passage,
         "build": build,
         "queries": [path.name for path in asked],
+        "asked_recall": recall,
+        "calibrated_on": len(others),
         **search,
     }
     return results, _table(results)
@@ -80,15 +88,16 @@ def _documents(data: Path, count: int) -> Iterator[dict[str, str]]:
     return ({"id": str(n), "text": text} for n, text in enumerate(passages(data, count)))
 
 
-def _queries(folders: list[Path]) -> list[str]:
-    """As many of each collection, QUERIES in all or nearly."""
-    return [
-        text for path in folders for text in [*collection(path).queries.values()][: QUERIES // len(folders)]
-    ]
+def _queries(folders: list[Path], begin: int, end: int) -> list[str]:
+    """So many of each collection."""
+    return [text for path in folders for text in [*collection(path).queries.values()][begin:end]]
 
 
-def _ask(folder: Path, queries: list[str], recall: float | None) -> dict[str, Any]:
+def _ask(folder: Path, queries: list[str], others: list[str], recall: float | None) -> dict[str, Any]:
     """Text in, hits out, one query after the other; then all of them again by MaxSim over everything."""
+    with Index(folder, model=Model.load()) as index:
+        fde = index.model.fde
+        calibration = index.calibrate(others) if others else fde.calibration if fde else None
     with Index(folder, model=Model.load()) as index:
         first = 1e3 * seconds(index.search, queries[0], k=K, recall=recall)
         found = [[hit.id for hit in index.search(query, k=K, recall=recall)] for query in queries]
@@ -101,7 +110,7 @@ def _ask(folder: Path, queries: list[str], recall: float | None) -> dict[str, An
             start = time.perf_counter()
             exact.append([hit.id for hit in index.search(query, k=K, mode="maxsim")])
             exact_times.append(1e3 * (time.perf_counter() - start))
-        plan = _plan(index, queries[0], recall)
+        plan = _plan(index, queries[0], recall, calibration)
     shares = [len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True) if a]
     cuts = quantiles(times, n=100)
     return {
@@ -113,12 +122,12 @@ def _ask(folder: Path, queries: list[str], recall: float | None) -> dict[str, An
     }
 
 
-def _plan(index: Index, query: str, recall: float | None) -> dict[str, Any]:
+def _plan(index: Index, query: str, recall: float | None, calibration: Calibration | None) -> dict[str, Any]:
     """What a search of that query does."""
     stats, fde = index.stats(), index.model.fde
     held = Held(index.model.dims, stats.rows, stats.passages, fde is not None, fde.code_bits if fde else 8)
     rows = len(index.model.encode_queries([query]).rows)
-    plan = choose(check([query], K, "auto", None, recall), rows, held, fde.calibration if fde else None)
+    plan = choose(check([query], K, "auto", None, recall), rows, held, calibration)
     return {"mode": plan.mode, "candidates": plan.candidates, "prefix": plan.prefix or 0}
 
 

@@ -1,6 +1,7 @@
 #include "fde.h"
 
 #include <algorithm>
+#include <atomic>
 #include <limits>
 
 #include "codes.h"
@@ -65,22 +66,26 @@ int64_t step_of(const Coded& coded) {
   return std::clamp<int64_t>(kPieceBytes / std::max<size_t>(read, 1), 1, kMostBlocks);
 }
 
+constexpr float kLargest = std::numeric_limits<float>::max();
+
 bool before(const Neighbour& a, const Neighbour& b) {
   return a.product > b.product || (a.product == b.product && a.number < b.number);
 }
 
-// The first `most` of all that are offered, in the order of `before`, and some more.
+// The first `most` of all that are offered to one thread, in the order of `before`, and some more; none that is less than
+// `most` that another thread has.
 class Best {
  public:
-  explicit Best(int64_t most) : most_(most) {}
+  Best(int64_t most, std::atomic<float>* floor) : most_(most), floor_(floor) {}
 
   // 16 products, of which the first `count` are rows `number`, `number` + 1, ...; those of damaged scales are none.
   void offer(const float* products, int64_t count, const uint8_t* alive, int64_t number) {
+    const float least = floor_->load(std::memory_order_relaxed);
     bool any = false;
-    for (int i = 0; i < kBlockRows; ++i) any |= products[i] >= least_;
+    for (int i = 0; i < kBlockRows; ++i) any |= products[i] >= least;
     if (!any) return;
     for (int64_t i = 0; i < count; ++i) {
-      if (!(products[i] >= least_ && products[i] <= kLargest) || (alive && !alive[i])) continue;
+      if (!(products[i] >= least && products[i] <= kLargest) || (alive && !alive[i])) continue;
       kept_.push_back({products[i], number + i});
       if (int64_t(kept_.size()) == 2 * most_) trim();
     }
@@ -90,15 +95,17 @@ class Best {
     if (int64_t(kept_.size()) <= most_) return;
     std::nth_element(kept_.begin(), kept_.begin() + (most_ - 1), kept_.end(), before);
     kept_.resize(most_);
-    least_ = kept_.back().product;
+    const float least = kept_.back().product;
+    float floor = floor_->load(std::memory_order_relaxed);
+    while (floor < least && !floor_->compare_exchange_weak(floor, least, std::memory_order_relaxed)) {
+    }
   }
 
   std::vector<Neighbour>& kept() { return kept_; }
 
  private:
-  static constexpr float kLargest = std::numeric_limits<float>::max();
   int64_t most_;
-  float least_ = -kLargest;
+  std::atomic<float>* floor_;
   std::vector<Neighbour> kept_;
 };
 
@@ -177,7 +184,9 @@ std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layo
     total += part.count;
   }
   threads = thread_count(threads, int64_t(pieces.size()));
-  std::vector<Best> found(threads, Best(std::max<int64_t>(1, std::min(most, total))));
+  std::atomic<float> floor{-kLargest};
+  most = std::max<int64_t>(1, std::min(most, total));
+  std::vector<Best> found(threads, Best(most, &floor));
   PerThread scratch(threads, size_t(step) * kBlockRows);
   share(threads, int64_t(pieces.size()), [&](int thread, int64_t number) {
     const auto& [part, where, begin, first] = pieces[number];
@@ -190,7 +199,7 @@ std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layo
                           part->alive ? part->alive + row : nullptr, first + row);
     }
   });
-  Best all(std::max<int64_t>(1, most));
+  Best all(most, &floor);
   for (Best& some : found) all.kept().insert(all.kept().end(), some.kept().begin(), some.kept().end());
   all.trim();
   std::sort(all.kept().begin(), all.kept().end(), [](auto& a, auto& b) { return a.number < b.number; });

@@ -304,7 +304,7 @@ class Index:
         held = Held(self.model.dims, snapshot.rows, snapshot.passages, fde is not None, bits)
         calibration = fde.calibration if fde else None
         plans = [choose(request, len(query), held, calibration) for query in rows]
-        vectors = fde.queries(rows) if fde and any(plan.mode != "maxsim" for plan in plans) else None
+        vectors = fde.queries(rows, numbers=_scanned(plans)) if fde and _uses_fde(plans) else None
         return [
             None if not len(query) else _rank(snapshot, query, plan, None if vectors is None else vectors[n])
             for n, (query, plan) in enumerate(zip(rows, plans, strict=True))
@@ -331,6 +331,16 @@ class Index:
             document, span = documents[int(keys[number])], snapshot.span(ranking.place(number))
             hits.append(Hit(document.id, float(scores[number]), document.text, document.metadata, span))
         return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+
+def _uses_fde(plans: list[Plan]) -> bool:
+    return any(plan.mode != "maxsim" for plan in plans)
+
+
+def _scanned(plans: list[Plan]) -> int | None:
+    """How many numbers of the FDE some plan scans; None for all."""
+    prefixes = [plan.prefix for plan in plans if plan.mode != "maxsim"]
+    return None if None in prefixes else max(prefix for prefix in prefixes if prefix)
 
 
 def _rank(snapshot: Snapshot, query: np.ndarray, plan: Plan, vector: np.ndarray | None) -> Ranking:

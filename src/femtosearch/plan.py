@@ -19,7 +19,7 @@ PATIENCE = 0.020  # seconds that `auto` allows MaxSim over all passages
 # written down so that a machine plans a query alike every time.
 _STEP = {"avx512": 2.0e-11, "avx2": 5.8e-11, "baseline": 2.2e-10}
 _BYTE = 2.0e-11  # seconds to scan one byte of FDEs, on all cores: memory sets the pace
-_SCATTERED = 2.0  # how much longer rows take that lie here and there
+_SCATTERED = 4.0  # how much longer rows take that lie here and there, and that have to be picked
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,6 +147,13 @@ def test_the_first_numbers_are_an_fde_of_the_first_features():
     np.testing.assert_allclose(queries @ documents.T, sums @ weights.T, rtol=1e-2, atol=1e-2)
 
 
+def test_a_query_may_have_its_first_numbers_only():
+    rows = unit_rows([5, 0, 9])
+    fde = lemur()
+    assert fde.queries(rows, numbers=64).tobytes() == fde.queries(rows)[:, :64].tobytes()
+    assert fde.queries(rows, numbers=F).tobytes() == fde.queries(rows).tobytes()
+
+
 def test_a_shortened_one_gives_the_first_numbers():
     fde = lemur(gains=np.array([2, 0.5], np.float32))
     short = restore_fde(store_fde(fde.shortened(64), D), "here")

@@ -89,17 +89,20 @@ class Lemur:
         """The FDE of the first numbers alone: fewer bytes a passage, at less recall; not calibrated."""
         return replace(self, numbers=numbers, calibration=None)
 
-    def queries(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
+    def queries(self, rows: Rows, *, numbers: int | None = None, threads: int = 0) -> np.ndarray:
         """[n, F] float32; zeros for a query without rows.
 
-        rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
+        rows:     .rows [T, D] float32, finite, and .starts [n+1] int64.
+        numbers:  the first so many of the F only, 64 · 2^n, which cost less.
+        Raises FdeError, ShapeError.
         """
         array, starts = self._checked(rows)
-        sums = np.zeros((len(rows), self.features.count), dtype=np.float32)
+        size = min(numbers or self.features.count, self.size(array.shape[1]))
+        sums = np.zeros((len(rows), size), dtype=np.float32)
         features = self.features.of(array, threads)
         for n in range(len(rows)):
-            sums[n] = features[starts[n] : starts[n + 1]].sum(0)
-        return spread(self._whiten.apply(sums, threads)) * self._gain
+            sums[n] = features[starts[n] : starts[n + 1], :size].sum(0)
+        return spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
 
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
         """[n, F] float32; zeros for a document without rows.
@@ -172,15 +175,27 @@ class Lemur:
         return self.features.of(self._anchors[0])
 
     @cached_property
-    def _whiten(self) -> _core.Dense:
-        """Makes features orthonormal over the anchors, each by what the ones before it leave."""
+    def _inverse(self) -> np.ndarray:
+        """[F, F], lower triangular: makes features orthonormal over the anchors, each by what those before it
+        leave.
+        """
         gram = self._of_anchors.T @ self._of_anchors
         gram[np.diag_indices_from(gram)] += np.float32(self.ridge * gram.trace() / len(gram))
-        return _core.Dense(lower_inverse(np.linalg.cholesky(gram))[: self.numbers])
+        return lower_inverse(np.linalg.cholesky(gram))
+
+    @cached_property
+    def _whiteners(self) -> dict[int, _core.Dense]:
+        return {}
+
+    def _whiten(self, size: int) -> _core.Dense:
+        """The first so many of those, of the first so many features."""
+        if size not in self._whiteners:
+            self._whiteners[size] = _core.Dense(np.ascontiguousarray(self._inverse[:size, :size]))
+        return self._whiteners[size]
 
     @cached_property
     def _regress(self) -> _core.Dense:
-        return _core.Dense(np.ascontiguousarray(self._of_anchors.T))
+        return _core.Dense(np.ascontiguousarray(self._of_anchors.T[: self.numbers]))
 
     @cached_property
     def _gain(self) -> np.ndarray:
@@ -190,7 +205,8 @@ class Lemur:
         """Of some documents, the ridge regression's weights for features made orthonormal."""
         maxima = self._anchors[1].maxima(rows, starts, threads)
         maxima -= self.centre
-        weights = self._whiten.apply(self._regress.apply(maxima, threads), threads)
+        regressed = self._regress.apply(maxima, threads)
+        weights = self._whiten(regressed.shape[1]).apply(regressed, threads)
         return spread(weights) / self._gain
 
     def _checked(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:

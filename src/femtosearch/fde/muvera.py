@@ -115,12 +115,14 @@ class Muvera:
         numbers = self._check_size(self.projection or dims)
         return self.final or numbers
 
-    def queries(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
+    def queries(self, rows: Rows, *, numbers: int | None = None, threads: int = 0) -> np.ndarray:
         """[n, F] float32: for each query the sums of the rows in each bucket; zeros for one without rows.
 
-        rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
+        rows:     .rows [T, D] float32, finite, and .starts [n+1] int64.
+        numbers:  the first so many of the F only.
+        Raises FdeError, ShapeError.
         """
-        return self._encode(rows, False, threads)
+        return self._encode(rows, False, threads)[:, :numbers]
 
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
         """[n, F] float32: for each document the means of the rows in each bucket; zeros for one without rows.
