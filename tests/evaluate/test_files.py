@@ -2,10 +2,12 @@
 
 import gzip
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 
-from femtosearch.errors import ReadError
+from femtosearch.errors import MissingExtra, ReadError
 from femtosearch.evaluate import read_source
 
 from .collections import DOCUMENTS, QRELS, QUERIES, write_beir, write_lines
@@ -178,3 +180,53 @@ def test_nanobeirs_layout_is_read(tmp_path):
     (tmp_path / "qrels" / "NanoB.jsonl").write_text(json.dumps({"query-id": "q1"}))
     with pytest.raises(ReadError, match="expected query-id and corpus-id"):
         read_source(tmp_path)
+
+
+PARTS = {
+    "corpus": [{"_id": "d1", "title": "", "text": "x"}],
+    "queries": [{"_id": "q1", "text": "y"}],
+    "qrels": [{"query-id": "q1", "corpus-id": "d1", "score": 1}],
+}
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        (
+            "beir/nfcorpus",
+            [
+                ("BeIR/nfcorpus", "corpus", "corpus"),
+                ("BeIR/nfcorpus", "queries", "queries"),
+                ("BeIR/nfcorpus-qrels", "default", "test"),
+            ],
+        ),
+        (
+            "nanobeir/scifact",
+            [("sentence-transformers/NanoBEIR-en", part, "NanoSciFact") for part in PARTS],
+        ),
+    ],
+)
+def test_a_name_is_fetched_from_the_hub(monkeypatch, name, asked):
+    calls = []
+
+    def load_dataset(repository, part, split):
+        calls.append((repository, part, split))
+        return PARTS["qrels" if part == "default" else part]
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    (found,) = read_source(name)
+    assert calls == asked and found.grades == {"q1": {"d1": 1}}
+
+
+def test_a_hub_that_says_no_is_told(monkeypatch):
+    def load_dataset(*_, **__):
+        raise ConnectionError("no route")
+
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace(load_dataset=load_dataset))
+    with pytest.raises(
+        ReadError, match=r"the Hub did not give it: ConnectionError: no route; .*_COLLECTIONS"
+    ):
+        read_source("nanobeir")
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(MissingExtra, match=r"pip install 'femtosearch\[evaluate\]'"):
+        read_source("beir/nq")
