@@ -25,16 +25,18 @@ class Said:
 
     def __init__(self, *, quiet: bool) -> None:
         self._line = Line(PERIOD, quiet=quiet)
-        self._what, self._start = "", time.monotonic()
+        self._what, self._start, self._first = "", 0.0, 0
         self.clear = self._line.clear
 
     def update(self, what: str, done: int, total: int) -> None:
         """Draw it, if it is time to."""
+        now = time.monotonic()
         if what != self._what:
-            self._what, self._start = what, time.monotonic()
+            self._what, self._start, self._first = what, now, done
         if self._line.due():
-            rate = done / max(1e-9, time.monotonic() - self._start)
-            self._line.draw(f"{what} {bar(done / max(1, total))} {done:,} of {total:,}  {rate:,.0f}/s")
+            fresh = done - self._first  # since the start, which was noticed when the first were done
+            rate = f"  {fresh / (now - self._start):,.0f}/s" if fresh > 0 and now > self._start else ""
+            self._line.draw(f"{what} {bar(done / max(1, total))} {done:,} of {total:,}{rate}")
 
 
 def evaluate(options: argparse.Namespace) -> None:
