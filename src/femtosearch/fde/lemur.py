@@ -166,20 +166,20 @@ class Lemur:
         return found
 
     @cached_property
-    def _anchors(self) -> tuple[np.ndarray, _core.Anchors]:
-        rows = self.anchors.astype(np.float32) * self.scale[:, None]
-        return rows, _core.Anchors(rows)
+    def _anchors(self) -> _core.Anchors:
+        return _core.Anchors(self.anchors.astype(np.float32) * self.scale[:, None])
 
-    @cached_property
     def _of_anchors(self) -> np.ndarray:
-        return self.features.of(self._anchors[0])
+        """[A, F], too large to be kept."""
+        return self.features.of(self.anchors.astype(np.float32) * self.scale[:, None])
 
     @cached_property
     def _inverse(self) -> np.ndarray:
         """[F, F], lower triangular: makes features orthonormal over the anchors, each by what those before it
         leave.
         """
-        gram = self._of_anchors.T @ self._of_anchors
+        features = self._of_anchors()
+        gram = features.T @ features
         gram[np.diag_indices_from(gram)] += np.float32(self.ridge * gram.trace() / len(gram))
         return lower_inverse(np.linalg.cholesky(gram))
 
@@ -195,7 +195,8 @@ class Lemur:
 
     @cached_property
     def _regress(self) -> _core.Dense:
-        return _core.Dense(np.ascontiguousarray(self._of_anchors.T[: self.numbers]))
+        features = np.ascontiguousarray(self._of_anchors().T[: self.numbers])
+        return _core.Dense(features)
 
     @cached_property
     def _gain(self) -> np.ndarray:
@@ -203,7 +204,7 @@ class Lemur:
 
     def _weights(self, rows: np.ndarray, starts: np.ndarray, threads: int) -> np.ndarray:
         """Of some documents, the ridge regression's weights for features made orthonormal."""
-        maxima = self._anchors[1].maxima(rows, starts, threads)
+        maxima = self._anchors.maxima(rows, starts, threads)
         maxima -= self.centre
         regressed = self._regress.apply(maxima, threads)
         weights = self._whiten(regressed.shape[1]).apply(regressed, threads)
