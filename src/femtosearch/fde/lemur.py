@@ -174,29 +174,31 @@ class Lemur:
         return self.features.of(self.anchors.astype(np.float32) * self.scale[:, None])
 
     @cached_property
-    def _inverse(self) -> np.ndarray:
-        """[F, F], lower triangular: makes features orthonormal over the anchors, each by what those before it
-        leave.
-        """
-        features = self._of_anchors()
-        gram = features.T @ features
-        gram[np.diag_indices_from(gram)] += np.float32(self.ridge * gram.trace() / len(gram))
-        return lower_inverse(np.linalg.cholesky(gram))
-
-    @cached_property
     def _whiteners(self) -> dict[int, _core.Dense]:
         return {}
 
-    def _whiten(self, size: int) -> _core.Dense:
-        """The first so many of those, of the first so many features."""
+    def _whiten(self, size: int, features: np.ndarray | None = None) -> _core.Dense:
+        """Makes the first `size` features orthonormal over the anchors, each by what those before it leave.
+        It depends on these alone, so that a short one is soon made.
+
+        features:  of the anchors, where they are at hand.
+        """
         if size not in self._whiteners:
-            self._whiteners[size] = _core.Dense(np.ascontiguousarray(self._inverse[:size, :size]))
+            features = self._of_anchors() if features is None else features
+            some, all_of = features[:, :size], features.reshape(-1)
+            gram = some.T @ some
+            gram[np.diag_indices(size)] += np.float32(
+                self.ridge * np.vdot(all_of, all_of) / features.shape[1]
+            )
+            self._whiteners[size] = _core.Dense(lower_inverse(np.linalg.cholesky(gram)))
         return self._whiteners[size]
 
     @cached_property
     def _regress(self) -> _core.Dense:
-        features = np.ascontiguousarray(self._of_anchors().T[: self.numbers])
-        return _core.Dense(features)
+        features = self._of_anchors()
+        size = self.numbers or features.shape[1]
+        self._whiten(size, features)
+        return _core.Dense(np.ascontiguousarray(features.T[:size]))
 
     @cached_property
     def _gain(self) -> np.ndarray:
