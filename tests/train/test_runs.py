@@ -9,9 +9,11 @@ import torch
 from tokenizers import Tokenizer
 
 from femtosearch.errors import RecipeError
+from femtosearch.evaluate.card import card, read_facts
 from femtosearch.model import Model
 from femtosearch.train import cache, command, loop, training
 from femtosearch.train.corpus import read_corpus
+from femtosearch.train.facts import write_facts
 from femtosearch.train.held_out import held_out_ndcg
 from femtosearch.train.loop import Run
 from femtosearch.train.progress import Progress
@@ -299,3 +301,13 @@ def test_runs_may_share_the_teachers_vectors(short, data, tmp_path, monkeypatch)
     other = command.train(short, data, tmp_path / "other", cache=tmp_path / "cache", quiet=True)
     assert not list((tmp_path / "other").glob("passages.*"))
     torch.testing.assert_close(other.table, alone.table)
+
+
+def test_a_run_says_what_its_models_card_needs(trained, recipe):
+    folder = trained[1]
+    write_facts(folder / "model", recipe, 'femtosearch train "toy".toml', folder)
+    facts = read_facts(folder / "model")
+    assert 'femtosearch train "toy".toml' in facts["training"] and "seed 5" in facts["training"]
+    assert facts["held_out"] and facts["data"][0][0].startswith("pairs.jsonl")
+    text = card(Model.load(folder / "model"), facts, None)
+    assert facts["teacher"] in text and "| source | licence |" in text

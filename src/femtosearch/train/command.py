@@ -8,6 +8,7 @@ from pathlib import Path
 
 import torch
 
+from femtosearch.train.facts import write_facts
 from femtosearch.train.loop import Run
 from femtosearch.train.recipe import Recipe, read_recipe
 from femtosearch.train.student import Student
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Train, and print where the model is."""
     out = arguments.out or Path("runs") / arguments.recipe.stem
-    train(read_recipe(arguments.recipe), arguments.data, out, cache=arguments.cache, quiet=arguments.quiet)
+    recipe = read_recipe(arguments.recipe)
+    train(recipe, arguments.data, out, cache=arguments.cache, quiet=arguments.quiet)
+    write_facts(out / "model", recipe, f"femtosearch train {arguments.recipe}", out)
     print(out / "model")
     return 0
 
