@@ -9,7 +9,7 @@ from femtosearch import _core
 from femtosearch.codes import quantise
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde import Features, Lemur, nested, reference, restore_fde, store_fde
-from femtosearch.fde.lemur import doubled, halved, lower_inverse
+from femtosearch.fde.lemur import LOSS, doubled, halved, lower_inverse
 from femtosearch.types import Rows
 
 D, H, F, A = 6, 16, 128, 300
@@ -247,3 +247,21 @@ def test_its_numbers_are_worth_coding_in_four_bits():
     documents, query = fde.documents(unit_rows([9] * 200, seed=8)), fde.queries(unit_rows([4], seed=9))[0]
     exact, coded = documents @ query, quantise(documents, 4).rows() @ query
     assert np.corrcoef(exact, coded)[0, 1] > 0.97
+
+
+def test_what_two_bits_lose_of_the_first_numbers_is_in_the_last():
+    four = lemur(gains=nested.gains_of(lemur(gains=np.ones(2, np.float32)).documents(unit_rows([9] * 50))))
+    two = dataclasses.replace(four, code_bits=2)
+    rows, asked = unit_rows([9] * 200, seed=8), unit_rows([4, 5], seed=9)
+    plain, documents = four.documents(rows), two.documents(rows)
+    assert (documents[:, :-64] == plain[:, :-64]).all()
+    queries = two.queries(asked)
+    assert (queries[:, :-64] == four.queries(asked)[:, :-64]).all()
+    np.testing.assert_allclose(queries[:, -64:], LOSS * queries[:, :64])
+    np.testing.assert_allclose(two.queries(asked, numbers=64), queries[:, :64], rtol=1e-3, atol=1e-3)
+    exact = plain[:, :64] @ queries[:, :64].T
+    bare = quantise(plain, 2).rows()[:, :64] @ queries[:, :64].T
+    coded = quantise(documents, 2).rows()
+    mended = coded[:, :64] @ queries[:, :64].T + coded[:, -64:] @ queries[:, -64:].T
+    assert np.square(mended - exact).mean() < 0.5 * np.square(bare - exact).mean()
+    assert not two.documents(unit_rows([0])).any()

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from femtosearch import _core
+from femtosearch.codes import quantise
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.features import Features, check
@@ -21,6 +22,7 @@ MOST_FEATURES = 1 << 14
 MOST_ANCHORS = 1 << 16
 CODE_BITS = (8, 4, 2)
 _PIECE = 256  # documents at a time
+LOSS = 0.345  # root mean square of what 2 bits lose of a normal distribution's numbers (J. Max, 1960)
 _OF_FEATURES = "features."  # names of tensors begin so
 
 
@@ -40,7 +42,8 @@ class Lemur:
     gains:      float32, one for each block of numbers (`fde.nested`): what makes their variances alike.
     ridge:      above 0, as a share of the features' mean square.
     numbers:    how many of the F are kept, 64 · 2^n, the first ones; None: all.
-    code_bits:  8, 4 or 2: of a number of a passage's FDE in an index.
+    code_bits:  8, 4 or 2: of a number of a passage's FDE in an index. Of 2, the last 64 numbers are what the
+                codes of the first 64 lose.
     model:      the fingerprint of the model that it was fitted for; None: any of D dims.
     calibration:  how many candidates it needs, where that was measured (`fde.calibrate`).
 
@@ -102,10 +105,13 @@ class Lemur:
         features = self.features.of(array, threads)
         for n in range(len(rows)):
             sums[n] = features[starts[n] : starts[n + 1], :size].sum(0)
-        return spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
+        found = spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
+        if self._mends and size == self.size(array.shape[1]):
+            found[:, -SMALLEST:] = LOSS * found[:, :SMALLEST]
+        return found
 
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
-        """[n, F] float32; zeros for a document without rows.
+        """[n, F] float32, to be coded in `code_bits`; zeros for a document without rows.
 
         rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
         """
@@ -114,6 +120,9 @@ class Lemur:
         for at in range(0, len(rows), _PIECE):
             some = starts[at : at + _PIECE + 1]
             found[at : at + _PIECE] = self._weights(array[some[0] : some[-1]], some - some[0], threads)
+        if self._mends and len(found):
+            coded = quantise(found, self.code_bits).rows()
+            found[:, -SMALLEST:] = (found[:, :SMALLEST] - coded[:, :SMALLEST]) / LOSS
         found[np.diff(starts) == 0] = 0
         return found
 
@@ -164,6 +173,11 @@ class Lemur:
         if found.spec() != dict(spec):
             raise FdeError("its arrays are not those that it was stored with: the FDE is damaged")
         return found
+
+    @property
+    def _mends(self) -> bool:
+        """Whether the last numbers are what two bits lose of the first ones, which weigh the most."""
+        return self.code_bits == 2 and (self.numbers or self.features.count) > SMALLEST
 
     @cached_property
     def _anchors(self) -> _core.Anchors:
