@@ -51,12 +51,19 @@ def _points(evaluation: Evaluation, cost: str) -> list[Point]:
 
 
 def _draw(axes: Any, points: list[Point], label: str) -> None:
+    from matplotlib.ticker import LogLocator
+
     for mode, cost, score in points:
         apart = [[max(0.0, score.mean - score.low)], [max(0.0, score.high - score.mean)]]
-        axes.errorbar(cost, score.mean, yerr=apart, fmt="o", capsize=3)
-        axes.annotate(mode, (cost, score.mean), textcoords="offset points", xytext=(6, 4))
+        axes.errorbar(cost, score.mean, yerr=apart, fmt="o", capsize=3, label=mode)
     axes.set(xscale="log", xlabel=label, ylabel="nDCG@10")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter("{x:,g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.margins(x=0.15)
     axes.grid(alpha=0.3)
+    if points:
+        axes.legend()
 
 
 def _figure() -> Any:
