@@ -212,7 +212,9 @@ class Lemur:
         features = self._of_anchors()
         size = self.numbers or features.shape[1]
         self._whiten(size, features)
-        return _core.Dense(np.ascontiguousarray(features.T[:size]))
+        transposed = np.ascontiguousarray(features.T[:size])
+        del features  # tens of megabytes, and Dense makes its own of the others
+        return _core.Dense(transposed)
 
     @cached_property
     def _gain(self) -> np.ndarray:
