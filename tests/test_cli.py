@@ -488,7 +488,8 @@ def test_arguments_that_are_not_utf8(run, notes):
 
 
 def test_train_without_torch(here, capsys, monkeypatch):
-    monkeypatch.delitem(sys.modules, "femtosearch.train.command", raising=False)
+    for name in [name for name in sys.modules if name.startswith("femtosearch.train")]:
+        monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "torch", None)
     assert main(["train", "recipe.toml"]) == 1
     assert "pip install 'femtosearch[train]'" in capsys.readouterr().err

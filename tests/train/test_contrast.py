@@ -15,7 +15,7 @@ from femtosearch.train.mining import LabelMiner
 from femtosearch.train.recipe import ContrastStage, Data, Source
 from femtosearch.train.training import Training
 
-from .toys import losses, write_lines
+from .toys import CPU, losses, write_lines
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def alone(recipe):
 
 
 def contrast_of(recipe, data, folder):
-    training = Training(recipe, data, Run(folder, quiet=True))
+    training = Training(recipe, data, Run(folder, quiet=True), CPU)
     contrast = Contrast(training.pupil, recipe.contrast, recipe.seed)
     contrast.miner = training._miner("contrast", recipe.contrast, contrast.queries_of)
     return contrast

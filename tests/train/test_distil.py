@@ -16,7 +16,7 @@ from femtosearch.train.recipe import DistilStage, TeacherSource
 from femtosearch.train.training import Training
 
 from ..tiny import write_tiny_model
-from .toys import TWINS, losses
+from .toys import CPU, TWINS, losses
 
 
 @pytest.fixture
@@ -111,7 +111,7 @@ def test_token_vectors_need_the_teachers_tokenizer(recipe, data, tmp_path):
 
 
 def test_a_pool_draws_a_query_to_each_passage(alone, data, tmp_path):
-    training = Training(alone, data, Run(tmp_path, quiet=True))
+    training = Training(alone, data, Run(tmp_path, quiet=True), CPU)
     distillers = []
     training._train = lambda name, steps, step: distillers.append(step.__self__)
     training.distil()

@@ -12,12 +12,14 @@ from femtosearch.train.mining import LabelMiner, NoMiner, StudentMiner, TeacherM
 from femtosearch.train.recipe import ContrastStage
 from femtosearch.train.training import Training
 
+from .toys import CPU
+
 
 @pytest.fixture
 def pupil(recipe, data, tmp_path):
     stage = ContrastStage()
     own = replace(recipe, tokens=None, distil=None, contrast=stage)
-    return Training(own, data, Run(tmp_path / "run", quiet=True)).pupil
+    return Training(own, data, Run(tmp_path / "run", quiet=True), CPU).pupil
 
 
 def ranking(pupil, queries, by):

@@ -16,7 +16,7 @@ from femtosearch.train.training import Training
 from femtosearch.types import Conventions
 
 from ..tiny import write_tiny_model
-from .toys import losses
+from .toys import CPU, losses
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def alone(recipe, teacher, tmp_path):
 
 
 def pretraining(recipe, folder):
-    training = Training(recipe, folder, Run(folder / "run", quiet=True))
+    training = Training(recipe, folder, Run(folder / "run", quiet=True), CPU)
     return Pretraining(training.pupil.student, training.corpus, recipe.pretrain, recipe.seed)
 
 

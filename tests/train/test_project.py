@@ -14,7 +14,7 @@ from femtosearch.train.recipe import ProjectStage
 from femtosearch.train.scores import TokenScores
 from femtosearch.train.training import Training
 
-from .toys import entries
+from .toys import CPU, entries
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def projected(short):
 
 
 def test_learned_directions_score_more_like_all_than_the_first_ones(projected, data, tmp_path):
-    training = Training(projected, data, Run(tmp_path, quiet=True))
+    training = Training(projected, data, Run(tmp_path, quiet=True), CPU)
     learned = training.directions
     scores, draw = TokenScores(*training.targets), training._draw("project")
 
@@ -40,7 +40,7 @@ def test_learned_directions_score_more_like_all_than_the_first_ones(projected, d
 
 
 def test_a_student_learns_the_learned_directions(projected, data, tmp_path):
-    training = Training(projected, data, Run(tmp_path, quiet=True))
+    training = Training(projected, data, Run(tmp_path, quiet=True), CPU)
     learned = training.directions
     assert not torch.equal(learned, torch.eye(10, 3))
     number, targets = np.array([0]), training.targets[1]
@@ -50,7 +50,7 @@ def test_a_student_learns_the_learned_directions(projected, data, tmp_path):
 
 
 def test_the_pooled_score_is_added_for_each_row_of_the_query(short, data, tmp_path):
-    training = Training(short, data, Run(tmp_path, quiet=True))
+    training = Training(short, data, Run(tmp_path, quiet=True), CPU)
     queries, passages = np.array([0, 1]), np.array([2, 3, 4])
     batches = training.pupil.queries(queries), training.pupil.passages(passages)
     plain, both = (TokenScores(*training.targets, weight) for weight in (0.0, 0.5))

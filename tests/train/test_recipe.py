@@ -26,9 +26,21 @@ from femtosearch.train.sources import extra, locate
 RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
+@pytest.mark.parametrize("gpu", [False, True])
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_a_shipped_recipe_is_read_and_whole(path):
-    check(read_recipe(path))
+def test_a_shipped_recipe_is_read_and_whole(path, gpu):
+    check(read_recipe(path, gpu=gpu))
+
+
+@pytest.mark.parametrize("name", ["femto", "megabyte", "pico", "nano", "micro"])
+def test_a_gpu_takes_more_of_the_same(name):
+    path = next(path for path in RECIPES if path.stem == name)
+    plain, more = read_recipe(path), read_recipe(path, gpu=True)
+    assert (more.model, more.teacher, more.tokens) == (plain.model, plain.teacher, plain.tokens)
+    for few, many in ((plain.data.pairs, more.data.pairs), (plain.data.texts, more.data.texts)):
+        assert [source.file for source in few] == [source.file for source in many]
+        assert not any(source.take for source in many)
+    assert more.distil.steps > plain.distil.steps
 
 
 def test_the_guides_recipe_is_read_and_whole(tmp_path):
@@ -65,6 +77,8 @@ def test_the_guides_recipe_is_read_and_whole(tmp_path):
             "the start folder gives 'hidden_size'; remove that key",
         ),
         ("model = 3", "expected a table, found 3"),
+        ("[gpu.tokens]\nepoch = 2", "gpu: tokens: unknown key 'epoch'"),
+        ("gpu = 3", "gpu: expected a table, found 3"),
         ("[model", "not valid TOML"),
     ],
 )
@@ -85,6 +99,15 @@ def test_a_recipe_is_like_another(tmp_path):
     (tmp_path / "two.toml").write_text("like = 'three.toml'")
     with pytest.raises(RecipeError, match=r"three\.toml: cannot be read"):
         read_recipe(tmp_path / "two.toml")
+
+
+def test_what_counts_on_a_gpu_alone(tmp_path):
+    (tmp_path / "one.toml").write_text("[tokens]\nepochs = 2\nbatch_tokens = 64\n[gpu.tokens]\nepochs = 9")
+    (tmp_path / "two.toml").write_text("like = 'one.toml'\n[tokens]\nepochs = 3\n[gpu.model]\ndims = 7")
+    for name, plain in (("one", 2.0), ("two", 3.0)):
+        assert read_recipe(tmp_path / f"{name}.toml").tokens.epochs == plain
+    found = read_recipe(tmp_path / "two.toml", gpu=True)
+    assert (found.tokens.epochs, found.tokens.batch_tokens, found.model.dims) == (9.0, 64, 7)
 
 
 SCORED = TeacherSource(kind="scores")

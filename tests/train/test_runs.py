@@ -20,7 +20,7 @@ from femtosearch.train.progress import Progress
 from femtosearch.train.recipe import ContrastStage, Data, PretrainStage, Source
 from femtosearch.train.student import Pupil, Student
 
-from .toys import entries, losses
+from .toys import CPU, entries, losses
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +305,7 @@ def test_runs_may_share_the_teachers_vectors(short, data, tmp_path, monkeypatch)
 
 def test_a_run_says_what_its_models_card_needs(trained, recipe):
     folder = trained[1]
-    write_facts(folder / "model", recipe, 'femtosearch train "toy".toml', folder)
+    write_facts(folder / "model", recipe, 'femtosearch train "toy".toml', folder, CPU)
     facts = read_facts(folder / "model")
     assert 'femtosearch train "toy".toml' in facts["training"] and "seed 5" in facts["training"]
     assert facts["held_out"] and facts["data"][0][0].startswith("pairs.jsonl")

@@ -2,6 +2,9 @@
 
 import json
 
+import torch
+
+CPU = torch.device("cpu")
 TWINS = dict(zip("abcdefghijklm", "nopqrstuvwxyz", strict=True))
 
 

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from femtosearch.errors import FemtosearchError, MissingExtra
+from femtosearch.errors import FemtosearchError
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
 EPILOG = (
@@ -76,14 +76,7 @@ def _trainer(arguments: list[str]) -> str:
 
 def _train(module: str, name: str) -> Any:
     """A function of a training command, which needs torch."""
-    try:
-        return getattr(importlib.import_module(f"femtosearch.train.{module}"), name)
-    except ImportError as error:
-        if (error.name or "").startswith("femtosearch"):
-            raise
-        raise MissingExtra(
-            f"training needs {error.name}, which is not installed: pip install 'femtosearch[train]'"
-        ) from error
+    return getattr(importlib.import_module(f"femtosearch.train.{module}"), name)
 
 
 class _Version(argparse.Action):

@@ -15,13 +15,13 @@ FACTS = "card.toml"  # which femtosearch.evaluate.card reads
 LICENCE = "to be filled in"
 
 
-def write_facts(folder: Path, recipe: Recipe, command: str, run: Path) -> None:
+def write_facts(folder: Path, recipe: Recipe, command: str, run: Path, device: torch.device) -> None:
     """card.toml in the model's folder: command, machine, hours, teacher, files and the held-out figures, with
     what is left for a person to fill in. Raises RecipeError when the disk is full.
     """
     lines = _log(run)
     facts = {
-        "training": f"`{command}`, seed {recipe.seed}, {_where()}: {_hours(lines)}.",
+        "training": f"`{command}`, seed {recipe.seed}, {_where(device)}: {_hours(lines)}.",
         "held_out": [
             [f"after stage `{line['stage']}`", f"{line['held_out_ndcg']:.3f}"]
             for line in _last_of_each(lines)
@@ -52,9 +52,9 @@ def _hours(lines: list[dict[str, Any]]) -> str:
     return f"{seconds / 3600:.1f} hours" if seconds >= 3600 else f"{seconds / 60:.0f} minutes"
 
 
-def _where() -> str:
-    if torch.cuda.is_available():
-        return f"on {torch.cuda.get_device_name()}"
+def _where(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"on {torch.cuda.get_device_name(device)}"
     count = torch.get_num_threads()
     return f"on {count} core{'s' * (count > 1)}"
 

@@ -249,21 +249,26 @@ class Recipe:
         return json.dumps(dataclasses.asdict(self), sort_keys=True)
 
 
-def read_recipe(path: str | Path) -> Recipe:
+def read_recipe(path: str | Path, *, gpu: bool = False) -> Recipe:
     """Read a recipe. `like = "other.toml"`, beside it, gives what the recipe itself does not say, key by key.
 
+    gpu: whether the tables below `[gpu]` count too, in place of what the recipe says elsewhere.
     Raises RecipeError naming the file, the key, and what is known.
     """
     path = Path(path)
     table = _read(path)
     like = table.pop("like", None)
-    return recipe_of(table if like is None else merged(_read(path.parent / str(like)), table), str(path))
+    return recipe_of(
+        table if like is None else merged(_read(path.parent / str(like)), table), str(path), gpu=gpu
+    )
 
 
-def recipe_of(table: dict[str, Any], where: str) -> Recipe:
-    """A recipe from what its TOML file says; `where` it is from is for errors."""
-    recipe = _build(Recipe, table, where)
-    given = [key for key in SHAPE_KEYS if key in table.get("model", {})]
+def recipe_of(table: dict[str, Any], where: str, *, gpu: bool = False) -> Recipe:
+    """A recipe from what its TOML file says; `where` it is from is for errors. gpu: see read_recipe."""
+    plain, more = {key: value for key, value in table.items() if key != "gpu"}, table.get("gpu", {})
+    _build(Recipe, more, f"{where}: gpu")  # a mistake there is told on any machine
+    recipe = _build(Recipe, merged(plain, more) if gpu else plain, where)
+    given = [key for key in SHAPE_KEYS if key in plain.get("model", {})]
     if recipe.start and given:
         raise RecipeError(f"{where}: model: the start folder gives {given[0]!r}; remove that key")
     return recipe

@@ -45,7 +45,7 @@ class Vectors:
 class Teacher:
     """A frozen `bert` from a model folder, in bfloat16."""
 
-    def __init__(self, source: str, batch_tokens: int) -> None:
+    def __init__(self, source: str, batch_tokens: int, device: torch.device) -> None:
         self.checkpoint = read_checkpoint(locate(source))
         self.batch_tokens = batch_tokens
         self.bert = Bert(self.checkpoint.config)
@@ -53,8 +53,8 @@ class Teacher:
         self.bert.load_state_dict(state, strict=False)
         self.digest = checkpoint_digest(self.checkpoint)  # what the vectors depend on but the texts
         self.checkpoint.weights.clear()  # the bert has its own copy
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.bert.to(self.device, torch.bfloat16).eval().requires_grad_(False)
+        self.device = device
+        self.bert.to(device, torch.bfloat16).eval().requires_grad_(False)
         self.dense = [tuple(map(self._constant, parts)) for parts in self.checkpoint.dense]
 
     def tokenizer(self, length: int) -> Tokenizer:

@@ -47,9 +47,9 @@ SAY_EVERY = 20  # seconds between two lines of the log while a teacher reads
 class Training:
     """One run of a recipe, from its data to its model folder."""
 
-    def __init__(self, recipe: Recipe, data: Path, run: Run) -> None:
+    def __init__(self, recipe: Recipe, data: Path, run: Run, device: torch.device) -> None:
         check(recipe)
-        self.recipe, self.data, self.run = recipe, data, run
+        self.recipe, self.data, self.run, self.device = recipe, data, run, device
         run.claim(recipe=digest(recipe.json()))
         self.teacher = self._bert(recipe.teacher)
         if self.teacher:
@@ -57,7 +57,7 @@ class Training:
         self.token_teacher = self.teacher if recipe.teacher.kind == "tokens" else None
         self.student = self._student()
         self.corpus = self._read()
-        self.student.to("cuda" if torch.cuda.is_available() else "cpu")
+        self.student.to(device)
         self.pupil = Pupil(self.student, self.corpus)
         self._start_table()
 
@@ -128,7 +128,9 @@ class Training:
     # What the stages stand on.
 
     def _bert(self, source: TeacherSource) -> Teacher | None:
-        return Teacher(source.source, source.batch_tokens) if source.source and source.kind in BERTS else None
+        if not source.source or source.kind not in BERTS:
+            return None
+        return Teacher(source.source, source.batch_tokens, self.device)
 
     def _student(self) -> Student:
         """Untrained, or what the start folder holds."""
