@@ -1,4 +1,4 @@
-"""`python -m benchmarks encode|search|results|teacher|fde|peers|kernels|family|members|million|parity`."""
+"""`python -m benchmarks NAME`: benchmarks/README.md says what each measures."""
 
 from __future__ import annotations
 
@@ -35,6 +35,10 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         from benchmarks import teacher
 
         return teacher.measure(options.folder)
+    if options.benchmark == "words":  # which cuts queries as training does
+        from benchmarks import words
+
+        return words.measure(options.folder, options.model)
     if options.benchmark == "fde":
         return fde.measure(options.folder or [_folder(options)], options.model, options.runs, options.python)
     if options.benchmark == "peers":
@@ -97,6 +101,10 @@ def _options() -> argparse.Namespace:
     _add_million(commands)
     _add_judged(commands, "results", results.__doc__)
     _add_judged(commands, "teacher", "The teacher's own ranking, for reference; needs the extra [train].")
+    words = _add_judged(
+        commands, "words", "MaxSim, BM25 and both fused, for whole and short queries; needs [train]."
+    )
+    words.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     return parser.parse_args()
 
 
@@ -124,10 +132,11 @@ def _add_million(commands: Any) -> None:
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 
-def _add_judged(commands: Any, name: str, said: str | None) -> None:
+def _add_judged(commands: Any, name: str, said: str | None) -> argparse.ArgumentParser:
     command = commands.add_parser(name, help=said, description=said)
     command.add_argument("folder", nargs="+", type=Path, help="BEIR folders")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+    return command
 
 
 def _number(value: float) -> str:

@@ -8,14 +8,21 @@ from __future__ import annotations
 import argparse
 import json
 import tomllib
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from tokenizers.implementations import BertWordPieceTokenizer
+from tokenizers.processors import BertProcessing
 
 from benchmarks.machine import machine
 from femtosearch.evaluate import evaluate
 from femtosearch.model import Model
 from femtosearch.train.command import train
 from femtosearch.train.recipe import Recipe, merged, recipe_of
+from femtosearch.train.sources import lines
 
 VARIANTS = Path(__file__).with_suffix(".toml")
 
@@ -24,7 +31,7 @@ def main() -> None:
     """Train and judge each variant, and write DIR/ablations.json after each; begun runs go on."""
     options = _options()
     results: dict[str, Any] = {}
-    for name, recipe in variants(options.only).items():
+    for name, recipe in variants(options.only, options.data, options.runs).items():
         out = options.runs / name.replace("/", "-")
         train(recipe, options.data, out, cache=options.runs / "cache" / data_key(recipe), quiet=True)
         results[name] = {"held out": _held_out(out)} | _quality(Model.load(out / "model"), options.folder)
@@ -42,22 +49,48 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def variants(only: list[str]) -> dict[str, Recipe]:
-    """The recipes by name. A stage that a variant sets to false is left out."""
+def variants(only: list[str], data: Path, runs: Path) -> dict[str, Recipe]:
+    """The recipes by name. A stage that a variant sets to false is left out; `vocabulary` makes a tokenizer
+    of so many pieces.
+    """
     table = tomllib.loads(VARIANTS.read_text(encoding="utf-8"))
     found = {}
-    for name, changes in table["variants"].items():
+    for name in only or table["variants"]:
+        changes = dict(table["variants"][name])
+        size = changes.pop("vocabulary", 0)
         stages = merged(table["base"], changes)
         stages = {key: value for key, value in stages.items() if value is not False}
-        found[name] = recipe_of(stages, f"{VARIANTS}: {name}")
-    return {name: found[name] for name in only} if only else found
+        recipe = recipe_of(stages, f"{VARIANTS}: {name}")
+        if size:
+            tokenizer = word_pieces(size, recipe, data, runs / f"vocabulary-{size}")
+            recipe = replace(recipe, model=replace(recipe.model, tokenizer=str(tokenizer)))
+        found[name] = recipe
+    return found
+
+
+def word_pieces(size: int, recipe: Recipe, data: Path, folder: Path) -> Path:
+    """A folder with a WordPiece tokenizer of `size` pieces, as BERT's is made, of the recipe's passages."""
+    pieces = BertWordPieceTokenizer()
+    pieces.train_from_iterator(_passages(recipe, data), size, show_progress=False)
+    ends = [(token, pieces.token_to_id(token)) for token in ("[SEP]", "[CLS]")]
+    pieces.post_processor = BertProcessing(*ends)
+    folder.mkdir(parents=True, exist_ok=True)
+    pieces.save(str(folder / "tokenizer.json"))
+    return folder
+
+
+def _passages(recipe: Recipe, data: Path) -> Iterator[str]:
+    for source in recipe.data.pairs:
+        for line in islice(lines(data / source.file), source.take or None):
+            yield json.loads(line)["positive"]
 
 
 def data_key(recipe: Recipe) -> str:
     """A folder's name for the teacher's vectors of a recipe's texts; variants with the same ones share it."""
     sources = [*recipe.data.pairs, *recipe.data.texts]
     parts = [f"{Path(source.file).name.split('.')[0]}{source.take}" for source in sources]
-    return "-".join([str(recipe.seed), str(recipe.data.keywords), *parts])[:200]
+    made = (recipe.seed, recipe.data.keywords, recipe.teacher.kind, Path(recipe.model.tokenizer).name)
+    return "-".join([*map(str, made), *parts])[:200]
 
 
 def _held_out(run: Path) -> float | None:

@@ -1,0 +1,96 @@
+"""MaxSim, BM25 and both fused, for a collection's queries and for a few words of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.encode import Row
+from benchmarks.judged import ndcg
+from femtosearch.evaluate.rankings import Ranked, Subject, by_bm25, by_rows
+from femtosearch.evaluate.rules import rules_named
+from femtosearch.evaluate.sources import read_source
+from femtosearch.model import Model
+from femtosearch.train.corpus import keywords
+
+SEED = 0
+RANK = 60  # of reciprocal rank fusion (Cormack, Clarke and Buettcher 2009)
+SHARE = 0.7  # of MaxSim in the sum of scores that are scaled to [0, 1] (Bruch, Gai and Ingber 2023)
+
+Rankings = Mapping[str, Ranked]  # query -> documents and scores, best first
+Says = Mapping[str, Mapping[str, float]]  # query -> document -> what it is worth
+
+
+def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], list[Row]]:
+    """The results, and the rows of a table."""
+    model = Model.load(source)
+    found: dict[str, dict[str, dict[str, float]]] = {}
+    for folder in folders:
+        for collection in read_source(folder):
+            subject = Subject.of(collection, rules_named("beir"))
+            asked = {"queries": subject, "keywords": _in_few_words(subject)}
+            found[collection.name] = {kind: _figures(one, model) for kind, one in asked.items()}
+    rows = [
+        (f"{name}, {kind}, {way}: nDCG@10", value, "")
+        for name, kinds in found.items()
+        for kind, ways in kinds.items()
+        for way, value in ways.items()
+    ]
+    return {"model": model.name, "collections": found}, rows
+
+
+def _in_few_words(subject: Subject) -> Subject:
+    """Two to four words of each query, longer words more likely, as training cuts them."""
+    rng = np.random.default_rng(SEED)
+    return replace(subject, queries={name: keywords(text, rng) for name, text in subject.queries.items()})
+
+
+def _figures(subject: Subject, model: Model) -> dict[str, float]:
+    meaning = by_rows(subject, model, _silent, whole=False).rankings
+    words = by_bm25(subject, _silent).rankings
+    ranks = (_by_rank(meaning), _by_rank(words))
+    scores = (_by_score(meaning, SHARE), _by_score(words, 1 - SHARE))
+    ways = {"MaxSim": meaning, "BM25": words, "ranks fused": _fused(*ranks), "scores fused": _fused(*scores)}
+    return {way: _mean(rankings, subject) for way, rankings in ways.items()}
+
+
+def _mean(rankings: Rankings, subject: Subject) -> float:
+    found = {query: [name for name, _ in ranked] for query, ranked in rankings.items()}
+    return float(np.mean([ndcg(found[query], grades) for query, grades in subject.relevant.items()]))
+
+
+def _fused(one: Says, other: Says) -> Rankings:
+    """Documents by the sum of what both say of them."""
+    fused = {}
+    for query in one:
+        total = Counter(one[query])
+        total.update(other[query])
+        fused[query] = sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))
+    return fused
+
+
+def _by_rank(rankings: Rankings) -> Says:
+    return {
+        query: {name: 1 / (RANK + rank) for rank, (name, _) in enumerate(found, 1)}
+        for query, found in rankings.items()
+    }
+
+
+def _by_score(rankings: Rankings, share: float) -> Says:
+    """Scaled to [0, share]: the best document has all of it, the hundredth none."""
+    said = {}
+    for query, found in rankings.items():
+        scores = np.array([score for _, score in found])
+        spread = np.ptp(scores) if len(scores) else 0.0
+        scaled = (scores - scores.min()) / spread if spread else np.ones(len(scores))
+        said[query] = {name: share * float(value) for (name, _), value in zip(found, scaled, strict=True)}
+    return said
+
+
+def _silent(*_: object) -> None:
+    pass
