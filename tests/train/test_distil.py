@@ -1,5 +1,6 @@
 """Distil from each kind of teacher, with each kind of hard negatives."""
 
+import shutil
 import sys
 from dataclasses import replace
 from types import SimpleNamespace
@@ -83,6 +84,17 @@ def test_from_pooled_vectors_of_another_tokenizer(alone, data, teacher, tmp_path
     recipe = replace(alone, teacher=pooled, model=model, distil=stage)
     assert learns(recipe, data, tmp_path / "run")
     assert (tmp_path / "run" / "passages.rows").stat().st_size == 0
+
+
+def test_a_text_that_looks_like_a_prefix_is_a_text_to_the_teacher(alone, data, tmp_path):
+    """The student's tokenizer knows "[Q] " and "[D] " as tokens, its teacher's does not."""
+    folder = tmp_path / "data"
+    shutil.copytree(data, folder)
+    (folder / "text.txt").write_text("the [Q] red [D] moon\n")
+    teacher = write_tiny_model(tmp_path / "teacher", code_width=None, prefixes=())
+    pooled = TeacherSource(kind="pooled", source=str(teacher), length=24)
+    stage = replace(alone.distil, teacher_scale=20.0, steps=2)
+    command.train(replace(alone, teacher=pooled, distil=stage), folder, tmp_path / "run", quiet=True)
 
 
 def test_two_teachers_one_for_tokens_and_one_for_scores(short, data, teacher, tmp_path):

@@ -263,8 +263,8 @@ class Training:
         folder.mkdir(exist_ok=True)
         projection = self.projection if source.kind == "tokens" else None
         texts = (self.corpus.queries, self.corpus.passages)
-        ours, theirs = self._tokenizer(), teacher.tokenizer(source.length)
-        if differing_part(ours, theirs) or ours.truncation["max_length"] != theirs.truncation["max_length"]:
+        theirs = teacher.tokenizer(source.length)
+        if not _cut_alike(self._tokenizer(), theirs):
             texts = tuple(
                 tokenised(self.corpus.archive.all(kind), theirs) for kind in ("queries", "passages")
             )
@@ -316,6 +316,16 @@ class Training:
         if stage.negatives == "bm25":
             return WordMiner(self.corpus.archive)
         return LabelMiner(self.corpus.negatives) if stage.negatives == "data" else NoMiner()
+
+
+def _cut_alike(one: Tokenizer, other: Tokenizer) -> bool:
+    """Whether both make the same ids of every text. A student's does not make its teacher's: it knows the
+    prefixes, which may stand in a text too.
+    """
+    added = [tokenizer.get_added_tokens_decoder() for tokenizer in (one, other)]
+    known = [{number: token.content for number, token in tokens.items()} for tokens in added]
+    limits = [tokenizer.truncation["max_length"] for tokenizer in (one, other)]
+    return not differing_part(one, other) and known[0] == known[1] and limits[0] == limits[1]
 
 
 def _tokenizer_in(source: str) -> Tokenizer:
