@@ -6,7 +6,6 @@ Results go to standard output; what is said beside them goes to standard error, 
 from __future__ import annotations
 
 import argparse
-import io
 import itertools
 import json
 import math
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from femtosearch.cli.lines import lines, stdin_lines
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
 from femtosearch.errors import FdeError, QueryError, StoreError
@@ -73,7 +73,7 @@ def search(options: argparse.Namespace) -> None:
     """Search an index that is there; a folder that is not is never made."""
     _check_index(options.folder)
     several = options.query == "-"
-    queries = (text for _, text in _stdin_lines("queries")) if several else [options.query]
+    queries = (text for _, text in stdin_lines("queries")) if several else [options.query]
     with _open(options) as store:
         for query in queries:
             how = {"mode": options.mode, "candidates": options.candidates, "recall": options.recall}
@@ -89,7 +89,7 @@ def search(options: argparse.Namespace) -> None:
 
 def rerank(options: argparse.Namespace) -> None:
     """Order the lines of standard input; a document's id is the number of its line."""
-    documents = [Document(str(number), text) for number, text in _stdin_lines("documents")]
+    documents = [Document(str(number), text) for number, text in stdin_lines("documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
     hits = order(_model(options), options.query, documents, k=options.k)
@@ -100,7 +100,7 @@ def encode(options: argparse.Namespace) -> None:
     """Texts -> rows, into a file or as JSON."""
     if not (options.out or options.json):
         raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
-    texts = options.text or [text for _, text in _stdin_lines("texts")]
+    texts = options.text or [text for _, text in stdin_lines("texts")]
     model = _model(options)
     make = model.encode_queries if options.query else model.encode_documents
     rows = make(texts, threads=options.threads)
@@ -180,7 +180,7 @@ def compact(options: argparse.Namespace) -> None:
 def calibrate(options: argparse.Namespace) -> None:
     """Measure how many candidates an index's FDE needs."""
     _check_index(options.folder)
-    queries = [text for _, text in _lines(options.queries, "queries")]
+    queries = [text for _, text in lines(options.queries, "queries")]
     with _open(options) as store:
         found = store.calibrate(queries)
         passages = store.stats().passages
@@ -282,28 +282,6 @@ def _reporter(progress: Progress, chunk: Chunk, before: int) -> Callable[[int], 
         progress.update(before + done, fraction)
 
     return report
-
-
-def _lines(place: str, noun: str) -> Iterator[tuple[int, str]]:
-    """Lines of a file, or of standard input for -, that are not blank, and their numbers from 1."""
-    if place == "-":
-        yield from _stdin_lines(noun)
-        return
-    with open(place, encoding="utf-8-sig", errors="replace") as file:
-        yield from ((number, line.rstrip("\n")) for number, line in enumerate(file, 1) if line.strip())
-
-
-def _stdin_lines(noun: str) -> Iterator[tuple[int, str]]:
-    """Lines of standard input that are not blank, and their numbers from 1."""
-    if sys.stdin.isatty():
-        print(f"reading {noun} from standard input, one a line; Ctrl-D ends", file=sys.stderr)
-    stream = io.TextIOWrapper(sys.stdin.buffer, encoding="utf-8-sig", errors="replace")
-    try:
-        for number, line in enumerate(stream, 1):
-            if line.strip():
-                yield number, line.rstrip("\n")
-    finally:
-        stream.detach()
 
 
 def _show_indexed(
