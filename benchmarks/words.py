@@ -12,6 +12,7 @@ import numpy as np
 
 from benchmarks.encode import Row
 from benchmarks.judged import ndcg
+from femtosearch.evaluate.collection import Collection
 from femtosearch.evaluate.rankings import Ranked, Subject, by_bm25, by_rows
 from femtosearch.evaluate.rules import rules_named
 from femtosearch.evaluate.sources import read_source
@@ -29,12 +30,7 @@ Says = Mapping[str, Mapping[str, float]]  # query -> document -> what it is wort
 def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
     model = Model.load(source)
-    found: dict[str, dict[str, dict[str, float]]] = {}
-    for folder in folders:
-        for collection in read_source(folder):
-            subject = Subject.of(collection, rules_named("beir"))
-            asked = {"queries": subject, "keywords": _in_few_words(subject)}
-            found[collection.name] = {kind: _figures(one, model) for kind, one in asked.items()}
+    found = {one.name: _figures(one, model) for folder in folders for one in read_source(folder)}
     rows = [
         (f"{name}, {kind}, {way}: nDCG@10", value, "")
         for name, kinds in found.items()
@@ -44,24 +40,28 @@ def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], li
     return {"model": model.name, "collections": found}, rows
 
 
-def _in_few_words(subject: Subject) -> Subject:
-    """Two to four words of each query, longer words more likely, as training cuts them."""
-    rng = np.random.default_rng(SEED)
-    return replace(subject, queries={name: keywords(text, rng) for name, text in subject.queries.items()})
-
-
-def _figures(subject: Subject, model: Model) -> dict[str, float]:
-    meaning = by_rows(subject, model, _silent, whole=False).rankings
-    words = by_bm25(subject, _silent).rankings
+def _figures(collection: Collection, model: Model) -> dict[str, dict[str, float]]:
+    """Kind of query -> way of ranking -> mean nDCG@10. All are asked at once: documents are encoded once."""
+    subject = Subject.of(collection, rules_named("beir"))
+    kinds = {"queries": subject.queries, "keywords": _in_few_words(subject.queries)}
+    asked = {f"{kind} {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
+    both = replace(subject, queries=asked)
+    meaning, words = by_rows(both, model, _silent, whole=False).rankings, by_bm25(both, _silent).rankings
     ranks = (_by_rank(meaning), _by_rank(words))
     scores = (_by_score(meaning, SHARE), _by_score(words, 1 - SHARE))
     ways = {"MaxSim": meaning, "BM25": words, "ranks fused": _fused(*ranks), "scores fused": _fused(*scores)}
-    return {way: _mean(rankings, subject) for way, rankings in ways.items()}
+    return {kind: {way: _mean(found, kind, subject) for way, found in ways.items()} for kind in kinds}
 
 
-def _mean(rankings: Rankings, subject: Subject) -> float:
-    found = {query: [name for name, _ in ranked] for query, ranked in rankings.items()}
-    return float(np.mean([ndcg(found[query], grades) for query, grades in subject.relevant.items()]))
+def _in_few_words(queries: Mapping[str, str]) -> dict[str, str]:
+    """Two to four words of each query, longer words more likely, as training cuts them."""
+    rng = np.random.default_rng(SEED)
+    return {name: keywords(text, rng) for name, text in queries.items()}
+
+
+def _mean(rankings: Rankings, kind: str, subject: Subject) -> float:
+    found = {name: [document for document, _ in rankings[f"{kind} {name}"]] for name in subject.relevant}
+    return float(np.mean([ndcg(found[name], grades) for name, grades in subject.relevant.items()]))
 
 
 def _fused(one: Says, other: Says) -> Rankings:
