@@ -108,6 +108,9 @@ def test_what_counts_on_a_gpu_alone(tmp_path):
         assert read_recipe(tmp_path / f"{name}.toml").tokens.epochs == plain
     found = read_recipe(tmp_path / "two.toml", gpu=True)
     assert (found.tokens.epochs, found.tokens.batch_tokens, found.model.dims) == (9.0, 64, 7)
+    (tmp_path / "one.toml").write_text("start = 'folder'\n[gpu.model]\nhidden_size = 50")
+    with pytest.raises(RecipeError, match="the start folder gives 'hidden_size'"):
+        read_recipe(tmp_path / "one.toml", gpu=True)
 
 
 SCORED = TeacherSource(kind="scores")

@@ -265,10 +265,13 @@ def read_recipe(path: str | Path, *, gpu: bool = False) -> Recipe:
 
 def recipe_of(table: dict[str, Any], where: str, *, gpu: bool = False) -> Recipe:
     """A recipe from what its TOML file says; `where` it is from is for errors. gpu: see read_recipe."""
-    plain, more = {key: value for key, value in table.items() if key != "gpu"}, table.get("gpu", {})
+    more = table.get("gpu", {})
     _build(Recipe, more, f"{where}: gpu")  # a mistake there is told on any machine
-    recipe = _build(Recipe, merged(plain, more) if gpu else plain, where)
-    given = [key for key in SHAPE_KEYS if key in plain.get("model", {})]
+    table = {key: value for key, value in table.items() if key != "gpu"}
+    if gpu:
+        table = merged(table, more)
+    recipe = _build(Recipe, table, where)
+    given = [key for key in SHAPE_KEYS if key in table.get("model", {})]
     if recipe.start and given:
         raise RecipeError(f"{where}: model: the start folder gives {given[0]!r}; remove that key")
     return recipe

@@ -322,10 +322,11 @@ def _cut_alike(one: Tokenizer, other: Tokenizer) -> bool:
     """Whether both make the same ids of every text. A student's does not make its teacher's: it knows the
     prefixes, which may stand in a text too.
     """
-    added = [tokenizer.get_added_tokens_decoder() for tokenizer in (one, other)]
-    known = [{number: token.content for number, token in tokens.items()} for tokens in added]
-    limits = [tokenizer.truncation["max_length"] for tokenizer in (one, other)]
-    return not differing_part(one, other) and known[0] == known[1] and limits[0] == limits[1]
+    return (
+        one.get_added_tokens_decoder() == other.get_added_tokens_decoder()
+        and one.truncation["max_length"] == other.truncation["max_length"]
+        and not differing_part(one, other)
+    )
 
 
 def _tokenizer_in(source: str) -> Tokenizer:
