@@ -18,8 +18,8 @@ from tokenizers.implementations import BertWordPieceTokenizer
 from tokenizers.processors import BertProcessing
 
 from benchmarks.machine import machine
-from femtosearch.evaluate import evaluate
-from femtosearch.model import Model
+from femtosearch.evaluation import evaluate
+from femtosearch.model.model import Model
 from femtosearch.train.command import train
 from femtosearch.train.recipe import Recipe, merged, recipe_of
 from femtosearch.train.sources import lines

@@ -8,9 +8,9 @@ from typing import Any
 from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, cores, in_child, seconds
 from femtosearch.checkpoint import read_checkpoint
-from femtosearch.encoder import Encoder
-from femtosearch.model import BATCH, Model
-from femtosearch.tokens import Tokenizer
+from femtosearch.model.encoder import Encoder
+from femtosearch.model.model import BATCH, Model
+from femtosearch.model.tokenizer import Tokenizer
 
 Row = tuple[str, float, str]
 

@@ -12,7 +12,7 @@ from benchmarks.encode import Row
 from benchmarks.machine import cores, in_child, seconds
 from benchmarks.peak import multiply_adds_per_second
 from femtosearch.checkpoint import Dense
-from femtosearch.encoder import Encoder
+from femtosearch.model.encoder import Encoder
 
 LENGTHS = (32, 128, 300)
 BATCHES = (1, 8, 32)  # texts that torch runs together

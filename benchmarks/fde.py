@@ -20,8 +20,8 @@ from benchmarks.judged import Collection, collection, ndcg
 from benchmarks.machine import about
 from femtosearch.codes import Codes, quantise, width
 from femtosearch.fde import Fde, Lemur, Muvera, inner_products, preset
-from femtosearch.index import Index
-from femtosearch.model import Model
+from femtosearch.index.index import Index
+from femtosearch.model.model import Model
 from femtosearch.types import Passages, Rows
 
 HERE = Path(__file__).parent

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from femtosearch.errors import ReadError
-from femtosearch.evaluate import Collection, read_source
+from femtosearch.evaluation import Collection, read_source
 
 
 def collection(folder: Path) -> Collection:

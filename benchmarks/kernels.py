@@ -15,7 +15,7 @@ from benchmarks.checkpoints import SIZES, multiply_adds, random_checkpoint
 from benchmarks.machine import in_child, machine, thread_seconds
 from benchmarks.peak import multiply_adds_per_second
 from femtosearch import _core
-from femtosearch.encoder import Encoder
+from femtosearch.model.encoder import Encoder
 
 SHAPES = ("femto", "nano", "micro")
 LENGTHS = (32, 128, 300)

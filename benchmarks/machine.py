@@ -17,7 +17,7 @@ from statistics import median
 from typing import Any
 
 from femtosearch import _core
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 
 
 def machine() -> dict[str, Any]:

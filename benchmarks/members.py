@@ -16,9 +16,9 @@ from benchmarks.encode import Row
 from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from femtosearch.checkpoint import Checkpoint
-from femtosearch.folder import write_checkpoint
-from femtosearch.index import Index
-from femtosearch.model import BUILT_INS, DEFAULT, Model
+from femtosearch.checkpoint.write import write_checkpoint
+from femtosearch.index.index import Index
+from femtosearch.model.model import BUILT_INS, DEFAULT, Model
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.types import Conventions
 

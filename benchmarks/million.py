@@ -14,10 +14,10 @@ from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from benchmarks.passages import passages
 from femtosearch.fde import Calibration
-from femtosearch.index import Index
-from femtosearch.model import Model
-from femtosearch.plan import Held, check, choose
-from femtosearch.stats import describe
+from femtosearch.index.index import Index
+from femtosearch.index.plan import Held, check, choose
+from femtosearch.index.stats import describe
+from femtosearch.model.model import Model
 
 K = 10
 COMMIT = 10_000  # documents

@@ -17,8 +17,8 @@ import numpy as np
 
 from benchmarks import snippets
 from femtosearch.errors import CheckpointError
-from femtosearch.model import BUILT_INS, DEFAULT, Model
-from femtosearch.rerank import rerank
+from femtosearch.index.rerank import rerank
+from femtosearch.model.model import BUILT_INS, DEFAULT, Model
 from femtosearch.types import Conventions, Rows
 from tests.golden.arrays import DOCUMENTS, MODELS, QUERIES, TEXTS
 

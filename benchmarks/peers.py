@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.encode import Row
 from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, in_child, seconds
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 
 HERE = Path(__file__).parent
 

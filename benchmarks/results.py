@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.encode import Row
-from femtosearch.evaluate import Evaluation, evaluate
-from femtosearch.evaluate.card import CARD, MODES, card, read_facts, scored, table, weights_of
-from femtosearch.evaluate.confidence import Interval
+from femtosearch.evaluation import Evaluation, evaluate
+from femtosearch.evaluation.card import CARD, MODES, card, read_facts, scored, table, weights_of
+from femtosearch.evaluation.confidence import Interval
 from femtosearch.model import Model, built_in
 
 HERE = Path(__file__).parent

@@ -18,14 +18,14 @@ import femtosearch
 from benchmarks.encode import Row
 from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, in_child, peak_memory, seconds
-from femtosearch.index import Index
-from femtosearch.model import Model
+from femtosearch.index.index import Index
+from femtosearch.model.model import Model
 
 K = 10
 STARTS = 5  # fresh processes
 ROUNDS = 3  # over all queries
 FIRST_HIT = (
-    "import sys; from femtosearch.index import Index; from femtosearch.model import Model\n"
+    "import sys; from femtosearch.index.index import Index; from femtosearch.model.model import Model\n"
     "model = Model.load(sys.argv[3] if len(sys.argv) > 3 else None)\n"
     "print(Index(sys.argv[1], model=model).search(sys.argv[2])[0].id)"
 )

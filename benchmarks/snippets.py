@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 
 PAGE = Path(__file__).parent.parent / "docs" / "coming-from.md"
 NUMBER = r"-?\d+\.\d+"

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks.encode import Row
-from femtosearch.evaluate import Collection, read_source
-from femtosearch.evaluate.confidence import Interval
-from femtosearch.evaluate.measures import measure as measured
-from femtosearch.evaluate.results import intervals, table_of
+from femtosearch.evaluation import Collection, read_source
+from femtosearch.evaluation.confidence import Interval
+from femtosearch.evaluation.measures import measure as measured
+from femtosearch.evaluation.results import intervals, table_of
 from femtosearch.train.corpus import Texts
 from femtosearch.train.device import chosen
 from femtosearch.train.teacher import Teacher

@@ -12,11 +12,11 @@ import numpy as np
 
 from benchmarks.encode import Row
 from benchmarks.judged import ndcg
-from femtosearch.evaluate.collection import Collection
-from femtosearch.evaluate.rankings import Ranked, Subject, by_bm25, by_rows
-from femtosearch.evaluate.rules import rules_named
-from femtosearch.evaluate.sources import read_source
-from femtosearch.model import Model
+from femtosearch.evaluation.collection import Collection
+from femtosearch.evaluation.rankings import Ranked, Subject, by_bm25, by_rows
+from femtosearch.evaluation.rules import rules_named
+from femtosearch.evaluation.sources import read_source
+from femtosearch.model.model import Model
 from femtosearch.train.corpus import keywords
 
 SEED = 0

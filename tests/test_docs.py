@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.snippets import PAGE, known, pairs
-from femtosearch.model import BUILT_INS, FDE, Model, built_in
+from femtosearch.model.model import BUILT_INS, FDE, Model, built_in
 from femtosearch.tensors import read_tensors
 
 ROOT = Path(__file__).parent.parent

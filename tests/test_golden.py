@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from femtosearch.model import Model
-from femtosearch.rerank import rerank
+from femtosearch.index.rerank import rerank
+from femtosearch.model.model import Model
 from femtosearch.types import Conventions
 from tests.golden.arrays import DOCUMENTS, FIXED, MODELS, QUERIES, TEXTS
 

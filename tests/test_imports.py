@@ -13,20 +13,13 @@ ROOT = Path(femtosearch.__file__).parent
 
 # From the ground up: a module imports only from rooms before its own, or from its own package.
 ROOMS = [
-    ["errors", "types", "models", "_core"],
-    ["codes", "disk", "documents", "encoder", "maxsim", "reference", "strictjson", "terminal", "wordpieces"],
-    ["tensors"],
-    ["fde", "lock", "packed", "part", "pooling", "tokens"],
-    ["checkpoint", "plan", "segment"],
-    ["shelf", "transaction"],
-    ["catalog", "folder", "hub"],
-    ["export", "torch_engine"],
-    ["model", "snapshot"],
-    ["rerank", "store"],
-    ["stats"],
+    ["errors", "types", "_core"],
+    ["codes", "disk", "progress", "reference", "scoring", "tensors"],
+    ["checkpoint", "fde"],
+    ["model"],
     ["index"],
     ["read"],
-    ["evaluate"],
+    ["evaluation"],
     ["cli"],
     ["train"],
 ]

@@ -9,7 +9,7 @@ import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from femtosearch.checkpoint import Checkpoint, expected_shapes
-from femtosearch.folder import write_checkpoint
+from femtosearch.checkpoint.write import write_checkpoint
 from femtosearch.types import BertConfig, Conventions
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

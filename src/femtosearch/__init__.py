@@ -17,11 +17,11 @@ from femtosearch.errors import (
     ShapeError,
     StoreError,
 )
-from femtosearch.evaluate import evaluate
-from femtosearch.index import Index
-from femtosearch.maxsim import maxsim
-from femtosearch.model import Model
-from femtosearch.rerank import rerank
+from femtosearch.evaluation import evaluate
+from femtosearch.index.index import Index
+from femtosearch.index.rerank import rerank
+from femtosearch.model.model import Model
+from femtosearch.scoring import maxsim
 from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
 
 __all__ = [

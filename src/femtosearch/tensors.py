@@ -1,4 +1,4 @@
-"""safetensors files, read and written with numpy alone.
+"""safetensors files and strict JSON: what somebody else made, hostile until checked.
 
 Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the
 bytes, which the tensors fill without a gap. A file that somebody else made is hostile until checked: every
@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from femtosearch.errors import CheckpointError
-from femtosearch.strictjson import parse_json
 
 HEADER_LIMIT = 100_000_000
 ITEM_SIZES = {
@@ -144,3 +143,20 @@ def _as_float32(raw: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "BF16":
         return (raw.astype(np.uint32) << 16).view(np.float32)
     return raw.astype(np.float32) if dtype in ("F16", "F64") else raw
+
+
+def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
+    """Parse `what` of the file at `path`. Raises CheckpointError if it is not JSON, or says a thing twice."""
+
+    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            keys = [key for key, _ in pairs]
+            twice = next(key for key in keys if keys.count(key) > 1)
+            raise CheckpointError(f"{path}: {what}the key {twice!r} is there twice; which one counts?")
+        return found
+
+    try:
+        return json.loads(content, object_pairs_hook=once)
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: {what}not valid JSON: {error}") from error

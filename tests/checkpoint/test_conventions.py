@@ -4,7 +4,7 @@ import pytest
 
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import CheckpointError
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 from femtosearch.types import Conventions
 
 from ..tiny import write_tiny_model

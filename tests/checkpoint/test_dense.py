@@ -4,7 +4,7 @@ import pytest
 from femtosearch.checkpoint import Dense, read_checkpoint
 from femtosearch.checkpoint.dense import fold
 from femtosearch.errors import CheckpointError
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors, write_tensors
 
 from ..tiny import write_tiny_model

@@ -9,7 +9,7 @@ from femtosearch import _core
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde import Matrices, Muvera, preset, reference
 from femtosearch.fde.muvera import MOST_DIMS, draw
-from femtosearch.maxsim import maxsim
+from femtosearch.scoring import maxsim
 from femtosearch.types import Rows
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden" / "fde"

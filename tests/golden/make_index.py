@@ -16,9 +16,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
-from femtosearch.catalog import VERSION  # noqa: E402
 from femtosearch.fde import Muvera  # noqa: E402
-from femtosearch.index import Index  # noqa: E402
+from femtosearch.index.catalog import VERSION  # noqa: E402
+from femtosearch.index.index import Index  # noqa: E402
 from tests.fakes import FakeModel  # noqa: E402
 
 DOCUMENTS = [

@@ -17,7 +17,7 @@ HIDDEN, LAYERS, HEADS, WIDE, POSITIONS, CODE_WIDTH = 16, 2, 2, 24, 40, 3
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["the", "cat", "sat", "on", "mat", "dog", "ran", "fast", "moon", "search", "night", "query", "##ing"]
 MARKERS = ["[unused0]", "[unused1]"]  # in the vocabulary, as in BERT's own, and not marked as special
-CODE = Path(__file__).parents[2] / "src" / "femtosearch" / "models" / "modeling_bert_hash.py"
+CODE = Path(__file__).parents[2] / "src" / "femtosearch" / "model" / "builtin" / "modeling_bert_hash.py"
 
 
 def write_backbone(folder: Path, *, seed: int, hashed: bool = False, prefix: str = "") -> None:

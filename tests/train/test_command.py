@@ -5,7 +5,7 @@ import torch
 
 from femtosearch.cli import main
 from femtosearch.errors import RecipeError
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 from femtosearch.train import command, device
 
 from .toys import CPU, entries

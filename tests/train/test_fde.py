@@ -9,9 +9,9 @@ from femtosearch.cli.arguments import main
 from femtosearch.codes import quantise
 from femtosearch.errors import RecipeError
 from femtosearch.fde import Lemur, inner_products
-from femtosearch.index import Index
-from femtosearch.maxsim import maxsim
-from femtosearch.model import FDE, Model
+from femtosearch.index.index import Index
+from femtosearch.model.model import FDE, Model
+from femtosearch.scoring import maxsim
 from femtosearch.train import fde as fitting
 
 from ..tiny import write_tiny_model

@@ -8,7 +8,7 @@ import torch
 
 from femtosearch.checkpoint import HASH_TABLE
 from femtosearch.errors import RecipeError
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors
 from femtosearch.train import command
 from femtosearch.train.packing import PackedEmbedding, cluster

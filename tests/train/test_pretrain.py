@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from femtosearch.errors import RecipeError
-from femtosearch.model import Model
+from femtosearch.model.model import Model
 from femtosearch.train import command
 from femtosearch.train.loop import Run
 from femtosearch.train.pretrain import Pretraining

@@ -9,8 +9,8 @@ import torch
 from tokenizers import Tokenizer
 
 from femtosearch.errors import RecipeError
-from femtosearch.evaluate.card import card, read_facts
-from femtosearch.model import Model
+from femtosearch.evaluation.card import card, read_facts
+from femtosearch.model.model import Model
 from femtosearch.train import cache, command, loop, training
 from femtosearch.train.corpus import read_corpus
 from femtosearch.train.facts import write_facts

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import SETTINGS, Modules
 from femtosearch.errors import CheckpointError
-from femtosearch.strictjson import parse_json
+from femtosearch.tensors import parse_json
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 # config_sentence_transformers.json's keys, as PyLate writes them -> our names

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from femtosearch.errors import CheckpointError
-from femtosearch.strictjson import parse_json
+from femtosearch.tensors import parse_json
 
 
 class Files:

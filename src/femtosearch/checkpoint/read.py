@@ -21,7 +21,7 @@ from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import Modules, read_modules
 from femtosearch.checkpoint.shards import WEIGHTS
 from femtosearch.errors import CheckpointError
-from femtosearch.strictjson import parse_json
+from femtosearch.tensors import parse_json
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 

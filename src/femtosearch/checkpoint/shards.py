@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from femtosearch.checkpoint.files import Files
+from femtosearch.checkpoint.packed import unpacked
 from femtosearch.errors import CheckpointError
-from femtosearch.packed import unpacked
 from femtosearch.tensors import read_tensors
 
 WEIGHTS = "model.safetensors"

@@ -23,11 +23,11 @@ from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
 from femtosearch.errors import FdeError, QueryError, StoreError
 from femtosearch.fde import Fde, described
-from femtosearch.index import Index, own_model
-from femtosearch.model import Model
+from femtosearch.index.index import Index, own_model
+from femtosearch.index.rerank import rerank as order
+from femtosearch.index.stats import describe
+from femtosearch.model.model import Model
 from femtosearch.read import Reading, read
-from femtosearch.rerank import rerank as order
-from femtosearch.stats import describe
 from femtosearch.types import Document, Hit, Passages, Rows
 
 CHUNK_DOCUMENTS = 10_000  # of one commit

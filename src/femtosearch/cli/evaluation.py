@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 
 from femtosearch.cli.show import duration
-from femtosearch.evaluate import LOSS_MODES, Evaluation, plot
-from femtosearch.evaluate import compare as differences
-from femtosearch.evaluate import evaluate as score
-from femtosearch.evaluate.report import comparison, counted, loss_table, table, write_runs
-from femtosearch.model import Model
-from femtosearch.terminal import Line, bar
+from femtosearch.evaluation import LOSS_MODES, Evaluation, plot
+from femtosearch.evaluation import compare as differences
+from femtosearch.evaluation import evaluate as score
+from femtosearch.evaluation.report import comparison, counted, loss_table, table, write_runs
+from femtosearch.model.model import Model
+from femtosearch.progress import Line, bar
 
 PERIOD = 0.1  # seconds between two drawings
 

@@ -6,7 +6,7 @@ import time
 from typing import TextIO
 
 from femtosearch.cli.show import duration
-from femtosearch.terminal import Line, bar
+from femtosearch.progress import Line, bar
 
 PERIOD = 0.1  # seconds between two drawings
 

@@ -11,7 +11,7 @@ import torch
 from femtosearch.train.cache import disk_errors, write_whole
 from femtosearch.train.recipe import Data, Recipe
 
-FACTS = "card.toml"  # which femtosearch.evaluate.card reads
+FACTS = "card.toml"  # which femtosearch.evaluation.card reads
 LICENCE = "to be filled in"
 
 

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from femtosearch.checkpoint.packed import int8_matrix
 from femtosearch.errors import RecipeError
 from femtosearch.fde import Features, Lemur, calibrate, calibrated
 from femtosearch.fde.calibration import BEST, LEAST_QUERIES
 from femtosearch.fde.nested import gains_of
-from femtosearch.model import Model
-from femtosearch.packed import int8_matrix
+from femtosearch.model.model import Model
 from femtosearch.types import Rows
 
 PREFIXES = (1, 2, 4, 16)  # a half, a quarter and a sixteenth of the features have to do by themselves too

@@ -11,7 +11,7 @@ import numpy as np
 
 from femtosearch.errors import RecipeError
 from femtosearch.fde import store_fde
-from femtosearch.model import FDE, Model
+from femtosearch.model.model import FDE, Model
 from femtosearch.train.cache import disk_errors, write_whole
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.fde import Collection, Settings, fit

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TextIO
 
-from femtosearch.terminal import Line, bar
+from femtosearch.progress import Line, bar
 
 PERIOD = 0.2  # seconds between two drawings
 

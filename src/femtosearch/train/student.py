@@ -14,9 +14,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from femtosearch.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
+from femtosearch.checkpoint.packed import packed
+from femtosearch.checkpoint.write import write_checkpoint
 from femtosearch.errors import RecipeError
-from femtosearch.folder import write_checkpoint
-from femtosearch.packed import packed
 from femtosearch.tensors import write_tensors
 from femtosearch.train.bert import Bert
 from femtosearch.train.corpus import Corpus

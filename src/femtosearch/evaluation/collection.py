@@ -1,0 +1,199 @@
+"""A collection to evaluate on: what is searched, what is asked, what should be found.
+
+What is odd in the files is defined here, and counted: docs/evaluation.md says each rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from femtosearch.errors import ReadError
+from femtosearch.index.documents import is_id
+from femtosearch.read.records import Record, kind_of, names
+from femtosearch.types import Document
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A document as its collection has it: `title` is empty where there is none."""
+
+    id: str
+    title: str
+    text: str
+
+    @property
+    def joined(self) -> str:
+        """title + " " + text, as BEIR scores them."""
+        return f"{self.title} {self.text}".strip() if self.title else self.text
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """A line of qrels."""
+
+    query: str
+    document: str
+    grade: int
+
+
+@dataclass(frozen=True, slots=True)
+class Collection:
+    """What is searched, what is asked and what should be found.
+
+    entries:  the documents; of several with one id the last.
+    queries:  id -> text, of the queries that are judged, in the order of their file.
+    grades:   query id -> document id -> grade, of those queries, with grades of 0 and below.
+    counts:   what was odd, in words -> how often; nothing that is 0.
+    """
+
+    name: str
+    entries: tuple[Entry, ...]
+    queries: Mapping[str, str]
+    grades: Mapping[str, Mapping[str, int]]
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def documents(self) -> list[Document]:
+        """The documents with the texts that BEIR scores."""
+        return [Document(entry.id, entry.joined) for entry in self.entries]
+
+    @property
+    def texts(self) -> list[str]:
+        """The documents' texts, in their order."""
+        return [entry.joined for entry in self.entries]
+
+    @property
+    def judged(self) -> dict[str, dict[str, int]]:
+        """query id -> document id -> grade, of grades above 0; a query without one is left out."""
+        found = {query: _relevant(grades) for query, grades in self.grades.items()}
+        return {query: grades for query, grades in found.items() if grades}
+
+    def first(self, limit: int | None) -> Collection:
+        """The same with the first so many queries only."""
+        if limit is None:
+            return self
+        queries = dict(list(self.queries.items())[:limit])
+        return replace(self, queries=queries, grades={query: self.grades[query] for query in queries})
+
+
+def collect(
+    name: str,
+    corpus: Iterable[tuple[str, Record]],
+    queries: Iterable[tuple[str, Record]],
+    qrels: Iterable[tuple[str, Record | list[Judgement]]],
+) -> Collection:
+    """Put a collection together from records, each with its place in a file.
+
+    Raises ReadError for a record that says no id or text, and where no query is judged.
+    """
+    counts: dict[str, int] = {}
+    entries = {entry.id: entry for entry in _counted(corpus, counts, "document")}
+    asked = {entry.id: entry.text for entry in _counted(queries, counts, "query")}
+    grades = _grades(qrels, counts)
+    unknown = {query for query in grades if query not in asked}
+    found = {query: grades[query] for query in asked if query in grades}
+    _add(counts, "judged queries without a text, left out", len(unknown))
+    _add(counts, "queries without judgements, not asked", len(asked) - len(found))
+    _count_judgements(counts, entries, found)
+    blank = sum(not entry.joined.strip() for entry in entries.values())
+    _add(counts, "empty documents, which nothing finds", blank)
+    _add(counts, "documents without a title", sum(not entry.title for entry in entries.values()))
+    if not found:
+        raise ReadError(f"{name}: expected judgements of its queries, found none of {len(asked)} judged")
+    return Collection(name, tuple(entries.values()), {query: asked[query] for query in found}, found, counts)
+
+
+def judgement(where: str, query: Any, document: Any, grade: Any) -> Judgement:
+    """A judgement from the fields of a row. Raises ReadError for a grade that is no whole number."""
+    try:
+        number = float(grade)
+        if number != int(number):
+            raise ValueError
+    except (TypeError, ValueError, OverflowError):
+        raise ReadError(f"{where}: expected a grade that is a whole number, found {grade!r}") from None
+    return Judgement(_id(where, query), _id(where, document), int(number))
+
+
+def _counted(records: Iterable[tuple[str, Record]], counts: dict[str, int], noun: str) -> list[Entry]:
+    """The entries of a file, each id once: the last, in the place of the first."""
+    plural = {"document": "documents", "query": "queries"}[noun]
+    found: dict[str, Entry] = {}
+    number = 0
+    for where, record in records:
+        entry = _entry(where, record)
+        number += 1
+        found[entry.id] = entry
+    _add(counts, f"{plural} of an id that is there twice, of which the last counts", number - len(found))
+    if noun == "query":
+        _add(counts, "empty queries, which find nothing", sum(not e.text.strip() for e in found.values()))
+    return list(found.values())
+
+
+def _entry(where: str, record: Record) -> Entry:
+    if isinstance(record, ValueError):
+        raise ReadError(f"{where}: {record}")
+    key = next((key for key in ("_id", "id") if key in record), None)
+    if key is None or "text" not in record:
+        raise ReadError(f"{where}: expected an object with _id and text, found {names(record)}")
+    title, text = record.get("title") or "", record["text"]
+    text = "" if text is None else text
+    if not isinstance(text, str) or not isinstance(title, str):
+        odd = text if not isinstance(text, str) else title
+        raise ReadError(f"{where}: expected title and text to be texts, found {kind_of(odd)}")
+    return Entry(_id(where, record[key]), title.strip(), text)
+
+
+def _id(where: str, value: Any) -> str:
+    """An id as a string: 17 is "17"."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    if not isinstance(value, str) or not is_id(value):
+        raise ReadError(f"{where}: expected an id that is a string or a whole number, found {value!r}")
+    return value
+
+
+def _grades(
+    qrels: Iterable[tuple[str, Record | list[Judgement]]], counts: dict[str, int]
+) -> dict[str, dict[str, int]]:
+    grades: dict[str, dict[str, int]] = {}
+    for where, found in qrels:
+        for said in found if isinstance(found, list) else _judgements(where, found):
+            of_query = grades.setdefault(said.query, {})
+            if said.document in of_query:
+                _add(counts, "judgements that are there twice, of which the last counts", 1)
+            of_query[said.document] = said.grade
+    return grades
+
+
+def _judgements(where: str, record: Record) -> list[Judgement]:
+    """A row of NanoBEIR's qrels: without a score it is 1, and there may be a list of documents."""
+    if isinstance(record, ValueError):
+        raise ReadError(f"{where}: {record}")
+    if "query-id" not in record or "corpus-id" not in record:
+        raise ReadError(f"{where}: expected query-id and corpus-id, found {names(record)}")
+    documents = record["corpus-id"]
+    documents = documents if isinstance(documents, list) else [documents]
+    return [judgement(where, record["query-id"], one, record.get("score", 1)) for one in documents]
+
+
+def _count_judgements(
+    counts: dict[str, int], entries: Mapping[str, Entry], grades: Mapping[str, Mapping[str, int]]
+) -> None:
+    lines = [(document, grade) for found in grades.values() for document, grade in found.items()]
+    missing = sum(document not in entries and grade > 0 for document, grade in lines)
+    _add(counts, "relevant documents that the corpus lacks, which count as not found", missing)
+    _add(counts, "grades of 0, not relevant", sum(grade == 0 for _, grade in lines))
+    _add(counts, "grades below 0, not relevant", sum(grade < 0 for _, grade in lines))
+    _add(counts, "queries without a relevant document", sum(not _relevant(g) for g in grades.values()))
+    _add(counts, "queries with the id of a document", sum(query in entries for query in grades))
+
+
+def _relevant(grades: Mapping[str, int]) -> dict[str, int]:
+    return {document: grade for document, grade in grades.items() if grade > 0}
+
+
+def _add(counts: dict[str, int], what: str, number: int) -> None:
+    if number:
+        counts[what] = counts.get(what, 0) + number

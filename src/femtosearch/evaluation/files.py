@@ -1,0 +1,177 @@
+"""A collection's files: BEIR's folder, NanoBEIR's, TREC's qrels; plain, gzipped or parquet."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from femtosearch.errors import MissingExtra, ReadError
+from femtosearch.evaluation.collection import Collection, Judgement, collect, judgement
+from femtosearch.read.records import SURROGATE, Record, json_records
+
+PARTS = ("corpus", "queries", "qrels")
+SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.(jsonl(\.gz)?|parquet)")
+GZIP = b"\x1f\x8b"
+HEADERS = {"query-id", "query_id", "qid", "query", "topic"}  # first words of a header row without a score
+
+
+def is_beir(folder: Path) -> bool:
+    """Whether a folder has corpus.jsonl, plain or gzipped."""
+    return _present(folder / "corpus.jsonl") is not None
+
+
+def is_nano(folder: Path) -> bool:
+    """Whether a folder is laid out as NanoBEIR: folders corpus, queries and qrels with a file a set."""
+    return all((folder / part).is_dir() for part in PARTS) and not is_beir(folder)
+
+
+def read_beir(folder: Path, split: str | None = None) -> Collection:
+    """corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv, each also with .gz. The split is test if that is
+    there, else the only one. Raises ReadError.
+    """
+    qrels = _qrels_file(folder, split)
+    return collect(
+        folder.resolve().name,
+        _records(_required(folder, "corpus.jsonl")),
+        _records(_required(folder, "queries.jsonl")),
+        _qrels(qrels),
+    )
+
+
+def read_nano(folder: Path, split: str | None = None) -> list[Collection]:
+    """The sets of NanoBEIR's layout, by name: PART/SET.jsonl, .jsonl.gz or .parquet, or shards of one.
+
+    Of the older layout, a folder a set, the only split is `train`, and the set is called by its folder.
+    """
+    found = {part: _shards(folder / part) for part in PARTS}
+    names = [name for name in found["corpus"] if split in (None, name)]
+    if not names:
+        listed = ", ".join(found["corpus"]) or "none"
+        raise ReadError(f"{folder / 'corpus'}: expected {split or 'a file a set'}, found {listed}")
+    collections = []
+    for name in names:
+        for part in PARTS:
+            if name not in found[part]:
+                raise ReadError(
+                    f"{folder / part}: expected a file for {name}, found {', '.join(found[part])}"
+                )
+        rows = [_rows(found[part][name]) for part in PARTS]
+        collections.append(collect(folder.resolve().name if names == ["train"] else name, *rows))
+    return collections
+
+
+def read_lines(path: Path) -> Iterator[str]:
+    """A file's lines as text: gzip by its first bytes, a BOM and CR left out, U+FFFD for what is not UTF-8.
+
+    Raises ReadError if it cannot be read.
+    """
+    try:
+        with open(path, "rb") as raw:
+            zipped = raw.read(2) == GZIP
+            raw.seek(0)
+            plain: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
+            stream = io.TextIOWrapper(plain, "utf-8-sig", errors="surrogateescape", newline="\n")
+            for line in stream:
+                clean = line.rstrip("\r\n")
+                yield clean if clean.isascii() else SURROGATE.sub("\ufffd", clean)
+    except (OSError, EOFError, zlib.error) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ReadError(f"{path}: cannot be read: {reason}") from error
+
+
+def _present(path: Path) -> Path | None:
+    """The file, or the same with .gz."""
+    return next((one for one in (path, path.with_name(path.name + ".gz")) if one.is_file()), None)
+
+
+def _required(folder: Path, name: str) -> Path:
+    path = _present(folder / name)
+    if path is None:
+        raise ReadError(
+            f"{folder}: expected a BEIR folder with corpus.jsonl, queries.jsonl and qrels/, found no {name}"
+        )
+    return path
+
+
+def _qrels_file(folder: Path, split: str | None) -> Path:
+    """qrels/SPLIT.tsv, or .txt, .qrels or .trec; or a file qrels.* beside the corpus, which has no split."""
+    files = [
+        path for path in sorted(folder.glob("qrels/*")) if path.is_file() and not path.name.startswith(".")
+    ]
+    splits = {path.name.split(".")[0]: path for path in files}
+    lone = [path for path in sorted(folder.glob("qrels.*")) if path.is_file()]
+    if not splits and split is None and len(lone) == 1:
+        return lone[0]
+    wanted = split or ("test" if "test" in splits or len(splits) != 1 else next(iter(splits)))
+    if wanted not in splits:
+        listed = ", ".join(splits) or "none"
+        raise ReadError(
+            f"{folder / 'qrels'}: expected a split {wanted}, found {listed}; choose one with split"
+        )
+    return splits[wanted]
+
+
+def _records(path: Path) -> Iterator[tuple[str, Record]]:
+    for number, record in json_records(read_lines(path)):
+        yield f"{path}:{number}", record
+
+
+def _qrels(path: Path) -> Iterator[tuple[str, list[Judgement]]]:
+    """Rows of BEIR's qrels (query, document, grade; with or without a header) or TREC's (query, 0, document,
+    grade).
+    """
+    for number, line in enumerate(read_lines(path), 1):
+        where = f"{path}:{number}"
+        cells = [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
+        if not any(cells) or (number == 1 and _is_header(cells)):
+            continue
+        if len(cells) not in (2, 3, 4):
+            raise ReadError(
+                f"{where}: expected query, document and grade, or TREC's four columns, found "
+                f"{len(cells)} cells"
+            )
+        grade = cells[-1] if len(cells) > 2 else "1"
+        document = cells[2] if len(cells) == 4 else cells[1]
+        yield where, [judgement(where, cells[0], document, grade)]
+
+
+def _is_header(cells: list[str]) -> bool:
+    if len(cells) == 2:
+        return cells[0].lower() in HEADERS
+    try:
+        float(cells[-1])
+    except ValueError:
+        return True
+    return False
+
+
+def _shards(folder: Path) -> dict[str, list[Path]]:
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if matched := SHARD.fullmatch(path.name):
+            found.setdefault(matched["split"], []).append(path)
+    return found
+
+
+def _rows(paths: Iterable[Path]) -> Iterator[tuple[str, Record]]:
+    for path in paths:
+        if path.suffix != ".parquet":
+            yield from _records(path)
+            continue
+        for number, row in enumerate(_parquet()(path).to_pylist(), 1):
+            yield f"{path}:{number}", row
+
+
+def _parquet() -> Callable[[Path], Any]:
+    try:
+        from pyarrow.parquet import read_table
+    except ImportError as error:
+        raise MissingExtra(
+            "a parquet file needs pyarrow, which is not installed: pip install 'femtosearch[evaluate]'"
+        ) from error
+    return read_table  # type: ignore[no-any-return]

@@ -1,0 +1,54 @@
+"""Rerank: put the user's own documents in the order of their MaxSim with a query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from femtosearch.errors import QueryError
+from femtosearch.index.documents import Draft, drafts
+from femtosearch.model.model import Model
+from femtosearch.scoring import maxsim
+from femtosearch.types import Document, Hit
+
+
+def rerank(
+    model: Model, query: str, documents: Iterable[str | Mapping[str, Any] | Document], *, k: int | None = None
+) -> list[Hit]:
+    """The documents, best first; k keeps the first ones. A document that is a plain str has its position as
+    id.
+
+    Each document is scored by its best passage, so long ones are not cut off. A document without a word comes
+    last, with score -inf. The score is MaxSim, or its mean over the query's rows if the conventions say so.
+    Ties keep the order given. Raises QueryError for an empty query or a k below 1, and DocumentError for what
+    is no document.
+
+    >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
+    ['1', '0']
+    """
+    if not isinstance(query, str) or not query.strip():
+        raise QueryError(f"a query should be a str with at least one word, found {query!r}")
+    if k is not None and (type(k) is not int or k < 1):
+        raise QueryError(f"k should be a whole number of at least 1, found {k!r}")
+    found = list(drafts(documents))
+    passages = model.encode_passages([document.text for document in found])
+    scores = np.full(len(found), -np.inf, dtype=np.float32)
+    spans = np.zeros((len(found), 2), dtype=np.int64)
+    rows = model.encode_queries([query])
+    passage_scores = maxsim(rows, passages.rows)[0]
+    if model.conventions.scoring == "mean":
+        passage_scores /= max(1, len(rows.rows))
+    for score, owner, span in zip(passage_scores, passages.owner, passages.spans, strict=True):
+        if score > scores[owner]:
+            scores[owner], spans[owner] = score, span
+    best = np.argsort(-scores, kind="stable")[:k]
+    return [_hit(found[n], n, scores[n], spans[n]) for n in best.tolist()]
+
+
+def _hit(document: Draft, position: int, score: np.float32, span: np.ndarray) -> Hit:
+    name = str(position) if document.id is None else document.id
+    start, stop = span.tolist()
+    return Hit(name, float(score), document.text, json.loads(document.metadata), (start, stop))

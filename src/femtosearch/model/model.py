@@ -1,0 +1,302 @@
+"""Model: a model folder and the engine that turns its texts into rows."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_conventions
+from femtosearch.checkpoint.files import Files
+from femtosearch.checkpoint.hub import locate, repository
+from femtosearch.checkpoint.write import caveats, check_new, folded, whole, write_checkpoint
+from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtra
+from femtosearch.fde import Fde, restore_fde, store_fde
+from femtosearch.model.encoder import Encoder
+from femtosearch.model.onnx import write_onnx
+from femtosearch.model.pooling import pool
+from femtosearch.model.tokenizer import Tokenizer, Tokens
+from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
+
+BUILT_INS = Path(__file__).parent / "builtin"
+FDE = "fde.safetensors"  # of a model folder
+DEFAULT = "megabyte"
+BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
+
+Progress = Callable[[int], None]
+
+
+class Model:
+    """A late-interaction model. A text's rows depend on the text alone: never on its batch or the threads.
+
+    >>> model = Model.load()
+    >>> rows = model.encode_queries(["what is a femtometre?"])
+    >>> rows.rows.shape[1] == model.dims
+    True
+    """
+
+    def __init__(self, checkpoint: Checkpoint, engine: str = "native") -> None:
+        self._checkpoint = checkpoint
+        self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
+        self._encoder = _encoder(checkpoint, engine)
+
+    @classmethod
+    def load(
+        cls,
+        source: str | Path | None = None,
+        *,
+        conventions: str | Conventions | None = None,
+        engine: str = "native",
+        pool_factor: float | None = None,
+        revision: str | None = None,
+    ) -> Model:
+        """Load a model folder, a built-in model by its name (`built_in()` lists them; a folder of that name
+        goes first), a model of the Hugging Face Hub by its name OWNER/NAME, or the default one. No code from
+        it is run.
+
+        conventions: None reads them from the folder; "pylate", "sentence-transformers" or "txtai" gives what
+                     that library makes of it; or they are given whole.
+        engine:      "native"; or "torch" (extra [torch]), which computes every architecture that transformers
+                     knows. Its rows are the same in any company only up to rounding.
+        pool_factor: pool documents to about one row in so many, whatever the conventions say.
+        revision:    a branch, tag or commit of the Hub's repository.
+        Raises CheckpointError: what was expected in the folder, what was found, what to do.
+        """
+        checkpoint = read_checkpoint(_place(source, revision), conventions)
+        if pool_factor is not None:
+            given = replace(checkpoint.conventions, pool_factor=pool_factor)
+            checkpoint = with_conventions(checkpoint, given)
+        return cls(checkpoint, engine)
+
+    @property
+    def name(self) -> str:
+        """The model folder's name, or its name on the Hub."""
+        return repository(self.source) or self.source.resolve().name
+
+    @property
+    def source(self) -> Path:
+        """The model folder."""
+        return self._checkpoint.folder
+
+    @property
+    def config(self) -> BertConfig | OtherConfig:
+        """The backbone's shape."""
+        return self._checkpoint.config
+
+    @property
+    def conventions(self) -> Conventions:
+        """How text becomes token ids, and which rows are kept."""
+        return self._checkpoint.conventions
+
+    @property
+    def origins(self) -> Mapping[str, str]:
+        """Of each convention, the file and key that says it, or whose default it is."""
+        return self._checkpoint.origins
+
+    @property
+    def layout(self) -> str:
+        """Whose layout the model folder has."""
+        return self._checkpoint.layout
+
+    @property
+    def dims(self) -> int:
+        """D: the numbers of a row."""
+        dims: int = self._encoder.dims
+        return dims
+
+    @cached_property
+    def parameters(self) -> int:
+        """How many numbers the model has, Dense included."""
+        parts = [part for dense in self._checkpoint.modules for part in dense.parts]
+        return sum(array.size for array in (*self._checkpoint.weights.values(), *parts))
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of all that rows depend on: two models with the same one give the same rows."""
+        return _fingerprint(self._checkpoint)
+
+    @cached_property
+    def fde(self) -> Fde | None:
+        """The FDE that the folder brings, read when it is first asked for; None if it brings none, or if the
+        model was loaded under other conventions than the folder's own, for which the FDE was fitted.
+
+        Raises FdeError if it is damaged, or was made for other rows than this model's.
+        """
+        try:
+            path = Files(self.source).path(FDE)
+            if not path.is_file():
+                return None
+            found = restore_fde(path.read_bytes(), str(path))
+            found.size(self.dims)
+        except (OSError, CheckpointError) as error:
+            raise FdeError(f"{self.source / FDE}: cannot be read: {error}; remove it") from error
+        except FdeError as error:
+            raise FdeError(f"{error}; fetch the file again, or remove it") from error
+        if found.model in (None, self.fingerprint):
+            return found
+        own = _fingerprint(read_checkpoint(self.source))
+        if found.model == own:
+            return None
+        raise FdeError(
+            f"{path}: made for the model of fingerprint {found.model[:12]}, this one's is {own[:12]}: fetch "
+            "the model's own, or remove it"
+        )
+
+    def encode_queries(
+        self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
+    ) -> Rows:
+        """Rows of queries. threads 0 means every core that this process may use; progress(texts done) is
+        called.
+        """
+        return self._encode(texts, self._tokenizer.queries, threads, progress)
+
+    def encode_documents(
+        self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
+    ) -> Rows:
+        """Rows of documents, pooled if the conventions say so; what is beyond document_length is cut off."""
+        rows = self._encode(texts, self._tokenizer.documents, threads, progress)
+        return self._pooled(rows)
+
+    def encode_passages(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
+        """Rows of documents of any length: a text that is too long is cut into passages that fit."""
+        tokens, owner, spans = self._tokenizer.passages(_checked(texts))
+        return Passages(self._pooled(self._rows(tokens, threads)), owner, spans)
+
+    def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
+        """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
+        load with the same rows. It must be new or empty. The FDE comes along if it fits what is written.
+
+        fold_dense: make one Dense of several, as txtai needs; rows are then the same up to rounding.
+        Raises CheckpointError; FdeError if the model's FDE is damaged.
+        """
+        checkpoint, fde = folded(self._checkpoint) if fold_dense else self._checkpoint, self.fde
+        check_new(Path(folder))
+        with whole(Path(folder)) as partial:
+            write_checkpoint(checkpoint, partial)
+            if fde is not None and fde.model in (None, _fingerprint(read_checkpoint(partial))):
+                (partial / FDE).write_bytes(store_fde(fde, self.dims))
+
+    @property
+    def caveats(self) -> list[str]:
+        """What other libraries make otherwise of the folder that `save` writes; usually nothing."""
+        return caveats(self._checkpoint)
+
+    def save_onnx(self, path: str | Path) -> None:
+        """Write the model as an ONNX graph, token ids -> unit rows, and what has to be known beside it: to
+        FILE.onnx and FILE.json, or as model.onnx, model.json and tokenizer.json to a new or empty folder.
+
+        Raises MissingExtra without the extra [onnx]; CheckpointError as `save` does, and for another
+        architecture than bert and bert_hash.
+        """
+        write_onnx(self._checkpoint, self._tokenizer, Path(path))
+
+    def _encode(
+        self,
+        texts: Sequence[str],
+        tokenise: Callable[[Sequence[str]], Tokens],
+        threads: int,
+        progress: Progress | None,
+    ) -> Rows:
+        texts = _checked(texts)
+        batches = [tokenise(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+        ends = np.cumsum([0, *(int(batch.keep.sum()) for batch in batches)])
+        rows = np.empty((int(ends[-1]), self.dims), dtype=np.float32)
+        starts = [np.zeros(1, dtype=np.int64)]
+        for number, (batch, (begin, end)) in enumerate(zip(batches, pairwise(ends), strict=True), 1):
+            starts.append(self._rows(batch, threads, rows[begin:end]).starts[1:] + begin)
+            if progress is not None:
+                progress(min(number * BATCH, len(texts)))
+        return Rows(rows, np.concatenate(starts))
+
+    def _pooled(self, rows: Rows) -> Rows:
+        said = self.conventions
+        if said.pool_factor == 1:
+            return rows
+        return pool(rows, said.pool_factor, said.protected_tokens, unit=said.unit_pools)
+
+    def _rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
+        rows: np.ndarray = self._encoder.encode(
+            tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads, out
+        )
+        kept = np.concatenate([[0], np.cumsum(tokens.keep)])
+        return Rows(rows, kept[tokens.starts].astype(np.int64))
+
+
+def built_in() -> list[str]:
+    """The names of the built-in models, the default one first."""
+    names = {path.parent.name for path in BUILT_INS.glob("*/config.json")}
+    return [DEFAULT, *sorted(names - {DEFAULT})]
+
+
+def _place(source: str | Path | None, revision: str | None) -> Path:
+    """The folder that a source means."""
+    if isinstance(source, str) and source in built_in() and not Path(source).exists():
+        source = BUILT_INS / source
+    return locate(BUILT_INS / DEFAULT if source is None else source, revision)
+
+
+def _encoder(checkpoint: Checkpoint, engine: str) -> Any:
+    """The engine's encoder: `Encoder`, or what has its attributes and methods."""
+    if engine == "torch":
+        return _torch_engine().TorchEncoder(checkpoint)
+    if engine != "native":
+        raise FemtosearchError(f"expected engine 'native' or 'torch', found {engine!r}")
+    if checkpoint.unfit:
+        raise CheckpointError(
+            f"{checkpoint.unfit}; load it with engine='torch' (pip install 'femtosearch[torch]')"
+        )
+    return Encoder(cast(BertConfig, checkpoint.config), checkpoint.weights, checkpoint.dense)
+
+
+def _torch_engine() -> Any:
+    try:
+        return importlib.import_module("femtosearch.model.torch_engine")
+    except ImportError as error:
+        if (error.name or "").startswith("femtosearch"):
+            raise
+        raise MissingExtra(
+            f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
+        ) from error
+
+
+def _fingerprint(checkpoint: Checkpoint) -> str:
+    digest = hashlib.sha256(_spelled(checkpoint.config, checkpoint.conventions).encode())
+    digest.update(checkpoint.tokenizer.read_bytes())
+    for name in sorted(checkpoint.weights):
+        digest.update(name.encode())
+        digest.update(checkpoint.weights[name].tobytes())
+    for dense in checkpoint.modules:
+        digest.update(dense.weight.tobytes())
+        digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
+        if dense.use_residual:
+            digest.update(b"residual" if dense.residual is None else dense.residual.tobytes())
+        if dense.activation != LINEAR:
+            digest.update(dense.activation.encode())
+    return digest.hexdigest()
+
+
+def _spelled(config: BertConfig | OtherConfig, conventions: Conventions) -> str:
+    """The two as version 0.1.0 spelled them: what came later is only named where it is not the default."""
+    if isinstance(config, OtherConfig):
+        return repr((config, conventions))
+    spelled = []
+    for value, since in ((config, "norm_epsilon"), (conventions, "skiplist")):
+        names = [field.name for field in fields(value)]
+        first = names[: names.index(since) + 1]
+        later = [field.name for field in fields(value) if field.default != getattr(value, field.name)]
+        said = [f"{name}={getattr(value, name)!r}" for name in names if name in first or name in later]
+        spelled.append(f"{type(value).__name__}({', '.join(said)})")
+    return f"({', '.join(spelled)})"
+
+
+def _checked(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise FemtosearchError(f"expected a list of texts, found one str; pass [{texts[:20]!r}]")
+    return list(texts)

@@ -1,0 +1,302 @@
+"""Text -> token ids under conventions, and texts -> passages that fit the model.
+
+The semantics are PyLate's: a text is cut to its length less one, the prefix is inserted as one token at
+position 1, queries are padded with [MASK] where the conventions say so, and documents drop the rows of the
+skiplist's words. Where the conventions say that the prefix is text, it is put before the text, and both are
+tokenised and cut together, as Sentence Transformers and txtai do.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Encoding
+
+from femtosearch.errors import CheckpointError
+from femtosearch.model.wordpieces import WordPieces
+from femtosearch.types import BertConfig, Conventions, OtherConfig
+
+Ids = tuple[np.ndarray, np.ndarray]  # ids [T] int32 end to end and starts [N+1] int64, rising from 0 to T
+LEAST_ROOM = 3  # [CLS], [SEP] and one token of the text
+SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Tokens:
+    """Token ids of N texts, end to end, never padded.
+
+    ids:      [T] int32.
+    starts:   [N+1] int64; text n owns ids[starts[n]:starts[n+1]].
+    attended: [N] int32: how many of a text's tokens, from its first, the others attend to.
+    keep:     [T] bool: whose rows are kept.
+    """
+
+    ids: np.ndarray
+    starts: np.ndarray
+    attended: np.ndarray
+    keep: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.attended)
+
+
+class Tokenizer:
+    """A model's tokenizer and conventions.
+
+    query, document: how texts of that side begin, and what they are cut to.
+    mask:            the id that queries are padded with; -1 if they are not.
+    skipped:         [V] bool: the tokens whose rows documents drop.
+    """
+
+    def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
+        self.path = path
+        self.conventions = conventions
+        self._pieces = WordPieces(path)
+        self._check(config)
+        self.query = self._prefix(conventions.query_prefix, conventions.query_length)
+        self.document = self._prefix(conventions.document_prefix, conventions.document_length)
+        self.mask = self._mask_id() if conventions.expand_queries else -1
+        self.skipped = self._skip_ids()
+        # A document without a word keeps the rows of its special tokens, the skiplist's aside.
+        self._wordless = int(self.documents([""]).keep.sum())
+
+    def queries(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of queries: cut to query_length; every row is kept but, if the conventions say so, the
+        skiplist's.
+        """
+        conventions = self.conventions
+        ids, starts = self._cut(self._tokenise(texts, self.query), self.query)
+        attended = np.diff(starts).astype(np.int32)
+        if conventions.expand_queries:
+            length = conventions.expansion_length or conventions.query_length
+            ids, starts = _expand(ids, starts, length, self.mask)
+            if conventions.attend_to_expansion:
+                attended = np.diff(starts).astype(np.int32)
+        keep = ~self.skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
+        return Tokens(ids, starts, attended, keep)
+
+    def documents(self, texts: Sequence[str]) -> Tokens:
+        """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
+        return self._documents(self._tokenise(texts, self.document))
+
+    def passages(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray, np.ndarray]:
+        """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
+
+        A text that is longer than document_length is cut where a sentence ends, or else between words, into
+        pieces of about equal length. A text, or a piece, of which no word's row would be kept gives no
+        passage.
+        """
+        encodings = self._pieces.encode(texts)
+        room = self.document.length - len(self.document.ids)
+        pieces = [
+            piece
+            for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
+            for piece in (
+                _pieces(number, text, encoding, room)
+                if len(encoding) > room
+                else [_whole(number, text, encoding)]
+            )
+        ]
+        owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
+        spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
+        if self._pieces.splits_on_words and not self.document.text:
+            tokenised = _end_to_end([piece.ids for piece in pieces])
+        else:
+            cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
+            tokenised = self._tokenise(cut, self.document)
+        return _with_words(self._documents(tokenised), self._wordless, owner, spans)
+
+    def save(self, path: Path) -> None:
+        """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
+        self._pieces.save(path)
+
+    def _documents(self, tokenised: Ids) -> Tokens:
+        ids, starts = self._cut(tokenised, self.document)
+        return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self.skipped[ids])
+
+    def _tokenise(self, texts: Sequence[str], prefix: Prefix) -> Ids:
+        """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
+        if prefix.text:
+            texts = [prefix.text + text if isinstance(text, str) else text for text in texts]
+        return _end_to_end(self._pieces.ids(texts))
+
+    def _cut(self, tokenised: Ids, prefix: Prefix) -> Ids:
+        return _cut_and_prefix(*tokenised, prefix.length, () if prefix.text else prefix.ids)
+
+    def _check(self, config: BertConfig | OtherConfig) -> None:
+        highest = self._pieces.highest_id
+        if highest >= config.vocab_size:
+            raise CheckpointError(
+                f"{self.path}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} "
+                "tokens; they do not belong together"
+            )
+        longest = max(self.conventions.query_length, self.conventions.document_length)
+        if longest > config.positions:
+            raise CheckpointError(
+                f"{self.path.parent}: query_length or document_length is {longest}, the model has only "
+                f"{config.positions} positions"
+            )
+        around = self._pieces.ids([""])[0]
+        if len(around) != 2:
+            raise CheckpointError(
+                f"{self.path}: expected a tokenizer that puts one token before a text and one after it, "
+                f"such as [CLS] and [SEP]; it puts {len(around)} round an empty text"
+            )
+
+    def _prefix(self, prefix: str, length: int) -> Prefix:
+        if not prefix:
+            return Prefix(length)
+        if self.conventions.prefix_as == "token":
+            token = self._prefix_id(prefix)
+            self._pieces.keep_whole(prefix)
+            return Prefix(length, (token,))
+        if self.conventions.prefix_as == "marker":
+            candidates = [prefix, *prefix.split(None, 1)[:1]]
+            known = [piece for piece in candidates if self._pieces.id_of(piece) is not None]
+            if known:
+                self._pieces.keep_whole(known[0], as_written=True)
+        ids = tuple(self._pieces.ids([prefix])[0][1:-1])
+        if len(ids) + LEAST_ROOM > length:
+            raise CheckpointError(
+                f"{self.path}: the prefix {prefix!r} is {len(ids)} tokens long, which leaves no room "
+                f"in {length}"
+            )
+        return Prefix(length, ids, "" if self._pieces.stands_alone(prefix) else prefix)
+
+    def _prefix_id(self, prefix: str) -> int:
+        found = self._pieces.id_of(prefix)
+        if found is None:
+            raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
+        return found
+
+    def _mask_id(self) -> int:
+        mask = self.conventions.expansion_token
+        found = self._pieces.id_of(mask)
+        if found is None:
+            raise CheckpointError(f"{self.path}: query expansion needs a {mask} token, found none")
+        return found
+
+    def _skip_ids(self) -> np.ndarray:
+        """[V] bool. A word that is no token stands for [UNK] or for nothing, by the conventions."""
+        skipped = np.zeros(self._pieces.highest_id + 1, dtype=bool)
+        unknown = self._pieces.id_of("[UNK]") if self.conventions.skip_unknown else None
+        for word in self.conventions.skiplist:
+            found = self._pieces.id_of(word)
+            found = unknown if found is None else found
+            if found is not None:
+                skipped[found] = True
+        return skipped
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """How one side's texts begin, and the tokens that they are cut to.
+
+    ids:  what is inserted from position 1 on.
+    text: what is put before the text instead, where the two may run together into other ids.
+    """
+
+    length: int
+    ids: tuple[int, ...] = ()
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A passage: the text it comes from, its span there, and its ids with [CLS] and [SEP]."""
+
+    owner: int
+    span: tuple[int, int]
+    ids: list[int]
+
+
+def _whole(owner: int, text: str, encoding: Encoding) -> Piece:
+    return Piece(owner, (0, len(text)), encoding.ids)
+
+
+def _pieces(owner: int, text: str, encoding: Encoding, room: int) -> Iterator[Piece]:
+    """Pieces of at most `room` tokens of a text that has more.
+
+    They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
+    """
+    ids, offsets, words = encoding.ids, encoding.offsets, encoding.word_ids
+    at, last, room = 1, len(ids) - 1, room - 2  # within [CLS] and [SEP]
+    while at < last:
+        stop = last
+        if last - at > room:
+            target = at + (last - at) // -((at - last) // room)
+            stop = _boundary(
+                text, offsets, words, range(at + max(1, (target - at) // 2), at + room + 1), target
+            )
+        yield Piece(owner, (offsets[at][0], offsets[stop - 1][1]), [ids[0], *ids[at:stop], ids[-1]])
+        at = stop
+
+
+def _boundary(
+    text: str, offsets: list[tuple[int, int]], words: list[int | None], within: range, target: int
+) -> int:
+    """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
+    words.
+    """
+    nearest = sorted(within, key=lambda token: abs(token - target))
+    between = [token for token in nearest if words[token - 1] != words[token]]
+    spaced = [token for token in between if offsets[token - 1][1] < offsets[token][0]]
+    for token in spaced:
+        if not SENTENCE_ENDS.isdisjoint(text[offsets[token - 1][1] - 1 : offsets[token][0]]):
+            return token
+    return next(iter(spaced or between), target)
+
+
+def _end_to_end(texts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Lists of ids -> ids [T] int32 and starts [N+1] int64."""
+    starts = np.zeros(len(texts) + 1, dtype=np.int64)
+    np.cumsum([len(ids) for ids in texts], out=starts[1:])
+    return np.fromiter(itertools.chain.from_iterable(texts), dtype=np.int32, count=int(starts[-1])), starts
+
+
+def _cut_and_prefix(flat: np.ndarray, starts: np.ndarray, length: int, prefix: tuple[int, ...]) -> Ids:
+    """Cut each text to `length` with its last token kept, the prefix inserted at position 1."""
+    extra = len(prefix)
+    sizes = np.minimum(np.diff(starts), length - extra)
+    out_starts = np.zeros(len(starts), dtype=np.int64)
+    np.cumsum(sizes + extra, out=out_starts[1:])
+    position = np.arange(out_starts[-1]) - np.repeat(out_starts[:-1], sizes + extra)
+    source = np.repeat(starts[:-1], sizes + extra) + np.where(position > extra, position - extra, 0)
+    source[out_starts[1:] - 1] = starts[1:] - 1
+    ids = flat[source]
+    for number, token in enumerate(prefix, 1):
+        ids[out_starts[:-1] + number] = token
+    return ids, out_starts
+
+
+def _expand(ids: np.ndarray, starts: np.ndarray, length: int, mask: int) -> Ids:
+    """Pad every text that is shorter with [MASK] to `length`."""
+    sizes = np.diff(starts)
+    out_starts = np.zeros(len(starts), dtype=np.int64)
+    np.cumsum(np.maximum(sizes, length), out=out_starts[1:])
+    out = np.full(out_starts[-1], mask, dtype=np.int32)
+    out[np.arange(len(ids)) + np.repeat(out_starts[:-1] - starts[:-1], sizes)] = ids
+    return out, out_starts
+
+
+def _with_words(
+    tokens: Tokens, special: int, owner: np.ndarray, span: np.ndarray
+) -> tuple[Tokens, np.ndarray, np.ndarray]:
+    """Drop the passages that keep nothing but their special tokens."""
+    kept = (
+        np.add.reduceat(tokens.keep, tokens.starts[:-1], dtype=np.int64)
+        if len(tokens)
+        else np.zeros(0, np.int64)
+    )
+    worded = kept > special
+    if worded.all():
+        return tokens, owner, span
+    sizes = np.diff(tokens.starts)
+    of_token = np.repeat(worded, sizes)
+    starts = np.concatenate([[0], np.cumsum(sizes[worded])]).astype(np.int64)
+    tokens = Tokens(tokens.ids[of_token], starts, tokens.attended[worded], tokens.keep[of_token])
+    return tokens, owner[worded], span[worded]

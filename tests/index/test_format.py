@@ -1,0 +1,150 @@
+"""Every released version of the format is opened, searched and written to, for ever: golden/make_index.py."""
+
+import json
+import re
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from femtosearch.errors import FdeMismatch, QueryError
+from femtosearch.fde import Muvera
+from femtosearch.index import catalog, segment
+from femtosearch.index.index import Index
+from femtosearch.index.segment import Segment
+from femtosearch.index.stats import describe
+from femtosearch.types import Document, Passages, Rows
+
+HERE = Path(__file__).resolve().parents[1]
+GOLDEN = HERE / "golden" / "index"
+PAGE = HERE.parent / "docs" / "format.md"
+VERSIONS = sorted(path.name for path in GOLDEN.iterdir() if path.is_dir() and path.name.startswith("v"))
+
+
+class Recorded:
+    """A model that knows one query's rows, and gives every text the same."""
+
+    def __init__(self, expected: dict) -> None:
+        self.name, self.fingerprint = expected["model"]["name"], expected["model"]["fingerprint"]
+        self.dims = expected["model"]["dims"]
+        self.rows = np.array(expected["query"], np.float32)
+
+    def encode_queries(self, texts: list[str]) -> Rows:
+        count = len(texts)
+        return Rows(np.tile(self.rows, (count, 1)), np.arange(count + 1, dtype=np.int64) * len(self.rows))
+
+    def encode_passages(self, texts: list[str]) -> Passages:
+        spans = np.array([[0, len(text)] for text in texts], np.int64)
+        return Passages(self.encode_queries(texts), np.arange(len(texts), dtype=np.int64), spans)
+
+
+@pytest.fixture(params=VERSIONS)
+def golden(request, tmp_path) -> tuple[Path, dict]:
+    """A copy of a golden index, and what it holds."""
+    shutil.copytree(GOLDEN / request.param / "index", tmp_path / "index")
+    return tmp_path / "index", json.loads((GOLDEN / request.param / "expected.json").read_text())
+
+
+def check(index: Index, expected: dict) -> None:
+    for mode, wanted in (("maxsim", expected["hits"]), ("fde", expected.get("by_fde"))):
+        if wanted is None:
+            with pytest.raises(QueryError, match="'fde' needs an FDE and this index has none"):
+                index.search("any", mode=mode)
+            continue
+        hits = index.search("any", k=99, mode=mode)
+        assert [[hit.id, list(hit.passage or ())] for hit in hits] == [[i, span] for i, _, span in wanted]
+        np.testing.assert_allclose([hit.score for hit in hits], [score for _, score, _ in wanted], atol=1e-5)
+    for document in expected["documents"]:
+        assert index.get(document[0]) == Document(*document)
+    assert len(index) == len(expected["documents"]) and index.get("deleted") is None
+
+
+def test_it_is_found_as_it_was(golden):
+    folder, expected = golden
+    for path in (folder / "segments").iterdir():
+        Segment.open(path).verify()
+    assert describe(folder).dead_passages == 2
+    with Index(folder, model=Recorded(expected)) as index:
+        check(index, expected)
+
+
+def test_it_can_be_written_to(golden):
+    folder, expected = golden
+    with Index(folder, model=Recorded(expected)) as index:
+        index.add([{"id": "new", "text": "word"}])
+        assert index.search("any", k=1)[0].id == "new"
+        index.delete("new")
+        index.compact()
+        assert index.stats().dead_passages == 0
+        check(index, expected)
+
+
+def test_it_can_be_given_an_fde(golden):
+    folder, expected = golden
+    fde = Muvera(2, 2, 3)
+    with pytest.raises(FdeMismatch, match="replace it with set_fde"):
+        Index(folder, model=Recorded(expected), fde=fde)
+    with Index(folder, model=Recorded(expected)) as index:
+        index.set_fde(fde)
+    with Index(folder, model=Recorded(expected), fde=fde) as index:
+        assert len(index.search("any", k=99, mode="fde")) == len(expected["hits"])
+        index.set_fde(None)
+        check(index, {**expected, "by_fde": None})
+        assert index.stats().format_version == 1
+
+
+def test_the_current_version_is_among_them():
+    assert f"v{catalog.VERSION}" in VERSIONS and catalog.VERSION == segment.VERSION
+
+
+def test_the_page_states_what_the_code_does():
+    page = PAGE.read_text()
+    header = re.findall(r"^\| (\d+) \| (\d+) \| ", page.split("## Header")[1].split("##")[0], re.MULTILINE)
+    ends = [int(offset) + int(size) for offset, size in header]
+    assert [int(offset) for offset, _ in header] == [0, *ends[:-1]]
+    assert ends[-1] == segment._HEADER.size == 64
+    entry = re.findall(
+        r"^\| (\d+) \| (\d+) \| ", page.split("## Section table")[1].split("##")[0], re.MULTILINE
+    )
+    assert sum(int(size) for _, size in entry) == segment._SECTION.size == 32
+    for kind in segment._KNOWN + segment._FDE:
+        assert f"`{kind.decode()}`" in page
+    assert segment.MAGIC.hex(" ") in page
+
+
+def decoded(data: bytes, codes: int, scales: int, count: int, dims: int) -> np.ndarray:
+    found = np.zeros((count, dims), np.float32)
+    groups = (dims + 3) // 4
+    for t in range(count):
+        (scale,) = struct.unpack_from("<f", data, scales + 4 * t)
+        for d in range(dims):
+            at = ((t // 16 * groups + d // 4) * 16 + t % 16) * 4 + d % 4
+            found[t, d] = np.float32(struct.unpack_from("<b", data, codes + at)[0]) * np.float32(scale)
+    return found
+
+
+def test_the_page_is_enough_to_read_a_segment(golden):
+    """The rows of a golden segment, by the words of docs/format.md alone and plain Python."""
+    folder, _ = golden
+    path = folder / "segments" / "1.seg"
+    data = path.read_bytes()
+    (count,) = struct.unpack_from("<I", data, 12)
+    passages, rows = struct.unpack_from("<QQ", data, 16)
+    dims, fde_dims = struct.unpack_from("<II", data, 32)
+    places = {}
+    for n in range(count):
+        kind, _, offset, _, _, _ = struct.unpack_from("<4sIQQII", data, 64 + 32 * n)
+        places[kind] = offset
+    opened = Segment.open(path)
+    found = decoded(data, places[b"CODE"], places[b"SCAL"], rows, dims)
+    np.testing.assert_array_equal(found, opened.codes.rows())
+    if fde_dims:
+        found = decoded(data, places[b"FDEC"], places[b"FDES"], passages, fde_dims)
+        np.testing.assert_array_equal(found, opened.fde.rows())
+    assert list(struct.unpack_from(f"<{passages + 1}q", data, places[b"STRT"])) == opened.starts.tolist()
+    assert list(struct.unpack_from(f"<{passages}q", data, places[b"KEYS"])) == opened.keys.tolist()
+    assert (
+        list(struct.unpack_from(f"<{2 * passages}i", data, places[b"SPAN"])) == opened.spans.ravel().tolist()
+    )
