@@ -23,6 +23,10 @@ ROOMS = [
     ["cli"],
     ["train"],
 ]
+# Inside `index`: the road in and the road out stand on one ground, and never import each other.
+ROAD_IN = {"commit", "rewrite", "writer"}
+ROAD_OUT = {"request", "plan", "snapshot", "search", "rerank"}
+ENTRANCES = {"__init__", "index", "stats"}
 FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
 SOURCES = [path for path in ROOT.rglob("*.py") if path.parent != ROOT or not path.name.startswith("__")]
 
@@ -44,6 +48,17 @@ def test_imports_point_one_way(path):
         if name.startswith("femtosearch."):
             other = name.split(".")[1]
             assert other == room or FLOOR[other] < FLOOR[room], f"{room} imports {name}"
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "index").glob("*.py")), ids=lambda path: path.stem)
+def test_the_two_roads_of_the_index_never_meet(path):
+    names = {name.split(".")[2] for name in imports(path) if name.startswith("femtosearch.index.")}
+    if path.stem in ROAD_IN:
+        assert not names & (ROAD_OUT | ENTRANCES)
+    elif path.stem in ROAD_OUT:
+        assert not names & (ROAD_IN | ENTRANCES)
+    elif path.stem not in ENTRANCES:
+        assert not names & (ROAD_IN | ROAD_OUT | ENTRANCES)
 
 
 def test_importing_the_package_brings_only_its_two_dependencies():

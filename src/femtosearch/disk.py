@@ -1,4 +1,4 @@
-"""What the disk refuses, in our words; and how a name is made to survive a power cut."""
+"""Errors of the disk in our words, links and special files refused, and names that survive a power cut."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import sqlite3
+import stat
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec, TypeVar
@@ -37,11 +38,26 @@ _SQLITE = {
     sqlite3.SQLITE_PERM: (StoreError, _ADVICE[errno.EACCES]),
     sqlite3.SQLITE_NOMEM: (StoreError, "memory is short: add fewer or smaller documents at once"),
     sqlite3.SQLITE_TOOBIG: (StoreError, "a document may have one gigabyte at most: add it in pieces"),
+    sqlite3.SQLITE_INTERRUPT: (StoreError, "it was interrupted: try again"),
+    sqlite3.SQLITE_ERROR: (StoreError, "close the index, open it again and try again"),
+    sqlite3.SQLITE_MISUSE: (StoreError, "close the index, open it again and try again"),
+}
+
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFREG: "a file",
 }
 
 
-def refusal(error: OSError | sqlite3.Error, place: str) -> StoreError:
+def refusal(error: OSError | sqlite3.Error | UnicodeError, place: str) -> StoreError:
     """The error to raise for one that the operating system or SQLite raised at `place`."""
+    if isinstance(error, UnicodeError):
+        return CorruptError(f"{place}: a text in it is not UTF-8; restore a copy of it or index again")
     if isinstance(error, OSError):
         advice = _ADVICE.get(error.errno or 0, "check the folder and try again")
         return StoreError(f"{error.filename or place}: {error.strerror or error}: {advice}")
@@ -55,17 +71,55 @@ def refusal(error: OSError | sqlite3.Error, place: str) -> StoreError:
 
 
 def on_disk(method: Callable[P, T]) -> Callable[P, T]:
-    """Wrap a method of an object with a `place`: OSError and sqlite3.Error leave it as StoreError."""
+    """Wrap a method of an object with a `place`: errors of the disk and of SQLite become StoreError."""
 
     @wraps(method)
     def guarded(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return method(*args, **kwargs)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, UnicodeError) as error:
             place: str = args[0].place  # type: ignore[attr-defined]
             raise refusal(error, place) from error
 
     return guarded
+
+
+def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = None) -> bool:
+    """Whether a file is there. Raises StoreError for a link to a file elsewhere and for what is no file.
+
+    status:  what `os.fstat` says of the open file; by default the path itself is looked at, never followed.
+    """
+    try:
+        status = os.lstat(path) if status is None else status
+    except FileNotFoundError:
+        return False
+    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(
+            f"{os.fspath(path)}: expected a file of an index, found {kind}: nothing was changed; remove it, "
+            "or restore a copy of the index (cp -rL copies what links lead to)"
+        )
+    if status.st_nlink > 1:
+        raise StoreError(
+            f"{os.fspath(path)}: expected a file of an index alone, found a hard link, by which another name "
+            "would change with it: nothing was changed; make a copy of the index (cp -r) and open that"
+        )
+    return True
+
+
+def check_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder is there. Raises StoreError for a link to one and for what is no folder."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISDIR(status.st_mode):
+        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
+        raise StoreError(
+            f"{os.fspath(path)}: expected a folder of an index, found {kind}: nothing was changed; "
+            "remove it, or restore a copy of the index"
+        )
+    return True
 
 
 def sync(descriptor: int) -> None:

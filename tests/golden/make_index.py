@@ -17,8 +17,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1]))
 
 from femtosearch.fde import Muvera  # noqa: E402
-from femtosearch.index.catalog import VERSION  # noqa: E402
 from femtosearch.index.index import Index  # noqa: E402
+from femtosearch.index.schema import LAYOUT  # noqa: E402
 from tests.fakes import FakeModel  # noqa: E402
 
 DOCUMENTS = [
@@ -40,7 +40,7 @@ QUERY = "blue words of the night"
 
 def main() -> None:
     model = FakeModel()
-    place = HERE / "index" / f"v{VERSION}"
+    place = HERE / "index" / f"v{LAYOUT}"
     with Index(place / "index", model=model, fde=Muvera(3, 2, 4, final=13)) as index:
         index.add(DOCUMENTS)
         index.add([{"id": "replaced", "text": "new words"}])

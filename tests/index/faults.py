@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from femtosearch.index.segment import SegmentWriter
-from femtosearch.index.segments import FolderShelf
+from femtosearch.index.segments import FolderDirectory
 from femtosearch.index.transaction import Transaction
 
 OF_THE_SYSTEM: tuple[tuple[Any, str], ...] = (
@@ -22,11 +22,11 @@ ALL = (
     *OF_THE_SYSTEM,
     (SegmentWriter, "append"),
     (SegmentWriter, "finish"),
-    (FolderShelf, "create"),
+    (FolderDirectory, "create"),
     (Transaction, "put"),
     (Transaction, "remove"),
-    (Transaction, "name"),
-    (Transaction, "drop"),
+    (Transaction, "add_segments"),
+    (Transaction, "drop_segments"),
     (Transaction, "set_fde"),
     (Transaction, "shrink"),
     (Transaction, "commit"),

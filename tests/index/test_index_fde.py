@@ -9,8 +9,9 @@ from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, FdeError, FdeMismatch, QueryError, StoreError
 from femtosearch.fde import Muvera, calibrated, inner_products
 from femtosearch.fde.calibration import fit
-from femtosearch.index import plan
-from femtosearch.index import store as store_module
+from femtosearch.index import commit as commit_module
+from femtosearch.index import cost, plan, rewrite
+from femtosearch.index import search as search_module
 from femtosearch.index.index import Index
 from femtosearch.index.stats import describe
 from femtosearch.types import Rows
@@ -39,7 +40,7 @@ def documents(seed, count):
 def stored(index):
     """The FDE codes of every living passage, by document: what `quantise` makes of them."""
     found = {}
-    for view in index._store.snapshot().views.values():
+    for view in index._snapshots.take().views.values():
         which = range(view.segment.passages) if view.which is None else view.which
         vectors = view.segment.fde.rows()
         for n in which:
@@ -49,7 +50,7 @@ def stored(index):
 
 def by_fde(index, query, texts):
     """Ids and scores of the FDE alone, from the texts."""
-    vector = index._store.snapshot().encoding.fde.queries(MODEL.encode_queries([query]))[0]
+    vector = index._snapshots.take().encoding.fde.queries(MODEL.encode_queries([query]))[0]
     scores = {}
     for document in texts:
         passages = MODEL.encode_passages([document["text"]])
@@ -83,7 +84,7 @@ def test_re_ranking_all_passages_is_maxsim(index, more, monkeypatch):
     index.delete([f"{n}" for n in range(0, 50, 7)])
     passages = index.stats().passages
     whole = lambda request, *_: plan.Plan(request.mode, request.candidates or 0)  # noqa: E731 no short cut
-    monkeypatch.setattr("femtosearch.index.index.choose", whole)
+    monkeypatch.setattr("femtosearch.index.search.choose", whole)
     for query in ("word1", "word1 word2 word3", "nothing here"):
         exact = index.search(query, k=99, mode="maxsim")
         assert index.search(query, k=99, mode="rerank", candidates=passages + more) == exact
@@ -93,7 +94,7 @@ def test_auto_re_ranks_where_maxsim_would_be_slow(index, monkeypatch):
     index.add(documents(4, 50))
     query = "word1 word2"
     assert index.search(query) == index.search(query, mode="maxsim")
-    monkeypatch.setattr(plan, "PATIENCE", 0.0)
+    monkeypatch.setattr(cost, "PATIENCE", 0.0)
     assert index.search(query, candidates=9) == index.search(query, mode="rerank", candidates=9)
     index.set_fde(None)
     assert index.search(query) == index.search(query, mode="maxsim")
@@ -149,13 +150,13 @@ def test_small_segments_are_joined_with_their_codes(index):
 
 @pytest.mark.parametrize("size", [2_000, 64 << 20])
 def test_an_fde_that_comes_later_is_the_same(index, size, monkeypatch):
-    monkeypatch.setattr(store_module, "SEGMENT_BYTES", size)
-    monkeypatch.setattr(store_module, "_PIECE", 5)
+    monkeypatch.setattr(commit_module, "SEGMENT_BYTES", size)
+    monkeypatch.setattr(rewrite, "BATCH", 5)
     index.add(documents(8, 40))
     index.delete(["3", "4"])
     before = stored(index)
     index.set_fde(None)
-    assert index.stats().fde is None and index.stats().format_version == 1
+    assert index.stats().fde is None and index.stats().format_version == 3
     with pytest.raises(QueryError, match="needs an FDE"):
         index.search("word1", mode="fde")
     index.set_fde(FDE)
@@ -177,8 +178,8 @@ def test_a_calibration_is_measured_and_stored(index, monkeypatch):
         index.search("word1", recall=0.9)
     found = index.calibrate(QUERIES)
     assert found.measured == passages == index.stats().fde["calibrated"]
-    assert index._store.snapshot().encoding.fde.calibration == found
-    monkeypatch.setattr(plan, "PATIENCE", 0.0)
+    assert index._snapshots.take().encoding.fde.calibration == found
+    monkeypatch.setattr(cost, "PATIENCE", 0.0)
     for recall in (0.8, 0.95):
         number = found.count(64, recall, passages)
         assert 10 < number < passages
@@ -226,7 +227,7 @@ def test_an_fde_that_changes_while_it_is_measured(fast_path, monkeypatch):
     with Index(fast_path / "i", model=MODEL, fde=FDE) as index, Index(fast_path / "i", model=MODEL) as other:
         index.add(documents(15, 60))
         monkeypatch.setattr(
-            store_module, "fit", lambda samples: other.set_fde(Muvera(2, 2, 4)) or fit(samples)
+            search_module, "fit", lambda samples: other.set_fde(Muvera(2, 2, 4)) or fit(samples)
         )
         with pytest.raises(StoreError, match="given another FDE while this one was measured: start again"):
             index.calibrate(QUERIES)
@@ -362,16 +363,18 @@ def test_segments_of_another_fde_are_found(fast_path):
         with Index(fast_path / name, model=MODEL, fde=fde) as index:
             index.add(["word1"])
     (fast_path / "other" / "segments" / "1.seg").replace(fast_path / "i" / "segments" / "1.seg")
-    with Index(fast_path / "i", model=MODEL) as index, pytest.raises(CorruptError, match="FDEs of 64"):
+    with Index(fast_path / "i", model=MODEL) as index, pytest.raises(CorruptError, match="the catalog names"):
         index.search("word1")
 
 
 def test_a_damaged_fde_is_named(fast_path):
     with Index(fast_path / "i", model=MODEL, fde=FDE) as index:
         index.add(["word1"])
-        with index._store.writing() as (transaction, _):
+        with index._store.hold_lock(), index._store.transaction() as transaction:
             transaction.set_fde(b"no FDE")
+        assert len(index.search("word1")) == 1  # MaxSim needs none
         with pytest.raises(CorruptError, match=r"not a safetensors file.*restore a copy"):
-            index.search("word1")
+            index.search("word1", mode="fde")
+        assert ["not a safetensors file" in damage.message for damage in index.verify()] == [True]
     with pytest.raises(CorruptError, match="not a safetensors file"):
         Index(fast_path / "i", model=MODEL, fde=FDE)

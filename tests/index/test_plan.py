@@ -5,9 +5,11 @@ import pytest
 
 from femtosearch import _core
 from femtosearch.errors import QueryError
-from femtosearch.fde import Calibration
-from femtosearch.index import plan
-from femtosearch.index.plan import MODES, Held, Plan, Request, check, choose, seconds
+from femtosearch.fde import Calibration, Muvera
+from femtosearch.index import cost
+from femtosearch.index.cost import maxsim_seconds
+from femtosearch.index.plan import Extent, Plan, choose
+from femtosearch.index.request import MODES, Request, check_request
 
 MANY = 10**9
 TABLE = Calibration(
@@ -23,75 +25,88 @@ def request(mode, candidates=None, recall=None, k=10):
     return Request(["x"], k, mode, candidates, recall)
 
 
-def held(rows, passages, fde=True):
-    return Held(50, rows, passages, fde)
+def extent(rows, passages, fde=True, stored=True):
+    return Extent(50, rows, passages, fde, stored)
+
+
+def fde(calibration=None):
+    return lambda: Muvera(2, 2, 4, calibration=calibration)
+
+
+def never():
+    raise AssertionError("this plan does not depend on the FDE, which would have to be loaded for it")
 
 
 def test_a_request_is_what_was_asked():
-    assert check(["a", "b"], np.int64(3), "fde", 7, None) == Request(["a", "b"], 3, "fde", 7)
-    assert check(["a"], 3, "auto", None, 1) == Request(["a"], 3, "auto", None, 1.0)
+    assert check_request(["a", "b"], np.int64(3), "fde", 7, None) == Request(["a", "b"], 3, "fde", 7)
+    assert check_request(["a"], 3, "auto", None, 1) == Request(["a"], 3, "auto", None, 1.0)
 
 
 @pytest.mark.parametrize("candidates", [0, -1, 1.0, "9", True])
 def test_candidates_that_cannot_be(candidates):
     with pytest.raises(QueryError, match="candidates: expected a whole number of 1 or more"):
-        check(["a"], 10, "rerank", candidates, None)
+        check_request(["a"], 10, "rerank", candidates, None)
 
 
 @pytest.mark.parametrize("recall", [0, -0.5, 1.01, float("nan"), "0.9", True])
 def test_recalls_that_cannot_be(recall):
     with pytest.raises(QueryError, match="recall: expected a number above 0 and at most 1, found"):
-        check(["a"], 10, "rerank", None, recall)
+        check_request(["a"], 10, "rerank", None, recall)
 
 
 def test_candidates_and_recall_together():
     with pytest.raises(QueryError, match="expected candidates or recall, found both"):
-        check(["a"], 10, "rerank", 100, 0.9)
+        check_request(["a"], 10, "rerank", 100, 0.9)
 
 
 @pytest.mark.parametrize("mode", ["lemur", "", None, 3, ["fde"]])
 def test_modes_that_cannot_be(mode):
     with pytest.raises(QueryError, match="mode: expected one of auto, maxsim, rerank, fde, found"):
-        check(["a"], 10, mode, 100, None)
+        check_request(["a"], 10, mode, 100, None)
 
 
 @pytest.mark.parametrize("mode", ["rerank", "fde"])
 def test_a_mode_that_needs_an_fde(mode):
     with pytest.raises(QueryError, match=f"'{mode}' needs an FDE and this index has none: use mode='maxsim'"):
-        choose(request(mode), 32, held(10, 10, fde=False), None)
-    assert choose(request(mode, 9), 32, held(10, 1000), None).mode == mode
+        choose(request(mode), 32, extent(10, 10, fde=False), never)
+    assert choose(request(mode, 9), 32, extent(10, 1000), fde()).mode == mode
 
 
 def test_a_mode_that_is_named_is_used():
     for mode in MODES[1:]:
         for rows in (0, MANY):
-            assert choose(request(mode), 32, held(rows, 1000), None).mode == mode
+            assert choose(request(mode), 32, extent(rows, 1000), fde()).mode == mode
 
 
 def test_re_ranking_everything_is_maxsim():
     for mode in ("rerank", "auto"):
-        assert choose(request(mode, 100), 32, held(MANY, 100), None) == Plan("maxsim")
+        assert choose(request(mode, 100), 32, extent(MANY, 100), fde()) == Plan("maxsim")
 
 
 def test_auto_is_maxsim_while_that_is_fast(kernel):
-    rows = next(10**n for n in range(20) if seconds(32, 50, 10**n) > plan.PATIENCE)
-    assert choose(request("auto"), 32, held(rows // 10, 10**6), None) == Plan("maxsim")
-    assert choose(request("auto"), 32, held(rows, 10**6), None) == Plan("rerank", 100)
-    assert choose(request("auto"), 32, held(rows, 10**6, fde=False), None) == Plan("maxsim")
+    rows = next(10**n for n in range(20) if maxsim_seconds(32, 50, 10**n) > cost.PATIENCE)
+    assert choose(request("auto"), 32, extent(rows // 10, 10**6), never) == Plan("maxsim")
+    assert choose(request("auto"), 32, extent(rows, 10**6), fde()) == Plan("rerank", 100)
+    assert choose(request("auto"), 32, extent(rows, 10**6, fde=False), never) == Plan("maxsim")
+    assert choose(request("auto"), 32, extent(rows, 10**6, stored=False), never) == Plan("maxsim")
 
 
 def test_the_prediction_is_of_the_work(kernel, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1}, raising=False)
-    two = seconds(32, 50, 10**6)
-    assert two == pytest.approx(2 * seconds(16, 50, 10**6)) == pytest.approx(2 * seconds(32, 50, 5 * 10**5))
-    assert seconds(1, 50, 10**6) == seconds(4, 50, 10**6)
+    two = maxsim_seconds(32, 50, 10**6)
+    assert (
+        two
+        == pytest.approx(2 * maxsim_seconds(16, 50, 10**6))
+        == pytest.approx(2 * maxsim_seconds(32, 50, 5 * 10**5))
+    )
+    assert maxsim_seconds(1, 50, 10**6) == maxsim_seconds(4, 50, 10**6)
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0}, raising=False)
-    assert seconds(32, 50, 10**6) == pytest.approx(2 * two)
-    assert two == pytest.approx(32 * 13 * 10**6 * plan._STEP[_core.kernel()] / 2)
+    assert maxsim_seconds(32, 50, 10**6) == pytest.approx(2 * two)
+    assert two == pytest.approx(32 * 13 * 10**6 * cost._STEP[_core.kernel()] / 2)
 
 
 def counted(asked, passages=100_000, table=TABLE, rows=MANY):
-    return choose(asked, 32, held(rows, passages), table)
+    return choose(asked, 32, extent(rows, passages), fde(table))
 
 
 def test_a_recall_gives_the_calibrated_number():
@@ -130,4 +145,4 @@ def test_a_recall_without_a_calibration(mode, rows):
         counted(request(mode, recall=0.9), table=None, rows=rows)
     for other in ("maxsim", "fde"):
         assert counted(request(other, recall=0.9), table=None).mode == other
-    assert choose(request("auto", recall=0.9), 32, held(MANY, 10**6, fde=False), None) == Plan("maxsim")
+    assert choose(request("auto", recall=0.9), 32, extent(MANY, 10**6, fde=False), None) == Plan("maxsim")

@@ -8,7 +8,7 @@ import pytest
 
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, StoreError
-from femtosearch.index.batch import Coded, Part, unblocked
+from femtosearch.index.batch import PassageBatch, RowCodes, codes_of_blocks
 from femtosearch.index.segment import MAGIC, REQUIRED, VERSION, Segment, SegmentWriter
 
 from ..fakes import fast_path
@@ -19,7 +19,7 @@ TABLE = 64
 ENTRY = 32
 
 
-def make_part(seed: int, passages: int, dims: int, first_key: int = 1, fde_dims: int = 0) -> Part:
+def make_part(seed: int, passages: int, dims: int, first_key: int = 1, fde_dims: int = 0) -> PassageBatch:
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 9, passages)
     starts = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
@@ -28,10 +28,12 @@ def make_part(seed: int, passages: int, dims: int, first_key: int = 1, fde_dims:
     spans = np.stack([begin, begin + rng.integers(0, 50, passages)], axis=1)
     keys = first_key + np.cumsum(rng.integers(0, 3, passages))
     fde = rng.standard_normal((passages, max(fde_dims, 1))).astype(np.float32)
-    return Part(keys, starts, spans, Coded.of(codes), Coded.of(quantise(fde)) if fde_dims else None)
+    return PassageBatch(
+        keys, starts, spans, RowCodes.of(codes), RowCodes.of(quantise(fde)) if fde_dims else None
+    )
 
 
-def write(parts: list[Part], dims: int, fde_dims: int = 0) -> bytes:
+def write(parts: list[PassageBatch], dims: int, fde_dims: int = 0) -> bytes:
     file = io.BytesIO()
     writer = SegmentWriter(file, dims, fde_dims)
     for part in parts:
@@ -79,7 +81,7 @@ def test_what_is_written_is_read(fast_path, passages, dims):
     np.testing.assert_array_equal(segment.starts, part.starts)
     np.testing.assert_array_equal(segment.keys, part.keys)
     np.testing.assert_array_equal(segment.spans, part.spans)
-    np.testing.assert_array_equal(unblocked(segment.codes), part.rows.values)
+    np.testing.assert_array_equal(codes_of_blocks(segment.codes), part.rows.values)
     np.testing.assert_array_equal(segment.codes.scales[: segment.rows], part.rows.scales)
     assert not segment.codes.blocks.flags.writeable
 
@@ -93,15 +95,15 @@ def test_fdes_that_are_written_are_read(fast_path, passages, fde_dims):
     segment = Segment.open(path)
     segment.verify()
     assert (segment.fde_dims, segment.fde.count, segment.fde.dims) == (fde_dims, passages, fde_dims)
-    np.testing.assert_array_equal(unblocked(segment.fde), part.fde.values)
+    np.testing.assert_array_equal(codes_of_blocks(segment.fde), part.fde.values)
     np.testing.assert_array_equal(segment.fde.scales[:passages], part.fde.scales)
-    np.testing.assert_array_equal(unblocked(segment.codes), part.rows.values)
+    np.testing.assert_array_equal(codes_of_blocks(segment.codes), part.rows.values)
 
 
 @pytest.mark.parametrize("passages", [1, 3, 16, 17, 59, 60, 100])
 def test_the_pieces_of_a_part_do_not_show_in_the_file(passages):
     whole = make_part(1, 60, 6, fde_dims=5)
-    pieces = list(whole.pieces(passages))
+    pieces = list(whole.split(passages))
     assert write(pieces, 6, 5) == write([whole], 6, 5)
     assert not any(set(a.keys) & set(b.keys) for a, b in pairwise(pieces))
     assert all(len(piece.keys) >= passages for piece in pieces[:-1])
@@ -115,29 +117,31 @@ def test_the_parts_do_not_show_in_the_file(cuts):
     for begin, end in pairwise(borders):
         rows = slice(whole.starts[begin], whole.starts[end])
         starts = whole.starts[begin : end + 1] - whole.starts[begin]
-        pieces.append(Part(whole.keys[begin:end], starts, whole.spans[begin:end], whole.rows[rows]))
+        pieces.append(PassageBatch(whole.keys[begin:end], starts, whole.spans[begin:end], whole.rows[rows]))
     assert write(pieces, 6) == write([whole], 6)
 
 
 def test_a_part_of_a_segment_has_the_same_codes(small):
     segment = Segment.read(small, "small")
     keep = np.array([True, False, True, True, False, False, True])
-    part = segment.part(keep)
+    part = segment.batch(keep)
     copy = Segment.read(write([part], 5), "copy")
     for place, old in enumerate(np.flatnonzero(keep)):
         new_rows = slice(copy.starts[place], copy.starts[place + 1])
         old_rows = slice(segment.starts[old], segment.starts[old + 1])
-        np.testing.assert_array_equal(unblocked(copy.codes)[new_rows], unblocked(segment.codes)[old_rows])
+        np.testing.assert_array_equal(
+            codes_of_blocks(copy.codes)[new_rows], codes_of_blocks(segment.codes)[old_rows]
+        )
         np.testing.assert_array_equal(copy.codes.scales[new_rows], segment.codes.scales[old_rows])
     np.testing.assert_array_equal(copy.keys, segment.keys[keep])
-    assert write([segment.part(np.ones(7, bool))], 5) == small
+    assert write([segment.batch(np.ones(7, bool))], 5) == small
 
 
 def test_a_part_of_a_segment_has_the_same_fdes(encoded):
     segment = Segment.read(encoded, "encoded")
     keep = np.arange(19) % 3 != 1
-    copy = Segment.read(write([segment.part(keep)], 5, 6), "copy")
-    np.testing.assert_array_equal(unblocked(copy.fde), unblocked(segment.fde)[keep])
+    copy = Segment.read(write([segment.batch(keep)], 5, 6), "copy")
+    np.testing.assert_array_equal(codes_of_blocks(copy.fde), codes_of_blocks(segment.fde)[keep])
     np.testing.assert_array_equal(copy.fde.scales[: copy.passages], segment.fde.scales[:19][keep])
 
 

@@ -21,14 +21,14 @@ import numpy as np
 from femtosearch.cli.lines import lines, stdin_lines
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
-from femtosearch.errors import FdeError, QueryError, StoreError
-from femtosearch.fde import Fde, described
-from femtosearch.index.index import Index, own_model
+from femtosearch.errors import FdeError, QueryError
+from femtosearch.fde import described
+from femtosearch.index.index import Index
 from femtosearch.index.rerank import rerank as order
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
 from femtosearch.read import Reading, read
-from femtosearch.types import Document, Hit, Passages, Rows
+from femtosearch.types import Document, Hit
 
 CHUNK_DOCUMENTS = 10_000  # of one commit
 CHUNK_CHARACTERS = 1 << 24
@@ -59,7 +59,7 @@ def index(options: argparse.Namespace) -> None:
     with Progress("indexing", quiet=options.quiet) as progress, _open(options) as store:
         try:
             for chunk in itertools.chain([first], chunks):
-                store.add(chunk.documents, progress=_reporter(progress, chunk, done))
+                store.add(chunk.documents, threads=options.threads, progress=_reporter(progress, chunk, done))
                 done += len(chunk.documents)
         except (Exception, KeyboardInterrupt):
             if done:
@@ -150,7 +150,8 @@ def export(options: argparse.Namespace) -> None:
 
 def delete(options: argparse.Namespace) -> None:
     """Take documents out by id. One that is not there is no error: it is out."""
-    with _open_as_is(options.folder) as store:
+    _check_index(options.folder)
+    with Index(options.folder) as store:
         unknown = [name for name in dict.fromkeys(options.id) if store.get(name) is None]
         deleted = store.delete(options.id)
         left = len(store)
@@ -165,7 +166,7 @@ def delete(options: argparse.Namespace) -> None:
 def compact(options: argparse.Namespace) -> None:
     """Rewrite an index without what deletes and replacements left behind."""
     _check_index(options.folder)
-    with _open(options) if options.fde == "auto" else _open_as_is(options.folder) as store:
+    with _open(options) if options.fde == "auto" else Index(options.folder) as store:
         before = store.stats().bytes
         if options.fde:
             store.set_fde(_named_fde(options))
@@ -192,37 +193,6 @@ def calibrate(options: argparse.Namespace) -> None:
             _result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
 
 
-class _Threads:
-    """A model that an index uses with a given number of threads."""
-
-    def __init__(self, model: Model, threads: int) -> None:
-        self.name, self.fingerprint, self.dims = model.name, model.fingerprint, model.dims
-        self.encode_queries = model.encode_queries
-        self._model, self._threads = model, threads
-
-    @property
-    def fde(self) -> Fde | None:
-        return self._model.fde
-
-    def encode_passages(self, texts: list[str]) -> Passages:
-        return self._model.encode_passages(texts, threads=self._threads)
-
-
-@dataclass(frozen=True, slots=True)
-class _Unread:
-    """The model of an index, by name: as much of it as deleting and compacting need."""
-
-    name: str
-    fingerprint: str
-    dims: int
-
-    def encode_passages(self, texts: list[str]) -> Passages:
-        raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
-
-    def encode_queries(self, texts: list[str]) -> Rows:
-        raise StoreError(f"the index was opened without its model {self.name!r}: it can only be changed")
-
-
 def _model(options: argparse.Namespace, source: str | Path | None = None) -> Model:
     return Model.load(
         source or getattr(options, "model", None),
@@ -234,20 +204,15 @@ def _model(options: argparse.Namespace, source: str | Path | None = None) -> Mod
 
 
 def _open(options: argparse.Namespace) -> Index:
-    model = _model(options, options.model or own_model(options.folder))
-    threads = getattr(options, "threads", 0)
-    return Index(options.folder, model=_Threads(model, threads), fde=_named_fde(options))
+    """The index in the folder; its model is loaded by name unless an option says how it is to be used."""
+    chosen = options.model or options.conventions or options.pool_factor or options.revision
+    model = _model(options) if chosen or options.engine != "native" else None
+    return Index(options.folder, model=model, fde=_named_fde(options))
 
 
 def _named_fde(options: argparse.Namespace) -> str | None:
     name = getattr(options, "fde", "auto")
     return None if name == "none" else name
-
-
-def _open_as_is(folder: str) -> Index:
-    """An index that is there, whatever model it was made with."""
-    stats = describe(folder)
-    return Index(folder, model=_Unread(stats.model, stats.fingerprint, stats.dims))
 
 
 def _is_index(folder: str) -> bool:

@@ -1,4 +1,4 @@
-"""The catalog: a SQLite database of the documents, and of which segments and passages count.
+"""The catalogue: a SQLite database of the documents, and of which segments and passages count.
 
 A commit here is a commit of the index: what no transaction names does not exist. A document is never changed
 in place: an upsert gives it a new key, and the passages of the old one are dead.
@@ -9,300 +9,361 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-import struct
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+import time
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from urllib.parse import quote
+from typing import Any, TypeVar
 
 import numpy as np
 
-from femtosearch.disk import on_disk, refusal, sync_folder
+from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError, StoreError
+from femtosearch.index import connection as connections
+from femtosearch.index.schema import Origin, digest, read_origin, read_schema
 from femtosearch.index.segment import Summary
-from femtosearch.index.transaction import VERSION, Transaction, read_dead, read_fde, read_segments, write_fde
+from femtosearch.index.segments import OutdatedError
+from femtosearch.index.transaction import (
+    ALWAYS,
+    Transaction,
+    read_fde_content,
+    read_fde_digest,
+    read_segments,
+    read_tombstones,
+)
 from femtosearch.types import Document
 
-APPLICATION = 0x46656D74  # "Femt", in SQLite's header
-_PATIENCE = 30.0  # seconds for SQLite's own short locks
-_DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
+T = TypeVar("T")
+
+_ATTEMPTS = 100
+_PAUSE = 0.01  # seconds between two attempts
 _CHUNK = 500  # parameters of one statement
-_SCHEMA = f"""
-PRAGMA application_id = {APPLICATION};
-PRAGMA user_version = 1;
-CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
-CREATE TABLE documents (key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE,
-                        text TEXT NOT NULL, metadata TEXT NOT NULL);
-CREATE TABLE segments (number INTEGER PRIMARY KEY AUTOINCREMENT, first INTEGER NOT NULL,
-                       passages INTEGER NOT NULL, rows INTEGER NOT NULL, bytes INTEGER NOT NULL,
-                       checksum INTEGER NOT NULL);
-CREATE TABLE dead (key INTEGER PRIMARY KEY);
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The model that an index was made with."""
-
-    name: str
-    fingerprint: str
-    dims: int
+_CLOSED = "the index is closed: open it again with Index(folder)"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class State:
     """What counts at one moment.
 
-    version:   compares equal to `Catalog.version()` while nothing was committed since.
-    segments:  by number, in the order of their first keys, which is the order of their documents.
-    dead:      [*] int64, rising: keys whose passages may still lie in a segment and do not count.
-    fde:       what `fde.rewrite_fde` reads, or None where the segments have no FDEs.
+    version:     compares equal to `Catalog.version()` while nothing was committed since.
+    segments:    by number, in the order of their first keys, which is the order of their documents.
+    tombstones:  [*] int64, rising: keys whose passages may still lie in a segment and do not count.
+    fde:         the digest of the FDE, or None where the index has none.
+    layout:      the number of the catalogue's layout.
     """
 
     version: tuple[int, ...]
     segments: dict[int, Summary]
-    dead: np.ndarray
-    fde: bytes | None
-
-
-def recognise(path: Path) -> None:
-    """Check by its first bytes that a file is our catalog. Raises StoreError, CorruptError, OSError."""
-    with open(path, "rb") as file:
-        header = file.read(100)
-    if len(header) < 100 or not header.startswith(b"SQLite format 3\0"):
-        raise CorruptError(
-            f"{path}: expected an index's catalog, found {header[:16]!r}: restore a copy of the index, or "
-            "choose another folder if this is none"
-        )
-    version, application = struct.unpack(">I", header[60:64])[0], struct.unpack(">I", header[68:72])[0]
-    if application != APPLICATION:
-        raise StoreError(f"{path}: a database of another program, not of femtosearch: choose another folder")
-    if version > VERSION:
-        raise StoreError(f"{path}: format version {version}; this femtosearch reads {VERSION}: upgrade it")
+    tombstones: np.ndarray
+    fde: str | None
+    layout: int
 
 
 class Catalog:
-    """One index's catalog. Safe to use from several threads; a `write` needs the writer's lock.
+    """One index's catalogue. Safe to use from several threads; a `write` needs the writer's lock.
 
     Readers see the last commit, of this process or another, while a `write` goes on. Every method raises
     StoreError, or CorruptError where the database is damaged.
+
+    timeout:  seconds that a write waits for another one.
+    origin:   the model that the index was made with.
     """
 
-    def __init__(self, path: Path | None, *, writable: bool = True) -> None:
+    origin: Origin
+
+    def __init__(self, path: Path | None, *, writable: bool = True, timeout: float = 10.0) -> None:
         self.place = "the index in memory" if path is None else os.fspath(path)
         self._path = path
         self._writable = writable
+        self._timeout = timeout
         self._lock = threading.RLock()
+        self._closed = False
+        self._reader: sqlite3.Connection | None = None
         self._writer: sqlite3.Connection | None = None
-        self._commits = 0
-        self._seen = self._signature()
-        self._reader = self._connect()
+        self._transaction: weakref.ref[Transaction] | None = None  # in memory: the one that is open
+        self._generation = 0  # of the reader's connection
+        self._seen: tuple[int, ...] = ()
+        _catalogs.add(self)
+        if path is not None:
+            self.origin = self._open()
 
     @classmethod
-    def in_memory(cls, origin: Origin, fde: bytes | None = None) -> Catalog:
-        """A new catalog that dies with its process."""
+    def in_memory(cls, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> Catalog:
+        """A new catalogue that dies with its process."""
         catalog = cls(None)
-        _fill(catalog._reader, origin, fde)
+        catalog.origin = origin
+        catalog._reader = connections.connect_to_memory()
+        connections.fill(catalog._reader, origin, fde, when)
         return catalog
-
-    @staticmethod
-    def create(path: Path, origin: Origin, fde: bytes | None = None) -> None:
-        """A new catalog, whole or not at all. Raises StoreError."""
-        part = path.with_name(path.name + ".part")
-        try:
-            for leftover in path.parent.glob(part.name + "*"):
-                leftover.unlink()
-            connection = sqlite3.connect(part, isolation_level=None)
-            try:
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
-                    raise StoreError(f"{path}: this file system cannot hold it: use a local disk")
-                for setting in _DURABLE:
-                    connection.execute(f"PRAGMA {setting}")
-                _fill(connection, origin, fde)
-            finally:
-                connection.close()
-            os.replace(part, path)
-            sync_folder(path.parent)
-        except (OSError, sqlite3.Error) as error:
-            raise refusal(error, os.fspath(path)) from error
-
-    @on_disk
-    def origin(self) -> Origin:
-        with self._lock:
-            meta = dict(self._reader.execute("SELECT name, value FROM meta"))
-        name, fingerprint, dims = meta.get("model"), meta.get("fingerprint"), meta.get("dims")
-        if not (isinstance(name, str) and isinstance(fingerprint, str) and isinstance(dims, int)):
-            raise CorruptError(f"{self.place}: the name of the model is missing; restore a copy of it")
-        return Origin(name, fingerprint, dims)
 
     @on_disk
     def version(self) -> tuple[int, ...]:
         """A value that differs after a commit by any process."""
         with self._lock:
-            self._follow()
-            return (*self._reader.execute("PRAGMA data_version").fetchone(), self._commits)
+            return self._steady(self._version_of)
 
     @on_disk
     def state(self) -> State:
-        with self._reading() as reader:
-            segments = read_segments(reader)
-            dead = read_dead(reader)
-            fde = read_fde(reader)
-            version = (*reader.execute("PRAGMA data_version").fetchone(), self._commits)
-        return State(version, segments, dead, fde)
+        """What counts as of the last commit."""
+        return self.read(self._state_of)
+
+    @on_disk
+    def fde_content(self, digest: str) -> bytes:
+        """The bytes of the FDE that the index has. Raises OutdatedError if it has another one by now."""
+
+        def content(reader: sqlite3.Connection) -> bytes | None:
+            current = read_fde_digest(reader, read_schema(reader, self.place))
+            return read_fde_content(reader) if current == digest else None
+
+        fde = self.read(content)
+        if fde is None:
+            raise OutdatedError(f"{self.place}: the FDE that it named is gone; restore a copy or index again")
+        return fde
 
     @on_disk
     def count(self) -> int:
         """How many documents there are."""
-        with self._reading() as reader:
-            return int(reader.execute("SELECT count(*) FROM documents").fetchone()[0])
+        return self.read(lambda reader: int(reader.execute("SELECT count(*) FROM documents").fetchone()[0]))
 
     @on_disk
     def get(self, document_id: str) -> Document | None:
-        with self._reading() as reader:
-            query = "SELECT id, text, metadata FROM documents WHERE id = ?"
-            row = reader.execute(query, (document_id,)).fetchone()
-        return None if row is None else self._document(row)
+        query = "SELECT * FROM documents WHERE id = ?"
+        row = self.read(lambda reader: reader.execute(query, (document_id,)).fetchone())
+        return None if row is None else self.document(row)
 
     @on_disk
     def fetch(self, keys: Sequence[int]) -> dict[int, Document]:
         """The documents of those keys that there still are, as of one moment."""
-        rows = self._select("key, id, text, metadata", keys)
-        return {key: self._document(rest) for key, *rest in rows}
+        return {row[0]: self.document(row) for row in self._select("*", keys)}
 
     @on_disk
     def ids(self, keys: Sequence[int]) -> dict[int, str]:
         """The ids of those keys that there still are."""
         return dict(self._select("key, id", keys))
 
+    @on_disk
+    def rows(self, after: int, limit: int) -> list[tuple[Any, ...]]:
+        """At most `limit` rows of documents with the smallest keys above `after`, rising; see `document`."""
+        query = "SELECT * FROM documents WHERE key > ? ORDER BY key LIMIT ?"
+        return self.read(lambda reader: reader.execute(query, (after, limit)).fetchall())
+
     @contextmanager
     def write(self) -> Iterator[Transaction]:
         """One transaction: committed at the end, or rolled back by any exception."""
-        with self._lock if self._path is None else nullcontext():
-            transaction = self._begin()
-            try:
-                yield transaction
-                transaction.commit()
-            except BaseException:
-                self._roll_back()
-                raise
-            self._commits += 1
+        if self._path is None:
+            with self._lock:
+                yield from self._write_to(self._memory())
+        else:
+            yield from self._write_to(self._take_writer())
 
     def close(self) -> None:
         """Close the database; SQLite folds its log into it if nobody else has it open."""
         with self._lock, suppress(sqlite3.Error):
-            if self._writer is not None:
-                self._writer.close()
-            self._reader.close()
+            self._closed = True
+            for connection in (self._writer, self._reader):
+                if connection is not None:
+                    connection.close()
+            self._writer = self._reader = None
 
-    @on_disk
-    def _connect(self) -> sqlite3.Connection:
-        if self._path is None:
-            return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        mode = "mode=rw"
-        if not self._writable:
-            # Without the right to write, SQLite can follow a log only where it lies ready, and else needs our
-            # word that nobody writes: `_follow` looks whether somebody did.
-            logged = self._path.with_name(self._path.name + "-wal").exists()
-            mode = "mode=ro" if logged else "mode=ro&immutable=1"
-        uri = f"file:{quote(os.fspath(self._path.absolute()))}?{mode}"
-        connection = sqlite3.connect(
-            uri, uri=True, isolation_level=None, check_same_thread=False, timeout=_PATIENCE
-        )
-        try:
-            for setting in ("trusted_schema = OFF", "cell_size_check = ON", *_DURABLE):
-                connection.execute(f"PRAGMA {setting}")
-        except sqlite3.Error:
-            connection.close()
-            raise
-        return connection
+    def connections(self) -> list[sqlite3.Connection]:
+        """The connections that are open and idle."""
+        return [connection for connection in (self._reader, self._writer) if connection is not None]
 
-    def _signature(self) -> tuple[int, ...]:
-        """Of a catalog that we may only read: what changes when somebody else writes to it."""
-        if self._path is None or self._writable:
-            return ()
-        found: list[int] = []
-        for path in (self._path, self._path.with_name(self._path.name + "-wal")):
-            with suppress(FileNotFoundError):
-                status = os.stat(path)
-                found += [status.st_ino, status.st_size, status.st_mtime_ns]
-        return tuple(found)
-
-    def _follow(self) -> None:
-        """Open a read-only catalog anew when its files have changed."""
-        seen = self._signature()
-        if seen != self._seen:
-            self._reader.close()
-            self._reader, self._seen, self._commits = self._connect(), seen, self._commits + 1
-
-    @contextmanager
-    def _reading(self) -> Iterator[sqlite3.Connection]:
-        """The reader's connection, seeing one moment."""
+    def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function reads, seeing one moment."""
         with self._lock:
-            reader = self._reader
-            if reader.in_transaction:  # only in memory, where one connection does all
-                raise StoreError("an index in memory cannot be read inside its own add: read it later")
-            reader.execute("BEGIN")
-            try:
-                yield reader
-            finally:
-                with suppress(sqlite3.Error):
-                    reader.execute("ROLLBACK")
+            return self._steady(lambda reader: _in_transaction(reader, query))
 
-    def _select(self, columns: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
-        rows: list[tuple[Any, ...]] = []
-        with self._reading() as reader:
-            for at in range(0, len(keys), _CHUNK):
-                chunk = keys[at : at + _CHUNK]
-                marks = ",".join("?" * len(chunk))
-                rows += reader.execute(f"SELECT {columns} FROM documents WHERE key IN ({marks})", chunk)
-        return rows
-
-    def _document(self, row: Sequence[Any]) -> Document:
-        document_id, text, metadata = row
+    def document(self, row: Sequence[Any]) -> Document:
+        """The document in a row (key, id, text, metadata[, digest]). Raises CorruptError if it is damaged."""
+        _, document_id, text, metadata, *digests = row
         try:
             content = json.loads(metadata)
-        except (TypeError, ValueError, RecursionError):
-            content = None
-        if not (isinstance(document_id, str) and isinstance(text, str) and isinstance(content, dict)):
-            raise CorruptError(f"{self.place}: document {document_id!r} is damaged; add it again")
+            intact = not digests or digests[0] == digest(document_id, text, metadata)
+        except (TypeError, ValueError, AttributeError, RecursionError):
+            content, intact = None, False
+        if not (
+            intact and isinstance(document_id, str) and isinstance(text, str) and isinstance(content, dict)
+        ):
+            raise CorruptError(f"{self.place}: document {str(document_id)[:80]!r} is damaged; add it again")
         return Document(document_id, text, content)
 
     @on_disk
-    def _begin(self) -> Transaction:
+    def _open(self) -> Origin:
+        with self._lock:
+            return self._steady(lambda reader: read_origin(reader, self.place))
+
+    def _steady(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function reads while the files stay as they are; the lock is held.
+
+        Only a reader that may not write has to look: SQLite keeps all others apart.
+        """
+        for attempt in range(_ATTEMPTS):
+            before = self._signature()
+            try:
+                value = query(self._current_reader(before))
+            except sqlite3.OperationalError:
+                if self._writable or (before == self._signature() and attempt > 1):
+                    raise
+            else:
+                if before == self._signature():
+                    return value
+            time.sleep(_PAUSE)
+        raise StoreError(f"{self.place}: it was changed faster than it could be read: try again")
+
+    def _current_reader(self, signature: tuple[int, ...]) -> sqlite3.Connection:
+        """The reader's connection; a new one where the files of a read-only catalogue have changed."""
+        if self._closed:
+            raise StoreError(_CLOSED)
+        if self._reader is None or signature != self._seen:
+            assert self._path is not None
+            connection = connections.connect(self._path, writable=self._writable)
+            self._generation += 1
+            self._seen = signature
+            stale, self._reader = self._reader, connection
+            if stale is not None:
+                stale.close()
+        self._heal(self._reader)
+        return self._reader
+
+    def _heal(self, reader: sqlite3.Connection) -> None:
+        """Roll back what an interrupt left open. Raises StoreError inside an open write in memory."""
+        if reader.in_transaction:
+            if self._transaction is not None and self._transaction() is not None:
+                raise StoreError("an index in memory cannot be read inside its own add: read it later")
+            reader.execute("ROLLBACK")
+
+    def _signature(self) -> tuple[int, ...]:
+        """What changes when somebody else writes to a catalogue that this process may only read."""
+        if self._path is None or self._writable:
+            return ()
+        numbers: list[int] = []
+        for suffix in ("", "-wal", "-shm"):
+            with suppress(FileNotFoundError):
+                status = os.stat(self._path.with_name(self._path.name + suffix))
+                # The index of the log changes with every reader: only whether it is there counts.
+                numbers += (
+                    [status.st_ino]
+                    if suffix == "-shm"
+                    else [status.st_ino, status.st_size, status.st_mtime_ns]
+                )
+        return tuple(numbers)
+
+    def _version_of(self, reader: sqlite3.Connection) -> tuple[int, ...]:
+        changes = reader.total_changes if self._path is None else 0  # in memory one connection does all
+        return (self._generation, *reader.execute("PRAGMA data_version").fetchone(), changes)
+
+    def _state_of(self, reader: sqlite3.Connection) -> State:
+        schema = read_schema(reader, self.place)
+        segments, tombstones = read_segments(reader), read_tombstones(reader)
+        fde = read_fde_digest(reader, schema)
+        return State(self._version_of(reader), segments, tombstones, fde, schema.layout)
+
+    def _select(self, columns: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
+        def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            chunks = [keys[at : at + _CHUNK] for at in range(0, len(keys), _CHUNK)]
+            return [row for chunk in chunks for row in reader.execute(_by_keys(columns, len(chunk)), chunk)]
+
+        return self.read(rows)
+
+    def _memory(self) -> sqlite3.Connection:
+        """The connection of an index in memory, ready for a write; the lock is held."""
+        return self._current_reader(())
+
+    @on_disk
+    def _take_writer(self) -> sqlite3.Connection:
+        """The connection for a write. It is nobody's until the write has ended well, so that an interrupt at
+        any moment drops it, and with it whatever it had open.
+        """
+        assert self._path is not None
+        with self._lock:
+            if self._closed:
+                raise StoreError(_CLOSED)
+            if not self._writable:
+                raise StoreError(
+                    f"{self.place}: opened for reading only, because the folder cannot be written"
+                )
+            connection, self._writer = self._writer, None
+        if connection is None:
+            connection = connections.connect(self._path, writable=True, patience=self._timeout)
+            connection.execute(f"PRAGMA journal_size_limit = {1 << 26}")
+        else:
+            connections.check_files(self._path)
+        return connection
+
+    def _write_to(self, connection: sqlite3.Connection) -> Iterator[Transaction]:
+        """One transaction on a connection; see `write`."""
+        transaction = None
+        try:
+            try:
+                transaction = self._begin(connection)
+                yield transaction
+                transaction.commit()
+                self._give_back(connection)
+            finally:
+                transaction = None
+                self._end(connection)
+        finally:  # again, in case an interrupt came in the lines before
+            self._end(connection)
+
+    @on_disk
+    def _begin(self, connection: sqlite3.Connection) -> Transaction:
+        connection.execute("BEGIN IMMEDIATE")
+        transaction = Transaction(connection, read_schema(connection, self.place), self.place)
         if self._path is None:
-            self._writer = self._reader
-        elif not self._writable:
-            raise StoreError(f"{self.place}: opened for reading only, because the folder cannot be written")
-        elif self._writer is None:
-            self._writer = self._connect()
-            self._writer.execute(f"PRAGMA journal_size_limit = {1 << 26}")
-        self._writer.execute("BEGIN IMMEDIATE")
-        return Transaction(self._writer, self.place)
+            self._transaction = weakref.ref(transaction)
+        return transaction
 
-    def _roll_back(self) -> None:
-        """Undo, and trust the connection no further: after a disk's error it is in an unknown state."""
-        if self._writer is None:
-            return
-        with suppress(sqlite3.Error):
-            if self._writer.in_transaction:
-                self._writer.execute("ROLLBACK")
+    def _give_back(self, connection: sqlite3.Connection) -> None:
+        """Keep a file's connection, which has committed, for the next write."""
         if self._path is not None:
+            with self._lock:
+                self._writer = None if self._closed else connection
+
+    def _end(self, connection: sqlite3.Connection) -> None:
+        """Roll back what is open, and close a file's connection that was not given back: after a disk's error
+        it is in an unknown state.
+        """
+        with suppress(sqlite3.Error):
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        if self._path is not None and connection is not self._writer:
             with suppress(sqlite3.Error):
-                self._writer.close()
-            self._writer = None
+                connection.close()
 
 
-def _fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None) -> None:
-    """Make the tables and say which model the index is of, and which FDE it has."""
-    connection.executescript(_SCHEMA)
-    made = datetime.now(UTC).isoformat(timespec="seconds")
-    meta = {"model": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims, "created": made}
-    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-    if fde is not None:
-        write_fde(connection, fde)
+_catalogs: weakref.WeakSet[Catalog] = weakref.WeakSet()
+_inherited: list[sqlite3.Connection] = []
+
+
+def _keep_inherited() -> None:
+    """In a forked child: keep the parent's connections, which it must neither use nor close."""
+    for catalog in list(_catalogs):
+        _inherited.extend(catalog.connections())
+
+
+os.register_at_fork(after_in_child=_keep_inherited)
+
+
+def _in_transaction(reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:
+    try:
+        try:
+            reader.execute("BEGIN")
+            return query(reader)
+        finally:
+            _roll_back(reader)
+    finally:  # again, in case an interrupt came in the line before
+        _roll_back(reader)
+
+
+def _roll_back(reader: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        if reader.in_transaction:
+            reader.execute("ROLLBACK")
+
+
+def _by_keys(columns: str, count: int) -> str:
+    return f"SELECT {columns} FROM documents WHERE key IN ({','.join('?' * count)})"

@@ -1,4 +1,4 @@
-"""The writer's lock: one writer at a time, over threads and processes, and who it is."""
+"""The writer's lock: one writer at a time, over threads and processes, and the name of who holds it."""
 
 from __future__ import annotations
 
@@ -8,15 +8,52 @@ import os
 import socket
 import threading
 import time
+import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from femtosearch.disk import on_disk
+from femtosearch.disk import check_regular, on_disk
 from femtosearch.errors import LockedError
 
 _PAUSE = 0.01  # seconds between two attempts
+_NOTE_BYTES = 4096
+
+
+class Holder:
+    """A thread that holds a lock, or waits for it, until it releases it or this object dies.
+
+    An interrupt may come between any two instructions, also in a `finally`. So a lock does not count its
+    holders: it looks whether the last one lives and has not released it.
+    """
+
+    def __init__(self) -> None:
+        self.thread = threading.get_ident()
+        self.active = False
+        self._descriptor = -1
+
+    def take(self, descriptor: int) -> None:
+        """Own an open file; it is closed when the lock is released."""
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Release the lock; a second time does nothing."""
+        if self._descriptor >= 0:
+            with suppress(OSError):
+                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+        self.active = False
+        self.forget()
+
+    def forget(self) -> None:
+        """Close the file only: the lock stays with the processes that have the same open file."""
+        descriptor, self._descriptor = self._descriptor, -1
+        if descriptor >= 0:
+            os.close(descriptor)
+
+    def __del__(self) -> None:
+        with suppress(OSError):
+            self.release()
 
 
 class FolderLock:
@@ -27,70 +64,116 @@ class FolderLock:
 
     def __init__(self, path: Path) -> None:
         self.place = os.fspath(path)
-        self._owner: int | None = None
+        self._holder: weakref.ref[Holder] | None = None
 
     @contextmanager
     def hold(self, timeout: float) -> Iterator[None]:
         """Wait up to `timeout` seconds for the lock. Raises LockedError, naming the holder; StoreError."""
-        if self._owner == threading.get_ident():
+        if self.held_here():
             raise LockedError(f"{self.place}: this thread is writing already; let that call return first")
-        descriptor = self._take(time.monotonic() + timeout)
+        holder = Holder()
         try:
-            self._owner = threading.get_ident()
-            yield
-        finally:
-            self._owner = None
-            self._release(descriptor)
+            try:
+                self._take(holder, time.monotonic() + timeout)
+                holder.active = True
+                self._holder = weakref.ref(holder)
+                yield
+            finally:
+                holder.release()
+        finally:  # again, in case an interrupt came in the line before
+            holder.release()
+
+    def held_here(self) -> bool:
+        """Whether this thread holds the lock."""
+        return _held_by(self._holder, threading.get_ident())
 
     @on_disk
-    def _take(self, deadline: float) -> int:
-        descriptor = os.open(self.place, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        try:
-            while not _locked(descriptor):
-                if time.monotonic() >= deadline:
-                    holder = _holder(descriptor)
-                    raise LockedError(f"{self.place}: {holder} is writing; try again when it is done")
-                time.sleep(_PAUSE)
-            _sign(descriptor)
-        except BaseException:
-            os.close(descriptor)
-            raise
-        return descriptor
-
-    @staticmethod
-    def _release(descriptor: int) -> None:
-        try:
-            os.ftruncate(descriptor, 0)
-        except OSError:  # who held it last is of no consequence
-            pass
-        finally:
-            os.close(descriptor)
+    def _take(self, holder: Holder, deadline: float) -> None:
+        descriptor = _open(self.place, holder)
+        while not _locked(descriptor):
+            if time.monotonic() >= deadline:
+                owner = _owner(descriptor)
+                raise LockedError(f"{self.place}: {owner} is writing; try again when it is done")
+            time.sleep(_PAUSE)
+        _write_owner(descriptor)
 
 
 class MemoryLock:
     """The same for an index in memory: between the threads of one process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._owner: int | None = None
+        self._guard = threading.Lock()
+        self._holder: weakref.ref[Holder] | None = None
 
     @contextmanager
     def hold(self, timeout: float) -> Iterator[None]:
         """Wait up to `timeout` seconds for the lock. Raises LockedError."""
-        if self._owner == threading.get_ident():
+        if self.held_here():
             raise LockedError("this thread is writing to the index already; let that call return first")
-        if not self._lock.acquire(timeout=timeout):
-            raise LockedError("another thread is writing to the index; try again when it is done")
+        holder = Holder()
         try:
-            self._owner = threading.get_ident()
-            yield
-        finally:
-            self._owner = None
-            self._lock.release()
+            try:
+                self._take(holder, time.monotonic() + timeout)
+                yield
+            finally:
+                holder.release()
+        finally:  # again, in case an interrupt came in the line before
+            holder.release()
 
     def held_here(self) -> bool:
         """Whether this thread has the lock."""
-        return self._owner == threading.get_ident()
+        return _held_by(self._holder, threading.get_ident())
+
+    def _take(self, holder: Holder, deadline: float) -> None:
+        while not self._claim(holder):
+            if time.monotonic() >= deadline:
+                raise LockedError("another thread is writing to the index; try again when it is done")
+            time.sleep(_PAUSE)
+
+    def _claim(self, holder: Holder) -> bool:
+        with self._guard:
+            free = not _held_by(self._holder)
+            if free:
+                holder.active = True
+                self._holder = weakref.ref(holder)
+        return free
+
+
+# The holders of open files in this process. A forked child closes its copies of them, or the lock would live
+# as long as the child does.
+_open_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
+_opening = threading.RLock()  # no fork between opening a file and knowing it
+
+
+def _open(place: str, holder: Holder) -> int:
+    """Open a lock's file, made if absent, for a holder. Raises OSError, StoreError."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    check_regular(place)
+    with _opening:
+        descriptor = os.open(place, flags, 0o666)
+        holder.take(descriptor)
+        _open_holders.add(holder)
+    check_regular(place, os.fstat(descriptor))
+    return descriptor
+
+
+def _forget_in_child() -> None:
+    for holder in list(_open_holders):
+        with suppress(OSError):
+            holder.forget()
+        holder.active = False
+    _opening.release()
+
+
+os.register_at_fork(
+    before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_forget_in_child
+)
+
+
+def _held_by(reference: weakref.ref[Holder] | None, thread: int | None = None) -> bool:
+    """Whether a lock is held, by that thread or by any."""
+    holder = reference() if reference else None
+    return holder is not None and holder.active and thread in (None, holder.thread)
 
 
 def _locked(descriptor: int) -> bool:
@@ -101,21 +184,24 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _sign(descriptor: int) -> None:
-    """Say who holds the lock. It is for people only: a disk that is too full for it is no reason to stop."""
+def _write_owner(descriptor: int) -> None:
+    """Say who holds the lock, unless the file has a text that is not a lock's.
+
+    It is for people only: a disk that is too full for it is no reason to stop.
+    """
     since = datetime.now(UTC).isoformat(timespec="seconds")
     note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}) + "\n"
-    try:
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, note.encode(), 0)
-    except OSError:
-        pass
+    with suppress(OSError):
+        content = os.pread(descriptor, _NOTE_BYTES, 0).strip(b"\0")
+        if not content or content.startswith(b'{"pid"'):
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, note.encode(), 0)
 
 
-def _holder(descriptor: int) -> str:
+def _owner(descriptor: int) -> str:
     """Who holds the lock, as far as the file says."""
     try:
-        note = json.loads(os.pread(descriptor, 4096, 0))
+        note = json.loads(os.pread(descriptor, _NOTE_BYTES, 0))
         pid, host, since = int(note["pid"]), str(note["host"]), str(note["since"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return "another process"

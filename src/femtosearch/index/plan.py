@@ -2,48 +2,32 @@
 
 from __future__ import annotations
 
-import operator
-import os
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from femtosearch import _core
-from femtosearch.codes import GROUP
 from femtosearch.errors import QueryError
-from femtosearch.fde.calibration import BEST, Calibration
+from femtosearch.fde import Fde
+from femtosearch.fde.calibration import BEST
+from femtosearch.index import cost
+from femtosearch.index.request import Request
 
-MODES = ("auto", "maxsim", "rerank", "fde")
 CANDIDATES = 100  # of an FDE that is not calibrated
-RECALL = 0.99  # of one that is
-PATIENCE = 0.020  # seconds that `auto` allows MaxSim over all passages
-# Seconds that one core takes for four dims of one row and one query row (`python -m benchmarks kernels`),
-# written down so that a machine plans a query alike every time.
-_STEP = {"avx512": 2.0e-11, "avx2": 5.8e-11, "baseline": 2.2e-10}
-_BYTE = 2.0e-11  # seconds to scan one byte of FDEs, on all cores: memory sets the pace
-_SCATTERED = 4.0  # how much longer rows take that lie here and there, and that have to be picked
+RECALL = 0.99  # of a calibrated one
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a caller asked for, checked."""
+class Extent:
+    """How much is searched: passages and their rows in all, of D `dims`.
 
-    texts: list[str]
-    k: int
-    mode: str
-    candidates: int | None = None
-    recall: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """What is searched: passages, their rows in all, of D `dims`, whether they have FDEs, and the bits of an
-    FDE's numbers.
+    has_fde:          whether the index has an FDE.
+    has_stored_fdes:  whether all passages have their FDEs on the disk; if not, `auto` does without.
     """
 
     dims: int
     rows: int
     passages: int
-    fde: bool
-    fde_bits: int = 8
+    has_fde: bool
+    has_stored_fdes: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,92 +44,59 @@ class Plan:
     prefix: int | None = None
 
 
-def check(texts: object, k: object, mode: object, candidates: object, recall: object) -> Request:
-    """Raises QueryError."""
-    if not isinstance(texts, (list, tuple)):
-        raise QueryError(f"query: expected a string or a list of strings, found {type(texts).__name__}")
-    for position, text in enumerate(texts):
-        where = f"query {position}" if len(texts) > 1 else "query"
-        if not isinstance(text, str):
-            raise QueryError(f"{where}: expected a string, found {type(text).__name__}")
-        if not text.strip():
-            raise QueryError(f"{where}: it is empty; a query needs at least one word")
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise QueryError(f"{where}: a lone surrogate at character {error.start}") from None
-    if not isinstance(mode, str) or mode not in MODES:
-        raise QueryError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
-    if candidates is not None and recall is not None:
-        raise QueryError("expected candidates or recall, found both: recall picks the number of candidates")
-    count = None if candidates is None else _count("candidates", candidates)
-    return Request(list(texts), _count("k", k), mode, count, None if recall is None else _share(recall))
+def choose(request: Request, query_rows: int, extent: Extent, fde: Callable[[], Fde]) -> Plan:
+    """The plan for a query of Q rows.
 
+    `auto` is MaxSim over all passages while that takes 20 ms at most by prediction, or no FDEs are stored. To
+    re-rank all passages is the same as MaxSim. A calibrated FDE is scanned as far as gives the fastest search
+    of the recall that is asked for.
 
-def choose(request: Request, query_rows: int, held: Held, calibration: Calibration | None) -> Plan:
-    """The plan of a query of Q rows, with the calibration of the FDE if it has one.
-
-    `auto` is MaxSim over all passages while that takes 20 ms at most by prediction, or there are no FDEs. To
-    re-rank all passages is the same as MaxSim. Of a calibrated FDE as many numbers are scanned as promise the
-    fastest search of that recall. Raises QueryError where a mode needs FDEs and there are none, or a recall a
-    calibration.
+    fde:  gives the FDE of the index; called only if the plan depends on it, since it may have to be loaded.
+    Raises QueryError if the mode needs an FDE, or `recall` a calibration, that the index does not have.
     """
-    if request.mode in ("rerank", "fde") and not held.fde:
+    if request.mode in ("rerank", "fde") and not extent.has_fde:
         raise QueryError(
             f"mode: {request.mode!r} needs an FDE and this index has none: use mode='maxsim', or give it one "
             "with set_fde (femtosearch compact FOLDER --fde auto)"
         )
     if request.mode == "fde":
         return Plan("fde")
-    if request.mode == "maxsim" or not held.fde:
+    if request.mode == "maxsim" or not extent.has_fde:
         return Plan("maxsim")
-    plan = _reranking(request, query_rows, held, calibration)
-    fast = request.mode == "auto" and seconds(query_rows, held.dims, held.rows) <= PATIENCE
-    return Plan("maxsim") if fast or plan.candidates >= held.passages else plan
+    fast = request.mode == "auto" and _is_fast(query_rows, extent)
+    if fast and request.recall is None:
+        return Plan("maxsim")
+    plan = _reranking(request, query_rows, extent, fde())
+    return Plan("maxsim") if fast or plan.candidates >= extent.passages else plan
 
 
-def seconds(query_rows: int, dims: int, rows: int) -> float:
-    """How long MaxSim over int8 rows takes on this machine, by prediction."""
-    padded = -(-query_rows // 4) * 4
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _STEP[_core.kernel()] * padded * -(-dims // GROUP) * rows / cores
+def _is_fast(query_rows: int, extent: Extent) -> bool:
+    seconds = cost.maxsim_seconds(query_rows, extent.dims, extent.rows)
+    return not extent.has_stored_fdes or seconds <= cost.PATIENCE
 
 
-def _reranking(request: Request, query_rows: int, held: Held, calibration: Calibration | None) -> Plan:
+def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> Plan:
     """How many candidates of how many numbers of the FDE."""
-    recall = request.recall
-    if calibration is None and recall is not None:
+    calibration = fde.calibration
+    if calibration is None and request.recall is not None:
         raise QueryError(
             "recall: the FDE of this index is not calibrated: measure it with index.calibrate(queries) "
             "(femtosearch calibrate FOLDER QUERIES), or say how many candidates"
         )
     if calibration is None or request.candidates is not None:
         return Plan("rerank", max(request.candidates or CANDIDATES, request.k))
+    recall = RECALL if request.recall is None else request.recall
     plans = []
     for prefix in calibration.prefixes:
-        count = calibration.count(prefix, RECALL if recall is None else recall, held.passages)
-        count = min(
-            held.passages, max(request.k, -(-count * request.k // BEST) if request.k > BEST else count)
-        )
-        rows = count * held.rows // max(1, held.passages)
-        took = _BYTE * held.fde_bits / 8 * prefix * held.passages + _SCATTERED * seconds(
-            query_rows, held.dims, rows
-        )
-        plans.append((took, Plan("rerank", count, prefix)))
+        count = _candidates(calibration.count(prefix, recall, extent.passages), request.k, extent.passages)
+        rows = count * extent.rows // max(1, extent.passages)
+        scan = cost.scan_seconds(prefix, fde.code_bits, extent.passages)
+        rescore = cost.SCATTERED * cost.maxsim_seconds(query_rows, extent.dims, rows)
+        plans.append((scan + rescore, Plan("rerank", count, prefix)))
     return min(plans, key=lambda item: item[0])[1]
 
 
-def _share(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
-        raise QueryError(f"recall: expected a number above 0 and at most 1, found {value!r}")
-    return float(value)
-
-
-def _count(name: str, value: object) -> int:
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        count = 0
-    if isinstance(value, bool) or count < 1:
-        raise QueryError(f"{name}: expected a whole number of 1 or more, found {value!r}")
-    return count
+def _candidates(count: int, k: int, passages: int) -> int:
+    """So many candidates find the ten best: how many find the k best, in the same proportion above ten."""
+    scaled = -(-count * k // BEST) if k > BEST else count
+    return min(passages, max(k, scaled))

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.errors import QueryError
 from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.request import check_request
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
 from femtosearch.types import Document, Hit
@@ -29,23 +29,20 @@ def rerank(
     >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
     ['1', '0']
     """
-    if not isinstance(query, str) or not query.strip():
-        raise QueryError(f"a query should be a str with at least one word, found {query!r}")
-    if k is not None and (type(k) is not int or k < 1):
-        raise QueryError(f"k should be a whole number of at least 1, found {k!r}")
-    found = list(drafts(documents))
-    passages = model.encode_passages([document.text for document in found])
-    scores = np.full(len(found), -np.inf, dtype=np.float32)
-    spans = np.zeros((len(found), 2), dtype=np.int64)
-    rows = model.encode_queries([query])
+    request = check_request([query], 1 if k is None else k)
+    checked = list(drafts(documents))
+    passages = model.encode_passages([draft.text for draft in checked])
+    rows = model.encode_queries(request.texts)
     passage_scores = maxsim(rows, passages.rows)[0]
     if model.conventions.scoring == "mean":
         passage_scores /= max(1, len(rows.rows))
+    scores = np.full(len(checked), -np.inf, dtype=np.float32)
+    spans = np.zeros((len(checked), 2), dtype=np.int64)
     for score, owner, span in zip(passage_scores, passages.owner, passages.spans, strict=True):
         if score > scores[owner]:
             scores[owner], spans[owner] = score, span
-    best = np.argsort(-scores, kind="stable")[:k]
-    return [_hit(found[n], n, scores[n], spans[n]) for n in best.tolist()]
+    best = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
+    return [_hit(checked[n], n, scores[n], spans[n]) for n in best.tolist()]
 
 
 def _hit(document: Draft, position: int, score: np.float32, span: np.ndarray) -> Hit:

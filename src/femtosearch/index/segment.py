@@ -15,8 +15,9 @@ from typing import BinaryIO, NamedTuple
 import numpy as np
 
 from femtosearch.codes import GROUP, LANES, Codes, slices_of, width
+from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
-from femtosearch.index.batch import Blocks, Coded, Part
+from femtosearch.index.batch import BlockBuffer, PassageBatch, RowCodes
 
 MAGIC = b"\x89femto\r\n"
 VERSION = 2  # of a segment with FDEs; one without them is of version 1
@@ -72,32 +73,37 @@ class SegmentWriter:
         self._kinds = _kinds(fde_dims)
         self._at = self._start = _aligned(_HEADER.size + len(self._kinds) * _SECTION.size)
         self._checksum = self._first = 0
-        self._blocks, self._fde_blocks = Blocks(dims), Blocks(fde_dims, fde_bits)
+        self._blocks, self._fde_blocks = BlockBuffer(dims), BlockBuffer(fde_dims, fde_bits)
         self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in self._kinds[1:]}
         self.passages = self.rows = self.bytes = 0
         file.write(bytes(self._start))
 
-    def append(self, part: Part) -> None:
+    @property
+    def has_fde(self) -> bool:
+        """Whether the passages have FDEs."""
+        return self._fde_dims > 0
+
+    def append(self, batch: PassageBatch) -> None:
         """Add passages after those that are there; their keys are larger than those. May raise OSError."""
-        if not len(part.keys):
+        if not len(batch.keys):
             return
         if not self.passages:
-            self._first = int(part.keys[0])
-        self._write_codes(self._blocks.add(part.rows.values))
+            self._first = int(batch.keys[0])
+        self._write_codes(self._blocks.add(batch.rows.values))
         columns = {
-            b"SCAL": part.rows.scales.astype("<f4"),
-            b"STRT": part.starts[:-1].astype("<i8") + self.rows,
-            b"KEYS": part.keys.astype("<i8"),
-            b"SPAN": part.spans.astype("<i4"),
+            b"SCAL": batch.rows.scales.astype("<f4"),
+            b"STRT": batch.starts[:-1].astype("<i8") + self.rows,
+            b"KEYS": batch.keys.astype("<i8"),
+            b"SPAN": batch.spans.astype("<i4"),
         }
-        if part.fde is not None:
-            columns[b"FDEC"] = self._fde_blocks.add(part.fde.values)
-            columns[b"FDES"] = part.fde.scales.astype("<f4")
+        if batch.fde is not None:
+            columns[b"FDEC"] = self._fde_blocks.add(batch.fde.values)
+            columns[b"FDES"] = batch.fde.scales.astype("<f4")
         for kind, column in columns.items():
             self._columns[kind].append(column)
-        self.passages += len(part.keys)
-        self.rows += len(part.rows)
-        self.bytes += part.bytes
+        self.passages += len(batch.keys)
+        self.rows += len(batch.rows)
+        self.bytes += batch.bytes
 
     def finish(self) -> Summary:
         """Write what waits and the header, and flush. May raise OSError."""
@@ -107,7 +113,7 @@ class SegmentWriter:
         if self._fde_dims:
             blocks = [*self._columns[b"FDEC"], self._fde_blocks.end()]
             slices = slices_of(blocks[-1].shape[1], self._fde_bits)
-            self._columns[b"FDEC"] = [some[:, begin:end] for begin, end in slices for some in blocks]
+            self._columns[b"FDEC"] = [block[:, begin:end] for begin, end in slices for block in blocks]
             self._columns[b"FDES"].append(np.zeros(-self.passages % LANES, "<f4"))
         table = _SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
         for kind, arrays in self._columns.items():
@@ -190,16 +196,25 @@ class Segment:
         self.starts = self._view(b"STRT", "<i8")
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
+        self._scales_are_sound = False
         self._check_columns()
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Segment:
-        """Map a file. Raises CorruptError if it is damaged, StoreError if it is newer than this; OSError."""
-        with open(path, "rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size < _HEADER.size:
-                raise damaged(os.fspath(path), f"{size} bytes, where the header alone has {_HEADER.size}")
-            mapped = mmap.mmap(file.fileno(), size, prot=mmap.PROT_READ)
+        """Map a file. Raises CorruptError if it is damaged, StoreError if it is newer than this or a link;
+        OSError.
+        """
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        try:
+            status = os.fstat(descriptor)
+            check_regular(path, status)
+            if status.st_size < _HEADER.size:
+                raise damaged(
+                    os.fspath(path), f"{status.st_size} bytes, where the header alone has {_HEADER.size}"
+                )
+            mapped = mmap.mmap(descriptor, status.st_size, prot=mmap.PROT_READ)
+        finally:
+            os.close(descriptor)
         return cls(np.frombuffer(mapped, np.uint8), os.fspath(path))
 
     @classmethod
@@ -224,13 +239,34 @@ class Segment:
         if self._data[end:].any():
             raise self._damaged("bytes other than zero after the last section")
 
-    def part(self, keep: np.ndarray) -> Part:
+    def check_scales(self, passages: np.ndarray | None = None) -> None:
+        """Raise CorruptError for a scale that is no number, for no search would find its passage.
+
+        passages:  [M] int64: only the rows of these passages are looked at; None for all, and for the FDEs.
+        """
+        if self._scales_are_sound:
+            return
+        if passages is None:
+            for codes in (self.codes, self.fde):
+                if codes is not None:
+                    self._check_scales(codes.scales)
+            self._scales_are_sound = True
+            return
+        first, lengths = self.starts[passages], self.starts[passages + 1] - self.starts[passages]
+        places = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+        self._check_scales(self.codes.scales[places])
+
+    def _check_scales(self, scales: np.ndarray) -> None:
+        if len(scales) and not 0 <= scales.min() <= scales.max() < np.inf:
+            raise self._damaged("a row's scale that is no number")
+
+    def batch(self, keep: np.ndarray) -> PassageBatch:
         """The passages where keep, [N] bool, is true, with their codes as they are."""
         lengths = np.diff(self.starts)
         rows = np.repeat(keep, lengths)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])])
-        fde = None if self.fde is None else Coded.of(self.fde)[keep]
-        return Part(self.keys[keep], starts, self.spans[keep], Coded.of(self.codes)[rows], fde)
+        fde = None if self.fde is None else RowCodes.of(self.fde)[keep]
+        return PassageBatch(self.keys[keep], starts, self.spans[keep], RowCodes.of(self.codes)[rows], fde)
 
     def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int = 8) -> Codes:
         blocks = self._view(values, "i1").reshape(-1, width(dims, bits) // GROUP, LANES, GROUP)
@@ -253,19 +289,19 @@ class Segment:
             raise self._damaged("a span that ends before it starts")
 
     def _check_sum(self, section: _Section) -> None:
-        found = zlib.crc32(self._view(section.kind, "u1").data)
-        if found != section.checksum:
+        checksum = zlib.crc32(self._view(section.kind, "u1").data)
+        if checksum != section.checksum:
             raise self._damaged(
-                f"section {section.kind.decode()} has checksum {found:08x} for {section.checksum:08x}"
+                f"section {section.kind.decode()} has checksum {checksum:08x} for {section.checksum:08x}"
             )
 
-    def _damaged(self, found: str) -> CorruptError:
-        return damaged(self.name, found)
+    def _damaged(self, damage: str) -> CorruptError:
+        return damaged(self.name, damage)
 
 
-def damaged(name: str, found: str) -> CorruptError:
-    """The error for a segment in which `found` was found."""
-    return CorruptError(f"{name}: the segment is damaged: {found}; restore a copy of it or index again")
+def damaged(name: str, damage: str) -> CorruptError:
+    """The error for a segment that is damaged in that way."""
+    return CorruptError(f"{name}: the segment is damaged: {damage}; restore a copy of it or index again")
 
 
 def _kinds(fde_dims: int) -> tuple[bytes, ...]:

@@ -10,18 +10,20 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from femtosearch.disk import on_disk, sync, sync_folder
+from femtosearch.disk import check_folder, check_regular, on_disk, sync, sync_folder
 from femtosearch.errors import CorruptError
-from femtosearch.index.segment import Part, Segment, SegmentWriter, Summary, Widths
+from femtosearch.index.batch import PassageBatch
+from femtosearch.index.segment import Segment, SegmentWriter, Summary, Widths
 
-_OURS = re.compile(r"[0-9]+\.seg(\.part)?")
-
-
-class SegmentGone(CorruptError):
-    """A segment is not there: either the catalog has moved on since it was asked, or the index is damaged."""
+_SEGMENT_NAME = re.compile(r"[0-9]+\.seg(\.part)?")
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
-class Shelf(Protocol):
+class OutdatedError(CorruptError):
+    """What the catalogue named is not there: it has moved on since it was read, or the index is damaged."""
+
+
+class Directory(Protocol):
     """Segments by number. All raise StoreError."""
 
     place: str
@@ -29,11 +31,15 @@ class Shelf(Protocol):
     def create(self, number: int) -> BinaryIO: ...
     def seal(self, number: int, file: BinaryIO) -> None: ...
     def open(self, number: int) -> Segment: ...
-    def sweep(self, keep: Iterable[int]) -> None: ...
+    def remove(self, numbers: Iterable[int]) -> None: ...
+    def collect_garbage(self, keep: Iterable[int]) -> None: ...
 
 
-class FolderShelf:
-    """Segments as files. A file is written under another name, synced, renamed, and the folder synced."""
+class FolderDirectory:
+    """Segments as files. A file is written under another name, synced, renamed, and the folder synced.
+
+    A link or a special file where a segment should lie is refused by name, and left as it is.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.place = os.fspath(folder)
@@ -42,35 +48,58 @@ class FolderShelf:
     @on_disk
     def create(self, number: int) -> BinaryIO:
         """A new file under a name that is not a segment's yet."""
-        return open(self._folder / f"{number}.seg.part", "wb")
+        check_folder(self._folder)
+        for path in (self._draft(number), self._path(number)):
+            if check_regular(path):
+                path.unlink()  # of a commit that never came to its end
+        return os.fdopen(os.open(self._draft(number), _NEW_FILE, 0o666), "wb")
 
     @on_disk
     def seal(self, number: int, file: BinaryIO) -> None:
         """Make the file the segment of that number; it is on the disk when this returns."""
         sync(file.fileno())
         file.close()
-        os.replace(self._folder / f"{number}.seg.part", self._folder / f"{number}.seg")
+        os.replace(self._draft(number), self._path(number))
         sync_folder(self._folder)
 
     @on_disk
     def open(self, number: int) -> Segment:
-        """Raises SegmentGone if there is none, CorruptError if it is damaged."""
-        path = self._folder / f"{number}.seg"
+        """Raises OutdatedError if there is none, CorruptError if it is damaged."""
+        check_folder(self._folder)
+        path = self._path(number)
         try:
+            check_regular(path)
             return Segment.open(path)
         except FileNotFoundError:
-            raise SegmentGone(f"{path}: the segment is missing; restore a copy or index again") from None
+            raise OutdatedError(f"{path}: the segment is missing; restore a copy or index again") from None
 
     @on_disk
-    def sweep(self, keep: Iterable[int]) -> None:
+    def remove(self, numbers: Iterable[int]) -> None:
+        """Remove segments, finished or not."""
+        for number in numbers:
+            for path in (self._draft(number), self._path(number)):
+                if check_regular(path):
+                    path.unlink()
+
+    @on_disk
+    def collect_garbage(self, keep: Iterable[int]) -> None:
         """Remove every segment, finished or not, whose number is not in `keep`. Other files stay."""
+        check_folder(self._folder)
         names = {f"{number}.seg" for number in keep}
-        for entry in os.listdir(self._folder):
-            if _OURS.fullmatch(entry) and entry not in names:
-                os.unlink(self._folder / entry)
+        with os.scandir(self._folder) as entries:
+            garbage = [entry for entry in entries if _SEGMENT_NAME.fullmatch(entry.name) and _is_plain(entry)]
+        for entry in garbage:
+            if entry.name not in names:
+                os.unlink(entry.path)
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number}.seg"
+
+    def _draft(self, number: int) -> Path:
+        return self._folder / f"{number}.seg.part"
 
 
-class MemoryShelf:
+class MemoryDirectory:
     """Segments as buffers."""
 
     place = "the index in memory"
@@ -89,54 +118,102 @@ class MemoryShelf:
         try:
             return self._segments[number]
         except KeyError:
-            raise SegmentGone(f"segment {number} is missing") from None
+            raise OutdatedError(f"segment {number} is missing") from None
 
-    def sweep(self, keep: Iterable[int]) -> None:
-        for number in set(self._segments) - set(keep):
-            del self._segments[number]
+    def remove(self, numbers: Iterable[int]) -> None:
+        for number in numbers:
+            self._segments.pop(number, None)
+
+    def collect_garbage(self, keep: Iterable[int]) -> None:
+        self.remove(set(self._segments) - set(keep))
 
 
-class Volumes:
+class SegmentsWriter:
     """New segments of bounded size, filled one after the other, that no transaction names yet.
 
-    A part lies in one segment whole, so a document's passages, which come in one part, are never apart.
+    A batch lies in one segment whole, so a document's passages, which come in one batch, are never apart. The
+    passages of one segment all have FDEs, or none.
+
+    widths:  of a segment with FDEs, if the index has them.
+    first:   the number of the first new segment.
     """
 
-    def __init__(self, shelf: Shelf, widths: Widths, first: int, most_bytes: int) -> None:
-        self.place = shelf.place
-        self._shelf = shelf
+    def __init__(self, directory: Directory, widths: Widths, first: int, most_bytes: int) -> None:
+        self.place = directory.place
+        self.first = self._next = first
+        self._directory = directory
         self._widths = widths
-        self._next = first
-        self._most = most_bytes
+        self._most_bytes = most_bytes
         self._file: BinaryIO | None = None
         self._writer: SegmentWriter | None = None
-        self.done: dict[int, Summary] = {}
+        self.finished: dict[int, Summary] = {}
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of all segments that were begun."""
+        return range(self.first, self._next + 1)
 
     @on_disk
-    def append(self, part: Part) -> None:
-        """Add passages to the segment that is being written, or to a new one if it would grow too large."""
-        if not len(part.keys):
+    def append(self, batch: PassageBatch) -> None:
+        """Add passages to the segment that is being written, or to a new one where it would not fit."""
+        if not len(batch.keys):
             return
-        if self._writer and self._writer.bytes + part.bytes > self._most:
+        if self._writer is not None and not self._fits(self._writer, batch):
             self.finish()
         if self._file is None or self._writer is None:
-            self._file = self._shelf.create(self._next)
-            self._writer = SegmentWriter(self._file, *self._widths)
-        self._writer.append(part)
+            self._file = self._directory.create(self._next)
+            widths = self._widths if batch.fde is not None else Widths(self._widths.dims)
+            self._writer = SegmentWriter(self._file, *widths)
+        self._writer.append(batch)
 
     @on_disk
     def finish(self) -> dict[int, Summary]:
         """Seal the segment that is being written. All the new ones by number."""
         if self._file is not None and self._writer is not None:
-            self.done[self._next] = self._writer.finish()
-            self._shelf.seal(self._next, self._file)
+            self.finished[self._next] = self._writer.finish()
+            self._directory.seal(self._next, self._file)
             self._file = self._writer = None
             self._next += 1
-        return self.done
+        return self.finished
 
     def abandon(self) -> None:
-        """Let go of the file that is being written; the files themselves are for `sweep`."""
+        """Let go of the file that is being written; the files themselves are garbage."""
         if self._file is not None:
             with suppress(OSError):  # closing flushes, and may find the disk as full as before
                 self._file.close()
             self._file = self._writer = None
+
+    def _fits(self, writer: SegmentWriter, batch: PassageBatch) -> bool:
+        small = writer.bytes + batch.bytes <= self._most_bytes
+        return small and writer.has_fde == (batch.fde is not None)
+
+
+def _is_plain(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a file that no other name leads to."""
+    return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
+
+
+def open_segment(directory: Directory, number: int, summary: Summary, dims: int) -> Segment:
+    """A segment that the catalogue names, checked to be that very one. Raises CorruptError, OutdatedError."""
+    segment = directory.open(number)
+    first = int(segment.keys[0]) if segment.passages else 0
+    actual = Summary(first, segment.passages, segment.rows, segment.bytes, segment.checksum)
+    if actual != summary or segment.dims != dims:
+        raise CorruptError(
+            f"{segment.name}: the catalog names {summary} of {dims} dims, the file holds {actual} of "
+            f"{segment.dims}; restore a copy of the whole index or index again"
+        )
+    return segment
+
+
+def check_widths(segment: Segment, widths: Widths) -> None:
+    """Raise CorruptError if a segment has FDEs of other widths than those of its index."""
+    if segment.widths not in (widths, Widths(widths.dims)):
+        raise CorruptError(
+            f"{segment.name}: the index has {_in_words(widths)}, the segment {_in_words(segment.widths)}; "
+            "restore a copy of the whole index or index again"
+        )
+
+
+def _in_words(widths: Widths) -> str:
+    return f"FDEs of {widths.fde_dims} numbers of {widths.fde_bits} bits"

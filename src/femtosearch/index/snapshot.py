@@ -1,20 +1,24 @@
-"""All living passages at one moment: what a search scans, and how the best documents are picked."""
+"""All living passages at one moment: what a search scans."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from femtosearch.codes import maxsim_parts
-from femtosearch.errors import CorruptError, FdeError
-from femtosearch.fde import Fde, described, inner_products, nearest, restore_fde
-from femtosearch.index.catalog import Catalog, State
-from femtosearch.index.segment import Segment, Summary, Widths
-from femtosearch.index.segments import SegmentGone, Shelf
+from femtosearch.codes import Codes, maxsim_parts
+from femtosearch.errors import StoreError
+from femtosearch.fde import inner_products, nearest
+from femtosearch.index.catalog import State
+from femtosearch.index.encoding import Encoding, widths_of
+from femtosearch.index.lock import MemoryLock
+from femtosearch.index.segment import Segment
+from femtosearch.index.segments import OutdatedError, check_widths, open_segment
+from femtosearch.index.store import Store
 
 _ATTEMPTS = 100
 
@@ -23,13 +27,13 @@ _ATTEMPTS = 100
 class View:
     """One segment and which of its passages live.
 
-    dead:   [*] int64: the dead keys between its first key and its last.
-    alive:  [N] bool: the living passages, or None where all live.
-    which:  [M] int64: their numbers, or None.
+    tombstones:  [*] int64: the deleted keys between its first key and its last.
+    alive:       [N] bool: the living passages, or None where all live.
+    which:       [M] int64: their numbers, or None.
     """
 
     segment: Segment
-    dead: np.ndarray
+    tombstones: np.ndarray
     alive: np.ndarray | None
     which: np.ndarray | None
 
@@ -71,70 +75,79 @@ class Ranking:
         return best if self.places is None else int(self.places[best])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Encoding:
-    """The FDE of an index and the bytes that it is stored as."""
-
-    content: bytes
-    fde: Fde
-    dims: int
-
-    def described(self) -> dict[str, Any]:
-        """Its kind, its dims and its parameters."""
-        return described(self.fde, self.dims)
-
-
 class Snapshot:
-    """The living passages, end to end over all segments; never changed once made.
+    """The living passages, end to end over all segments; never changed.
 
-    encoding:  the FDE that the passages have, or None.
+    state:     what the catalogue said when it was taken.
     keys:      [documents] int64, rising: the documents that have passages.
     first:     [documents] int64: where each document's passages begin among the living ones.
     rows:      how many rows the living passages have.
+    passages:  how many passages live.
     """
 
-    def __init__(
-        self, version: tuple[int, ...], views: dict[int, View], encoding: Encoding | None = None
-    ) -> None:
-        self.version = version
+    def __init__(self, store: Store, state: State, views: dict[int, View], derived: DerivedFdes) -> None:
+        self.state = state
         self.views = views
-        self.encoding = encoding
+        self.dims = store.origin.dims
         self.rows = sum(view.rows for view in views.values())
         self.passages = sum(view.living for view in views.values())
+        self._store = store
+        self._derived = derived
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
         keys = np.concatenate([np.empty(0, np.int64)] + [view.keys for view in views.values()])
         self.first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
         self.keys = keys[self.first]
 
+    @property
+    def has_fde(self) -> bool:
+        """Whether the index has an FDE."""
+        return self.state.fde is not None
+
+    @property
+    def has_stored_fdes(self) -> bool:
+        """Whether every segment has FDEs, so that a search need not make any."""
+        return self.has_fde and all(view.segment.fde is not None for view in self.views.values())
+
+    @cached_property
+    def encoding(self) -> Encoding:
+        """The FDE of the index, which must have one. Raises CorruptError, OutdatedError."""
+        encoding = self._store.encoding(self.state)
+        assert encoding is not None
+        for view in self.views.values():
+            check_widths(view.segment, widths_of(self.dims, encoding))
+        return encoding
+
     def scores(self, query: np.ndarray, places: np.ndarray | None = None) -> np.ndarray:
         """MaxSim of a query [Q, D] float32 with living passages: [passages] float32, -inf for no hit.
 
         places:  [M] int64, rising: only these, [M] float32.
+        Raises CorruptError for a passage whose rows are damaged.
         """
-        parts = [(view.segment.codes, view.segment.starts, which) for view, which in self._which(places)]
-        return _scores([maxsim_parts(query, parts)])
+        chosen = list(self._chosen(places))
+        for view, which in chosen:
+            view.segment.check_scales(None if places is None else which)
+        scored = [(view.segment.codes, view.segment.starts, which) for view, which in chosen]
+        return _without_infinities([maxsim_parts(query, scored)])
 
     def products(self, vector: np.ndarray) -> np.ndarray:
         """The inner product of a query's FDE with each living passage's: [passages] float32.
 
         vector:  [P] float32: the first P of the FDE's numbers, or all.
         """
-        parts = []
-        for view in self.views.values():
-            assert view.segment.fde is not None
-            whole = np.pad(vector, (0, view.segment.fde_dims - len(vector)))
-            products = inner_products(whole, view.segment.fde)
-            parts.append(products if view.which is None else products[view.which])
-        return _scores(parts)
+        products = []
+        for view, codes in self._fdes():
+            padded = np.pad(vector, (0, codes.dims - len(vector)))
+            by_passage = inner_products(padded, codes)
+            products.append(by_passage if view.which is None else by_passage[view.which])
+        return _without_infinities(products)
 
     def candidates(self, vector: np.ndarray, count: int) -> np.ndarray:
         """The places of the `count` largest products, rising; of equals the first: [M] int64.
 
         vector:  [P] float32: the first P numbers of a query's FDE.
         """
+        numbers, _ = nearest(vector, [(codes, view.alive) for view, codes in self._fdes()], count)
         views = list(self.views.values())
-        parts = [(view.segment.fde, view.alive) for view in views if view.segment.fde is not None]
-        numbers, _ = nearest(vector, parts, count)
         if all(view.which is None for view in views):
             return numbers
         ends = np.cumsum([view.segment.passages for view in views])
@@ -171,7 +184,7 @@ class Snapshot:
         start, stop = view.segment.spans[local if view.which is None else view.which[local]]
         return int(start), int(stop)
 
-    def _which(self, places: np.ndarray | None) -> Iterator[tuple[View, np.ndarray | None]]:
+    def _chosen(self, places: np.ndarray | None) -> Iterator[tuple[View, np.ndarray | None]]:
         """Each segment with the numbers of its passages that are meant; None for all."""
         for view, begin, end in zip(self.views.values(), self._bounds, self._bounds[1:], strict=False):
             if places is None:
@@ -182,97 +195,100 @@ class Snapshot:
                 local = places[first:last] - begin
                 yield view, local if view.which is None else view.which[local]
 
-
-def _scores(parts: list[np.ndarray]) -> np.ndarray:
-    """End to end; what a damaged file makes of a score is no hit."""
-    scores = np.concatenate([np.empty(0, np.float32), *parts])
-    scores[~np.isfinite(scores)] = -np.inf
-    return scores
-
-
-def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the k largest scores: those that are so for sure, and those that tie for the rest.
-
-    scores:  [N] float32, -inf where there is no hit.
-    >>> best(np.array([1, 3, 2, 2, -np.inf], np.float32), 2)
-    (array([1]), array([2, 3]))
-    """
-    k = min(k, int(np.count_nonzero(scores > -np.inf)))
-    if k == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    last = np.partition(scores, len(scores) - k)[len(scores) - k]
-    return np.flatnonzero(scores > last), np.flatnonzero(scores == last)
+    def _fdes(self) -> Iterator[tuple[View, Codes]]:
+        """Each segment with its FDEs; where none are stored, they are made and kept while it is open."""
+        for view in self.views.values():
+            stored = view.segment.fde
+            if stored is not None:
+                view.segment.check_scales()
+            yield view, self._derived.of(view.segment, self.encoding) if stored is None else stored
 
 
-def load(catalog: Catalog, shelf: Shelf, dims: int, before: Snapshot | None) -> Snapshot:
-    """The snapshot of now, with what is still true of the one before. Raises StoreError, CorruptError.
+class DerivedFdes:
+    """FDEs of segments that were stored without, made for a search that asks for them, and kept in memory."""
 
-    A segment that is gone means that another process has compacted since the catalog was read: read it again.
-    """
-    for attempt in range(_ATTEMPTS):
-        state = catalog.state()
-        try:
-            return _snapshot(state, shelf, dims, before)
-        except SegmentGone:
-            if catalog.version() == state.version or attempt == _ATTEMPTS - 1:
-                raise
-    raise AssertionError("unreachable")
+    def __init__(self) -> None:
+        self._codes: WeakKeyDictionary[Segment, tuple[str, Codes]] = WeakKeyDictionary()
+        self._making = threading.Lock()
 
-
-def restore(content: bytes | None, dims: int, place: str) -> Encoding | None:
-    """The FDE that a catalog holds, for rows of `dims`. Raises CorruptError."""
-    if content is None:
-        return None
-    try:
-        fde = restore_fde(content, place)
-        return Encoding(content, fde, fde.size(dims))
-    except FdeError as error:
-        raise CorruptError(f"{error}: restore a copy of the index or index again") from error
+    def of(self, segment: Segment, encoding: Encoding) -> Codes:
+        """The FDEs of a segment's passages."""
+        with self._making:
+            digest, codes = self._codes.get(segment, ("", None))
+            if codes is None or digest != encoding.digest:
+                codes = encoding.of_segment(segment)
+                self._codes[segment] = (encoding.digest, codes)
+        return codes
 
 
-def _snapshot(state: State, shelf: Shelf, dims: int, before: Snapshot | None) -> Snapshot:
-    known = before.views if before else {}
-    encoding = before.encoding if before else None
-    if (encoding.content if encoding else None) != state.fde:
-        encoding = restore(state.fde, dims, shelf.place)
-    widths = widths_of(dims, encoding)
-    views: dict[int, View] = {}
-    for number, summary in state.segments.items():
-        old = known.get(number)
-        segment = old.segment if old else open_named(shelf, number, summary, widths)
-        dead = _between(state.dead, segment.keys)
-        if old and np.array_equal(old.dead, dead):
-            views[number] = old
-        else:
-            alive = ~np.isin(segment.keys, dead) if len(dead) else None
-            views[number] = View(segment, dead, alive, None if alive is None else np.flatnonzero(alive))
-    return Snapshot(state.version, views, encoding)
+class Snapshots:
+    """The snapshots of one store; the last one is kept until a commit, by any process, makes it stale."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._taking = threading.Lock()
+        self._last: Snapshot | None = None
+        self._derived = DerivedFdes()
+
+    def take(self) -> Snapshot:
+        """All living passages as of the last commit of any process. Raises StoreError, CorruptError.
+
+        A segment that is gone means that another process has compacted since the catalogue was read: then it
+        is read again.
+        """
+        if isinstance(self._store.lock, MemoryLock) and self._store.lock.held_here():
+            raise StoreError("an index in memory cannot be searched inside its own add: search it later")
+        catalog = self._store.catalog
+        with self._taking:
+            last = self._last
+            for attempt in range(_ATTEMPTS):
+                if last is not None and last.state.version == catalog.version():
+                    return last
+                state = catalog.state()
+                try:
+                    last = self._last = self._snapshot(state)
+                    return last
+                except OutdatedError:
+                    if catalog.version() == state.version or attempt == _ATTEMPTS - 1:
+                        raise
+        raise AssertionError("unreachable")
+
+    def release(self) -> None:
+        """Let go of the segments that the last snapshot has open."""
+        self._last = None
+
+    def _snapshot(self, state: State) -> Snapshot:
+        views: dict[int, View] = {}
+        earlier = self._last.views if self._last else {}
+        for number, summary in state.segments.items():
+            view = earlier.get(number)
+            if view is None:
+                segment = open_segment(self._store.directory, number, summary, self._store.origin.dims)
+            else:
+                segment = view.segment
+            tombstones = _between(state.tombstones, segment.keys)
+            if view is None or not np.array_equal(view.tombstones, tombstones):
+                view = _view(segment, tombstones)
+            views[number] = view
+        return Snapshot(self._store, state, views, self._derived)
 
 
-def widths_of(dims: int, encoding: Encoding | None) -> Widths:
-    """Of an index's segments."""
-    return Widths(dims) if encoding is None else Widths(dims, encoding.dims, encoding.fde.code_bits)
+def _view(segment: Segment, tombstones: np.ndarray) -> View:
+    alive = ~np.isin(segment.keys, tombstones) if len(tombstones) else None
+    return View(segment, tombstones, alive, None if alive is None else np.flatnonzero(alive))
 
 
-def open_named(shelf: Shelf, number: int, summary: Summary, widths: Widths) -> Segment:
-    """A segment that the catalog names, checked to be that very one. Raises CorruptError, SegmentGone."""
-    segment = shelf.open(number)
-    first = int(segment.keys[0]) if segment.passages else 0
-    found = Summary(first, segment.passages, segment.rows, segment.bytes, segment.checksum)
-    if found != summary or segment.widths != widths:
-        raise CorruptError(
-            f"{segment.name}: the catalog names {summary} of {_said(widths)}, the file holds {found} of "
-            f"{_said(segment.widths)}; restore a copy of the whole index or index again"
-        )
-    return segment
+def _between(tombstones: np.ndarray, keys: np.ndarray) -> np.ndarray:
+    """The tombstones from the first key of a segment to its last."""
+    if not len(keys) or not len(tombstones):
+        return tombstones[:0]
+    return tombstones[
+        np.searchsorted(tombstones, keys[0]) : np.searchsorted(tombstones, keys[-1], side="right")
+    ]
 
 
-def _said(widths: Widths) -> str:
-    return f"{widths.dims} dims and FDEs of {widths.fde_dims} numbers of {widths.fde_bits} bits"
-
-
-def _between(dead: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """The dead keys from the first key of a segment to its last."""
-    if not len(keys) or not len(dead):
-        return dead[:0]
-    return dead[np.searchsorted(dead, keys[0]) : np.searchsorted(dead, keys[-1], side="right")]
+def _without_infinities(scores: list[np.ndarray]) -> np.ndarray:
+    """The scores end to end; what a damaged file makes of a score is no hit."""
+    joined = np.concatenate([np.empty(0, np.float32), *scores])
+    joined[~np.isfinite(joined)] = -np.inf
+    return joined

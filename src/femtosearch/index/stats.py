@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from femtosearch.errors import StoreError
+from femtosearch.index.snapshot import Snapshot, Snapshots
 from femtosearch.index.store import Store
-from femtosearch.index.transaction import VERSION
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,40 +37,39 @@ class Stats:
 
 def describe(folder: str | os.PathLike[str]) -> Stats:
     """What the index in a folder holds, without its model. Raises StoreError."""
-    store = Store.open(Path(folder), None, 0.0)
+    store = Store.open(Path(folder).absolute(), 0.0)
+    if store is None:
+        raise StoreError(f"{os.fspath(folder)}: there is no index here: make one by adding documents")
     try:
-        return stats(store, Path(folder))
+        return stats(store, Snapshots(store).take(), Path(folder))
     finally:
         store.close()
 
 
-def stats(store: Store, folder: Path | None) -> Stats:
+def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
     """What a store holds. Raises StoreError."""
-    snapshot = store.snapshot()
-    encoding = snapshot.encoding
     views = list(snapshot.views.values())
-    every = sum(view.segment.passages for view in views)
+    passages = sum(view.segment.passages for view in views)
     return Stats(
         documents=store.catalog.count(),
         passages=snapshot.passages,
         rows=snapshot.rows,
-        dead_passages=every - snapshot.passages,
+        dead_passages=passages - snapshot.passages,
         segments=len(views),
         bytes=0 if folder is None else _bytes(folder),
         model=store.origin.name,
         fingerprint=store.origin.fingerprint,
         dims=store.origin.dims,
-        fde=encoding.described() if encoding else None,
-        format_version=1 if encoding is None else VERSION,
+        fde=snapshot.encoding.describe() if snapshot.has_fde else None,
+        format_version=snapshot.state.layout,
     )
 
 
 def _bytes(folder: Path) -> int:
-    """Of all files in a folder; one that goes while we look counts as nothing."""
+    """The bytes of all files in a folder. A link counts as nothing, and so does one that goes meanwhile."""
     total = 0
     for path in folder.rglob("*"):
-        try:
-            total += path.stat().st_size if path.is_file() else 0
-        except OSError:
-            continue
+        with suppress(OSError):
+            status = path.lstat()
+            total += status.st_size if stat.S_ISREG(status.st_mode) else 0
     return total

@@ -1,26 +1,30 @@
-"""What one commit changes in the catalog's tables, and what the tables of segments say."""
+"""The changes that one commit makes to the catalogue's tables, and what the tables of segments say."""
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from femtosearch.disk import on_disk
 from femtosearch.index.documents import Draft
+from femtosearch.index.schema import FDE, LAYOUT, Schema, digest, write_features
 from femtosearch.index.segment import Summary
 
-VERSION = 2  # of a catalog with an FDE; one without is of version 1
+_MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
+ALWAYS, LARGE = "always", "large"
 
 
 class Transaction:
     """The changes of one commit. Every method raises StoreError."""
 
-    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+    def __init__(self, connection: sqlite3.Connection, schema: Schema, place: str) -> None:
         self.place = place
         self._connection = connection
+        self._schema = schema
 
     @on_disk
     def put(self, draft: Draft) -> tuple[int, str]:
@@ -32,9 +36,14 @@ class Transaction:
                 chosen = secrets.token_hex(8)
         else:
             self.remove(chosen)
-        insert = "INSERT INTO documents (id, text, metadata) VALUES (?, ?, ?)"
-        key = self._connection.execute(insert, (chosen, draft.text, draft.metadata)).lastrowid
-        return int(key or 0), chosen
+        row: tuple[object, ...] = (chosen, draft.text, draft.metadata)
+        if self._schema.has_digests:
+            row = (*row, digest(chosen, draft.text, draft.metadata))
+        marks = ", ".join("?" * len(row))
+        columns = ("id", "text", "metadata", "digest")[: len(row)]
+        insert = f"INSERT INTO documents ({', '.join(columns)}) VALUES ({marks})"
+        key = self._connection.execute(insert, row).lastrowid
+        return _checked(key or 0, "a document's key"), chosen
 
     @on_disk
     def remove(self, document_id: str) -> bool:
@@ -52,43 +61,56 @@ class Transaction:
         return read_segments(self._connection)
 
     @on_disk
-    def dead(self) -> np.ndarray:
-        """The dead keys, [*] int64, rising."""
-        return read_dead(self._connection)
+    def tombstones(self) -> np.ndarray:
+        """The keys of deleted documents, [*] int64, rising."""
+        return read_tombstones(self._connection)
 
     @on_disk
-    def fde(self) -> bytes | None:
-        """What `State.fde` is."""
-        return read_fde(self._connection)
+    def fde_digest(self) -> str | None:
+        """The digest of the FDE that the index has, or None."""
+        return read_fde_digest(self._connection, self._schema)
 
     @on_disk
-    def set_fde(self, fde: bytes | None) -> None:
-        """Say that all segments have these FDEs, or none."""
-        write_fde(self._connection, fde)
+    def fde_content(self) -> bytes:
+        """The bytes of the FDE that the index has."""
+        return read_fde_content(self._connection)
+
+    @on_disk
+    def fde_when(self) -> str:
+        """ALWAYS if every segment gets FDEs, LARGE if they are made when the index has grown large."""
+        rows = self._connection.execute("SELECT value FROM meta WHERE name = 'fde_when'").fetchall()
+        return LARGE if rows and rows[0][0] == LARGE else ALWAYS
+
+    @on_disk
+    def set_fde(self, content: bytes | None, when: str = ALWAYS) -> None:
+        """Store the bytes of another FDE, or none; the segments have to follow in this commit."""
+        self._schema = write_fde(self._connection, self._schema, content, when)
 
     @on_disk
     def next_number(self) -> int:
         """The number of the next segment; never one that was named before, or readers might mix them up."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
-        if row and type(row[0]) is not int:
-            raise sqlite3.DatabaseError("the last segment's number is none")
-        return 1 + (row[0] if row else 0)
+        last = _checked(row[0], "the last segment's number") if row else 0
+        highest = self._connection.execute("SELECT max(number) FROM segments").fetchone()[0]
+        if highest is not None and _checked(highest, "a segment's number") > last:
+            raise sqlite3.DatabaseError("a segment's number is beyond the last one")
+        return 1 + last
 
     @on_disk
-    def name(self, segments: dict[int, Summary]) -> None:
-        """Make finished segments count."""
+    def add_segments(self, segments: dict[int, Summary]) -> None:
+        """Add finished segments to the catalogue. They become visible at commit."""
         rows = [(number, *_values(summary)) for number, summary in segments.items()]
         self._connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     @on_disk
-    def drop(self, numbers: Sequence[int], keys: np.ndarray) -> None:
-        """Make segments count no more, and forget the dead keys that lay in them."""
+    def drop_segments(self, numbers: Sequence[int], keys: Iterable[int]) -> None:
+        """Take segments out of the catalogue, and the tombstones of the keys that lay in them alone."""
         self._connection.executemany("DELETE FROM segments WHERE number = ?", [(n,) for n in numbers])
         self._connection.executemany("DELETE FROM dead WHERE key = ?", [(int(key),) for key in keys])
 
     @on_disk
     def shrink(self) -> None:
-        """Forget all dead keys, which no segment has any more, and give free pages back to the disk."""
+        """Forget all tombstones, whose keys no segment has any more, and give free pages back to the disk."""
         self._connection.execute("DELETE FROM dead")
         self._connection.execute("PRAGMA incremental_vacuum").fetchall()
 
@@ -105,36 +127,73 @@ def read_segments(connection: sqlite3.Connection) -> dict[int, Summary]:
     """All segments by number, in the order of their first keys."""
     columns = "number, first, passages, rows, bytes, checksum"
     rows = connection.execute(f"SELECT {columns} FROM segments ORDER BY first, number").fetchall()
-    if not all(type(value) is int for row in rows for value in row):
-        raise sqlite3.DatabaseError("the table of segments holds what are no numbers")
+    for row in rows:
+        for value in row:
+            _checked(value, "a number in the table of segments")
     return {row[0]: Summary(*row[1:]) for row in rows}
 
 
-def read_dead(connection: sqlite3.Connection) -> np.ndarray:
-    """The dead keys, [*] int64, rising."""
+def read_tombstones(connection: sqlite3.Connection) -> np.ndarray:
+    """The keys of deleted documents, [*] int64, rising."""
     keys = [key for (key,) in connection.execute("SELECT key FROM dead ORDER BY key")]
     if not all(type(key) is int for key in keys):
-        raise sqlite3.DatabaseError("the table of dead keys holds what are no numbers")
+        raise sqlite3.DatabaseError("the table of tombstones holds what are no numbers")
     return np.array(keys, np.int64)
 
 
-def read_fde(connection: sqlite3.Connection) -> bytes | None:
-    """The bytes of the FDE, or None where the segments have none."""
-    if connection.execute("PRAGMA user_version").fetchone()[0] < VERSION:
+def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:
+    """The digest of the FDE, or None where the segments have none."""
+    if not schema.has_fde:
         return None
-    rows = connection.execute("SELECT content FROM fde").fetchall()
+    if schema.layout < LAYOUT:
+        return fde_digest(read_fde_content(connection))
+    rows = connection.execute("SELECT value FROM meta WHERE name = 'fde'").fetchall()
+    if len(rows) != 1 or not isinstance(rows[0][0], str):
+        raise sqlite3.DatabaseError("the digest of the FDE is missing")
+    return rows[0][0]
+
+
+def read_fde_content(connection: sqlite3.Connection) -> bytes:
+    """The bytes of the FDE."""
+    rows = connection.execute("SELECT content FROM fde LIMIT 2").fetchall()
     if len(rows) != 1 or not isinstance(rows[0][0], bytes):
         raise sqlite3.DatabaseError("the table of the FDE holds none")
-    return bytes(rows[0][0])
+    return rows[0][0]
 
 
-def write_fde(connection: sqlite3.Connection, fde: bytes | None) -> None:
-    """Put the bytes of an FDE in the place of those that are there; None takes them out."""
-    connection.execute("DROP TABLE IF EXISTS fde")
-    if fde is not None:
-        connection.execute("CREATE TABLE fde (content BLOB NOT NULL)")
-        connection.execute("INSERT INTO fde VALUES (?)", (fde,))
-    connection.execute(f"PRAGMA user_version = {1 if fde is None else VERSION}")
+def write_fde(
+    connection: sqlite3.Connection, schema: Schema, content: bytes | None, when: str = ALWAYS
+) -> Schema:
+    """Put the bytes of an FDE in the place of those that are there; None takes them out. The new schema."""
+    features = schema.features - {FDE} if content is None else schema.features | {FDE}
+    if schema.layout == LAYOUT:
+        connection.execute("DELETE FROM fde")
+        connection.execute("DELETE FROM meta WHERE name IN ('fde', 'fde_when')")
+        write_features(connection, features)
+        layout = LAYOUT
+    else:  # there the layout's number says it
+        connection.execute("DROP TABLE IF EXISTS fde")
+        layout = 1 if content is None else 2
+        if content is not None:
+            connection.execute("CREATE TABLE fde (content BLOB NOT NULL)")
+        connection.execute(f"PRAGMA user_version = {layout}")
+    if content is not None:
+        connection.execute("INSERT INTO fde VALUES (?)", (content,))
+        if layout == LAYOUT:
+            meta = {"fde": fde_digest(content), "fde_when": when}
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    return Schema(layout, features)
+
+
+def fde_digest(content: bytes) -> str:
+    """What tells the bytes of an FDE from all others."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
+def _checked(value: object, name: str) -> int:
+    if type(value) is not int or not 0 <= value < _MOST:
+        raise sqlite3.DatabaseError(f"{name} is {str(value)[:30]!r}, which is none")
+    return value
 
 
 def _values(summary: Summary) -> tuple[int, ...]:

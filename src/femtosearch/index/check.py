@@ -1,0 +1,111 @@
+"""Damage looked for: every checksum of an index, and its catalogue compared with its segments."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from femtosearch.errors import CorruptError, StoreError
+from femtosearch.index.catalog import Catalog, State
+from femtosearch.index.segment import Segment
+from femtosearch.index.segments import OutdatedError, open_segment
+from femtosearch.index.store import Store
+
+_ATTEMPTS = 20
+_PAGE = 256  # documents that are read at a time
+_MOST_PROBLEMS = 100  # that SQLite reports
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """One thing that is wrong with an index: the file or document that it is in, and what is wrong."""
+
+    place: str
+    message: str
+
+
+def verify(store: Store) -> list[Damage]:
+    """All damage of a store, none if it is whole. Raises StoreError if it cannot be read at all.
+
+    Every byte of every segment is read, and every document of the catalogue.
+    """
+    for _ in range(_ATTEMPTS):
+        state = store.catalog.state()
+        lengths: dict[int, int] = {}
+        try:
+            damage = [
+                *_database_damage(store.catalog),
+                *_document_damage(store.catalog, lengths),
+                *_fde_damage(store, state),
+                *_segment_damage(store, state, lengths),
+            ]
+        except OutdatedError as error:
+            damage = [Damage(store.directory.place, str(error))]
+        if not damage or store.catalog.version() == state.version:
+            return damage
+    raise StoreError(f"{store.catalog.place}: it was changed faster than it could be checked: try again")
+
+
+def _database_damage(catalog: Catalog) -> Iterator[Damage]:
+    """What SQLite finds wrong with the pages and indexes of the database."""
+    query = f"PRAGMA integrity_check({_MOST_PROBLEMS})"
+    try:
+        messages = catalog.read(lambda reader: reader.execute(query).fetchall())
+    except sqlite3.DatabaseError as error:
+        messages = [(str(error),)]
+    yield from (Damage(catalog.place, str(message)) for (message,) in messages if message != "ok")
+
+
+def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Damage]:
+    """What is wrong with documents. The length of each text, in characters, is put into `lengths` by key."""
+    after = -1
+    while rows := catalog.rows(after, _PAGE):
+        for key, *columns in rows:
+            try:
+                lengths[key] = len(catalog.document((key, *columns)).text)
+            except CorruptError as error:
+                lengths[key] = len(str(columns[1]))
+                yield Damage(f"document {str(columns[0])[:80]!r}", str(error))
+        after = rows[-1][0]
+
+
+def _fde_damage(store: Store, state: State) -> Iterator[Damage]:
+    try:
+        store.encoding(state)
+    except OutdatedError:
+        raise
+    except CorruptError as error:
+        yield Damage(store.catalog.place, str(error))
+
+
+def _segment_damage(store: Store, state: State, lengths: dict[int, int]) -> Iterator[Damage]:
+    """What is wrong with segments, and where they and the catalogue do not agree."""
+    for number, summary in state.segments.items():
+        try:
+            segment = open_segment(store.directory, number, summary, store.origin.dims)
+            segment.verify()
+            segment.check_scales()
+        except OutdatedError:
+            raise
+        except StoreError as error:
+            yield Damage(f"segment {number}", str(error))
+        else:
+            yield from _unknown_passages(segment, state.tombstones, lengths)
+    for key in np.intersect1d(state.tombstones, np.array(list(lengths), np.int64)).tolist():
+        yield Damage(store.catalog.place, f"the document of key {key} is there and counted as deleted")
+
+
+def _unknown_passages(segment: Segment, tombstones: np.ndarray, lengths: dict[int, int]) -> Iterator[Damage]:
+    """Passages of documents that are not there, and passages beyond the end of their document."""
+    keys = segment.keys.tolist()
+    dead = set(tombstones.tolist())
+    lost = {key for key in keys if key not in lengths and key not in dead}
+    for key in sorted(lost):
+        yield Damage(segment.name, f"passages of a document that is not in the catalog (key {key})")
+    ends = zip(keys, segment.spans[:, 1].tolist(), strict=True)
+    beyond = {key for key, end in ends if key in lengths and end > lengths[key]}
+    for key in sorted(beyond):
+        yield Damage(segment.name, f"a passage beyond the end of its document (key {key})")

@@ -1,0 +1,116 @@
+"""One commit: what a write may touch. Documents go through its transaction, passages into new segments."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import numpy as np
+
+from femtosearch.errors import StoreError
+from femtosearch.fde import Fde, store_fde
+from femtosearch.index import cost
+from femtosearch.index.batch import PassageBatch
+from femtosearch.index.encoding import Encoding, widths_of
+from femtosearch.index.segment import Segment, Summary
+from femtosearch.index.segments import SegmentsWriter, check_widths, open_segment
+from femtosearch.index.store import Store
+from femtosearch.index.transaction import ALWAYS, Transaction
+
+SEGMENT_BYTES = 64 << 20  # of one segment, about
+
+
+class Commit:
+    """An open transaction of a store and the segments that are written for it.
+
+    Segments are on the disk under their names before the transaction that names them is committed; one that
+    came to no commit is garbage.
+    """
+
+    def __init__(self, store: Store, transaction: Transaction) -> None:
+        self.store = store
+        self.transaction = transaction
+        self.dims = store.origin.dims
+        self._writers: list[SegmentsWriter] = []
+        self._replaced: list[int] = []
+        self._writer: SegmentsWriter | None = None
+        self._rows = sum(summary.rows for summary in transaction.segments().values())
+
+    @property
+    def encoding(self) -> Encoding | None:
+        """The FDE of the index, as this commit leaves it. Raises StoreError."""
+        return self.store.encoding(self.transaction)
+
+    @property
+    def needs_fdes(self) -> bool:
+        """Whether passages get FDEs: the index has one, and is so large that a search would use it."""
+        if self.transaction.fde_digest() is None:
+            return False
+        return self.transaction.fde_when() == ALWAYS or cost.needs_fdes(self.dims, self._rows)
+
+    def append(self, batch: PassageBatch) -> None:
+        """Add passages of new documents to the index."""
+        self._rows += len(batch.rows)
+        if self._writer is None:
+            self._writer = self.new_segments()
+        encoding = self.encoding if self.needs_fdes else None
+        self._writer.append(batch if encoding is None else encoding.add_to(batch, self.dims))
+
+    def add_segments(self) -> None:
+        """Finish the segments of new documents, and name them."""
+        if self._writer is not None:
+            writer, self._writer = self._writer, None
+            self.transaction.add_segments(writer.finish())
+
+    def new_segments(self) -> SegmentsWriter:
+        """A writer of segments that begin at the next free number."""
+        encoding = self.encoding if self.needs_fdes else None
+        widths = widths_of(self.dims, encoding)
+        first = self.transaction.next_number()
+        writer = SegmentsWriter(self.store.directory, widths, first, SEGMENT_BYTES)
+        self._writers.append(writer)
+        return writer
+
+    def open(self, number: int, summary: Summary, encoding: Encoding | None) -> Segment:
+        """A segment of the index, with FDEs of that encoding or none. Raises StoreError."""
+        segment = open_segment(self.store.directory, number, summary, self.dims)
+        if encoding is not None:
+            check_widths(segment, widths_of(self.dims, encoding))
+        return segment
+
+    def replace(self, numbers: list[int], segments: dict[int, Summary], keys: np.ndarray) -> None:
+        """Put segments in the place of others, and forget the tombstones that lay in those alone.
+
+        keys:  [*] int64, the dead keys that are in no segment any more.
+        """
+        self.transaction.drop_segments(numbers, keys)
+        self.transaction.add_segments(segments)
+        self._replaced += numbers
+
+    def set_fde(self, fde: Fde | None, when: str = ALWAYS) -> None:
+        """Store another FDE for the index, or none; `when` says when segments get it."""
+        content = None if fde is None else store_fde(fde, self.dims)
+        self.transaction.set_fde(content, when)
+
+    def discard(self, writer: SegmentsWriter) -> None:
+        """Remove the files of segments that shall not count, where the disk lets us: they are garbage."""
+        writer.abandon()
+        self._writers.remove(writer)
+        with suppress(StoreError):
+            self.store.directory.remove(writer.numbers)
+
+    def abandon(self) -> None:
+        """Remove the files of a commit that failed.
+
+        An interrupt may have come right after the commit, so the catalogue is asked what counts.
+        """
+        for writer in self._writers:
+            writer.abandon()
+        with suppress(StoreError):
+            named = self.store.catalog.state().segments
+            for writer in self._writers:
+                self.store.directory.remove(set(writer.numbers) - set(named))
+
+    def remove_replaced(self) -> None:
+        """Remove the files that this commit, which is over, has put others in the place of."""
+        with suppress(StoreError):
+            self.store.directory.remove(self._replaced)

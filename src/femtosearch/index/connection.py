@@ -1,0 +1,121 @@
+"""How a catalogue's database is opened: by SQLite alone, and never where anything else lies in its place.
+
+SQLite's locks are the process's (POSIX): closing any descriptor of the file drops them all, so that another
+process could delete the log while it is in use (sqlite.org/howtocorrupt.html, 2.2). So nothing in the package
+opens `catalog.db` or its log but SQLite itself.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from femtosearch.disk import check_regular, sync_folder
+from femtosearch.errors import CorruptError, StoreError
+from femtosearch.index.schema import Origin, Schema, create_tables, read_schema
+from femtosearch.index.transaction import ALWAYS, write_fde
+
+_READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short locks
+_DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
+_SAFE = ("trusted_schema = OFF", "cell_size_check = ON")
+_HEADER_BYTES = 100
+
+
+def log_of(path: Path) -> Path:
+    """Where SQLite has the write-ahead log of a database."""
+    return path.with_name(path.name + "-wal")
+
+
+def connect_to_memory() -> sqlite3.Connection:
+    """A database that dies with its connection."""
+    return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+
+def connect(path: Path, *, writable: bool, patience: float = _READ_PATIENCE) -> sqlite3.Connection:
+    """Open a catalogue and check that it is one. Raises StoreError, CorruptError, sqlite3.Error, OSError."""
+    check_files(path)
+    mode = "mode=rw" if writable else _read_only(path)
+    uri = f"file:{quote(os.fsencode(path))}?{mode}"
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=False, timeout=patience
+    )
+    try:
+        if "unix-none" in mode:
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
+        for setting in (*_SAFE, *_DURABLE):
+            connection.execute(f"PRAGMA {setting}")
+        read_schema(connection, os.fspath(path))
+    except BaseException as error:
+        connection.close()
+        if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:
+            raise CorruptError(
+                f"{path}: expected an index's catalog, found another kind of file: {_RESTORE}"
+            ) from error
+        raise
+    return connection
+
+
+def check_files(path: Path) -> None:
+    """Raise StoreError for a link or special file among a catalogue's, CorruptError for an empty one."""
+    if check_regular(path) and os.lstat(path).st_size < _HEADER_BYTES:
+        raise CorruptError(
+            f"{path}: expected an index's catalog, found {os.lstat(path).st_size} bytes: {_RESTORE}"
+        )
+    for suffix in ("-wal", "-shm"):
+        check_regular(path.with_name(path.name + suffix))
+    journal = path.with_name(path.name + "-journal")
+    if os.path.lexists(journal):  # SQLite would play it back, whoever wrote it; an index never has one
+        raise StoreError(
+            f"{journal}: expected no such file in an index: remove it, or restore a copy of the index"
+        )
+
+
+_RESTORE = "restore a copy of the index, or choose another folder if this is none"
+
+
+def _read_only(path: Path) -> str:
+    """The mode in which a catalogue can be read that may not be written.
+
+    SQLite follows a log only where its index (-shm) lies ready. Where there is no log, it needs our word that
+    nobody writes; where there is a log that nobody has open, it has to keep that index in its own memory.
+    """
+    if not log_of(path).exists():
+        return "mode=ro&immutable=1"
+    return "mode=ro" if path.with_name(path.name + "-shm").exists() else "mode=ro&vfs=unix-none"
+
+
+def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> None:
+    """Write a new catalogue, whole or not at all. Raises StoreError, sqlite3.Error, OSError."""
+    draft = path.with_name(path.name + ".part")
+    for leftover in path.parent.glob(draft.name + "*"):
+        leftover.unlink()
+    connection = sqlite3.connect(f"file:{quote(os.fsencode(draft))}", uri=True, isolation_level=None)
+    try:
+        for setting in ("auto_vacuum = INCREMENTAL", *_DURABLE):
+            connection.execute(f"PRAGMA {setting}")
+        fill(connection, origin, fde, when)
+        # Only now, while there is no log: closing folds a log into the file, and swallows the errors of it.
+        if connection.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StoreError(f"{path}: this file system cannot hold it: use a local disk")
+    finally:
+        connection.close()
+    log = log_of(draft)
+    if log.exists() and log.stat().st_size:
+        raise StoreError(f"{path}: it could not be written whole: check the space of the disk and try again")
+    with suppress(FileNotFoundError):
+        log.unlink()
+    os.replace(draft, path)
+    sync_folder(path.parent)
+
+
+def fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None, when: str) -> None:
+    """Make the tables and say which model the index is of, and which FDE it has."""
+    create_tables(connection, origin)
+    if fde is not None:
+        schema: Schema = read_schema(connection, "the new catalog")
+        connection.execute("BEGIN")
+        write_fde(connection, schema, fde, when)
+        connection.execute("COMMIT")

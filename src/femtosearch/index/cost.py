@@ -1,0 +1,34 @@
+"""What a search costs on this machine, by prediction, and from what size on FDEs are worth making."""
+
+from __future__ import annotations
+
+import os
+
+from femtosearch import _core
+from femtosearch.codes import GROUP
+
+PATIENCE = 0.020  # seconds that `auto` allows MaxSim over all passages
+QUERY_ROWS = 16  # of a typical query
+# Seconds that one core takes for four dims of one row and one query row (`python -m benchmarks kernels`),
+# written down so that a machine plans a query alike every time.
+_STEP = {"avx512": 2.0e-11, "avx2": 5.8e-11, "baseline": 2.2e-10}
+_SLOWEST = max(_STEP.values())
+_BYTE = 2.0e-11  # seconds to scan one byte of FDEs, on all cores: memory sets the pace
+SCATTERED = 4.0  # how much longer rows take that lie here and there, and that have to be picked
+
+
+def maxsim_seconds(query_rows: int, dims: int, rows: int) -> float:
+    """How long MaxSim over int8 rows takes."""
+    padded = -(-query_rows // 4) * 4
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return _STEP.get(_core.kernel(), _SLOWEST) * padded * -(-dims // GROUP) * rows / cores
+
+
+def scan_seconds(numbers: int, bits: int, passages: int) -> float:
+    """How long it takes to scan the first numbers of all FDEs."""
+    return _BYTE * bits / 8 * numbers * passages
+
+
+def needs_fdes(dims: int, rows: int) -> bool:
+    """Whether an index of so many rows is so large that a search would use FDEs."""
+    return maxsim_seconds(QUERY_ROWS, dims, rows) > PATIENCE

@@ -1,0 +1,129 @@
+"""What an index needs of a model; and the model of an index, loaded when the first text is encoded."""
+
+from __future__ import annotations
+
+import os
+import threading
+from pathlib import Path
+from typing import Protocol
+
+from femtosearch.errors import FdeError, FdeMismatch, ModelMismatch, StoreError
+from femtosearch.fde import Fde, preset
+from femtosearch.index.schema import Origin
+from femtosearch.model.model import Model, built_in
+from femtosearch.types import Passages, Rows
+
+AUTO = "auto"
+
+
+class PassageEncoder(Protocol):
+    """What an index needs of a model: rows of `dims` numbers, and a name and fingerprint to know it again.
+
+    It may also have an attribute `fde`, an Fde or None: the one for its rows. And `encode_passages` may take
+    `threads`, which `Index.add(threads=)` then hands on.
+    """
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def fingerprint(self) -> str: ...
+    @property
+    def dims(self) -> int: ...
+    def encode_passages(self, texts: list[str]) -> Passages: ...
+    def encode_queries(self, texts: list[str]) -> Rows: ...
+
+
+class ModelOfIndex:
+    """The model that an index is used with: one that is there already, or a name or folder to load it from.
+
+    model:  None is the built-in model of the name that the index was made with; for a new index the default.
+    """
+
+    def __init__(self, model: PassageEncoder | str | os.PathLike[str] | None) -> None:
+        self._loading = threading.Lock()
+        self._source = model if model is None or isinstance(model, (str, os.PathLike)) else None
+        self._model = None if model is None or isinstance(model, (str, os.PathLike)) else model
+        self.is_given = model is not None
+
+    def for_new_index(self) -> PassageEncoder:
+        """The model to make an index with."""
+        return self._load(self._source)
+
+    def of(self, origin: Origin, place: str) -> PassageEncoder:
+        """The model, checked to be the one that the index was made with. Raises ModelMismatch."""
+        if self._model is None and self._source is None and origin.name not in built_in():
+            raise ModelMismatch(
+                f"{place}: made with the model {_in_words(origin)}, which is not built in: open it with "
+                "Index(folder, model=...), on the command line with --model"
+            )
+        source = origin.name if self._source is None else self._source
+        model = self._load(source)
+        if (model.fingerprint, model.dims) != (origin.fingerprint, origin.dims):
+            raise ModelMismatch(
+                f"{place}: made with the model {_in_words(origin)}, opened with "
+                f"{_in_words(origin_of(model))}: open it with its own model, or index the documents again in "
+                "another folder"
+            )
+        return model
+
+    def _load(self, source: str | os.PathLike[str] | None) -> PassageEncoder:
+        with self._loading:
+            if self._model is None:
+                self._model = Model.load(
+                    source if source is None or isinstance(source, str) else Path(source)
+                )
+            return self._model
+
+
+def origin_of(model: PassageEncoder) -> Origin:
+    """What an index remembers of its model."""
+    return Origin(model.name, model.fingerprint, model.dims)
+
+
+def fitting_fde(fde: Fde | str | None, origin: Origin, model: PassageEncoder | None) -> Fde | None:
+    """An FDE for the rows of a model, by name or as it is. Raises FdeError, FdeMismatch, StoreError.
+
+    model:  where "auto" finds the model's own; None where that is not asked for.
+    """
+    chosen: Fde | None = fde if not isinstance(fde, str) else None
+    if isinstance(fde, str):
+        chosen = getattr(model, "fde", None) if fde == AUTO else preset(fde)
+    if chosen is not None:
+        if not hasattr(chosen, "spec"):
+            raise FdeError(f"fde: expected an Fde, the name of one or None, found {type(chosen).__name__}")
+        if chosen.model not in (None, origin.fingerprint):
+            raise FdeMismatch(
+                f"the FDE was made for the model of fingerprint {chosen.model[:12]}, the index has "
+                f"{origin.name!r} ({origin.fingerprint[:12]}): use an FDE of that model"
+            )
+        chosen.size(origin.dims)
+    return chosen
+
+
+def check_same_fde(place: str, stored: Fde | None, expected: Fde | None) -> None:
+    """Raise FdeMismatch unless the FDE that is stored is the expected one, or both are none."""
+    if _identity(stored) != _identity(expected):
+        raise FdeMismatch(
+            f"{place}: expected the FDE {_identity(expected)}, found {_identity(stored)}: open it without "
+            "fde to use what it has, or replace it with set_fde (femtosearch compact FOLDER --fde NAME)"
+        )
+
+
+def check_encoder(model: object) -> None:
+    """Raise StoreError for what is no model."""
+    needed = ("name", "fingerprint", "dims", "encode_passages", "encode_queries")
+    missing = [name for name in needed if not hasattr(model, name)]
+    if missing:
+        raise StoreError(
+            f"model: expected a Model, or the name or folder of one, found {type(model).__name__} without "
+            f"{missing[0]}"
+        )
+
+
+def _identity(fde: Fde | None) -> str:
+    """What tells an FDE from every other."""
+    return "none" if fde is None else f"{fde.kind} {fde.spec()}"
+
+
+def _in_words(origin: Origin) -> str:
+    return f"{origin.name!r} ({origin.dims} dims, fingerprint {origin.fingerprint[:12]})"

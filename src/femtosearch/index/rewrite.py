@@ -1,0 +1,134 @@
+"""Segments written anew within a commit: without dead passages, joined, or with other FDEs."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from femtosearch.errors import StoreError
+from femtosearch.fde import Fde
+from femtosearch.index import commit as commits
+from femtosearch.index.batch import PassageBatch
+from femtosearch.index.commit import Commit
+from femtosearch.index.encoding import BATCH, Encoding
+from femtosearch.index.segment import Summary
+from femtosearch.index.segments import SegmentsWriter
+
+_log = logging.getLogger(__name__)
+
+_TIER = 8  # segments of one size that are left side by side
+_SMALLEST_BYTES = 64 << 10  # of the smallest size
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Copy:
+    """New segments with the living passages of others, and the dead keys that are in no segment any more."""
+
+    replaced: list[int]
+    segments: dict[int, Summary]
+    keys: np.ndarray
+
+
+def compact(commit: Commit) -> None:
+    """Rewrite the segments that have dead passages, and join small neighbours. Raises StoreError."""
+    tombstones, encoding = commit.transaction.tombstones(), commit.encoding
+
+    def has_dead(number: int, summary: Summary) -> bool:
+        return bool(np.isin(commit.open(number, summary, encoding).keys, tombstones).any())
+
+    def is_due(item: tuple[int, Summary]) -> bool:
+        return item[1].bytes < commits.SEGMENT_BYTES // 2 or has_dead(*item)
+
+    for due, group in groupby(commit.transaction.segments().items(), is_due):
+        run = dict(group)
+        if due and (len(run) > 1 or has_dead(*next(iter(run.items())))):
+            _replace(commit, copy(commit, run, encoding))
+    commit.transaction.shrink()
+
+
+def replace_fde(commit: Commit, fde: Fde | None) -> None:
+    """Give every passage another FDE, made of its rows as they are stored, or none. Raises StoreError."""
+    before = commit.encoding
+    commit.set_fde(fde)
+    _replace(commit, copy(commit, commit.transaction.segments(), before))
+    commit.transaction.shrink()
+
+
+def complete_fdes(commit: Commit) -> None:
+    """Give FDEs to the segments that were stored without, once the index is so large that it needs them."""
+    encoding = commit.encoding if commit.needs_fdes else None
+    if encoding is None:
+        return
+    for number, summary in commit.transaction.segments().items():
+        if commit.open(number, summary, encoding).fde is None:
+            _replace(commit, copy(commit, {number: summary}, encoding))
+
+
+def merge_small(commit: Commit) -> None:
+    """Keep many small adds from becoming many small segments: join the last 8 of a size.
+
+    The next size is 8 times as large, so a row is copied a few times in all, however it was added.
+    """
+    segments = list(commit.transaction.segments().items())
+    size = _SMALLEST_BYTES
+    while size * _TIER <= commits.SEGMENT_BYTES:
+        tail = len(segments)
+        while tail and segments[tail - 1][1].bytes < size:
+            tail -= 1
+        if len(segments) - tail >= _TIER:
+            _merge(commit, dict(segments[tail:]))
+            return
+        size *= _TIER
+
+
+def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Copy:
+    """Copy the living passages of neighbouring segments, code by code. Raises StoreError.
+
+    source:  the FDE that they have. Where the index has another by now, they are given that one.
+    """
+    tombstones = commit.transaction.tombstones()
+    target = commit.encoding if commit.needs_fdes else None
+    keys = [tombstones[:0]]
+    writer = commit.new_segments()
+    try:
+        for number, summary in run.items():
+            segment = commit.open(number, summary, source)
+            segment.verify()  # or damage would be copied under a checksum that fits
+            dead = np.isin(segment.keys, tombstones)
+            keys.append(np.unique(segment.keys[dead]))
+            _append(writer, segment.batch(~dead), commit.dims, target, target is source)
+        return Copy(list(run), writer.finish(), np.concatenate(keys))
+    except BaseException:
+        commit.discard(writer)
+        raise
+
+
+def _append(
+    writer: SegmentsWriter, batch: PassageBatch, dims: int, target: Encoding | None, is_same: bool
+) -> None:
+    """Append a batch with FDEs of the target encoding, or none; `is_same` says that it has those."""
+    if target is None:
+        writer.append(batch.without_fde())
+    elif is_same and batch.fde is not None:
+        writer.append(batch)
+    else:
+        for piece in batch.split(BATCH):
+            writer.append(target.add_to(piece, dims))
+
+
+def _merge(commit: Commit, run: dict[int, Summary]) -> None:
+    try:
+        joined = copy(commit, run, commit.encoding)
+    except (
+        StoreError
+    ) as error:  # what was added counts even if an old segment is damaged or the disk too full
+        _log.warning("%s small segments were not joined: %s", len(run), error)
+        return
+    _replace(commit, joined)
+
+
+def _replace(commit: Commit, segments: Copy) -> None:
+    commit.replace(segments.replaced, segments.segments, segments.keys)
