@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import socket
@@ -19,6 +20,7 @@ from femtosearch.errors import LockedError
 
 _PAUSE = 0.01  # seconds between two attempts
 _NOTE_BYTES = 4096
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Holder:
@@ -31,29 +33,28 @@ class Holder:
     def __init__(self) -> None:
         self.thread = threading.get_ident()
         self.active = False
-        self._descriptor = -1
+        self.place = ""
+        self._file: io.FileIO | None = None
 
-    def take(self, descriptor: int) -> None:
-        """Own an open file; it is closed when the lock is released."""
-        self._descriptor = descriptor
+    def open(self, place: str) -> int:
+        """Open the file of a lock, made if absent, until the lock is released; its descriptor."""
+        self.place = place
+        self._file = io.FileIO(place, "r+", opener=lambda path, _: os.open(path, _FLAGS, 0o666))
+        return self._file.fileno()
 
     def release(self) -> None:
         """Release the lock; a second time does nothing."""
-        if self._descriptor >= 0:
+        if self._file is not None and not self._file.closed:
             with suppress(OSError):
-                fcntl.flock(self._descriptor, fcntl.LOCK_UN)
-        self.active = False
+                fcntl.flock(self._file, fcntl.LOCK_UN)
         self.forget()
 
     def forget(self) -> None:
         """Close the file only: the lock stays with the processes that have the same open file."""
-        descriptor, self._descriptor = self._descriptor, -1
-        if descriptor >= 0:
-            os.close(descriptor)
-
-    def __del__(self) -> None:
-        with suppress(OSError):
-            self.release()
+        self.active = False
+        if self._file is not None:
+            with suppress(OSError):
+                self._file.close()
 
 
 class FolderLock:
@@ -102,7 +103,7 @@ class MemoryLock:
     """The same for an index in memory: between the threads of one process."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._holder: weakref.ref[Holder] | None = None
 
     @contextmanager
@@ -142,32 +143,33 @@ class MemoryLock:
 # The holders of open files in this process. A forked child closes its copies of them, or the lock would live
 # as long as the child does.
 _open_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
-_opening = threading.RLock()  # no fork between opening a file and knowing it
 
 
 def _open(place: str, holder: Holder) -> int:
-    """Open a lock's file, made if absent, for a holder. Raises OSError, StoreError."""
-    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+    """Open a lock's file for a holder; its descriptor. Raises OSError, StoreError."""
     check_regular(place)
-    with _opening:
-        descriptor = os.open(place, flags, 0o666)
-        holder.take(descriptor)
-        _open_holders.add(holder)
+    _open_holders.add(holder)
+    descriptor = holder.open(place)
     check_regular(place, os.fstat(descriptor))
     return descriptor
 
 
 def _forget_in_child() -> None:
     for holder in list(_open_holders):
+        holder.forget()
         with suppress(OSError):
-            holder.forget()
-        holder.active = False
-    _opening.release()
+            _close_all(os.lstat(holder.place))
 
 
-os.register_at_fork(
-    before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_forget_in_child
-)
+def _close_all(status: os.stat_result) -> None:
+    """Close every descriptor of a file: one may have been opened in the moment of the fork."""
+    for name in os.listdir("/dev/fd"):
+        with suppress(OSError):
+            if os.path.samestat(os.fstat(int(name)), status):
+                os.close(int(name))
+
+
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _held_by(reference: weakref.ref[Holder] | None, thread: int | None = None) -> bool:

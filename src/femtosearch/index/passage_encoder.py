@@ -40,7 +40,7 @@ class ModelOfIndex:
     """
 
     def __init__(self, model: PassageEncoder | str | os.PathLike[str] | None) -> None:
-        self._loading = threading.Lock()
+        self._loading = threading.RLock()
         self._source = model if model is None or isinstance(model, (str, os.PathLike)) else None
         self._model = None if model is None or isinstance(model, (str, os.PathLike)) else model
         self.is_given = model is not None

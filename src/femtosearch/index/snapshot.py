@@ -209,7 +209,7 @@ class DerivedFdes:
 
     def __init__(self) -> None:
         self._codes: WeakKeyDictionary[Segment, tuple[str, Codes]] = WeakKeyDictionary()
-        self._making = threading.Lock()
+        self._making = threading.RLock()
 
     def of(self, segment: Segment, encoding: Encoding) -> Codes:
         """The FDEs of a segment's passages."""
@@ -226,7 +226,7 @@ class Snapshots:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._taking = threading.Lock()
+        self._taking = threading.RLock()  # not Lock: an interrupted thread must not wait for itself
         self._last: Snapshot | None = None
         self._derived = DerivedFdes()
 

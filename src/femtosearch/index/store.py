@@ -38,7 +38,7 @@ class Store:
         self.lock = lock
         self._timeout = timeout
         self._pid = os.getpid()
-        self._restoring = threading.Lock()
+        self._restoring = threading.RLock()
         self._encoding: Encoding | None = None
 
     @classmethod

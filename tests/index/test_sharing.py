@@ -1,0 +1,252 @@
+"""One index opened, closed and forked by several at once: nothing is lost, no lock outlives its holder."""
+
+import json
+import multiprocessing
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from femtosearch import FemtosearchError, Index
+from femtosearch.errors import LockedError, StoreError
+from femtosearch.index.lock import FolderLock
+
+from ..fakes import FakeModel, fast_path
+
+__all__ = ["fast_path"]
+
+MODEL = FakeModel()
+HOME = Path(__file__).resolve().parents[2]
+ELSEWHERE = """
+import json, sys
+from femtosearch import Index
+from tests.fakes import FakeModel
+with Index(sys.argv[1], model=FakeModel(), timeout=float(sys.argv[3])) as index:
+    if sys.argv[2]:
+        index.add([{"id": sys.argv[2], "text": "note"}])
+    print(json.dumps(sorted(hit.id for hit in index.search("note", k=99))))
+"""
+
+
+def elsewhere(folder, add="", timeout=5.0):
+    """What another process finds, after it has added a document."""
+    command = [sys.executable, "-c", ELSEWHERE, str(folder), add, str(timeout)]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(HOME), *sys.path])}
+    answer = subprocess.run(command, capture_output=True, text=True, env=environment, cwd=HOME)
+    assert answer.returncode == 0, answer.stderr
+    return json.loads(answer.stdout)
+
+
+def posix_locks(folder):
+    """How many POSIX locks this process has on the catalogue."""
+    inode = (folder / "catalog.db").stat().st_ino
+    lines = Path("/proc/locks").read_text().splitlines()
+    locks = [line.split() for line in lines]
+    mine = [lock for lock in locks if lock[1] == "POSIX" and str(os.getpid()) in lock]
+    return sum(f":{inode}" in " ".join(lock) for lock in mine)
+
+
+def open_and_close(folder):
+    Index(folder, model=MODEL).close()
+
+
+def open_with_another_model(folder):
+    with pytest.raises(StoreError):
+        Index(folder, model=FakeModel(name="another"))
+
+
+def describe_it(folder):
+    from femtosearch.index.stats import describe
+
+    describe(folder)
+
+
+def open_by_a_link(folder):
+    link = folder.with_name("link")
+    link.symlink_to(folder)
+    Index(link, model=MODEL).close()
+
+
+@pytest.mark.parametrize("again", [open_and_close, open_with_another_model, describe_it, open_by_a_link])
+def test_an_index_opened_twice_in_a_process_keeps_its_log(fast_path, again):
+    folder = fast_path / "i"
+    index = Index(folder, model=MODEL)
+    index.add([{"id": "1", "text": "note"}])
+    index.search("note")
+    again(folder)
+    assert elsewhere(folder) == ["1"]
+    index.add([{"id": "2", "text": "note"}])
+    assert elsewhere(folder) == ["1", "2"]
+    assert elsewhere(folder, add="3") == ["1", "2", "3"]
+    assert index.verify() == []
+    index.close()
+    assert elsewhere(folder) == ["1", "2", "3"]
+
+
+@pytest.mark.skipif(not Path("/proc/locks").exists(), reason="the system does not list its locks")
+def test_a_second_open_drops_no_lock(tmp_path):
+    index = Index(tmp_path / "i", model=MODEL)
+    index.add(["note"])
+    before = posix_locks(tmp_path / "i")
+    assert before
+    for again in (open_and_close, open_with_another_model, describe_it):
+        again(tmp_path / "i")
+        assert posix_locks(tmp_path / "i") == before
+    index.close()
+
+
+def test_an_index_has_one_connection(fast_path, monkeypatch):
+    import sqlite3
+
+    with Index(fast_path / "i", model=MODEL) as index:
+        index.add(["note"])
+    opened = []
+    connect = sqlite3.connect
+    monkeypatch.setattr(
+        sqlite3, "connect", lambda *args, **more: opened.append(args) or connect(*args, **more)
+    )
+    with Index(fast_path / "i", model=MODEL) as index:
+        index.search("note")
+        index.stats()
+        index.verify()
+        assert len(opened) == 1
+        index.add(["more"])
+        index.compact()
+        assert len(opened) == 2  # one more for all writes
+
+
+@pytest.mark.parametrize("place", ["folder", "memory"])
+@pytest.mark.parametrize("name", ["add", "delete", "compact", "search", "stats", "verify", "get"])
+def test_close_beside_other_threads(fast_path, place, name):
+    calls = {
+        "add": lambda index: index.add([f"text {n}" for n in range(12)], batch=2),
+        "delete": lambda index: index.delete(["a", "b"]),
+        "compact": lambda index: index.compact(),
+        "search": lambda index: index.search("text a", k=3),
+        "stats": lambda index: index.stats(),
+        "verify": lambda index: index.verify(),
+        "get": lambda index: index.get("a"),
+    }
+    outcomes = set()
+
+    def call(index):
+        try:
+            for _ in range(3):
+                calls[name](index)
+            outcomes.add("ended")
+        except StoreError as error:
+            outcomes.add("closed" if "closed" in str(error) else str(error))
+        except BaseException as error:
+            outcomes.add(repr(error))
+
+    for n in range(25):
+        index = Index(fast_path / "i" if place == "folder" else None, model=MODEL)
+        index.add([{"id": "a", "text": "text a"}])
+        thread = threading.Thread(target=call, args=(index,))
+        thread.start()
+        time.sleep(n * 1e-4)
+        index.close()
+        thread.join()
+    assert outcomes <= {"ended", "closed"}
+
+
+def test_the_lock_is_free_while_a_forked_child_lives(fast_path):
+    context = multiprocessing.get_context("fork")
+    with Index(fast_path / "i", model=MODEL, timeout=0.2) as index:
+        pools = []
+
+        def texts():
+            pools.append(context.Pool(1))
+            yield from pools[0].imap(str, range(3))
+
+        try:
+            index.add(texts())
+            index.add(["one more"])
+            assert "x" in elsewhere(fast_path / "i", add="x", timeout=0.2)
+        finally:
+            pools[0].terminate()
+            pools[0].join()
+        assert len(index) == 5
+
+
+def test_the_lock_dies_with_its_holder_though_a_child_lives(fast_path):
+    script = (
+        "import os, sys, time\nfrom femtosearch.index.lock import FolderLock\nfrom pathlib import Path\n"
+        "with FolderLock(Path(sys.argv[1])).hold(1.0):\n"
+        "    child = os.fork()\n"
+        "    if child == 0:\n        os.close(1)\n        time.sleep(30)\n        os._exit(0)\n"
+        "    print(child, flush=True)\n    time.sleep(30)\n"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", script, str(fast_path / "writer.lock")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        child = int(holder.stdout.readline())
+        try:
+            with pytest.raises(LockedError), FolderLock(fast_path / "writer.lock").hold(0.0):
+                pass
+            holder.kill()
+            holder.wait()
+            with FolderLock(fast_path / "writer.lock").hold(1.0):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
+def test_a_child_that_goes_on_with_its_parents_write_is_stopped(fast_path):
+    """A generator forks, so that the write goes on in both processes: it ends well in the parent alone."""
+    with Index(fast_path / "i", model=MODEL) as index:
+        children = []
+
+        def texts():
+            yield {"id": "a", "text": "note"}
+            children.append(os.fork())
+            yield {"id": "b", "text": "note"}
+
+        try:
+            index.add(texts(), batch=1)
+        except FemtosearchError as error:
+            os._exit(7 if children == [0] and "fork" in str(error) else 8)
+        if children == [0]:
+            os._exit(9)
+        assert os.waitstatus_to_exitcode(os.waitpid(children[0], 0)[1]) == 7
+        assert len(index) == 2 and index.verify() == []
+        assert elsewhere(fast_path / "i", add="c") == ["a", "b", "c"]
+
+
+def test_a_lock_that_does_not_lock_loses_nothing(fast_path, monkeypatch):
+    """On a file system whose flock does nothing SQLite's own locks keep the writers apart."""
+    monkeypatch.setattr("femtosearch.index.lock._locked", lambda descriptor: True)
+    errors = []
+
+    def write(name):
+        with Index(fast_path / "i", model=MODEL, timeout=20) as index:
+            for n in range(15):
+                try:
+                    index.add([{"id": f"{name}{n}", "text": "note"}])
+                except StoreError as error:
+                    errors.append(error)
+
+    open_and_close(fast_path / "i")
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abc"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with Index(fast_path / "i", model=MODEL) as index:
+        assert len(index) == len(index.search("note", k=99)) == 45 - len(errors) and index.verify() == []
+    assert all(isinstance(error, LockedError) for error in errors)
+
+
+def test_waiting_for_a_writer_ends_in_time(fast_path):
+    open_and_close(fast_path / "i")
+    with Index(fast_path / "i", model=MODEL, timeout=0.1) as index:
+        holder = FolderLock(fast_path / "i" / "writer.lock")
+        with holder.hold(1.0):
+            start = time.monotonic()
+            with pytest.raises(LockedError):
+                index.add(["x"])
+            assert time.monotonic() - start < 5
