@@ -333,6 +333,21 @@ def test_info_of_neither(here, run):
     assert err.startswith("femtosearch: docs")
 
 
+def test_check_looks_for_damage(run, notes):
+    code, out, _ = run("check", notes)
+    assert code == 0 and "no damage" in out
+    segment = next((Path(notes) / "segments").iterdir())
+    content = bytearray(segment.read_bytes())
+    content[256] ^= 1  # a row's code, which a search reads without its checksum
+    segment.write_bytes(content)
+    code, out, _ = run("check", notes, "--json")
+    [answer] = lines(out)
+    assert code == 1 and ["section CODE" in item["message"] for item in answer["damage"]] == [True]
+    code, out, _ = run("check", notes)
+    assert code == 1 and out.count("\n") == 1 and "the segment is damaged" in out
+    assert run("check", "nothing")[0] == 1 and not Path("nothing").exists()
+
+
 def test_delete_and_compact(run, notes):
     code, out, err = run("delete", notes, "a.md", "nowhere", "a.md")
     assert (code, out) == (0, "deleted 1 document; notes holds 2\n")

@@ -112,6 +112,7 @@ def parser(trains: str | None = None, *, compares: bool = False) -> argparse.Arg
     _add_export(commands)
     _add_delete(commands)
     _add_compact(commands)
+    _add_check(commands)
     _add_calibrate(commands)
     (_add_compare if compares else _add_evaluate)(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
@@ -262,6 +263,11 @@ def _add_delete(commands: Any) -> None:
     command = _command(commands, "delete", "take documents out of an index")
     command.add_argument("folder", metavar="FOLDER", help="the index")
     command.add_argument("id", type=_text, metavar="ID", nargs="+", help="ids of documents")
+
+
+def _add_check(commands: Any) -> None:
+    command = _command(commands, "check", "look for damage: read every checksum of an index")
+    command.add_argument("folder", metavar="FOLDER", help="the index")
 
 
 def _add_compact(commands: Any) -> None:

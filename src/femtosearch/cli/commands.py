@@ -178,6 +178,22 @@ def compact(options: argparse.Namespace) -> None:
         _result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
 
 
+def check(options: argparse.Namespace) -> int:
+    """Look for damage in an index; the exit code is 1 if there is any."""
+    _check_index(options.folder)
+    with Index(options.folder) as store:
+        damage = store.verify()
+        documents = len(store)
+    if options.json:
+        _print_json({"documents": documents, "damage": [asdict(item) for item in damage]})
+    else:
+        for item in damage:
+            print(f"{item.place}: {item.message}")
+        if not damage:
+            _result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
+    return 1 if damage else 0
+
+
 def calibrate(options: argparse.Namespace) -> None:
     """Measure how many candidates an index's FDE needs."""
     _check_index(options.folder)

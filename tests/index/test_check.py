@@ -1,0 +1,111 @@
+"""Damage that a search does not see is found when it is looked for."""
+
+import sqlite3
+import struct
+
+import numpy as np
+import pytest
+
+from femtosearch import CorruptError, Index
+from femtosearch.index.segment import Segment
+
+from ..fakes import FakeModel, fast_path
+
+__all__ = ["fast_path"]
+
+MODEL = FakeModel()
+
+
+@pytest.fixture
+def folder(fast_path):
+    with Index(fast_path / "i", model=MODEL) as index:
+        index.add([{"id": "a", "text": "word1 word2"}, {"id": "b", "text": "word3"}, {"id": "e", "text": ""}])
+        index.add([{"id": "c\0d", "text": "nul\0 word4"}])
+        index.delete("b")
+        assert index.verify() == []
+    return fast_path / "i"
+
+
+def damage_of(folder):
+    with Index(folder, model=MODEL) as index:
+        return index.verify()
+
+
+def section(path, kind):
+    """Where a section of a segment begins, and its bytes."""
+    content = path.read_bytes()
+    for at in range(64, 64 + 32 * struct.unpack_from("<I", content, 12)[0], 32):
+        name, _, offset, length, _, _ = struct.unpack_from("<4sIQQII", content, at)
+        if name == kind:
+            return offset, length
+    raise AssertionError(f"no section {kind}")
+
+
+def patch(path, offset, data):
+    content = bytearray(path.read_bytes())
+    content[offset : offset + len(data)] = data
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("kind", [b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN"])
+def test_a_flipped_bit_of_any_section(folder, kind):
+    path = folder / "segments" / "1.seg"
+    offset, _ = section(path, kind)
+    patch(path, offset, bytes([path.read_bytes()[offset] ^ 4]))
+    [damage] = damage_of(folder)
+    assert "segment 1" in damage.place and "damaged" in damage.message
+
+
+@pytest.mark.parametrize("scale", [np.nan, np.inf, -1.0])
+@pytest.mark.parametrize("mode", ["maxsim", "auto"])
+def test_a_scale_that_is_no_number_is_no_silence(folder, scale, mode):
+    path = folder / "segments" / "1.seg"
+    patch(path, section(path, b"SCAL")[0], struct.pack("<f", scale))
+    with Index(folder, model=MODEL) as index, pytest.raises(CorruptError, match="scale that is no number"):
+        index.search("word1", mode=mode)
+    assert len(damage_of(folder)) == 1
+
+
+def test_scales_of_chosen_passages_alone(folder):
+    path = folder / "segments" / "1.seg"
+    patch(path, section(path, b"SCAL")[0] + 8, struct.pack("<f", np.nan))  # of the second passage's row
+    segment = Segment.open(path)
+    segment.check_scales(np.array([0]))
+    with pytest.raises(CorruptError):
+        segment.check_scales(np.array([0, 1]))
+
+
+@pytest.mark.parametrize(
+    "statement, says",
+    [
+        ("UPDATE documents SET text = 'word1 wordX' WHERE id = 'a'", "document 'a' is damaged"),
+        ("UPDATE documents SET metadata = '{\"x\": 1}' WHERE id = 'a'", "document 'a' is damaged"),
+        ("UPDATE documents SET id = 'z' WHERE id = 'a'", "document 'z' is damaged"),
+        ("DELETE FROM documents WHERE id = 'a'", "a document that is not in the catalog"),
+        ("INSERT INTO dead SELECT key FROM documents WHERE id = 'a'", "is there and counted as deleted"),
+        ("DELETE FROM dead", "a document that is not in the catalog"),
+        ("UPDATE segments SET checksum = 5 WHERE number = 1", "the catalog names"),
+    ],
+)
+def test_a_catalogue_that_does_not_agree(folder, statement, says):
+    connection = sqlite3.connect(folder / "catalog.db")
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+    assert any(says in damage.message for damage in damage_of(folder))
+
+
+def test_a_changed_text_is_not_returned(folder):
+    connection = sqlite3.connect(folder / "catalog.db")
+    connection.execute("UPDATE documents SET text = 'word1 wordX' WHERE id = 'a'")
+    connection.commit()
+    connection.close()
+    with Index(folder, model=MODEL) as index:
+        for call in (lambda: index.get("a"), lambda: index.search("word1"), lambda: list(index)):
+            with pytest.raises(CorruptError, match="document 'a' is damaged; add it again"):
+                call()
+
+
+def test_a_segment_that_is_gone(folder):
+    (folder / "segments" / "1.seg").unlink()
+    assert any("missing" in damage.message for damage in damage_of(folder))
