@@ -13,9 +13,10 @@ from benchmarks.encode import Row
 from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from benchmarks.passages import passages
-from femtosearch.fde import Calibration
+from femtosearch.fde import Calibration, calibrated
 from femtosearch.index.index import Index
-from femtosearch.index.plan import Held, check, choose
+from femtosearch.index.plan import Extent, choose
+from femtosearch.index.request import check_request
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
 
@@ -125,9 +126,10 @@ def _ask(folder: Path, queries: list[str], others: list[str], recall: float | No
 def _plan(index: Index, query: str, recall: float | None, calibration: Calibration | None) -> dict[str, Any]:
     """What a search of that query does."""
     stats, fde = index.stats(), index.model.fde
-    held = Held(index.model.dims, stats.rows, stats.passages, fde is not None, fde.code_bits if fde else 8)
+    extent = Extent(index.model.dims, stats.rows, stats.passages, fde is not None)
     rows = len(index.model.encode_queries([query]).rows)
-    plan = choose(check([query], K, "auto", None, recall), rows, held, calibration)
+    request = check_request([query], K, "auto", None, recall)
+    plan = choose(request, rows, extent, lambda: calibrated(fde, calibration))
     return {"mode": plan.mode, "candidates": plan.candidates, "prefix": plan.prefix or 0}
 
 

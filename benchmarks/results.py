@@ -7,13 +7,14 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from benchmarks.encode import Row
 from femtosearch.evaluation import Evaluation, evaluate
 from femtosearch.evaluation.card import CARD, MODES, card, read_facts, scored, table, weights_of
 from femtosearch.evaluation.confidence import Interval
-from femtosearch.model import Model, built_in
+from femtosearch.model.model import Model, built_in
 
 HERE = Path(__file__).parent
 PLACE = HERE / "results" / "unreleased"
@@ -84,7 +85,12 @@ def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]]) -> st
             [row for one in found for row in _costs(one)],
         ),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(map(_wrapped, parts)) + "\n"
+
+
+def _wrapped(part: str) -> str:
+    """Prose in lines of at most 110 characters; a heading or a table as it is."""
+    return part if part.startswith(("#", "|")) else fill(part, 110, break_on_hyphens=False)
 
 
 def _model_rows(found: list[Evaluation], names: list[str]) -> Iterator[list[str]]:
