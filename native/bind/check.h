@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "bert.h"
-#include "encoder.h"
+#include "bert/bert.h"
+#include "bert/encoder.h"
 
 namespace femto {
 

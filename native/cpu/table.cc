@@ -1,5 +1,5 @@
 // The entry of one instruction set in the table of kernels.
-#include "functions.h"
+#include "cpu/functions.h"
 
 #define FEMTO_QUOTE(x) #x
 #define FEMTO_NAME(x) FEMTO_QUOTE(x)

@@ -1,5 +1,5 @@
 // Hugging Face's names for BERT's weights.
-#include "check.h"
+#include "bind/check.h"
 
 namespace femto {
 namespace {

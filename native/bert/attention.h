@@ -1,7 +1,7 @@
 // Attention of one text: every query row over the attended keys, head by head, a few rows at a time.
 #pragma once
-#include "curves.h"
-#include "gemm.h"
+#include "bert/curves.h"
+#include "bert/gemm.h"
 
 namespace femto::FEMTO_KERNEL {
 

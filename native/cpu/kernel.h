@@ -1,8 +1,8 @@
 // What one instruction set offers. Each kernel file is compiled once per instruction set, in a namespace of its own,
 // and is reached only through this table, so no code for one processor can leak into another's.
 #pragma once
-#include "bert.h"
-#include "muvera.h"
+#include "bert/bert.h"
+#include "fde/muvera.h"
 
 namespace femto {
 

@@ -1,6 +1,6 @@
 // MUVERA's numbers, and a coded vector, as the kernels want them: plain structs of pointers and sizes.
 #pragma once
-#include "bert.h"
+#include "bert/bert.h"
 
 namespace femto {
 

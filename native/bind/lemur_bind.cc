@@ -1,9 +1,9 @@
-#include "lemur_bind.h"
+#include "bind/lemur_bind.h"
 
-#include "check.h"
-#include "lemur.h"
-#include "returned.h"
-#include "scan.h"
+#include "bind/check.h"
+#include "fde/lemur.h"
+#include "bind/returned.h"
+#include "scan/scan.h"
 
 namespace femto {
 namespace {

@@ -8,14 +8,14 @@
 
 #include <algorithm>
 
-#include "check.h"
-#include "codes.h"
-#include "dispatch.h"
-#include "encoder.h"
-#include "fde_bind.h"
-#include "lemur_bind.h"
-#include "returned.h"
-#include "scan.h"
+#include "bind/check.h"
+#include "scan/codes.h"
+#include "cpu/dispatch.h"
+#include "bert/encoder.h"
+#include "bind/fde_bind.h"
+#include "bind/lemur_bind.h"
+#include "bind/returned.h"
+#include "scan/scan.h"
 
 namespace femto {
 namespace {

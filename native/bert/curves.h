@@ -1,6 +1,6 @@
 // The curves of a transformer as polynomials, in the registers' own width.
 #pragma once
-#include "vec.h"
+#include "cpu/vec.h"
 
 namespace femto::FEMTO_KERNEL {
 

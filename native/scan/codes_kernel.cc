@@ -2,8 +2,8 @@
 //
 // The integers are exact and every float operation is written out in its order (this file is compiled without
 // contraction into fused multiply-adds), so all instruction sets give the same bits.
-#include "dot.h"
-#include "functions.h"
+#include "scan/dot.h"
+#include "cpu/functions.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "kernel.h"
+#include "cpu/kernel.h"
 
 namespace femto {
 

@@ -1,10 +1,10 @@
-#include "lemur.h"
+#include "fde/lemur.h"
 
 #include <algorithm>
 
-#include "dispatch.h"
-#include "parallel.h"
-#include "scan.h"
+#include "cpu/dispatch.h"
+#include "cpu/parallel.h"
+#include "scan/scan.h"
 
 namespace femto {
 namespace {

@@ -1,6 +1,6 @@
 // A model's weights, transposed and padded for this width of vectors.
 #pragma once
-#include "gemm.h"
+#include "bert/gemm.h"
 
 namespace femto::FEMTO_KERNEL {
 

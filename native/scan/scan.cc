@@ -1,12 +1,12 @@
-#include "scan.h"
+#include "scan/scan.h"
 
 #include <cmath>
 #include <limits>
 #include <vector>
 
-#include "coded_query.h"
-#include "dispatch.h"
-#include "parallel.h"
+#include "scan/coded_query.h"
+#include "cpu/dispatch.h"
+#include "cpu/parallel.h"
 
 namespace femto {
 namespace {

@@ -1,12 +1,12 @@
-#include "fde.h"
+#include "fde/fde.h"
 
 #include <algorithm>
 #include <atomic>
 #include <limits>
 
-#include "codes.h"
-#include "dispatch.h"
-#include "parallel.h"
+#include "scan/codes.h"
+#include "cpu/dispatch.h"
+#include "cpu/parallel.h"
 
 namespace femto {
 namespace {

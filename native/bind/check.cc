@@ -1,4 +1,4 @@
-#include "check.h"
+#include "bind/check.h"
 
 namespace femto {
 namespace {

@@ -1,6 +1,6 @@
 // The functions that each instruction set has in its own namespace; kernel.h says what they do.
 #pragma once
-#include "kernel.h"
+#include "cpu/kernel.h"
 
 namespace femto::FEMTO_KERNEL {
 

@@ -1,6 +1,6 @@
 // MUVERA for one instruction set: one text's rows into buckets, and the buckets into a vector.
-#include "functions.h"
-#include "pack.h"
+#include "cpu/functions.h"
+#include "bert/pack.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {

@@ -2,8 +2,8 @@
 #pragma once
 #include <vector>
 
-#include "codes.h"
-#include "kernel.h"
+#include "scan/codes.h"
+#include "cpu/kernel.h"
 
 namespace femto {
 

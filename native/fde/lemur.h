@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "coded_query.h"
+#include "scan/coded_query.h"
 
 namespace femto {
 

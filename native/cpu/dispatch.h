@@ -2,7 +2,7 @@
 #pragma once
 #include <stdexcept>
 
-#include "kernel.h"
+#include "cpu/kernel.h"
 
 namespace femto {
 

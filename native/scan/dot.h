@@ -4,7 +4,7 @@
 // the bytes of an int32. A query's codes are within ±127; a document's may be any byte, for files can be damaged.
 // load_document reads a byte as a signed number; load_bits some bits of each as an unsigned one, which needs no raising.
 #pragma once
-#include "vec.h"
+#include "cpu/vec.h"
 
 #if defined(__AVX2__)
 #include <immintrin.h>

@@ -1,12 +1,12 @@
-#include "fde_bind.h"
+#include "bind/fde_bind.h"
 
 #include <nanobind/stl/optional.h>
 
-#include "check.h"
-#include "codes.h"
-#include "fde.h"
-#include "returned.h"
-#include "scan.h"
+#include "bind/check.h"
+#include "scan/codes.h"
+#include "fde/fde.h"
+#include "bind/returned.h"
+#include "scan/scan.h"
 
 namespace femto {
 namespace {

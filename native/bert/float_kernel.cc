@@ -1,7 +1,7 @@
 // The float32 kernels of one instruction set: texts through BERT, and MaxSim.
-#include "attention.h"
-#include "functions.h"
-#include "pack.h"
+#include "bert/attention.h"
+#include "cpu/functions.h"
+#include "bert/pack.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {

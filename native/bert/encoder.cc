@@ -1,7 +1,7 @@
-#include "encoder.h"
+#include "bert/encoder.h"
 
-#include "dispatch.h"
-#include "parallel.h"
+#include "cpu/dispatch.h"
+#include "cpu/parallel.h"
 
 namespace femto {
 namespace {

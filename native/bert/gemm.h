@@ -3,8 +3,8 @@
 // Every element of a product is one chain of fused multiply-adds over the depth, in rising order, whatever tile it
 // falls in: that is why a row does not depend on the rows beside it.
 #pragma once
-#include "bert.h"
-#include "vec.h"
+#include "bert/bert.h"
+#include "cpu/vec.h"
 
 namespace femto::FEMTO_KERNEL {
 

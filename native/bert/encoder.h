@@ -2,8 +2,8 @@
 #pragma once
 #include <vector>
 
-#include "bert.h"
-#include "kernel.h"
+#include "bert/bert.h"
+#include "cpu/kernel.h"
 
 namespace femto {
 
