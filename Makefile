@@ -1,30 +1,51 @@
-# What CI and people run. `make dev` once, then `make check`.
+# What people and CI run. `make dev` once; then edit, `make test`, and before a change is sent `make check`.
 PYTHON ?= python3
 BIN = .venv/bin/
+EXTRAS = test,docs,dev
+BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
+NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: dev check test lint asan bench results
+.PHONY: dev dev-all test test-all check lint format types docs asan bench results
 
-.venv:
-	$(PYTHON) -m venv .venv
+dev: .venv/built
 
-dev: .venv
-	$(BIN)pip install '.[test]' ruff mypy
+dev-all:
+	$(MAKE) --always-make .venv/built EXTRAS=test-all,docs,dev
 
-check: lint test
+# An editable install: Python files are used where they lie. A newer file of the native core is compiled first.
+.venv/built: $(NATIVE)
+	test -x $(BIN)python || $(PYTHON) -m venv .venv
+	$(BIN)pip install --quiet $(BUILD)
+	$(BIN)pip install --quiet --no-build-isolation --editable '.[$(EXTRAS)]'
+	touch $@
 
-test:
+test: .venv/built
+	$(BIN)python -m pytest -m "not slow"
+
+test-all: .venv/built
 	$(BIN)python -m pytest
 
-lint:
+check: lint types docs test-all
+
+lint: .venv/built
 	$(BIN)ruff check .
 	$(BIN)ruff format --check .
+
+format: .venv/built
+	$(BIN)ruff check --fix .
+	$(BIN)ruff format .
+
+types: .venv/built
 	$(BIN)mypy src
+
+docs: .venv/built
+	$(BIN)mkdocs build --strict --quiet
 
 asan:
 	$(PYTHON) -m venv .venv-asan
 	.venv-asan/bin/pip install -C cmake.define.FEMTOSEARCH_ASAN=ON . pytest
 	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		.venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py tests/test_encoder.py tests/test_maxsim.py \
+		.venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py tests/model/test_encoder.py tests/test_scoring.py \
 		tests/fde
 
 bench: # FEMTOSEARCH_DATA names a BEIR folder

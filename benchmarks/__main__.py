@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import encode, family, fde, kernels, members, million, parity, peers, results, search
+from benchmarks import compare, encode, family, fde, kernels, members, million, parity, peers, results, search
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -26,9 +26,13 @@ def main() -> None:
     if options.out:
         said = {"benchmark": options.benchmark, "machine": before, **found}
         Path(options.out).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+    if found.get("losses"):
+        sys.exit(1)
 
 
 def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[str, float, str]]]:
+    if options.benchmark == "compare":
+        return compare.measure(options.base, options.head, options.rounds)
     if options.benchmark == "results":
         return results.measure(options.folder)
     if options.benchmark == "teacher":  # which needs torch
@@ -97,6 +101,7 @@ def _options() -> argparse.Namespace:
             command.add_argument("--limit", type=int, default=limit, metavar="N", help=f"documents ({limit})")
         if module is peers:
             command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
+    _add_compare(commands)
     _add_parity(commands)
     _add_million(commands)
     _add_judged(commands, "results", results.__doc__)
@@ -106,6 +111,14 @@ def _options() -> argparse.Namespace:
     )
     words.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     return parser.parse_args()
+
+
+def _add_compare(commands: Any) -> None:
+    command = commands.add_parser("compare", help=compare.__doc__, description=compare.__doc__)
+    command.add_argument("base", metavar="BASE", help="the commit to compare with")
+    command.add_argument("head", metavar="HEAD", nargs="?", default="HEAD", help="the other (default: HEAD)")
+    command.add_argument("--rounds", type=int, default=5, metavar="N", help="processes of each (default: 5)")
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 
 def _add_parity(commands: Any) -> None:

@@ -23,9 +23,9 @@ def known(page: str) -> str:
 
 def pairs(page: str) -> list[tuple[str, str, str]]:
     """(peer, its block, femtosearch's block)."""
-    block = r"```python {}\n(.*?)```"
+    block = r'```python title="{}"\n(.*?)```'
     return re.findall(
-        block.format(r"(?!femtosearch)(\S+)") + r"\s+" + block.format("femtosearch"), page, re.S
+        block.format(r"(?!femtosearch)([^\"]+)") + r"\s+" + block.format("femtosearch"), page, re.S
     )
 
 

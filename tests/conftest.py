@@ -2,10 +2,18 @@
 
 import io
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from femtosearch import _core
+
+HAS_TORCH = find_spec("torch") is not None
+collect_ignore = [] if HAS_TORCH else ["train"]  # whose every file needs it
+
+
+def pytest_report_header():
+    return None if HAS_TORCH else "without torch, so without tests/train: `make dev-all` installs it"
 
 
 @pytest.fixture(params=_core.kernels())

@@ -41,6 +41,7 @@ def in_child(*arguments, kernel):
     return subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_the_environment_chooses_the_kernel():
     code = "from femtosearch import _core; print(_core.kernel())"
     assert in_child("-c", code, kernel="baseline").stdout.strip() == "baseline"

@@ -528,6 +528,7 @@ def test_help_and_version_import_nothing_heavy():
 # Processes: pipes, signals and terminals
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_silent(notes, model):
     with subprocess.Popen(
         command("search", notes, "cat", "--json", "--model", model),
@@ -539,6 +540,7 @@ def test_a_closed_pipe_is_silent(notes, model):
         assert process.stderr.read() == b""
 
 
+@pytest.mark.slow
 def test_ctrl_c_is_one_line_and_130(notes, model):
     with subprocess.Popen(
         command("search", notes, "-", "--json", "--model", model),
@@ -577,12 +579,14 @@ def on_a_terminal(arguments, **environment):
     return said.decode().replace("\r\n", "\n")
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_bold_words(notes, model):
     arguments = ("search", notes, "red moon", "-k", "3", "--model", model)
     assert "\x1b[1mred\x1b[22m \x1b[1mmoon\x1b[22m at night" in on_a_terminal(arguments)
     assert "\x1b" not in on_a_terminal(arguments, NO_COLOR="1")
 
 
+@pytest.mark.slow
 def test_a_terminal_gets_a_progress_bar(here, model):
     said = on_a_terminal(("index", "notes", "docs", "--model", model))
     assert "\rindexing" not in said.split("\x1b[K")[0]

@@ -39,6 +39,7 @@ def test_json_is_compared(run, beir, tiny_folder, tmp_path):
 
 
 def test_losses_runs_and_plots_are_written(run, beir, tiny_folder, tmp_path):
+    pytest.importorskip("matplotlib")
     code, out, err = run(
         beir, "--model", tiny_folder, "--losses", "--run", tmp_path / "r.trec", "--plot", tmp_path / "p.svg"
     )

@@ -84,6 +84,7 @@ def test_a_query_with_a_documents_id_does_not_find_it_by_txtais_rules(tmp_path, 
         assert "d1" in dict(with_own) and without == [pair for pair in with_own if pair[0] != "d1"]
 
 
+@pytest.mark.slow
 def test_an_interval_holds_the_mean_and_shrinks_with_queries():
     rng = np.random.default_rng(3)
     wide, narrow = (interval([rng.random((count, 1))])[0] for count in (20, 2000))
@@ -189,6 +190,7 @@ def test_runs_are_in_trecs_format(beir, tiny, tmp_path):
 
 
 def test_a_plot_is_written_in_both_forms(beir, tiny, tmp_path):
+    pytest.importorskip("matplotlib")
     found = fs.evaluate(beir, tiny, modes=["maxsim", "fde", "bm25"])
     png, svg = plot(found, tmp_path / "cost.png")
     assert png.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n" and "<svg" in svg.read_text()

@@ -24,6 +24,8 @@ from .faults import OF_THE_SYSTEM, Steps
 
 __all__ = ["fast_path"]
 
+pytestmark = pytest.mark.slow
+
 MODEL = FakeModel()
 HOME = Path(__file__).resolve().parents[2]
 ENVIRONMENT = {

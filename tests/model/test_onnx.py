@@ -7,8 +7,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import onnx
-import onnxruntime
 import pytest
 
 from femtosearch.cli import main
@@ -19,6 +17,9 @@ from femtosearch.types import Conventions
 
 from ..tiny import write_tiny_model
 from .test_model import AWKWARD
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
 
 DOCS = Path(__file__).parents[2] / "docs" / "export.md"
 LENGTHS = {"query_length": 12, "document_length": 24}

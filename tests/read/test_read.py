@@ -410,6 +410,7 @@ def test_fraction(tmp_path, stdin):
     assert [reading.fraction for _ in reading] == [None, None, None]
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tmp_path):
     line = json.dumps({"text": "word " * 2000}) + "\n"
     with open(tmp_path / "a.jsonl", "w") as file:
