@@ -333,6 +333,30 @@ def test_info_of_neither(here, run):
     assert err.startswith("femtosearch: docs")
 
 
+@pytest.mark.parametrize(
+    "record, says",
+    [
+        ('{"id": "b", "text": "x", "n": 1e400}', "inf is not JSON"),
+        ('{"id": "b", "text": "x", "n": ' + "[" * 101 + "]" * 101 + "}", "nested deeper than 100"),
+        ('{"id": "b", "text": "x", "metadata": {"deep": [[-1e999]]}}', "-inf is not JSON"),
+    ],
+)
+def test_one_record_that_cannot_be_stored_loses_no_other(run, tmp_path, record, says):
+    folder = tmp_path / "many"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(
+        '{"id": "a", "text": "good"}\n' + record + '\n{"id": "c", "text": "fine"}\n'
+    )
+    (folder / "b.txt").write_text("hello")
+    code, out, _ = run("index", "r", str(folder), "--json")
+    [answer] = lines(out)
+    assert code == 0 and answer["documents"] == 3
+    [skipped] = answer["skipped"]
+    assert skipped["where"].endswith("a.jsonl:2") and says in skipped["reason"]
+    code, _, err = run("index", "r", str(folder), "--strict")
+    assert code == 1 and "a.jsonl:2" in err
+
+
 def test_check_looks_for_damage(run, notes):
     code, out, _ = run("check", notes)
     assert code == 0 and "no damage" in out

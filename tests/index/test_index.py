@@ -555,3 +555,13 @@ def test_an_index_is_opened_with_the_built_in_model_it_was_made_with(tmp_path, m
         assert [hit.text for hit in index.search("moon", k=1)] == ["the moon"]
     with Index(tmp_path / "other") as index:
         assert index.model.name == "later"
+
+
+def test_lists_that_share_lists_end(index, monkeypatch):
+    monkeypatch.setattr("femtosearch.index.documents.MOST_VALUES", 10_000)
+    shared = []
+    for _ in range(40):
+        shared = [shared, shared]
+    with pytest.raises(DocumentError, match="values: make it smaller"):
+        index.add([{"id": "a", "text": "x", "deep": shared}])
+    assert len(index) == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from femtosearch.types import Document
 
 MOST_BYTES = 999_000_000  # of one text, or of one document's metadata: SQLite's limit is 10^9
 MOST_DEPTH = 100  # of nested metadata
+MOST_VALUES = 10_000_000  # of one document's metadata, each list or mapping counted wherever it stands
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +32,14 @@ def drafts(documents: Iterable[str | Mapping[str, Any] | Document]) -> Iterator[
             f"documents: expected an iterable of documents, found {_kind(documents)}; put one into a list"
         )
     return (_draft(document, position) for position, document in enumerate(documents))
+
+
+def check_document(document: Document) -> None:
+    """Raise DocumentError if a document cannot be stored, so that a reader can name its file and line."""
+    where = f"the record of id {str(document.id)[:80]!r}"
+    check_id(document.id, where)
+    _text(document.text, where)
+    _metadata(document.metadata, where)
 
 
 def check_id(value: object, where: str) -> str:
@@ -88,7 +98,7 @@ def _metadata(value: object, where: str) -> str:
     """A JSON object as text."""
     if not isinstance(value, Mapping):
         raise DocumentError(f"{where}: the metadata must be a mapping, found {_kind(value)}")
-    _check_json(value, f"{where}: metadata", MOST_DEPTH)
+    _check_json(value, f"{where}: metadata", MOST_DEPTH, itertools.count(1))
     try:
         text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -98,18 +108,23 @@ def _metadata(value: object, where: str) -> str:
     return text
 
 
-def _check_json(value: object, where: str, depth: int) -> None:
-    """What `json.dumps` would let pass or would not name: keys that are not strings, depth, odd types."""
+def _check_json(value: object, where: str, depth: int, values: Iterator[int]) -> None:
+    """Refuse what `json.dumps` would let pass or would not name: keys that are not strings, depth, odd types.
+
+    values:  counts the values, for lists that share lists can stand for more than there is time for.
+    """
+    if next(values) > MOST_VALUES:
+        raise DocumentError(f"{where[:200]}: more than {MOST_VALUES:,} values: make it smaller")
     if depth < 0:
         raise DocumentError(f"{where[:200]}: nested deeper than {MOST_DEPTH} levels: make it flatter")
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
                 raise DocumentError(f"{where}: the key {key!r} is not a string: use str(key)")
-            _check_json(item, f"{where}[{key[:80]!r}]", depth - 1)
+            _check_json(item, f"{where}[{key[:80]!r}]", depth - 1, values)
     elif isinstance(value, (list, tuple)):
         for item in value:
-            _check_json(item, where, depth - 1)
+            _check_json(item, where, depth - 1, values)
     elif isinstance(value, float) and not -float("inf") < value < float("inf"):
         raise DocumentError(f"{where}: {value} is not JSON: leave it out or use null")
     elif not (value is None or isinstance(value, (str, int, float))):

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import IO, Any
 
 from femtosearch.errors import ReadError
+from femtosearch.index.documents import check_document
 from femtosearch.read.records import SURROGATE, csv_records, json_records, kind_of, names
 from femtosearch.read.sources import STDIN, Source, printable, sources
 from femtosearch.types import Document
@@ -125,6 +126,7 @@ class Reading:
                 if isinstance(record, ValueError):
                     raise record
                 document = self._document(source, number, record)
+                check_document(document)
             except ValueError as error:
                 self._complain(source, f"{source.path}:{number}", str(error))
             else:
