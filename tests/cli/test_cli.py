@@ -341,8 +341,8 @@ def test_info_of_neither(here, run):
         ('{"id": "b", "text": "x", "metadata": {"deep": [[-1e999]]}}', "-inf is not JSON"),
     ],
 )
-def test_one_record_that_cannot_be_stored_loses_no_other(run, tmp_path, record, says):
-    folder = tmp_path / "many"
+def test_one_record_that_cannot_be_stored_loses_no_other(here, run, record, says):
+    folder = here / "many"
     folder.mkdir()
     (folder / "a.jsonl").write_text(
         '{"id": "a", "text": "good"}\n' + record + '\n{"id": "c", "text": "fine"}\n'
