@@ -20,7 +20,7 @@ dev-all:
 	touch $@
 
 test: .venv/built
-	$(BIN)python -m pytest -m "not slow"
+	$(BIN)python -m pytest -m "not slow" -n auto
 
 test-all: .venv/built
 	$(BIN)python -m pytest

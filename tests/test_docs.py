@@ -89,7 +89,7 @@ def test_ci_runs_the_readmes_test_command():
 
 def test_the_quick_tests_leave_out_what_is_slow():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert '-m pytest -m "not slow"' in makefile
+    assert '-m pytest -m "not slow" -n auto' in makefile
     check = re.search(r"^check: (.*)$", makefile, re.M).group(1).split()
     assert {"lint", "types", "docs", "test-all"} <= set(check)
 
