@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: dev dev-all test test-all check lint format types docs asan bench results
+.PHONY: dev dev-all test test-all check lint format types stubs docs asan bench results
 
 dev: .venv/built
 
@@ -20,7 +20,7 @@ dev-all:
 	touch $@
 
 test: .venv/built
-	$(BIN)python -m pytest -m "not slow"
+	$(BIN)python -m pytest -m "not slow" -n auto
 
 test-all: .venv/built
 	$(BIN)python -m pytest
@@ -37,6 +37,9 @@ format: .venv/built
 
 types: .venv/built
 	$(BIN)mypy src
+
+stubs: .venv/built
+	$(BIN)python -m mypy.stubtest femtosearch._core --mypy-config-file pyproject.toml
 
 docs: .venv/built
 	$(BIN)mkdocs build --strict --quiet

@@ -101,10 +101,10 @@ def _commit(name: str) -> str:
 
 def _git(*arguments: str) -> str:
     command = ["git", "-C", os.fspath(ROOT), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(f"git {' '.join(arguments)}: {done.stderr.strip()}")
-    return done.stdout.strip()
+    process = subprocess.run(command, capture_output=True, text=True)
+    if process.returncode:
+        sys.exit(f"git {' '.join(arguments)}: {process.stderr.strip()}")
+    return process.stdout.strip()
 
 
 def _texts() -> list[str]:

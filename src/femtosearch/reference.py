@@ -1,7 +1,9 @@
 """The native kernels once more, in numpy: what they must compute, clear rather than fast.
 
-Tests hold `_core` to these. Names and arguments are those of `_core`, except that `encode` takes the weights
-that `_core.Encoder` keeps. Float kernels are checked against float64; int8 kernels must agree bit for bit.
+Tests hold `_core` to these. Names are those of `_core`, and arguments too, with three exceptions: `encode`
+takes the weights that `_core.Encoder` keeps, `maxsim_codes` takes one list of passages where `_core` takes
+several, and `quantise` knows codes of 8 bits only. Float kernels are checked against float64; int8 kernels
+must agree bit for bit.
 
 Letters in shapes: Q query rows, T document rows, N passages, D dims, H hidden size, V vocabulary.
 """

@@ -385,6 +385,7 @@ def test_delete_and_compact(run, notes):
     assert [hit["id"] for hit in lines(run("search", notes, "dog", "--json")[1])] == ["sub/c.txt"]
 
 
+@pytest.mark.slow
 def test_an_index_with_an_fde(here, capsys):
     def run(*arguments):
         code = main([*arguments, "--json"])
@@ -409,6 +410,7 @@ def test_an_index_with_an_fde(here, capsys):
     assert "expected one of muvera, txtai, fastembed" in run("compact", "notes", "--fde", "lemur")[2]
 
 
+@pytest.mark.slow
 def test_calibrate(here, stdin, capsys):
     def run(*arguments):
         code = main([*arguments])

@@ -15,6 +15,7 @@ def said(peer):
     return json.loads((GOLDEN / "evaluation" / f"{peer}.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("peer", ["sentence-transformers", "pylate"])
 def test_nanobeir_is_the_peers(peer):
     model = Model.load(GOLDEN / "models" / "pylate", conventions=peer)

@@ -125,6 +125,7 @@ def test_what_suffices_for_the_worst_of_few_collections():
     assert both.count(64, 0.9, 200) > one.count(64, 0.9, 200)
 
 
+@pytest.mark.slow
 def test_the_counts_give_the_recall_on_passages_that_were_not_measured():
     queries, documents = unit_rows(1, 60, 4), unit_rows(2, 3000, 6)
     found = calibrate(FDE, [(queries, documents)])

@@ -242,6 +242,7 @@ def test_segments_that_are_not_the_named_ones(fast_path, damage):
         assert index.get("5") and len(index) == 19  # the texts are still there to be saved
 
 
+@pytest.mark.slow
 def test_flipped_bytes_never_crash(fast_path):
     """A damaged database gives one of our errors or, where the damage is in a text, a damaged text."""
     path = make(fast_path / "i")

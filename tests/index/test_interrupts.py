@@ -14,6 +14,8 @@ from ..fakes import FakeModel, fast_path
 
 __all__ = ["fast_path"]
 
+pytestmark = pytest.mark.slow
+
 MODEL = FakeModel()
 PACKAGE = str(Path(femtosearch.__file__).parent)
 FDE = Muvera(2, 2, 4)

@@ -179,6 +179,7 @@ def test_truncated_at_every_length(fast_path, small):
         Segment.open(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["small", "encoded"])
 def test_every_flipped_byte_is_found(request, name):
     content = request.getfixturevalue(name)

@@ -20,6 +20,8 @@ from ..fakes import FakeModel, fast_path
 
 __all__ = ["fast_path"]
 
+pytestmark = pytest.mark.slow
+
 MODEL = FakeModel()
 HOME = Path(__file__).resolve().parents[2]
 ELSEWHERE = """

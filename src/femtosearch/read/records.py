@@ -29,7 +29,7 @@ def json_records(lines: Iterable[str]) -> Iterator[tuple[int, Record]]:
 def csv_records(lines: Iterable[str], kind: str, text_column: str) -> Iterator[tuple[int, Record]]:
     """CSV under a header row. "tsv" is split at tabs, "csv" at what the header row is split by: , ; tab."""
     csv.field_size_limit(2**31 - 1)  # Python's own limit, 128 kB a cell, is less than a long text
-    lines = (line.replace("\0", "") for line in lines)  # NUL, which csv refuses in Python 3.10
+    lines = (line.replace("\0", "") for line in lines)  # NUL belongs in no cell
     first = next(lines, None)
     if first is None:
         return
