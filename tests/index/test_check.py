@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from femtosearch import CorruptError, Index
+from femtosearch.fde import Muvera
 from femtosearch.index.segment import Segment
 
 from ..fakes import FakeModel, fast_path
@@ -109,3 +110,34 @@ def test_a_changed_text_is_not_returned(folder):
 def test_a_segment_that_is_gone(folder):
     (folder / "segments" / "1.seg").unlink()
     assert any("missing" in damage.message for damage in damage_of(folder))
+
+
+def test_segments_with_fdes_of_another_width(fast_path):
+    """Each file is whole, and the catalogue names it; only the FDE of the index tells that it is foreign."""
+    for name, fde in (("i", Muvera(2, 2, 4)), ("other", Muvera(2, 3, 4))):
+        with Index(fast_path / name, model=MODEL, fde=fde) as index:
+            index.add([{"id": "a", "text": "word1"}])
+    (fast_path / "other" / "segments" / "1.seg").replace(fast_path / "i" / "segments" / "1.seg")
+    connection = sqlite3.connect(fast_path / "i" / "catalog.db")
+    connection.execute("ATTACH ? AS other", (str(fast_path / "other" / "catalog.db"),))
+    connection.execute("DELETE FROM segments")
+    connection.execute("INSERT INTO segments SELECT * FROM other.segments")
+    connection.commit()
+    connection.close()
+    [damage] = damage_of(fast_path / "i")
+    assert "the index has FDEs of" in damage.message
+
+
+def test_a_scan_reads_the_scales_of_its_candidates_alone(fast_path):
+    with Index(fast_path / "i", model=MODEL, fde=Muvera(2, 3, 6)) as index:
+        index.add([{"id": f"{n}", "text": f"word{n}"} for n in range(50)])
+        [best] = index.search("word7", k=1, mode="rerank", candidates=2)
+    path = fast_path / "i" / "segments" / "1.seg"
+    patch(path, section(path, b"SCAL")[0] + 4 * 30, struct.pack("<f", np.nan))  # the row of document 30
+    with Index(fast_path / "i", model=MODEL) as index:
+        assert index.search("word7", k=1, mode="rerank", candidates=2) == [best]
+        with pytest.raises(CorruptError, match="scale that is no number"):
+            index.search("word30", k=1, mode="rerank", candidates=2)
+    patch(path, section(path, b"FDES")[0], struct.pack("<f", np.nan))
+    with Index(fast_path / "i", model=MODEL) as index, pytest.raises(CorruptError, match="scale that is no"):
+        index.search("word7", mode="fde")

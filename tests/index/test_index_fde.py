@@ -13,6 +13,7 @@ from femtosearch.index import commit as commit_module
 from femtosearch.index import cost, plan, rewrite
 from femtosearch.index import search as search_module
 from femtosearch.index.index import Index
+from femtosearch.index.segment import Segment, file_bytes
 from femtosearch.index.stats import describe
 from femtosearch.types import Rows
 
@@ -378,3 +379,38 @@ def test_a_damaged_fde_is_named(fast_path):
         assert ["not a safetensors file" in damage.message for damage in index.verify()] == [True]
     with pytest.raises(CorruptError, match="not a safetensors file"):
         Index(fast_path / "i", model=MODEL, fde=FDE)
+
+
+@pytest.mark.parametrize("fde", [None, FDE, Muvera(2, 3, 4, final=13)])
+def test_the_catalogue_tells_which_segments_have_fdes(fast_path, fde):
+    with Index(fast_path / "i", model=MODEL, fde=fde) as index:
+        for count in (1, 15, 16, 17, 40):
+            index.add(documents(count, count))
+        snapshot = index._snapshots.take()
+        assert len(snapshot.views) > 1
+        for number, view in snapshot.views.items():
+            summary = snapshot.state.segments[number]
+            assert summary.has_fdes(MODEL.dims) == (view.segment.fde is not None) == (fde is not None)
+            assert file_bytes(summary.passages, summary.rows, view.segment.widths) == summary.bytes
+
+
+def test_a_write_opens_no_segment(index, monkeypatch):
+    index.add(documents(1, 20))
+    monkeypatch.setattr(Segment, "__init__", lambda *_: pytest.fail("a segment was opened"))
+    if index.folder is not None:  # in memory a new segment is opened when it is sealed
+        index.add([{"id": "a", "text": "word1"}])
+    index.delete("1")
+
+
+def test_fdes_are_made_when_the_index_grows_large(fast_path, monkeypatch):
+    with Index(fast_path / "i", model=Bringing(FDE)) as index:
+        index.add(documents(1, 20))
+        index.add([{"id": "a", "text": "word1"}])
+        views = index._snapshots.take().views.values()
+        assert [view.segment.fde for view in views] == [None, None]
+        before = index.search("word1 word2", k=9, mode="fde")  # made in memory
+        monkeypatch.setattr(cost, "PATIENCE", 0.0)
+        assert index.search("word1", k=9) == index.search("word1", k=9, mode="maxsim")  # none are stored
+        index.add([{"id": "b", "text": "..."}])
+        assert all(view.segment.fde is not None for view in index._snapshots.take().views.values())
+        assert index.search("word1 word2", k=9, mode="fde") == before and index.verify() == []

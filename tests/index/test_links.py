@@ -79,6 +79,16 @@ def target_of(precious, name):
     return precious / "other" / "catalog.db" if name == "catalog.db" else precious / "file"
 
 
+def plant(path, kind, target):
+    """Put a link of that kind, or a folder, where a file of the index would lie."""
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "hard":
+        os.link(target, path)
+    else:
+        path.symlink_to(target)
+
+
 def clear(path):
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
@@ -93,10 +103,7 @@ def test_links_are_refused(folder, precious, name, kind):
     if kind == "hard" and name == "segments":
         pytest.skip("there are no hard links of folders")
     clear(path)
-    if kind == "hard":
-        os.link(target, path)
-    else:
-        path.symlink_to(target if kind == "symbolic" else precious / "nothing")
+    plant(path, kind, precious / "nothing" if kind == "dangling" else target)
     before = contents(precious)
     errors = use(folder)
     assert any(name in error for error in errors)
@@ -128,10 +135,7 @@ def test_special_files_are_refused(folder, name, kind):
 def test_a_lock_where_no_index_is_yet(fast_path, precious, kind):
     folder = fast_path / "new"
     folder.mkdir()
-    if kind == "symbolic":
-        (folder / "writer.lock").symlink_to(precious / "file")
-    else:
-        os.link(precious / "file", folder / "writer.lock")
+    plant(folder / "writer.lock", kind, precious / "file")
     before = contents(precious)
     with pytest.raises(StoreError, match=r"writer\.lock"):
         Index(folder, model=MODEL)
@@ -149,12 +153,7 @@ def test_a_lock_with_a_text_of_its_own_keeps_it(folder):
 @pytest.mark.parametrize("kind", ["symbolic", "hard", "folder"])
 def test_a_name_that_the_next_segment_would_take(folder, precious, name, kind):
     path = folder / "segments" / name
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "hard":
-        os.link(precious / "file", path)
-    else:
-        path.symlink_to(precious / "file")
+    plant(path, kind, precious / "file")
     before = contents(precious)
     with Index(folder, model=MODEL) as index:
         with pytest.raises(StoreError, match=name):
@@ -166,12 +165,7 @@ def test_a_name_that_the_next_segment_would_take(folder, precious, name, kind):
 @pytest.mark.parametrize("kind", ["symbolic", "hard", "folder"])
 def test_a_garbage_name_that_nobody_needs_harms_nothing(folder, precious, kind):
     path = folder / "segments" / "99.seg"
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "hard":
-        os.link(precious / "file", path)
-    else:
-        path.symlink_to(precious / "file")
+    plant(path, kind, precious / "file")
     before = contents(precious)
     with Index(folder, model=MODEL) as index:
         index.add(["word4"])

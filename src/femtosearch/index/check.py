@@ -10,8 +10,9 @@ import numpy as np
 
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.catalog import Catalog, State
+from femtosearch.index.encoding import Encoding, widths_of
 from femtosearch.index.segment import Segment
-from femtosearch.index.segments import OutdatedError, open_segment
+from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
 
 _ATTEMPTS = 20
@@ -34,14 +35,8 @@ def verify(store: Store) -> list[Damage]:
     """
     for _ in range(_ATTEMPTS):
         state = store.catalog.state()
-        lengths: dict[int, int] = {}
         try:
-            damage = [
-                *_database_damage(store.catalog),
-                *_document_damage(store.catalog, lengths),
-                *_fde_damage(store, state),
-                *_segment_damage(store, state, lengths),
-            ]
+            damage = [*_database_damage(store.catalog), *_content_damage(store, state)]
         except OutdatedError as error:
             damage = [Damage(store.directory.place, str(error))]
         if not damage or store.catalog.version() == state.version:
@@ -59,6 +54,20 @@ def _database_damage(catalog: Catalog) -> Iterator[Damage]:
     yield from (Damage(catalog.place, str(message)) for (message,) in messages if message != "ok")
 
 
+def _content_damage(store: Store, state: State) -> Iterator[Damage]:
+    """What is wrong with documents, with the FDE and with segments."""
+    lengths: dict[int, int] = {}
+    yield from _document_damage(store.catalog, lengths)
+    encoding = None
+    try:
+        encoding = store.encoding(state)
+    except OutdatedError:
+        raise
+    except CorruptError as error:
+        yield Damage(store.catalog.place, str(error))
+    yield from _segment_damage(store, state, encoding, lengths)
+
+
 def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Damage]:
     """What is wrong with documents. The length of each text, in characters, is put into `lengths` by key."""
     after = -1
@@ -72,22 +81,18 @@ def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Dama
         after = rows[-1][0]
 
 
-def _fde_damage(store: Store, state: State) -> Iterator[Damage]:
-    try:
-        store.encoding(state)
-    except OutdatedError:
-        raise
-    except CorruptError as error:
-        yield Damage(store.catalog.place, str(error))
-
-
-def _segment_damage(store: Store, state: State, lengths: dict[int, int]) -> Iterator[Damage]:
+def _segment_damage(
+    store: Store, state: State, encoding: Encoding | None, lengths: dict[int, int]
+) -> Iterator[Damage]:
     """What is wrong with segments, and where they and the catalogue do not agree."""
     for number, summary in state.segments.items():
         try:
             segment = open_segment(store.directory, number, summary, store.origin.dims)
             segment.verify()
             segment.check_scales()
+            segment.check_fde_scales()
+            if encoding is not None:
+                check_widths(segment, widths_of(store.origin.dims, encoding))
         except OutdatedError:
             raise
         except StoreError as error:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
@@ -57,27 +58,25 @@ class Holder:
                 self._file.close()
 
 
-class FolderLock:
-    """An advisory lock (flock) on a file of the folder; the kernel releases it when the holder dies.
+class WriterLock(ABC):
+    """A lock that one thread holds at a time; what it is made of is the subclass's to say.
 
-    The file is never removed, and says who holds the lock: process, host and since when.
+    place:  what is locked, for messages.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.place = os.fspath(path)
+    def __init__(self, place: str) -> None:
+        self.place = place
         self._holder: weakref.ref[Holder] | None = None
 
     @contextmanager
     def hold(self, timeout: float) -> Iterator[None]:
-        """Wait up to `timeout` seconds for the lock. Raises LockedError, naming the holder; StoreError."""
+        """Wait up to `timeout` seconds for the lock. Raises LockedError, StoreError."""
         if self.held_here():
             raise LockedError(f"{self.place}: this thread is writing already; let that call return first")
         holder = Holder()
         try:
             try:
                 self._take(holder, time.monotonic() + timeout)
-                holder.active = True
-                self._holder = weakref.ref(holder)
                 yield
             finally:
                 holder.release()
@@ -88,6 +87,24 @@ class FolderLock:
         """Whether this thread holds the lock."""
         return _held_by(self._holder, threading.get_ident())
 
+    @abstractmethod
+    def _take(self, holder: Holder, deadline: float) -> None:
+        """Give the lock to a holder once it is free. Raises LockedError after the deadline."""
+
+    def _give_to(self, holder: Holder) -> None:
+        holder.active = True
+        self._holder = weakref.ref(holder)
+
+
+class FolderLock(WriterLock):
+    """An advisory lock (flock) on a file of the folder; the kernel releases it when the holder dies.
+
+    The file is never removed, and says who holds the lock: process, host and since when.
+    """
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(os.fspath(path))
+
     @on_disk
     def _take(self, holder: Holder, deadline: float) -> None:
         descriptor = _open(self.place, holder)
@@ -97,33 +114,15 @@ class FolderLock:
                 raise LockedError(f"{self.place}: {owner} is writing; try again when it is done")
             time.sleep(_PAUSE)
         _write_owner(descriptor)
+        self._give_to(holder)
 
 
-class MemoryLock:
+class MemoryLock(WriterLock):
     """The same for an index in memory: between the threads of one process."""
 
     def __init__(self) -> None:
+        super().__init__("the index in memory")
         self._guard = threading.RLock()
-        self._holder: weakref.ref[Holder] | None = None
-
-    @contextmanager
-    def hold(self, timeout: float) -> Iterator[None]:
-        """Wait up to `timeout` seconds for the lock. Raises LockedError."""
-        if self.held_here():
-            raise LockedError("this thread is writing to the index already; let that call return first")
-        holder = Holder()
-        try:
-            try:
-                self._take(holder, time.monotonic() + timeout)
-                yield
-            finally:
-                holder.release()
-        finally:  # again, in case an interrupt came in the line before
-            holder.release()
-
-    def held_here(self) -> bool:
-        """Whether this thread has the lock."""
-        return _held_by(self._holder, threading.get_ident())
 
     def _take(self, holder: Holder, deadline: float) -> None:
         while not self._claim(holder):
@@ -135,8 +134,7 @@ class MemoryLock:
         with self._guard:
             free = not _held_by(self._holder)
             if free:
-                holder.active = True
-                self._holder = weakref.ref(holder)
+                self._give_to(holder)
         return free
 
 

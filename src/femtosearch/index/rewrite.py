@@ -59,12 +59,11 @@ def replace_fde(commit: Commit, fde: Fde | None) -> None:
 
 def complete_fdes(commit: Commit) -> None:
     """Give FDEs to the segments that were stored without, once the index is so large that it needs them."""
-    encoding = commit.encoding if commit.needs_fdes else None
-    if encoding is None:
+    if not commit.needs_fdes:
         return
     for number, summary in commit.transaction.segments().items():
-        if commit.open(number, summary, encoding).fde is None:
-            _replace(commit, copy(commit, {number: summary}, encoding))
+        if not summary.has_fdes(commit.dims):
+            _replace(commit, copy(commit, {number: summary}, commit.encoding))
 
 
 def merge_small(commit: Commit) -> None:
@@ -122,9 +121,8 @@ def _append(
 def _merge(commit: Commit, run: dict[int, Summary]) -> None:
     try:
         joined = copy(commit, run, commit.encoding)
-    except (
-        StoreError
-    ) as error:  # what was added counts even if an old segment is damaged or the disk too full
+    except StoreError as error:
+        # What was added counts even if an old segment is damaged or the disk too full.
         _log.warning("%s small segments were not joined: %s", len(run), error)
         return
     _replace(commit, joined)

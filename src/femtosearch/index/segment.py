@@ -52,6 +52,10 @@ class Summary:
     bytes: int
     checksum: int
 
+    def has_fdes(self, dims: int) -> bool:
+        """Whether the passages, of rows of `dims`, have FDEs: without them the file would be smaller."""
+        return self.bytes > file_bytes(self.passages, self.rows, Widths(dims))
+
 
 def _aligned(size: int) -> int:
     return -(-size // ALIGNMENT) * ALIGNMENT
@@ -179,7 +183,7 @@ class Segment:
         self._data = data
         header = _table(data, name)
         self._sections = header.sections
-        for kind, length in _lengths(header).items():
+        for kind, length in _lengths(header.passages, header.rows, header.widths).items():
             if self._sections[kind].length != length:
                 raise self._damaged(
                     f"section {kind.decode()} of {self._sections[kind].length} bytes where "
@@ -196,7 +200,7 @@ class Segment:
         self.starts = self._view(b"STRT", "<i8")
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
-        self._scales_are_sound = False
+        self._sound_scales: set[str] = set()
         self._check_columns()
 
     @classmethod
@@ -240,21 +244,26 @@ class Segment:
             raise self._damaged("bytes other than zero after the last section")
 
     def check_scales(self, passages: np.ndarray | None = None) -> None:
-        """Raise CorruptError for a scale that is no number, for no search would find its passage.
+        """Raise CorruptError for a row's scale that is no number, for no search would find its passage.
 
-        passages:  [M] int64: only the rows of these passages are looked at; None for all, and for the FDEs.
+        passages:  [M] int64: only the rows of these passages are looked at; None for all.
         """
-        if self._scales_are_sound:
-            return
         if passages is None:
-            for codes in (self.codes, self.fde):
-                if codes is not None:
-                    self._check_scales(codes.scales)
-            self._scales_are_sound = True
-            return
-        first, lengths = self.starts[passages], self.starts[passages + 1] - self.starts[passages]
-        places = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
-        self._check_scales(self.codes.scales[places])
+            self._check_once("rows", self.codes.scales)
+        elif "rows" not in self._sound_scales:
+            first, lengths = self.starts[passages], self.starts[passages + 1] - self.starts[passages]
+            places = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+            self._check_scales(self.codes.scales[places])
+
+    def check_fde_scales(self) -> None:
+        """Raise CorruptError for an FDE's scale that is no number."""
+        if self.fde is not None:
+            self._check_once("fdes", self.fde.scales)
+
+    def _check_once(self, name: str, scales: np.ndarray) -> None:
+        if name not in self._sound_scales:
+            self._check_scales(scales)
+            self._sound_scales.add(name)
 
     def _check_scales(self, scales: np.ndarray) -> None:
         if len(scales) and not 0 <= scales.min() <= scales.max() < np.inf:
@@ -309,19 +318,28 @@ def _kinds(fde_dims: int) -> tuple[bytes, ...]:
     return _KNOWN + _FDE if fde_dims else _KNOWN
 
 
-def _lengths(header: _Header) -> dict[bytes, int]:
-    """What each section must have, in bytes."""
-    dims, fde_dims, fde_bits = header.widths
-    blocks = -(-header.rows // LANES)
+def file_bytes(passages: int, rows: int, widths: Widths) -> int:
+    """The bytes of a segment's file, as `SegmentWriter` writes it."""
+    lengths = _lengths(passages, rows, widths)
+    end = _HEADER.size + len(lengths) * _SECTION.size
+    for length in lengths.values():
+        end = _aligned(end) + length
+    return end
+
+
+def _lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int]:
+    """What each section must have, in bytes, in the order in which they are written."""
+    dims, fde_dims, fde_bits = widths
+    blocks = -(-rows // LANES)
     lengths = {
         b"CODE": blocks * LANES * width(dims),
         b"SCAL": blocks * LANES * 4,
-        b"STRT": (header.passages + 1) * 8,
-        b"KEYS": header.passages * 8,
-        b"SPAN": header.passages * 8,
+        b"STRT": (passages + 1) * 8,
+        b"KEYS": passages * 8,
+        b"SPAN": passages * 8,
     }
     if fde_dims:
-        blocks = -(-header.passages // LANES)
+        blocks = -(-passages // LANES)
         lengths |= {b"FDEC": blocks * LANES * width(fde_dims, fde_bits), b"FDES": blocks * LANES * 4}
     return lengths
 

@@ -199,8 +199,7 @@ class Snapshot:
         """Each segment with its FDEs; where none are stored, they are made and kept while it is open."""
         for view in self.views.values():
             stored = view.segment.fde
-            if stored is not None:
-                view.segment.check_scales()
+            view.segment.check_fde_scales()
             yield view, self._derived.of(view.segment, self.encoding) if stored is None else stored
 
 

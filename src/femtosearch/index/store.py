@@ -15,7 +15,7 @@ from femtosearch.fde import Fde, store_fde
 from femtosearch.index.catalog import Catalog, State
 from femtosearch.index.connection import create as create_catalog
 from femtosearch.index.encoding import Encoding, restore
-from femtosearch.index.lock import FolderLock, MemoryLock
+from femtosearch.index.lock import FolderLock, MemoryLock, WriterLock
 from femtosearch.index.schema import Origin
 from femtosearch.index.segments import Directory, FolderDirectory, MemoryDirectory
 from femtosearch.index.transaction import ALWAYS, Transaction
@@ -29,9 +29,7 @@ class Store:
     origin:  the model that the index was made with.
     """
 
-    def __init__(
-        self, catalog: Catalog, directory: Directory, lock: FolderLock | MemoryLock, timeout: float
-    ) -> None:
+    def __init__(self, catalog: Catalog, directory: Directory, lock: WriterLock, timeout: float) -> None:
         self.catalog = catalog
         self.directory = directory
         self.origin: Origin = catalog.origin

@@ -25,6 +25,8 @@ class Transaction:
         self.place = place
         self._connection = connection
         self._schema = schema
+        self._fde_digest: str | None = None  # once it was asked for
+        self._segments: dict[int, Summary] | None = None  # likewise, until they change
 
     @on_disk
     def put(self, draft: Draft) -> tuple[int, str]:
@@ -58,7 +60,9 @@ class Transaction:
     @on_disk
     def segments(self) -> dict[int, Summary]:
         """All segments by number, in the order of their first keys."""
-        return read_segments(self._connection)
+        if self._segments is None:
+            self._segments = read_segments(self._connection)
+        return self._segments
 
     @on_disk
     def tombstones(self) -> np.ndarray:
@@ -68,7 +72,9 @@ class Transaction:
     @on_disk
     def fde_digest(self) -> str | None:
         """The digest of the FDE that the index has, or None."""
-        return read_fde_digest(self._connection, self._schema)
+        if self._fde_digest is None:
+            self._fde_digest = read_fde_digest(self._connection, self._schema)
+        return self._fde_digest
 
     @on_disk
     def fde_content(self) -> bytes:
@@ -85,6 +91,7 @@ class Transaction:
     def set_fde(self, content: bytes | None, when: str = ALWAYS) -> None:
         """Store the bytes of another FDE, or none; the segments have to follow in this commit."""
         self._schema = write_fde(self._connection, self._schema, content, when)
+        self._fde_digest = None
 
     @on_disk
     def next_number(self) -> int:
@@ -101,12 +108,14 @@ class Transaction:
         """Add finished segments to the catalogue. They become visible at commit."""
         rows = [(number, *_values(summary)) for number, summary in segments.items()]
         self._connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
+        self._segments = None
 
     @on_disk
     def drop_segments(self, numbers: Sequence[int], keys: Iterable[int]) -> None:
         """Take segments out of the catalogue, and the tombstones of the keys that lay in them alone."""
         self._connection.executemany("DELETE FROM segments WHERE number = ?", [(n,) for n in numbers])
         self._connection.executemany("DELETE FROM dead WHERE key = ?", [(int(key),) for key in keys])
+        self._segments = None
 
     @on_disk
     def shrink(self) -> None:
