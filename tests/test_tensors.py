@@ -1,10 +1,11 @@
 import json
+import os
 
 import numpy as np
 import pytest
 
 from femtosearch.errors import CheckpointError
-from femtosearch.tensors import read_tensors, write_tensors
+from femtosearch.tensors import HEADER_LIMIT, parse_json, read_limited, read_tensors, write_tensors
 
 
 @pytest.fixture
@@ -57,7 +58,18 @@ def test_half_precision_comes_as_float32(path):
         ({"a": entry([1], 4, 8)}, b"1234", "truncated or damaged"),
         ({"a": entry([1], 8, 4)}, b"12345678", "truncated or damaged"),
         ({"a": entry([-1], 0, 4)}, b"1234", "needs dtype, shape"),
-        ({"a": entry([2**62, 8], 0, 4)}, b"1234", "truncated or damaged"),
+        ({"a": entry([2**40, 2**40, 8], 0, 4)}, b"1234", "truncated or damaged"),
+        ({"a": entry([2**62, 8], 0, 4)}, b"1234", "expected at most 32 axes of at most 1,099,511,627,776"),
+        ({"a": entry([0, 2**70], 0, 0)}, b"", "expected at most 32 axes"),
+        ({"a": entry([0, 2**40, 2**40], 0, 0)}, b"", "an empty tensor's other axes"),
+        ({"a": entry([1] * 65, 0, 4)}, b"1234", "expected at most 32 axes"),
+        ({"a": entry([2**63 - 1] * 200_000, 0, 4)}, b"1234", "expected at most 32 axes"),
+        ({"a": entry({}, 0, 4)}, b"1234", "needs dtype, shape"),
+        ({"a": entry("11", 0, 4)}, b"1234", "needs dtype, shape"),
+        ({"a": {}}, b"", "needs dtype, shape"),
+        ({"a": entry([1], 0, 4, ["F32"])}, b"1234", r"dtype \['F32'\]"),
+        ({"a": entry([1], 0, 4, {"F32": 1})}, b"1234", "dtype {'F32': 1}"),
+        ({"a\ud800": entry([1], 0, 4)}, b"1234", "surrogates not allowed"),
         ({"a": entry([1.0], 0, 4)}, b"1234", "needs dtype, shape"),
         ({"a": entry([1], 0, 4), "b": entry([1], 2, 6)}, b"12345678", "overlap"),
     ],
@@ -80,3 +92,74 @@ def test_every_truncation_is_refused(path):
 def test_a_missing_file_is_named(path):
     with pytest.raises(CheckpointError, match=r"model\.safetensors: cannot be read"):
         read_tensors(path)
+
+
+def test_a_number_too_large_for_float32_becomes_infinity(path):
+    with_header(path, {"a": entry([1], 0, 8, "F64")}, np.array([1e300]).tobytes())
+    assert np.isinf(read_tensors(path)["a"]).all()
+
+
+def test_a_large_file_without_a_header_is_refused_before_it_is_read(path):
+    with path.open("wb") as file:
+        file.truncate(100 << 30)  # sparse: it takes no space
+    with pytest.raises(CheckpointError, match="expected at most 17,179,869,184 bytes, found 107,374,182,400"):
+        read_tensors(path)
+    os.truncate(path, 16 << 30)
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        read_tensors(path)
+
+
+def test_a_header_that_is_too_long_is_refused_before_it_is_read(path):
+    with path.open("wb") as file:
+        file.write((HEADER_LIMIT + 1).to_bytes(8, "little"))
+        file.truncate(8 << 30)
+    with pytest.raises(CheckpointError, match="and 16,777,216 are allowed"):
+        read_tensors(path)
+
+
+def test_what_is_no_regular_file_is_refused_without_waiting(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    for name, kind in (("pipe", "a pipe"), ("folder", "a folder"), ("/dev/zero", "a device")):
+        for read in (read_tensors, lambda path: read_limited(path, 10)):
+            with pytest.raises(CheckpointError, match=f"expected a regular file, found {kind}"):
+                read(tmp_path / name)
+
+
+def test_a_file_over_its_limit_is_refused(path):
+    path.write_bytes(b"12345")
+    assert read_limited(path, 5) == b"12345"
+    with pytest.raises(CheckpointError, match="expected at most 4 bytes, found 5"):
+        read_limited(path, 4)
+
+
+def test_json_with_many_keys_and_one_of_them_twice_is_refused_at_once(path):
+    content = json.dumps({str(number): 0 for number in range(100_000)}).encode()
+    with pytest.raises(CheckpointError, match="the key '99999' is there twice"):
+        parse_json(path, content[:-1] + b', "99999": 1}')
+
+
+@pytest.mark.parametrize("around", ["[{}]", '{{"a": {}}}'])
+def test_json_is_64_deep_at_most(path, around):
+    def nested(depth):
+        value = "1"
+        for _ in range(depth):
+            value = around.format(value)
+        return value.encode()
+
+    parse_json(path, nested(64))
+    for depth in (65, 900, 5000):
+        with pytest.raises(CheckpointError, match="not valid JSON"):
+            parse_json(path, nested(depth))
+
+
+@pytest.mark.parametrize(
+    "content", [b'"\\ud800"', b'{"\\uDFFF": 1}', '"a"'.encode("utf-16"), b"\xff", b"1" * 5000]
+)
+def test_json_that_cannot_be_text_is_refused(path, content):
+    with pytest.raises(CheckpointError, match="not valid JSON"):
+        parse_json(path, content)
+
+
+def test_json_may_spell_a_character_as_a_surrogate_pair(path):
+    assert parse_json(path, b'"\\ud83d\\ude00"') == "\U0001f600"

@@ -1,24 +1,35 @@
-"""safetensors files and strict JSON: what somebody else made, hostile until checked.
+"""Files that somebody else made, hostile until checked: bytes of a bounded size, strict JSON, safetensors.
 
-Layout: 8 bytes little-endian header length, a JSON header {name: {dtype, shape, data_offsets}}, then the
-bytes, which the tensors fill without a gap. A file that somebody else made is hostile until checked: every
-offset, size and dtype is verified before use. Source of the format: https://github.com/huggingface/safetensors
+A safetensors file has 8 bytes of little-endian header length, a JSON header {name: {dtype, shape,
+data_offsets}}, and the bytes, which the tensors fill without a gap. Every offset, size and dtype is verified
+before anything of that size is allocated. Source: https://github.com/huggingface/safetensors
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from reprlib import repr as short
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
 from femtosearch.errors import CheckpointError
 
-HEADER_LIMIT = 100_000_000
+JSON_LIMIT = 1 << 22  # bytes of a file of settings
+TENSORS_LIMIT = 1 << 34  # bytes of a safetensors file
+HEADER_LIMIT = 1 << 24  # bytes of its header
+DEPTH_LIMIT = 64  # of JSON: objects and lists inside one another
+MOST_AXES = 32  # of a tensor
+LONGEST_AXIS = 1 << 40
 ITEM_SIZES = {
     "F64": 8,
     "F32": 4,
@@ -35,41 +46,50 @@ NUMPY_NAMES = {
     "F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2", "I64": "<i8",
     "I32": "<i4", "I16": "<i2", "I8": "i1", "U8": "u1", "BOOL": "?",
 }  # fmt: skip
-KEPT = {"<f2": "F16", "<i4": "I32", "|i1": "I8", "|u1": "U8"}  # what is not written as float32
+STORED_AS = {"<f2": "F16", "<i4": "I32", "|i1": "I8", "|u1": "U8"}  # what is not written as float32
+# JSON may spell half of a surrogate pair, which no file name, terminal or tokenizer can take.
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """The content of a regular file of at most `limit` bytes, which is looked at before any of it is read.
+
+    Raises CheckpointError, naming the file: for a folder, pipe or device, without waiting for it; for a file
+    that is larger; if it is missing or cannot be read.
+    """
+    with _opened(path, limit) as (file, size):
+        return file.read(size)
 
 
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """Every tensor of a safetensors file; F16, BF16 and F64 come as float32, integers as they are.
 
-    Raises CheckpointError if the file is truncated or its header does not fit its bytes.
+    Raises CheckpointError if the file is truncated, over 16 GiB or no regular file, or if its header does not
+    fit its size.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-    return parse_tensors(data, path)[0]
+    with _opened(path, TENSORS_LIMIT) as (file, size):
+        header = _header(path, _header_bytes(path, file.read(8), size, file.read))
+        body_size = size - file.tell()
+        entries = _entries(path, header, body_size)
+        body = memoryview(file.read(body_size))
+        if len(body) != body_size:
+            raise CheckpointError(f"{path}: became shorter while it was read; fetch it again")
+        return _tensors(entries, body)
 
 
 def parse_tensors(data: bytes, place: Path | str) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """The tensors and the metadata in a safetensors file's bytes. Raises CheckpointError, naming `place`."""
-    header, body = _header(place, data)
-    tensors, used = {}, []
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        dtype, shape, start, stop = _entry(place, name, entry, len(body))
-        used.append((start, stop))
-        raw = np.frombuffer(body[start:stop], dtype=NUMPY_NAMES[dtype])
-        tensors[name] = _as_float32(raw, dtype).reshape(shape)
-    _check_whole(place, used, len(body))
-    metadata = header.get("__metadata__", {})
-    return tensors, metadata if isinstance(metadata, dict) else {}
+    text = _header_bytes(place, data[:8], len(data), lambda length: data[8 : 8 + length])
+    header, body = _header(place, text), memoryview(data)[8 + len(text) :]
+    metadata = header.get("__metadata__")
+    entries = _entries(place, header, len(body))
+    return _tensors(entries, body), metadata if isinstance(metadata, dict) else {}
 
 
 def write_tensors(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write such a file."""
+    """Write a safetensors file: `tensor_bytes` says which dtypes stay."""
     path.write_bytes(tensor_bytes(tensors, metadata))
 
 
@@ -81,7 +101,7 @@ def tensor_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] 
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     chunks, offset = [], 0
     for name, tensor in tensors.items():
-        dtype = KEPT.get(tensor.dtype.str, "F32")
+        dtype = STORED_AS.get(tensor.dtype.str, "F32")
         chunk = np.ascontiguousarray(tensor, dtype=NUMPY_NAMES[dtype]).tobytes()
         header[name] = {
             "dtype": dtype,
@@ -95,68 +115,173 @@ def tensor_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] 
     return len(text).to_bytes(8, "little") + text + b"".join(chunks)
 
 
-def _header(path: Path | str, data: bytes) -> tuple[dict[str, Any], memoryview]:
-    if len(data) < 8:
-        raise CheckpointError(f"{path}: not a safetensors file: expected at least 8 bytes, found {len(data)}")
-    length = int.from_bytes(data[:8], "little")
-    if length > min(HEADER_LIMIT, len(data) - 8):
+@contextmanager
+def _opened(path: Path, limit: int) -> Iterator[tuple[BinaryIO, int]]:
+    """Open a regular file, and say its size in bytes. A pipe without a writer does not hold us up."""
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise CheckpointError(f"{path}: expected a regular file, found {_kind(status.st_mode)}")
+            if status.st_size > limit:
+                raise CheckpointError(
+                    f"{path}: expected at most {limit:,} bytes, found {status.st_size:,}; is it the right "
+                    "file?"
+                )
+            yield file, status.st_size
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: cannot be read: it is missing; the folder is not complete") from None
+    except IsADirectoryError:
+        raise CheckpointError(f"{path}: cannot be read: expected a regular file, found a folder") from None
+    except (OSError, MemoryError) as error:
+        reason = getattr(error, "strerror", None) or "there is not enough memory for it"
+        raise CheckpointError(f"{path}: cannot be read: {reason}") from error
+
+
+def _open_without_waiting(name: str, flags: int) -> int:
+    return os.open(name, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
+
+
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "a pipe"
+    return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "something else"
+
+
+def _header_bytes(place: Path | str, first: bytes, size: int, read: Callable[[int], bytes]) -> bytes:
+    """Check the header's length and read the header.
+
+    first: the file's first 8 bytes; size: of the file, in bytes; read(n) gives the n bytes after the first 8.
+    """
+    if len(first) < 8:
         raise CheckpointError(
-            f"{path}: truncated, or not safetensors: its header should be {length} bytes, "
-            f"the file has {len(data) - 8} after the first 8; fetch it again"
+            f"{place}: not a safetensors file: expected at least 8 bytes, found {len(first)}"
         )
-    header = parse_json(path, data[8 : 8 + length], "in its safetensors header, ")
+    length = int.from_bytes(first, "little")
+    if length > min(HEADER_LIMIT, size - 8):
+        raise CheckpointError(
+            f"{place}: truncated, or not safetensors: its header should be {length:,} bytes, the file has "
+            f"{size - 8:,} after the first 8, and {HEADER_LIMIT:,} are allowed; fetch it again"
+        )
+    return read(length)
+
+
+def _header(place: Path | str, text: bytes) -> dict[str, Any]:
+    header = parse_json(place, text, "in its safetensors header, ")
     if not isinstance(header, dict):
-        raise CheckpointError(f"{path}: its safetensors header should be a JSON object")
-    return header, memoryview(data)[8 + length :]
+        raise CheckpointError(f"{place}: its safetensors header should be a JSON object")
+    return header
 
 
-def _entry(path: Path | str, name: str, entry: Any, size: int) -> tuple[str, list[int], int, int]:
+class _Entry(NamedTuple):
+    """What the header says of a tensor; it is body[start:stop]."""
+
+    dtype: str
+    shape: list[int]
+    start: int
+    stop: int
+
+
+def _entries(place: Path | str, header: dict[str, Any], size: int) -> dict[str, _Entry]:
+    """Every tensor's entry, checked against the `size` of the bytes after the header."""
+    entries = {
+        name: _entry(place, name, entry, size) for name, entry in header.items() if name != "__metadata__"
+    }
+    _check_filled(place, [(entry.start, entry.stop) for entry in entries.values()], size)
+    return entries
+
+
+def _entry(place: Path | str, name: str, entry: Any, size: int) -> _Entry:
+    tensor = f"{place}: tensor {short(name)}"
     try:
         dtype, shape, (start, stop) = entry["dtype"], entry["shape"], entry["data_offsets"]
-        whole = all(type(n) is int and n >= 0 for n in [*shape, start, stop])
+        complete = isinstance(shape, list) and all(type(n) is int and n >= 0 for n in [*shape, start, stop])
     except (TypeError, KeyError, ValueError):
-        whole, dtype = False, None
-    if not whole:
-        raise CheckpointError(f"{path}: tensor {name!r} needs dtype, shape and data_offsets; found {entry!r}")
-    if dtype not in ITEM_SIZES:
-        raise CheckpointError(f"{path}: tensor {name!r} has dtype {dtype!r}; known: {', '.join(ITEM_SIZES)}")
+        complete, dtype = False, None
+    if not complete:
+        raise CheckpointError(f"{tensor} needs dtype, shape and data_offsets; found {short(entry)}")
+    if not isinstance(dtype, str) or dtype not in ITEM_SIZES:
+        raise CheckpointError(f"{tensor} has dtype {short(dtype)}; known: {', '.join(ITEM_SIZES)}")
+    if len(shape) > MOST_AXES or max(shape, default=0) > LONGEST_AXIS:
+        raise CheckpointError(
+            f"{tensor}: expected at most {MOST_AXES} axes of at most {LONGEST_AXIS:,}, found {len(shape)}: "
+            f"{short(shape)}"
+        )
     need = math.prod(shape) * ITEM_SIZES[dtype]
     if stop > size or start > stop or stop - start != need:
         raise CheckpointError(
-            f"{path}: tensor {name!r} of shape {shape} {dtype} needs {need} bytes, its offsets "
-            f"[{start}, {stop}] do not give that within the file's {size}; the file is truncated or damaged"
+            f"{tensor} of shape {short(shape)} {dtype} needs {short(need)} bytes, its offsets "
+            f"[{short(start)}, {short(stop)}] do not give that within the file's {size:,}; the file is "
+            "truncated or damaged"
         )
-    return dtype, shape, start, stop
+    if math.prod(max(n, 1) for n in shape) > LONGEST_AXIS:
+        raise CheckpointError(f"{tensor}: expected an empty tensor's other axes to be small, found {shape}")
+    return _Entry(dtype, shape, start, stop)
 
 
-def _check_whole(path: Path | str, used: list[tuple[int, int]], size: int) -> None:
-    """The tensors lie end to end and fill the file."""
-    used = sorted([(0, 0), *used, (size, size)])
-    for (_, stop), (start, _) in pairwise(used):
+def _check_filled(place: Path | str, spans: list[tuple[int, int]], size: int) -> None:
+    """Raises CheckpointError unless the tensors lie end to end and fill the file."""
+    for (_, stop), (start, _) in pairwise(sorted([(0, 0), *spans, (size, size)])):
         if start < stop:
-            raise CheckpointError(f"{path}: two tensors overlap at byte {start}; the file is damaged")
+            raise CheckpointError(f"{place}: two tensors overlap at byte {start}; the file is damaged")
         if start > stop:
-            raise CheckpointError(f"{path}: bytes {stop} to {start} are no tensor's; the file is damaged")
+            raise CheckpointError(f"{place}: bytes {stop} to {start} are no tensor's; the file is damaged")
 
 
-def _as_float32(raw: np.ndarray, dtype: str) -> np.ndarray:
+def _tensors(entries: dict[str, _Entry], body: memoryview) -> dict[str, np.ndarray]:
+    tensors = {}
+    for name, (dtype, shape, start, stop) in entries.items():
+        numbers = np.frombuffer(body[start:stop], dtype=NUMPY_NAMES[dtype])
+        tensors[name] = _as_float32(numbers, dtype).reshape(shape)
+    return tensors
+
+
+def _as_float32(numbers: np.ndarray, dtype: str) -> np.ndarray:
     if dtype == "BF16":
-        return (raw.astype(np.uint32) << 16).view(np.float32)
-    return raw.astype(np.float32) if dtype in ("F16", "F64") else raw
+        return (numbers.astype(np.uint32) << 16).view(np.float32)
+    if dtype not in ("F16", "F64"):
+        return numbers
+    with np.errstate(over="ignore", invalid="ignore"):  # what is too large becomes infinity, which is refused
+        return numbers.astype(np.float32)
 
 
 def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
-    """Parse `what` of the file at `path`. Raises CheckpointError if it is not JSON, or says a thing twice."""
+    """The value of `what` of the file at `path`, JSON in UTF-8.
 
-    def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for key in keys if keys.count(key) > 1)
-            raise CheckpointError(f"{path}: {what}the key {twice!r} is there twice; which one counts?")
-        return found
+    Raises CheckpointError if it is not JSON, has a key twice, is deeper than 64 objects and lists, or holds
+    half of a surrogate pair.
+    """
+
+    def distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        value = dict(pairs)
+        if len(value) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            twice = next(key for key, count in counts.items() if count > 1)
+            raise CheckpointError(f"{path}: {what}the key {short(twice)} is there twice; which one counts?")
+        return value
 
     try:
-        return json.loads(content, object_pairs_hook=once)
-    except (ValueError, RecursionError) as error:
+        text = content.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=distinct)
+        if _SURROGATE.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path}: {what}not valid JSON: {error}") from error
+    if _is_deep(value):
+        raise CheckpointError(
+            f"{path}: {what}not valid JSON: expected at most {DEPTH_LIMIT} objects and lists inside one "
+            "another"
+        )
+    return value
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEPTH_LIMIT + 1):
+        level = [
+            child
+            for container in level
+            if isinstance(container, (dict, list))
+            for child in (container.values() if isinstance(container, dict) else container)
+        ]
+    return bool(level)

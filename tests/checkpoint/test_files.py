@@ -1,3 +1,5 @@
+import json
+import os
 import shutil
 
 import pytest
@@ -76,4 +78,46 @@ def test_a_key_that_is_there_twice_is_refused(folder, name):
     text = (folder / name).read_text().rstrip().removesuffix("}")
     (folder / name).write_text(text + ', "twice": 1, "twice": 2}')
     with pytest.raises(CheckpointError, match="the key 'twice' is there twice"):
+        read_checkpoint(folder)
+
+
+FILES = [
+    "config.json", "modules.json", "config_sentence_transformers.json", "sentence_bert_config.json",
+    "tokenizer.json", "tokenizer_config.json", "model.safetensors", "1_Dense/config.json",
+    "1_Dense/model.safetensors",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_pipe_a_folder_and_a_huge_file_are_refused_at_once(folder, name):
+    path = folder / name
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CheckpointError, match=rf"{name}: expected a regular file, found a pipe"):
+        read_checkpoint(folder)
+    path.unlink()
+    path.mkdir()
+    with pytest.raises(CheckpointError, match=rf"{name}: .*expected a regular file, found a folder"):
+        read_checkpoint(folder)
+    path.rmdir()
+    with path.open("wb") as file:
+        file.truncate(100 << 30)
+    with pytest.raises(CheckpointError, match=rf"{name}: expected at most .* bytes, found 107,374,182,400"):
+        read_checkpoint(folder)
+
+
+def test_a_name_that_is_too_long_is_an_error_of_ours(folder):
+    modules = json.loads((folder / "modules.json").read_text())
+    modules[1]["path"] = "x" * 300
+    (folder / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match="File name too long"):
+        read_checkpoint(folder)
+    with pytest.raises(CheckpointError, match="File name too long"):
+        read_checkpoint(folder / ("x" * 300))
+
+
+def test_many_modules_are_refused_at_once(folder):
+    modules = json.loads((folder / "modules.json").read_text())
+    (folder / "modules.json").write_text(json.dumps(modules + modules[1:] * 30_000))
+    with pytest.raises(CheckpointError, match="expected at most 64 modules, found 30,002"):
         read_checkpoint(folder)

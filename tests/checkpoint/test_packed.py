@@ -52,3 +52,25 @@ def test_a_row_of_zeros_stays_zero(tmp_path):
 def test_parts_that_do_not_fit_are_named(tmp_path, parts):
     with pytest.raises(CheckpointError, match="'t"):
         unpacked(tmp_path, parts)
+
+
+@pytest.mark.parametrize(
+    ("codes", "books"),
+    [
+        ((1_000_000, 1), (1, 1, 1_000_000)),  # 5 MB that stand for 4 TB
+        ((20_000, 1), (1, 1, 20_000)),
+        ((2_000_000, 1), (1, 1, 256)),
+        ((3, 0), (0, 2, 5)),
+    ],
+)
+def test_codes_that_stand_for_too_much_or_nothing_are_refused_before_they_are_unpacked(
+    tmp_path, codes, books
+):
+    tensors = {"t.codes": np.zeros(codes, np.uint8), "t.books": np.zeros(books, np.float32)}
+    with pytest.raises(CheckpointError, match=r"'t\.codes'"):
+        unpacked(tmp_path, tensors)
+
+
+def test_numbers_that_overflow_become_infinity(tmp_path):
+    tensors = {"t.int8": np.full((1, 1), 127, np.int8), "t.scale": np.full(1, 3e38, np.float32)}
+    assert np.isinf(unpacked(tmp_path, tensors)["t"]).all()

@@ -194,7 +194,7 @@ def test_a_lower_inverse(size):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"features": features(size=100)}, r"64 · 2\^n of them, at most 16,384, found 100"),
+        ({"features": features(size=100)}, r"64 · 2\^n of them, at most 8,192, found 100"),
         (
             {"anchors": np.zeros((A, D + 1), np.int8)},
             r"anchors: expected int8 \[300, 6\], found int8 \[300, 7\]",
@@ -265,3 +265,42 @@ def test_what_two_bits_lose_of_the_first_numbers_is_in_the_last():
     mended = coded[:, :64] @ queries[:, :64].T + coded[:, -64:] @ queries[:, -64:].T
     assert np.square(mended - exact).mean() < 0.5 * np.square(bare - exact).mean()
     assert not two.documents(unit_rows([0])).any()
+
+
+@pytest.mark.parametrize(("size", "anchors"), [(8192, 9000), (4096, 40_000)])
+def test_more_work_than_seconds_is_refused_before_it_begins(size, anchors):
+    gains = np.ones(len(nested.blocks_of(size)), np.float32)
+    numbers = np.ones(anchors, np.float32)
+    with pytest.raises(FdeError, match="multiplications; expected at most 600,000,000,000"):
+        lemur(
+            features=features(size=size), anchors=np.ones((anchors, D), np.int8), scale=numbers,
+            centre=numbers, gains=gains,
+        )  # fmt: skip
+
+
+def test_features_that_cannot_be_made_orthonormal_are_named():
+    fde = lemur(anchors=np.zeros((A, D), np.int8), features=without_norms())
+    with pytest.raises(FdeError, match="the features of the anchors depend on one another"):
+        fde.documents(ROWS)
+
+
+def without_norms():
+    found = features()
+    zeros = [np.zeros_like(norm) for norm in (found.inner_norm, found.outer_norm)]
+    return dataclasses.replace(found, inner_norm=zeros[0], outer_norm=zeros[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": 5}, "model: expected a fingerprint or none, found 5"),
+        ({"scale": np.full(A, 1e35, np.float32)}, r"scale: expected numbers up to 1e\+30"),
+        (
+            {"features": dataclasses.replace(features(), scale=np.full(F, 1e38, np.float32))},
+            r"scale: expected numbers up to 1e\+30",
+        ),
+    ],
+)
+def test_numbers_that_would_overflow_and_models_of_another_kind_are_refused(changes, message):
+    with pytest.raises(FdeError, match=message):
+        lemur(**changes)

@@ -99,6 +99,16 @@ def _fields(config):
     return {name: getattr(config, name) for name in config.__slots__}
 
 
+def test_special_tokens_beyond_the_model_are_refused(tmp_path):
+    folder = write_tiny_model(tmp_path / "tiny")
+    settings = json.loads((folder / "tokenizer.json").read_text())
+    settings["post_processor"]["special_tokens"]["[SEP]"]["ids"] = [3_000_000_000]
+    (folder / "tokenizer.json").write_text(json.dumps(settings))
+    checkpoint = read_checkpoint(folder)
+    with pytest.raises(CheckpointError, match="puts id 3000000000 round a text, the model has 114 tok"):
+        Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
+
+
 def test_more_length_than_positions_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="document_length is 49, the model has only 48 positions"):
         make(tmp_path / "a", document_length=49)

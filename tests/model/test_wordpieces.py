@@ -1,5 +1,7 @@
 """The shorter way for plain text gives what the library's whole tokenizer gives."""
 
+import base64
+import json
 import re
 
 import pytest
@@ -9,6 +11,8 @@ from tokenizers.models import WordPiece
 from femtosearch.errors import CheckpointError, FemtosearchError
 from femtosearch.model.model import BUILT_INS, DEFAULT
 from femtosearch.model.wordpieces import PLAIN, WORTHWHILE, WordPieces
+
+from ..tiny import write_tokenizer
 
 PATH = BUILT_INS / DEFAULT / "tokenizer.json"
 TEXTS = [
@@ -65,6 +69,48 @@ def test_the_shorter_way_is_taken(monkeypatch):
 def test_what_is_no_text_is_named_among_many(pieces, text):
     with pytest.raises(FemtosearchError, match=f"text {WORTHWHILE}: "):
         pieces.encode(["fine"] * WORTHWHILE + [text])
+
+
+def write_without(path, **settings):
+    """A tokenizer whose library fails: by an error, or by a panic of Rust's, which is no Exception."""
+    write_tokenizer(path)
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | settings))
+    return path
+
+
+def test_an_error_of_the_library_on_a_text_is_ours(tmp_path):
+    path = write_without(tmp_path / "tokenizer.json", normalizer=None)
+    content = json.loads(path.read_text())
+    del content["model"]["unk_token"]
+    content["model"] |= {"type": "Unigram", "unk_id": None, "vocab": [["a", 0.0], ["[CLS]", 0.0], ["b", 0.0]]}
+    path.write_text(json.dumps(content | {"added_tokens": [], "post_processor": None}))
+    pieces = WordPieces(path)
+    assert pieces.ids(["a"])
+    for texts in (["\u732b"], ["\u732b"] * WORTHWHILE):
+        with pytest.raises(
+            CheckpointError, match=r"tokenizer\.json: the tokenizer fails on a text: .*unk_id"
+        ):
+            pieces.ids(texts)
+
+
+def test_a_panic_of_the_library_on_a_text_is_ours(tmp_path):
+    table = base64.b64encode(b"\x04\0\0\0" + b"\xff\xff\xff\x7f" + b"a\0").decode()
+    path = write_without(
+        tmp_path / "tokenizer.json", normalizer={"type": "Precompiled", "precompiled_charsmap": table}
+    )
+    with pytest.raises(CheckpointError, match=r"tokenizer\.json: "):
+        WordPieces(path).ids(["a text"])
+
+
+def test_an_interrupt_stays_an_interrupt(monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    pieces = WordPieces(PATH)
+    monkeypatch.setattr(pieces, "_encode_many", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        pieces.ids(["a text"] * WORTHWHILE)
 
 
 def test_what_is_no_tokenizer_is_named(tmp_path):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 from dataclasses import fields
 from pathlib import Path
+from reprlib import repr as short
 from typing import Any, NamedTuple
 
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import SETTINGS, Modules
+from femtosearch.checkpoint.tokenizer import read_tokenizer
 from femtosearch.errors import CheckpointError
-from femtosearch.tensors import parse_json
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 # config_sentence_transformers.json's keys, as PyLate writes them -> our names
@@ -130,10 +131,11 @@ class Reader:
         value = self.settings.get(key)
         if value is None:
             return None
-        whole = kind is float and type(value) is int
-        words = kind is not list or all(isinstance(word, str) for word in value)
-        if not (type(value) is kind or whole) or not words:
-            raise CheckpointError(f"{self.path}: expected {key} to be {kind.__name__}, found {value!r}")
+        fits = type(value) is kind or (kind is float and type(value) is int)
+        if fits and kind is list:
+            fits = all(isinstance(word, str) for word in value)
+        if not fits:
+            raise CheckpointError(f"{self.path}: expected {key} to be {kind.__name__}, found {short(value)}")
         return Said(tuple(value) if kind is list else value, self.name + key)
 
 
@@ -211,7 +213,7 @@ def _expansion(read: Reader, strategy: Said, modules: Modules) -> dict[str, Said
     if strategy.value not in ("fixed", "min") or length is None:
         raise CheckpointError(
             f"{read.path}: query_expansion needs a length and a strategy, fixed or min; found "
-            f"{read.settings!r}"
+            f"{short(read.settings)}"
         )
     if modules.mask is None:
         raise CheckpointError(
@@ -271,10 +273,7 @@ def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way
 
 def _has_token(files: Files, modules: Modules, token: str) -> bool:
     path = find_tokenizer(files, modules)
-    settings = parse_json(path, path.read_bytes()) if path else {}
-    added = [entry.get("content") for entry in settings.get("added_tokens") or []]
-    vocabulary = (settings.get("model") or {}).get("vocab")
-    return token in added or (isinstance(vocabulary, dict) and token in vocabulary)
+    return path is not None and read_tokenizer(path).has_token(token)
 
 
 def find_tokenizer(files: Files, modules: Modules) -> Path | None:

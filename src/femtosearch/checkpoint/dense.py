@@ -15,6 +15,7 @@ from femtosearch.errors import CheckpointError
 Affine = tuple[np.ndarray, np.ndarray | None]
 
 LINEAR = "Identity"
+MOST_DIMS = 8192  # numbers that a Dense takes or gives
 ACTIVATIONS = (LINEAR, "ELU", "GELU", "LeakyReLU", "Mish", "ReLU", "SiLU", "Sigmoid", "Softplus", "Tanh")
 
 
@@ -41,9 +42,10 @@ class Dense:
 
 
 def fold(layers: Sequence[Dense]) -> tuple[Affine, ...]:
-    """Linear layers as one (weight [out, in], bias [out] or None), float32; () for none of them.
+    """Linear layers as one (weight [out, in], bias [out] or None), float32; () if there are none.
 
-    A single layer without a residual is itself, bit for bit; several are multiplied in float64.
+    A single layer without a residual is itself, bit for bit; several are multiplied in float64. Raises
+    CheckpointError if their product is too large.
     """
     if not layers:
         return ()
@@ -58,7 +60,13 @@ def fold(layers: Sequence[Dense]) -> tuple[Affine, ...]:
         weight = slope @ weight
         bias = slope @ bias + (0.0 if layer.bias is None else layer.bias)
     biased = any(layer.bias is not None for layer in layers)
-    return ((weight.astype(np.float32), bias.astype(np.float32) if biased else None),)
+    with np.errstate(over="ignore"):
+        product, offset = weight.astype(np.float32), bias.astype(np.float32)
+    if not (np.isfinite(product).all() and np.isfinite(offset).all()):
+        raise CheckpointError(
+            "the product of the Dense modules is too large for float32; the model is damaged"
+        )
+    return ((product, offset if biased else None),)
 
 
 def read_dense(files: Files, at: str, *, native: bool) -> Dense:
@@ -119,6 +127,11 @@ def _activation(path: str, settings: dict[str, Any], native: bool) -> str:
 
 
 def _check_shapes(path: str, dense: Dense) -> None:
+    if max(dense.weight.shape, default=0) > MOST_DIMS:
+        raise CheckpointError(
+            f"{path}: expected a linear.weight from and to at most {MOST_DIMS:,} numbers, found "
+            f"{_shape(dense.weight)}"
+        )
     if dense.weight.ndim != 2 or 0 in dense.weight.shape:
         raise CheckpointError(f"{path}: expected linear.weight [out, in], found {_shape(dense.weight)}")
     if dense.bias is not None and dense.bias.shape != dense.weight.shape[:1]:

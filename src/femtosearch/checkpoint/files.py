@@ -1,14 +1,17 @@
-"""The files of a model folder that somebody else made: none is read from outside it, no JSON is read twice
-over.
+"""The files of a model folder that somebody else made: only regular files inside the folder are read, and
+none that is larger than its kind should be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from reprlib import repr as short
 from typing import Any
 
 from femtosearch.errors import CheckpointError
-from femtosearch.tensors import parse_json
+from femtosearch.tensors import JSON_LIMIT, parse_json, read_limited
 
 
 class Files:
@@ -19,9 +22,10 @@ class Files:
     """
 
     def __init__(self, folder: Path) -> None:
-        if not folder.is_dir():
-            found = "a file" if folder.exists() else "nothing"
-            raise CheckpointError(f"{folder}: expected a model folder, found {found}")
+        with _readable(folder):
+            if not folder.is_dir():
+                present = "a file" if folder.exists() else "nothing"
+                raise CheckpointError(f"{folder}: expected a model folder, found {present}")
         self.folder = folder
         root = folder.resolve()
         self._roots = [root]
@@ -30,7 +34,9 @@ class Files:
 
     def has(self, name: str) -> bool:
         """Whether the file, or folder, is there. Raises CheckpointError if it is outside."""
-        return self.path(name).exists()
+        path = self.path(name)
+        with _readable(path):
+            return path.exists()
 
     def path(self, name: str) -> Path:
         """Where a file is, or would be. Raises CheckpointError if it is outside."""
@@ -50,25 +56,23 @@ class Files:
         plain = isinstance(path, str) and "\0" not in path and not PureWindowsPath(path).anchor
         if not plain or ".." in PurePosixPath(path).parts or PurePosixPath(path).is_absolute():
             raise CheckpointError(
-                f"{self.folder / source}: a module's path should stay inside the model folder, found {path!r}"
+                f"{self.folder / source}: a module's path should stay inside the model folder, found "
+                f"{short(path)}"
             )
         name = str(PurePosixPath(path))
         self.path(name)
         return "" if name == "." else name + "/"
 
+    def read(self, name: str, limit: int) -> bytes:
+        """A file's content. Raises CheckpointError if it is missing, or larger than `limit` bytes."""
+        return read_limited(self.path(name), limit)
+
     def json(self, name: str) -> Any:
-        """A JSON file's content. Raises CheckpointError if it is missing or says a thing twice."""
-        path = self.path(name)
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:
-            raise CheckpointError(f"{path}: missing; the model folder is not complete") from None
-        except OSError as error:
-            raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error
-        return parse_json(path, content)
+        """A JSON file's content, of at most 4 MiB. Raises CheckpointError if it is missing or is not JSON."""
+        return parse_json(self.folder / name, self.read(name, JSON_LIMIT))
 
     def object(self, name: str) -> dict[str, Any]:
-        """A JSON file's content, which has to be an object."""
+        """A JSON file's content. Raises CheckpointError, also if it is not an object."""
         value = self.json(name)
         if not isinstance(value, dict):
             raise CheckpointError(
@@ -77,5 +81,14 @@ class Files:
         return value
 
     def object_if_any(self, name: str) -> dict[str, Any]:
-        """The same; empty if there is no such file."""
+        """The object in a JSON file; an empty one if there is no such file."""
         return self.object(name) if self.has(name) else {}
+
+
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turn an error of the file system, such as a name that is too long, into a CheckpointError."""
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read: {error.strerror}") from error

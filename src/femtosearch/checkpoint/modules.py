@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from reprlib import repr as short
 from typing import Any, Literal
 
 from femtosearch.checkpoint.files import Files
@@ -17,6 +18,7 @@ STEPS = {
     "Transformer": 0, "Pooling": 1, "Dense": 1, "MultiVectorMask": 2, "Normalize": 2,
     "HierarchicalTokenPooling": 3,
 }  # fmt: skip
+MOST_MODULES = 64
 LIBRARIES = ("sentence_transformers", "pylate")
 
 
@@ -32,9 +34,9 @@ class Modules:
 
 
 def read_modules(files: Files) -> Modules:
-    """What the folder consists of. Raises CheckpointError if modules.json is not one, or asks for code."""
+    """Find the folder's modules. Raises CheckpointError if modules.json is damaged or asks for code."""
     settings = files.object_if_any(SETTINGS)
-    stanford = "HF_ColBERT" in (files.object_if_any("config.json").get("architectures") or [])
+    stanford = "HF_ColBERT" in _architectures(files)
     if not files.has(MODULES):
         dense = ("1_Dense/",) if files.has("1_Dense/config.json") and not stanford else ()
         return Modules("Stanford ColBERT" if stanford else "plain backbone", dense=dense)
@@ -62,11 +64,22 @@ def read_modules(files: Files) -> Modules:
     )
 
 
+def _architectures(files: Files) -> list[Any]:
+    names = files.object_if_any("config.json").get("architectures") or []
+    if not isinstance(names, list):
+        raise CheckpointError(
+            f"{files.folder / 'config.json'}: expected architectures to be a list, found {short(names)}"
+        )
+    return names
+
+
 def _steps(files: Files) -> list[tuple[str, str]]:
     """Every module's class and folder, in order."""
     path, entries = files.folder / MODULES, files.json(MODULES)
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise CheckpointError(f"{path}: expected a list of modules")
+    if len(entries) > MOST_MODULES:
+        raise CheckpointError(f"{path}: expected at most {MOST_MODULES} modules, found {len(entries):,}")
     steps = [(_kind(str(path), entry), files.module(MODULES, entry.get("path"))) for entry in entries]
     holders = [at for kind, at in steps if kind in ("Transformer", "Dense")]
     twice = [at for at in holders if holders.count(at) > 1]
@@ -107,8 +120,8 @@ def _check_native(files: Files, folders: dict[str, list[str]]) -> None:
     path = files.folder / MODULES
     if folders["Pooling"]:
         raise CheckpointError(f"{path}: a MultiVectorEncoder with a Pooling gives no vector per token")
-    taken = [files.object_if_any(at + "config.json").get("module_input_name") for at in folders["Normalize"]]
-    if "token_embeddings" not in taken:
+    inputs = [files.object_if_any(at + "config.json").get("module_input_name") for at in folders["Normalize"]]
+    if "token_embeddings" not in inputs:
         raise CheckpointError(
             f"{path}: expected a Normalize of token_embeddings, found none; rows are unit length here: "
             'append Normalize(module_input_name="token_embeddings") to the model and save it again'

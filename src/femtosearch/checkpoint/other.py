@@ -45,6 +45,8 @@ def other_config(path: Path, settings: dict[str, Any]) -> OtherConfig:
     if kind in AFTER_PADDING:
         padding = settings.get("pad_token_id", 1)
         positions -= 1 + (padding if type(padding) is int else 0)
+        if not 1 <= positions <= LARGEST:
+            raise CheckpointError(f"{path}: pad_token_id {padding!r} leaves {positions:,} positions")
     _size(path, settings, LAYERS, MOST_LAYERS, 1)
     return OtherConfig(
         _harmless(settings),

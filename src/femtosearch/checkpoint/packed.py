@@ -1,5 +1,7 @@
 """Weights in fewer bytes, as a model folder of ours may hold them -> float32.
 
+Nothing is unpacked before the sizes of its codes and books have been compared with a limit.
+
 A table NAME may be kept by product quantisation: NAME.codes, [V, M] uint8, and NAME.books, [M, K, d] (float16
 or float32): row v is books[0, codes[v, 0]], books[1, codes[v, 1]], ... end to end, M d numbers. A matrix NAME
 may be kept as NAME.int8, [out, in], and NAME.scale, [out]. Source: Jegou et al., Product Quantization for
@@ -15,14 +17,16 @@ import numpy as np
 from femtosearch.errors import CheckpointError
 
 CODES, BOOKS, INT8, SCALE = ".codes", ".books", ".int8", ".scale"
+MOST_NUMBERS = 1 << 28  # of an unpacked table: 1 GiB
+WIDEST_BOOK = 256  # numbers that one code stands for: an unpacked table is at most 1,024 times its codes
 
 
 def unpacked(path: Path, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """The tensors of the file at `path`, each packed one as the float32 tensor that it stands for.
+    """The tensors of the file at `path`, where each packed one becomes the float32 tensor it stands for.
 
-    Raises CheckpointError if a part is missing, or the parts do not fit one another.
+    Raises CheckpointError if codes lack their books or scales, do not fit them, or unpack to too much.
     """
-    whole: dict[str, np.ndarray] = {}
+    unpacked_tensors: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         if name.endswith(CODES):
             name = name.removesuffix(CODES)
@@ -32,29 +36,29 @@ def unpacked(path: Path, tensors: dict[str, np.ndarray]) -> dict[str, np.ndarray
             tensor = _matrix(path, name, tensor, tensors.get(name + SCALE))
         elif name.endswith((BOOKS, SCALE)):
             continue
-        if name in whole:
-            raise CheckpointError(f"{path}: {name!r} is there twice, packed and whole")
-        whole[name] = tensor
-    return whole
+        if name in unpacked_tensors:
+            raise CheckpointError(f"{path}: {name!r} is there twice, packed and not")
+        unpacked_tensors[name] = tensor
+    return unpacked_tensors
 
 
 def packed(
     tensors: dict[str, np.ndarray], tables: dict[str, tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """What to write for float32 tensors: those that `tables` names as their (codes, books), float16; other
-    matrices in int8; vectors as they are. unpacked() gives all of them, nearly, back.
+    """Pack float32 tensors: those that `tables` names become their (codes [V, M], books [M, K, d] float16),
+    other matrices become int8, vectors stay. `unpacked` gives all of them back, up to rounding.
     """
-    parts: dict[str, np.ndarray] = {}
+    packed_tensors: dict[str, np.ndarray] = {}
     for name, tensor in tensors.items():
         if name in tables:
             codes, books = tables[name]
-            parts |= {name + CODES: codes, name + BOOKS: books.astype(np.float16)}
+            packed_tensors |= {name + CODES: codes, name + BOOKS: books.astype(np.float16)}
         elif tensor.ndim == 2:
             codes, scale = int8_matrix(tensor)
-            parts |= {name + INT8: codes, name + SCALE: scale}
+            packed_tensors |= {name + INT8: codes, name + SCALE: scale}
         else:
-            parts[name] = tensor
-    return parts
+            packed_tensors[name] = tensor
+    return packed_tensors
 
 
 def int8_matrix(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -68,12 +72,18 @@ def _table(path: Path, name: str, codes: np.ndarray, books: np.ndarray | None) -
     if (
         books is None or codes.dtype != np.uint8 or codes.ndim != 2
         or books.dtype != np.float32 or books.ndim != 3
-        or len(books) != codes.shape[1] or codes.max(initial=0) >= books.shape[1]
+        or not len(books) == codes.shape[1] >= 1 or codes.max(initial=0) >= books.shape[1]
     ):  # fmt: skip
-        found = "none" if books is None else f"{books.dtype} {list(books.shape)}"
+        shape = "none" if books is None else f"{books.dtype} {list(books.shape)}"
         raise CheckpointError(
             f"{path}: {name + CODES!r}, {codes.dtype} {list(codes.shape)}, should be uint8 [V, M] and needs "
-            f"{name + BOOKS!r}, floats [M, K, d] with every code below K; found {found}"
+            f"{name + BOOKS!r}, floats [M, K, d] with every code below K; found {shape}"
+        )
+    if books.shape[2] > WIDEST_BOOK or codes.size * books.shape[2] > MOST_NUMBERS:
+        raise CheckpointError(
+            f"{path}: {name + CODES!r} {list(codes.shape)} and {name + BOOKS!r} {list(books.shape)} stand "
+            f"for {codes.size * books.shape[2]:,} numbers; expected at most {MOST_NUMBERS:,}, and at most "
+            f"{WIDEST_BOOK} of a code"
         )
     return np.concatenate([book[code] for book, code in zip(books, codes.T, strict=True)], axis=1)
 
@@ -83,9 +93,10 @@ def _matrix(path: Path, name: str, codes: np.ndarray, scale: np.ndarray | None) 
         scale is None or codes.dtype != np.int8 or codes.ndim != 2
         or scale.dtype != np.float32 or scale.shape != codes.shape[:1]
     ):  # fmt: skip
-        found = "none" if scale is None else f"{scale.dtype} {list(scale.shape)}"
+        shape = "none" if scale is None else f"{scale.dtype} {list(scale.shape)}"
         raise CheckpointError(
             f"{path}: {name + INT8!r}, {codes.dtype} {list(codes.shape)}, should be int8 [out, in] and needs "
-            f"{name + SCALE!r}, floats [out]; found {found}"
+            f"{name + SCALE!r}, floats [out]; found {shape}"
         )
-    return codes.astype(np.float32) * scale[:, None]
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused where weights are read
+        return codes.astype(np.float32) * scale[:, None]

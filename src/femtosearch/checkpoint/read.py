@@ -20,8 +20,8 @@ from femtosearch.checkpoint.dense import LINEAR, Affine, Dense, check_chain, fol
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import Modules, read_modules
 from femtosearch.checkpoint.shards import WEIGHTS
+from femtosearch.checkpoint.tokenizer import TokenizerFile, read_tokenizer
 from femtosearch.errors import CheckpointError
-from femtosearch.tensors import parse_json
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 
@@ -91,12 +91,13 @@ def with_conventions(checkpoint: Checkpoint, conventions: Conventions) -> Checkp
 def _dense_layers(files: Files, modules: Modules, projection: np.ndarray | None) -> tuple[Dense, ...]:
     if modules.layout == "Stanford ColBERT":
         path = files.folder / modules.backbone / WEIGHTS
-        said = files.object_if_any(STANFORD_SETTINGS).get("dim")
-        if projection is not None and said not in (None, len(projection)):
+        dense = stanford_dense(str(path), projection)
+        dims = files.object_if_any(STANFORD_SETTINGS).get("dim")
+        if dims not in (None, len(dense.weight)):
             raise CheckpointError(
-                f"{path}: linear.weight gives {len(projection)} dims, {STANFORD_SETTINGS} says dim {said!r}"
+                f"{path}: linear.weight gives {len(dense.weight)} dims, {STANFORD_SETTINGS} says dim {dims!r}"
             )
-        return (stanford_dense(str(path), projection),)
+        return (dense,)
     native = modules.layout == "Sentence Transformers"
     return tuple(read_dense(files, at, native=native) for at in modules.dense)
 
@@ -109,19 +110,15 @@ def _tokenizer(files: Files, modules: Modules) -> Path:
             f"{files.folder}: expected tokenizer.json, found none; where transformers is installed, run "
             f"python -c \"import sys, transformers as t; {save}\" '{files.folder}'"
         )
-    _check_lower_case(files, modules.backbone, path)
+    _check_lower_case(files, modules.backbone, read_tokenizer(path))
     return path
 
 
-def _check_lower_case(files: Files, backbone: str, tokenizer: Path) -> None:
-    """Texts are lowered by the tokenizer or not at all."""
+def _check_lower_case(files: Files, backbone: str, tokenizer: TokenizerFile) -> None:
+    """Raises CheckpointError if the folder asks for lower case and the tokenizer does not make it."""
     name = backbone + TRANSFORMER_SETTINGS
-    if not files.object_if_any(name).get("do_lower_case"):
-        return
-    settings = parse_json(tokenizer, tokenizer.read_bytes()).get("normalizer") or {}
-    steps = [settings, *settings.get("normalizers", [])]
-    if not any(step.get("lowercase") or step.get("type") == "Lowercase" for step in steps):
+    if files.object_if_any(name).get("do_lower_case") and not tokenizer.lowers_case:
         raise CheckpointError(
-            f"{files.folder / name}: do_lower_case asks for lower case, {tokenizer.name} does not make it; "
-            "give the tokenizer a normalizer that does"
+            f"{files.folder / name}: do_lower_case asks for lower case, {tokenizer.path.name} does not make "
+            "it; give the tokenizer a normalizer that does"
         )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from reprlib import repr as short
+
 import numpy as np
 
 from femtosearch.checkpoint.files import Files
@@ -15,7 +17,7 @@ PICKLE = "pytorch_model.bin"
 
 
 def read_weights(files: Files, at: str = "") -> dict[str, np.ndarray]:
-    """Every float tensor in the folder `at`, as float32, by its own name: the rest are buffers.
+    """Every float tensor in the folder `at`, as float32, by its own name; integer tensors are buffers.
 
     Raises CheckpointError if there are none, they are not finite, or the index does not fit its files.
     """
@@ -38,28 +40,33 @@ def read_weights(files: Files, at: str = "") -> dict[str, np.ndarray]:
 
 def _no_weights(files: Files, at: str) -> str:
     folder = files.folder / at
-    said = f"{folder / WEIGHTS}: expected safetensors, found "
+    problem = f"{folder / WEIGHTS}: expected safetensors, found "
     if not any(folder.glob("pytorch_model*.bin")):
-        return said + "no weights; the model folder is not complete"
+        return problem + "no weights; the model folder is not complete"
     convert = (
         'python -c "import sys, pathlib, torch, femtosearch.tensors as f; found = torch.load(sys.argv[1], '
         "map_location='cpu', weights_only=True); f.write_tensors(pathlib.Path(sys.argv[2]), {n: t.float()"
         '.numpy() for n, t in found.items() if t.is_floating_point()})"'
     )
     return (
-        f"{said}{PICKLE}, a pickle, which can run code; make safetensors of it where torch is installed: "
+        f"{problem}{PICKLE}, a pickle, which can run code; make safetensors of it where torch is installed: "
         f"{convert} '{folder / PICKLE}' '{folder / WEIGHTS}'"
     )
 
 
 def _read_shards(files: Files, at: str) -> dict[str, np.ndarray]:
-    """The index's files, each of which holds exactly the tensors that the index says."""
+    """The tensors of the index's files. Raises CheckpointError unless each file holds those that it says."""
     path = files.folder / at / INDEX
-    wanted = files.object(at + INDEX).get("weight_map")
-    if not isinstance(wanted, dict) or not wanted:
-        raise CheckpointError(f"{path}: expected a weight_map of tensors and their files, found {wanted!r}")
+    shard_of = files.object(at + INDEX).get("weight_map")
+    if not isinstance(shard_of, dict) or not shard_of:
+        raise CheckpointError(
+            f"{path}: expected a weight_map of tensors and their files, found {short(shard_of)}"
+        )
+    names_in: dict[str, set[str]] = {}
+    for name, shard in shard_of.items():
+        names_in.setdefault(str(shard), set()).add(name)
     tensors: dict[str, np.ndarray] = {}
-    for shard in dict.fromkeys(map(str, wanted.values())):
+    for shard, names in names_in.items():
         if not shard.endswith(".safetensors") or not set(shard).isdisjoint("/\\\0"):
             raise CheckpointError(
                 f"{path}: expected the names of safetensors files beside it, found {shard!r}"
@@ -68,12 +75,11 @@ def _read_shards(files: Files, at: str) -> dict[str, np.ndarray]:
             raise CheckpointError(
                 f"{path}: names {shard!r}, which is missing; the model folder is not complete"
             )
-        found = read_tensors(files.path(at + shard))
-        expected = {name for name, its_shard in wanted.items() if its_shard == shard}
-        if differing := sorted(expected ^ found.keys()):
+        in_shard = read_tensors(files.path(at + shard))
+        if differing := sorted(names ^ in_shard.keys()):
             raise CheckpointError(
-                f"{path}: says that {shard!r} holds {len(expected)} tensors, it holds {len(found)}; they "
+                f"{path}: says that {shard!r} holds {len(names)} tensors, it holds {len(in_shard)}; they "
                 f"differ in {differing[0]!r}"
             )
-        tensors |= found
+        tensors |= in_shard
     return tensors

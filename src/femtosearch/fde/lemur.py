@@ -18,8 +18,10 @@ from femtosearch.fde.features import Features, check
 from femtosearch.fde.nested import SMALLEST, blocks_of, for_each_number, spread
 from femtosearch.types import Rows
 
-MOST_FEATURES = 1 << 14
+MOST_FEATURES = 1 << 13
 MOST_ANCHORS = 1 << 16
+MOST_WORK = 600_000_000_000  # multiplications to prepare it for a first document: ten seconds on two cores
+LARGEST_SCALE = 1e30  # of coded numbers, whose products have to stay finite
 CODE_BITS = (8, 4, 2)
 _PIECE = 256  # documents at a time
 LOSS = 0.345  # root mean square of what 2 bits lose of a normal distribution's numbers (J. Max, 1960)
@@ -35,7 +37,7 @@ class Lemur:
     the document's FDE. A query's is the sum of its rows' features. Both are then turned so that the numbers
     are orthonormal over the anchors, and so that the first 64, 128, 256, ... of them are an FDE too.
 
-    features:   of a row of D dims, F of them: 64 · 2^n, at most 16,384.
+    features:   of a row of D dims, F of them: 64 · 2^n, at most 8,192.
     anchors:    [A, D] int8, and
     scale:      [A] float32: anchor a is anchors[a] · scale[a].
     centre:     [A] float32: the mean document's inner products with the anchors, which are taken off.
@@ -47,7 +49,8 @@ class Lemur:
     model:      the fingerprint of the model that it was fitted for; None: any of D dims.
     calibration:  how many candidates it needs, where that was measured (`fde.calibrate`).
 
-    Raises FdeError for arrays that do not fit one another.
+    Raises FdeError for arrays that do not fit one another, and for sizes that would take more than 6 · 10^11
+    multiplications to prepare: max(A, F) · F · (F + H), where H is the width before the features.
     """
 
     kind: ClassVar[str] = "lemur"
@@ -69,10 +72,18 @@ class Lemur:
             raise FdeError(f"features: expected 64 · 2^n of them, at most {MOST_FEATURES:,}, found {size}")
         if count > MOST_ANCHORS:
             raise FdeError(f"anchors: expected at most {MOST_ANCHORS:,}, found {count:,}")
+        work = max(count, size) * size * (size + len(self.features.inner))
+        if work > MOST_WORK:
+            raise FdeError(
+                f"{size:,} features of {len(self.features.inner):,} numbers and {count:,} anchors need "
+                f"{work:,} multiplications; expected at most {MOST_WORK:,}: lower one of them"
+            )
         check("anchors", self.anchors, (count, self.features.dims), np.int8)
         check("scale", self.scale, (count,))
         check("centre", self.centre, (count,))
         check("gains", self.gains, (len(blocks_of(size)),))
+        if self.scale.max() > LARGEST_SCALE or self.features.scale.max() > LARGEST_SCALE:
+            raise FdeError(f"scale: expected numbers up to {LARGEST_SCALE:g}: the FDE is damaged")
         if not (self.gains > 0).all():
             raise FdeError("gains: expected numbers above 0: the FDE is damaged")
         if not isinstance(self.ridge, float) or not 1e-6 <= self.ridge <= 1e6:
@@ -81,6 +92,8 @@ class Lemur:
             raise FdeError(f"numbers: expected 64 · 2^n, at most {size:,}, found {self.numbers!r}")
         if isinstance(self.code_bits, bool) or self.code_bits not in CODE_BITS:
             raise FdeError(f"code_bits: expected 8, 4 or 2, found {self.code_bits!r}")
+        if self.model is not None and not isinstance(self.model, str):
+            raise FdeError(f"model: expected a fingerprint or none, found {self.model!r}")
 
     def size(self, dims: int) -> int:
         """F, or how many are kept, for rows of D dims. Raises FdeError if it was fitted for others."""
@@ -204,7 +217,7 @@ class Lemur:
             gram[np.diag_indices(size)] += np.float32(
                 self.ridge * np.vdot(all_of, all_of) / features.shape[1]
             )
-            self._whiteners[size] = _core.Dense(lower_inverse(np.linalg.cholesky(gram)))
+            self._whiteners[size] = _core.Dense(_inverse_root(gram))
         return self._whiteners[size]
 
     @cached_property
@@ -250,6 +263,17 @@ def doubled(halves: np.ndarray, dims: int) -> np.ndarray:
     check("anchors", halves, (len(halves), -(-dims // 2)), np.uint8)
     pairs = np.stack([halves & 15, halves >> 4], axis=2).reshape(len(halves), -1)
     return pairs[:, :dims].astype(np.int8) - np.int8(8)
+
+
+def _inverse_root(gram: np.ndarray) -> np.ndarray:
+    """The inverse of a Gram matrix's Cholesky factor. Raises FdeError if it has none."""
+    try:
+        inverse = lower_inverse(np.linalg.cholesky(gram))
+    except np.linalg.LinAlgError:
+        inverse = np.full((1, 1), np.nan, dtype=np.float32)
+    if not np.isfinite(inverse).all():
+        raise FdeError("the features of the anchors depend on one another: the FDE is damaged")
+    return inverse
 
 
 def lower_inverse(lower: np.ndarray) -> np.ndarray:

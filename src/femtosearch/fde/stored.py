@@ -15,7 +15,7 @@ from femtosearch.errors import CheckpointError, FdeError, ShapeError
 from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.lemur import Lemur
 from femtosearch.fde.muvera import Muvera
-from femtosearch.tensors import parse_tensors, tensor_bytes
+from femtosearch.tensors import parse_json, parse_tensors, tensor_bytes
 from femtosearch.types import Rows
 
 
@@ -65,10 +65,10 @@ def described(fde: Fde, size: int) -> dict[str, Any]:
 
 def store_fde(fde: Fde, dims: int) -> bytes:
     """A safetensors file with all that encoding rows of D dims needs. Raises FdeError."""
-    said = {"kind": fde.kind, "spec": fde.spec()}
+    description = {"kind": fde.kind, "spec": fde.spec()}
     if fde.calibration is not None:
-        said["calibration"] = fde.calibration.spec()
-    return tensor_bytes(fde.tensors(dims), {"fde": json.dumps(said, sort_keys=True)})
+        description["calibration"] = fde.calibration.spec()
+    return tensor_bytes(fde.tensors(dims), {"fde": json.dumps(description, sort_keys=True)})
 
 
 def restore_fde(data: bytes, place: str) -> Fde:
@@ -85,15 +85,18 @@ def restore_fde(data: bytes, place: str) -> Fde:
 def _restored(data: bytes, place: str) -> Fde:
     try:
         tensors, metadata = parse_tensors(data, place)
-        said = json.loads(metadata["fde"])
-        kind, spec, calibration = said["kind"], dict(said["spec"]), said.get("calibration")
+        stored = parse_json(place, metadata["fde"].encode(), "in its metadata, ")
+        kind, spec, calibration = stored["kind"], dict(stored["spec"]), stored.get("calibration")
         restore = KINDS[kind]
     except CheckpointError as error:
         raise FdeError(f"{error}") from error
-    except (KeyError, TypeError, ValueError, RecursionError):
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise FdeError(f"{place}: no FDE of a known kind ({', '.join(KINDS)}): upgrade") from None
     try:
-        fde = restore(spec, tensors)
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # what is not finite is refused, or not the digest's
+            fde = restore(spec, tensors)
         return fde if calibration is None else calibrated(fde, Calibration.restore(calibration))
     except (FdeError, ShapeError) as error:
         raise FdeError(f"{place}: {error}") from error

@@ -27,6 +27,7 @@ from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Ro
 
 BUILT_INS = Path(__file__).parent / "builtin"
 FDE = "fde.safetensors"  # of a model folder
+FDE_LIMIT = 1 << 30  # bytes of that file: a MUVERA's matrices are the largest
 DEFAULT = "megabyte"
 BATCH = 512  # texts that are tokenised and encoded at a time: what bounds the memory of a long run
 
@@ -130,23 +131,21 @@ class Model:
         Raises FdeError if it is damaged, or was made for other rows than this model's.
         """
         try:
-            path = Files(self.source).path(FDE)
-            if not path.is_file():
+            files = Files(self.source)
+            if not files.has(FDE):
                 return None
-            found = restore_fde(path.read_bytes(), str(path))
-            found.size(self.dims)
-        except (OSError, CheckpointError) as error:
-            raise FdeError(f"{self.source / FDE}: cannot be read: {error}; remove it") from error
-        except FdeError as error:
+            fde = restore_fde(files.read(FDE, FDE_LIMIT), str(files.folder / FDE))
+            fde.size(self.dims)
+        except (CheckpointError, FdeError) as error:
             raise FdeError(f"{error}; fetch the file again, or remove it") from error
-        if found.model in (None, self.fingerprint):
-            return found
+        if fde.model in (None, self.fingerprint):
+            return fde
         own = _fingerprint(read_checkpoint(self.source))
-        if found.model == own:
+        if fde.model == own:
             return None
         raise FdeError(
-            f"{path}: made for the model of fingerprint {found.model[:12]}, this one's is {own[:12]}: fetch "
-            "the model's own, or remove it"
+            f"{self.source / FDE}: made for the model of fingerprint {fde.model[:12]}, this one's is "
+            f"{own[:12]}: fetch the model's own, or remove it"
         )
 
     def encode_queries(

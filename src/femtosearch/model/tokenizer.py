@@ -146,6 +146,11 @@ class Tokenizer:
                 f"{self.path}: expected a tokenizer that puts one token before a text and one after it, "
                 f"such as [CLS] and [SEP]; it puts {len(around)} round an empty text"
             )
+        if max(around) >= config.vocab_size:
+            raise CheckpointError(
+                f"{self.path}: the tokenizer puts id {max(around)} round a text, the model has "
+                f"{config.vocab_size} tokens; they do not belong together"
+            )
 
     def _prefix(self, prefix: str, length: int) -> Prefix:
         if not prefix:
