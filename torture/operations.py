@@ -1,0 +1,86 @@
+"""What is done to an index, as JSON, and what the index then holds."""
+
+from __future__ import annotations
+
+import json
+import random
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from femtosearch import FdeError, Index
+from femtosearch.fde import Muvera
+
+WORDS = [f"word{n}" for n in range(40)]
+IDS = [f"{n}" for n in range(25)]
+FDES = [None, Muvera(2, 2, 4), Muvera(2, 3, 2)]
+QUERIES = [f"{WORDS[n]} {WORDS[-n]}" for n in range(24)]
+
+Operation = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What an index holds: id -> [text, metadata], and the number of its FDE in FDES."""
+
+    documents: dict[str, list[Any]] = field(default_factory=dict)
+    fde: int = 0
+
+    def after(self, operation: Operation) -> State:
+        """What `perform` makes of it."""
+        gone = set(operation.get("delete", ()))
+        documents = {**self.documents, **operation.get("add", {})}
+        documents = {name: content for name, content in documents.items() if name not in gone}
+        return replace(self, documents=documents, fde=operation.get("fde", self.fde))
+
+    def key(self) -> str:
+        """Equal for equal states."""
+        return json.dumps([dict(sorted(self.documents.items())), self.fde])
+
+    @classmethod
+    def of_key(cls, key: str) -> State:
+        """The state with that key."""
+        return cls(*json.loads(key))
+
+
+def topic(operation: Operation) -> str:
+    """The operation's name."""
+    return next(iter(operation))
+
+
+def draw(rng: random.Random) -> Operation:
+    """An operation by chance; most of them are adds, many of which replace documents."""
+    name = rng.choice(["add"] * 6 + ["delete"] * 2 + ["compact", "fde", "calibrate", "reopen"])
+    if name == "add":
+        return {"add": documents(rng, rng.sample(IDS, rng.randrange(1, 8)))}
+    if name == "delete":
+        return {"delete": rng.sample(IDS, 4)}
+    return {"fde": rng.randrange(len(FDES))} if name == "fde" else {name: True}
+
+
+def documents(rng: random.Random, ids: list[str]) -> dict[str, list[Any]]:
+    """Documents with those ids, with texts and metadata by chance."""
+    return {i: [" ".join(rng.choices(WORDS, k=rng.randrange(12))), {"n": rng.randrange(99)}] for i in ids}
+
+
+def perform(index: Index, operation: Operation) -> None:
+    """Do to an open index what is no matter of opening it."""
+    name = topic(operation)
+    if name == "add":
+        content = operation["add"].items()
+        index.add(({"id": i, "text": text, **metadata} for i, (text, metadata) in content), batch=2)
+    elif name == "delete":
+        index.delete(operation["delete"])
+    elif name == "fde":
+        index.set_fde(FDES[operation["fde"]])
+    elif name == "compact":
+        index.compact()
+    elif name == "calibrate":
+        calibrate(index)
+
+
+def calibrate(index: Index) -> None:
+    """Calibrate; an index without an FDE, or with too few passages, refuses, and that is right."""
+    try:
+        index.calibrate(QUERIES)
+    except FdeError:
+        pass

@@ -1,0 +1,132 @@
+"""Power cuts: every write and sync of a run is recorded, and the disks that a cut could leave are opened."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from femtosearch import Index
+
+from torture.contents import FAKE, check_folder
+from torture.counts import Counts
+from torture.operations import Operation, State, draw, perform, topic
+from torture.record import MARK, Disk, entries
+from torture.rounds import Wrong, play, told
+from torture.shim import Shim
+
+PRELOADED = True
+_OPERATIONS = 9  # of one recorded run
+_CUTS = 3  # disks that are drawn at each moment
+_SHARED = "-shm"  # SQLite's shared memory: made anew by whoever opens the catalogue first
+
+Ignored = Callable[[str], bool]
+
+
+def run(seconds: float, seed: int) -> Counts:
+    """Cut the power for so many seconds. Raises RuntimeError where the shim is not loaded."""
+    return _played("powercuts", seconds, seed, lambda path: False)
+
+
+def run_without_sync(seconds: float, seed: int) -> Counts:
+    """The same as if no segment were ever synced: this finds faults, or the kind is worth nothing."""
+    return _played("powercuts", seconds, seed, lambda path: ".seg" in path)
+
+
+def _played(kind: str, seconds: float, seed: int, ignored: Ignored) -> Counts:
+    shim = Shim()
+
+    def one(place: Path, seed: int, counts: Counts) -> None:
+        _record(shim, place, random.Random(seed))
+        _replay(place, random.Random(seed), counts, ignored)
+
+    return play(kind, one, seconds, seed)
+
+
+def _record(shim: Shim, place: Path, rng: random.Random) -> None:
+    """Make an index in place/index and do operations by chance, recorded in place/record."""
+    folder = place / "index"
+    with shim.recording(folder, place / "record"):
+        shim.mark(json.dumps({"begin": {"open": True}}))
+        index = Index(folder, model=FAKE)
+        shim.mark(json.dumps({"done": True}))
+        for _ in range(_OPERATIONS):
+            operation = draw(rng)
+            shim.mark(json.dumps({"begin": operation}))
+            if topic(operation) == "reopen":
+                index.close()
+                index = Index(folder, model=FAKE)
+            perform(index, operation)
+            shim.mark(json.dumps({"done": True}))
+        index.close()
+
+
+def _replay(place: Path, rng: random.Random, counts: Counts, ignored: Ignored) -> None:
+    """After each recorded call, check some of the disks that a cut at that moment can leave."""
+    disk = Disk(os.fspath(place), ignored)
+    state, begun = State(), None
+    seen: set[bytes] = set()
+    for entry in entries(place / "record"):
+        if entry.call == MARK:
+            remark = json.loads(entry.first)
+            if "begin" in remark:
+                begun = remark["begin"]
+            elif begun is not None:
+                state, begun = state.after(begun), None
+            continue
+        disk.apply(entry)
+        possible = [state] if begun is None else [state, state.after(begun)]
+        for _ in range(_CUTS):
+            _check(place, disk.after_a_cut(rng), possible, begun, (seen, counts))
+    _compare(place / "index", disk)
+
+
+def _check(
+    place: Path,
+    left: dict[str, bytes | None],
+    possible: list[State],
+    begun: Operation | None,
+    tally: tuple[set[bytes], Counts],
+) -> None:
+    """Check what a cut has left, unless the same was checked before."""
+    seen, counts = tally
+    left = {path: content for path, content in left.items() if not path.endswith(_SHARED)}
+    digest = hashlib.sha256(repr((sorted(left.items()), [s.key() for s in possible])).encode()).digest()
+    if digest in seen:
+        return
+    seen.add(digest)
+    moment = topic(begun) if begun else "between"
+    counts.case(moment)
+    target = place / "after" / "index"
+    _write(left, place, place / "after")
+    try:
+        check_folder(target, possible)
+    except Exception as error:
+        counts.fault(moment, f"cut {len(seen)}: {told(error)}")
+    shutil.rmtree(place / "after")
+
+
+def _write(left: dict[str, bytes | None], source: Path, target: Path) -> None:
+    for path, content in left.items():
+        place = target / os.path.relpath(path, source)
+        if content is None:
+            place.mkdir(parents=True, exist_ok=True)
+        else:
+            place.write_bytes(content)
+
+
+def _compare(folder: Path, disk: Disk) -> None:
+    """Raises Wrong where the record does not lead to the files that there are."""
+    files = {
+        os.fspath(path): None if path.is_dir() else path.read_bytes() for path in [folder, *folder.rglob("*")]
+    }
+    recorded = {path: content for path, content in disk.now().items() if path != disk.root}
+    if {p: c for p, c in files.items() if _SHARED not in p} != {
+        p: c for p, c in recorded.items() if _SHARED not in p
+    }:
+        differing = sorted(p for p in {*files, *recorded} if files.get(p, 0) != recorded.get(p, 0))
+        raise Wrong(f"the record does not lead to what is there: {differing}")

@@ -1,0 +1,61 @@
+"""Rounds of a kind, one after the other: each has a seed of its own, by which it can be played again."""
+
+from __future__ import annotations
+
+import os
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from torture.counts import Counts
+
+_MEMORY = Path("/dev/shm")
+
+Round = Callable[[Path, int, Counts], None]
+
+
+class Wrong(Exception):
+    """An answer, or the content of an index, is not what was promised."""
+
+
+def announce(counts: Counts) -> None:
+    """Called before each round; `torture.slices` puts another function here, in a child."""
+
+
+def play(kind: str, one: Round, seconds: float, seed: int) -> Counts:
+    """Play rounds `seed`, `seed + 1` and so on, each in a folder of its own, until the time is over.
+
+    At least one is played. What a round raises is a fault.
+    """
+    counts = Counts(kind)
+    deadline = time.monotonic() + seconds
+    while True:
+        counts.seed = seed
+        announce(counts)
+        with workplace() as place:
+            try:
+                one(place, seed, counts)
+            except Exception as error:
+                counts.fault("round", told(error))
+        counts.rounds += 1
+        seed += 1
+        if time.monotonic() >= deadline:
+            return counts
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """An empty folder, in memory where the system has some, that goes with the block."""
+    where = _MEMORY if os.access(_MEMORY, os.W_OK) else None
+    with TemporaryDirectory(dir=where, prefix="torture-", ignore_cleanup_errors=True) as name:
+        yield Path(name).resolve()
+
+
+def told(error: BaseException) -> str:
+    """An error in one line, with the last places that it came through."""
+    frames = traceback.extract_tb(error.__traceback__)[-3:]
+    places = " < ".join(f"{Path(f.filename).name}:{f.lineno} {f.name}" for f in reversed(frames))
+    return f"{type(error).__name__}: {error} ({places})".replace("\n", " ")[:600]
