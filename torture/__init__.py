@@ -1,1 +1,1 @@
-"""Hostile tests of the engine that run for minutes: `python -m torture`; docs/reliability.md says what for."""
+"""Hostile tests of the engine, for minutes: `python -m torture`; docs/reliability.md says what they show."""

@@ -8,7 +8,6 @@ from typing import Any
 
 from femtosearch import Index, Model, QueryError
 from tests.fakes import FakeModel
-
 from torture.operations import FDES, IDS, State
 from torture.rounds import Wrong
 

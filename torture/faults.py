@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from femtosearch import FemtosearchError, Index
-
 from torture.contents import FAKE, check, check_folder
 from torture.counts import Counts
 from torture.operations import Operation, State, documents, perform
-from torture.rounds import Wrong, play, told
+from torture.rounds import Wrong, limited, play, told
 from torture.shim import ERRORS, Failure, Shim
 
 PRELOADED = True
 _CASES = 60  # in one round
+_PATIENCE = 20.0  # seconds for a case
 
 Make = Callable[[random.Random], Operation]
 SCENARIOS: dict[str, Make] = {
@@ -68,7 +68,8 @@ def _round(shim: Shim, place: Path, seed: int, counts: Counts) -> None:
         folder = place / f"{number}"
         counts.case(name)
         try:
-            _case(shim, scenario, folder, failure)
+            with limited(_PATIENCE):
+                _case(shim, scenario, folder, failure)
         except Exception as error:
             counts.fault(name, f"{failure}: {told(error)}")
         shutil.rmtree(folder, ignore_errors=True)

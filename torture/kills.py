@@ -7,15 +7,14 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from femtosearch import Index
-
 from torture.contents import FAKE, check_folder, femto
 from torture.counts import Counts
 from torture.operations import Operation, State, draw, perform, topic
+from torture.processes import fork
 from torture.rounds import Wrong, play, told
 
 PRELOADED = False
@@ -51,19 +50,6 @@ def _round(place: Path, seed: int, counts: Counts) -> None:
         except Exception as error:
             counts.fault(moment, f"kill {number}: {told(error)}")
             return
-
-
-def fork(job: Callable[[], object]) -> int:
-    """Do a job in a forked process, which then ends: its number. An error is its exit status 1."""
-    number = os.fork()
-    if number == 0:
-        status = 1
-        try:
-            job()
-            status = 0
-        finally:
-            os._exit(status)
-    return number
 
 
 def write(folder: Path, log: Path, model: Any, seed: tuple[int, int]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -80,7 +81,5 @@ def perform(index: Index, operation: Operation) -> None:
 
 def calibrate(index: Index) -> None:
     """Calibrate; an index without an FDE, or with too few passages, refuses, and that is right."""
-    try:
+    with suppress(FdeError):
         index.calibrate(QUERIES)
-    except FdeError:
-        pass

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from femtosearch import Index
-
 from torture.contents import FAKE, check_folder
 from torture.counts import Counts
 from torture.operations import Operation, State, draw, perform, topic

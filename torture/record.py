@@ -7,6 +7,7 @@ import random
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 from torture.shim import CALLS
@@ -44,7 +45,7 @@ def entries(record: Path) -> Iterator[Entry]:
 
 @dataclass(slots=True, eq=False)
 class File:
-    """A file's synced bytes, and what was written since: (offset, bytes), or (size, None) for a truncation."""
+    """A file's synced bytes, and what was written since: (offset, bytes), or (size, None) to truncate."""
 
     synced: bytes = b""
     unsynced: list[tuple[int, bytes | None]] = field(default_factory=list)
@@ -145,9 +146,7 @@ class Disk:
                 _change(names, change)
         reachable = {path: file for path, file in sorted(names.items()) if self._is_reachable(path, names)}
         style = rng.randrange(6)
-        return {
-            path: None if file is FOLDER else _cut(file, style, rng) for path, file in reachable.items()
-        }
+        return {path: None if file is FOLDER else _cut(file, style, rng) for path, file in reachable.items()}
 
     def _is_reachable(self, path: str, names: dict[str, File]) -> bool:
         return path == self.root or (
@@ -187,5 +186,5 @@ def _torn(change: tuple[int, bytes | None], rng: random.Random) -> list[tuple[in
     size = [(offset + len(data) - 1, b"\0")] if rng.random() < 0.5 else []
     first = -offset % SECTOR
     edges = [0, *range(first or SECTOR, len(data), SECTOR), len(data)]
-    pieces = [(offset + a, data[a:b]) for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [(offset + a, data[a:b]) for a, b in pairwise(edges)]
     return [*size, *(piece for piece in pieces if rng.random() < 0.5)]

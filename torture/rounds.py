@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -52,6 +53,22 @@ def workplace() -> Iterator[Path]:
     where = _MEMORY if os.access(_MEMORY, os.W_OK) else None
     with TemporaryDirectory(dir=where, prefix="torture-", ignore_cleanup_errors=True) as name:
         yield Path(name).resolve()
+
+
+@contextmanager
+def limited(seconds: float) -> Iterator[None]:
+    """Raise Wrong in the main thread, also where it waits for a lock, if the block takes longer."""
+
+    def late(*_: object) -> None:
+        raise Wrong(f"no answer within {seconds:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, late)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def told(error: BaseException) -> str:

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -23,8 +24,11 @@ _HOME = Path(__file__).resolve().parents[1]
 
 
 def module_of(kind: str) -> ModuleType:
-    """The module that plays a kind: `run(seconds, seed) -> Counts`; PRELOADED: whether it needs the shim."""
-    return importlib.import_module(f"torture.{kind}")
+    """The module that plays a kind: `run(seconds, seed) -> Counts`; PRELOADED: whether it needs the shim.
+
+    A kind may name another function of its module than `run`, after a colon.
+    """
+    return importlib.import_module(f"torture.{kind.partition(':')[0]}")
 
 
 def run(kind: str, seconds: float, seed: int, library: Path | None = None, grace: float = GRACE) -> Counts:
@@ -86,10 +90,8 @@ def _last(errors: str) -> str:
 
 def _end_session(leader: int) -> None:
     """End what children the slice has left behind."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(leader, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
 
 
 def _say(counts: Counts) -> None:
@@ -101,7 +103,8 @@ def main() -> None:
     faulthandler.enable()
     kind, seconds, seed = sys.argv[1:4]
     rounds.announce = _say
-    _say(module_of(kind).run(float(seconds), int(seed)))
+    function = getattr(module_of(kind), kind.partition(":")[2] or "run")
+    _say(function(float(seconds), int(seed)))
 
 
 if __name__ == "__main__":

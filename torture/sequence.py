@@ -1,0 +1,102 @@
+"""A sequence of commits that every process can compute, so that an answer can be told from a wrong one."""
+
+from __future__ import annotations
+
+import mmap
+import random
+import struct
+from pathlib import Path
+from typing import Any
+
+from femtosearch import Index
+from torture.operations import Operation, State, draw
+from torture.rounds import Wrong
+
+_COUNTERS = struct.Struct("q")  # native: eight bytes are read and written at once
+_ALL = 999
+QUERY = "anchor"  # a word that every text has
+
+
+def commits(seed: int, count: int) -> tuple[list[Operation], list[State]]:
+    """Operations, and the states before the first and after each of them."""
+    rng = random.Random(seed)
+    operations = [_anchored(draw(rng)) for _ in range(count)]
+    states = [State()]
+    for operation in operations:
+        states.append(states[-1].after(operation))
+    return operations, states
+
+
+def _anchored(operation: Operation) -> Operation:
+    if "add" not in operation:
+        return operation
+    return {"add": {i: [f"{QUERY} {text}", metadata] for i, (text, metadata) in operation["add"].items()}}
+
+
+class Progress:
+    """Two numbers in a file that processes share: commits begun, and commits acknowledged."""
+
+    def __init__(self, path: Path) -> None:
+        if not path.exists():
+            path.write_bytes(bytes(2 * _COUNTERS.size))
+        with path.open("r+b") as file:
+            self._memory = mmap.mmap(file.fileno(), 2 * _COUNTERS.size)
+
+    @property
+    def begun(self) -> int:
+        return int(_COUNTERS.unpack_from(self._memory, 0)[0])
+
+    @begun.setter
+    def begun(self, number: int) -> None:
+        _COUNTERS.pack_into(self._memory, 0, number)
+
+    @property
+    def acknowledged(self) -> int:
+        return int(_COUNTERS.unpack_from(self._memory, _COUNTERS.size)[0])
+
+    @acknowledged.setter
+    def acknowledged(self, number: int) -> None:
+        _COUNTERS.pack_into(self._memory, _COUNTERS.size, number)
+
+
+class Reader:
+    """Asks an index, and checks that each answer is of one commit that could be seen, and of no older one."""
+
+    def __init__(self, progress: Progress, states: list[State], rng: random.Random) -> None:
+        self._progress = progress
+        self._states = states
+        self._rng = rng
+        self._oldest = 0
+
+    def ask(self, index: Index) -> None:
+        """One question. Raises Wrong."""
+        first = max(self._oldest, self._progress.acknowledged)
+        how = self._rng.randrange(4)
+        if how < 2:
+            hits = index.search(QUERY, k=_ALL)
+            self._match(first, {hit.id: [hit.text, hit.metadata] for hit in hits}, "search")
+        elif how == 2:
+            self._get(index, first)
+        else:
+            documents = len(index)
+            if documents not in [len(state.documents) for state in self._visible(first)]:
+                raise Wrong(f"len is {documents}, which no commit from {first} to now has")
+
+    def _visible(self, first: int) -> list[State]:
+        return self._states[first : self._progress.begun + 1]
+
+    def _match(self, first: int, documents: dict[str, Any], question: str) -> None:
+        for number, state in enumerate(self._visible(first), first):
+            if state.documents == documents:
+                self._oldest = number
+                return
+        older = [n for n, state in enumerate(self._states[:first]) if state.documents == documents]
+        what = f"is of commit {older[-1]}" if older else "is of no commit"
+        raise Wrong(f"the answer of {question} {what}, expected one from {first} to {self._progress.begun}")
+
+    def _get(self, index: Index, first: int) -> None:
+        name = str(self._rng.randrange(25))
+        document = index.get(name)
+        content = None if document is None else [document.text, document.metadata]
+        if content not in [state.documents.get(name) for state in self._visible(first)]:
+            raise Wrong(f"get({name!r}) gives {content}, which no commit from {first} to now has")
