@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: dev dev-all test test-all check lint format types stubs docs asan bench results
+.PHONY: dev dev-all test test-all check lint format types stubs docs asan bench results torture
 
 dev: .venv/built
 
@@ -58,3 +58,6 @@ bench: # FEMTOSEARCH_DATA names a BEIR folder
 
 results: # cards and docs/results.md, of the BEIR folders in the folder that FEMTOSEARCH_COLLECTIONS names
 	$(BIN)python -m benchmarks results "$$FEMTOSEARCH_COLLECTIONS"/*/
+
+torture: .venv/built # hostile tests of the engine, for MINUTES; the counts go into docs/reliability.md
+	$(BIN)python -m torture --minutes $(or $(MINUTES),20) --json build/torture.json --page docs/reliability.md

@@ -51,7 +51,7 @@ def test_the_readmes_shell_lines_run(shell):
     first, _, lines = blocks("sh")
     index, search = first.strip().removeprefix("pip install . && ").split(" && ")
     assert "indexed" in shell(index)
-    assert "format.md" in shell(search).splitlines()[0]
+    assert "reliability.md" in shell(search).splitlines()[0]
     for line in lines.strip().splitlines():
         assert shell(line) is not None
     best = shell('femtosearch rerank "a small cat" < lines.txt').splitlines()[0]

@@ -11,6 +11,7 @@ from pathlib import Path
 from torture.counts import Counts
 from torture.mutations import changed
 from torture.operations import State
+from torture.rounds import share
 from torture.sandbox import Case, try_all
 from torture.template import make, use
 
@@ -25,8 +26,8 @@ def catalogues(place: Path, seed: int, counts: Counts) -> None:
     rng = random.Random(seed)
     state = make(place / "template", rng)
     scripts = _scripts(place / "template")
-    cases = [_bytes(place, state, rng.random(), number) for number in range(_CASES)]
-    cases += [_sql(place, state, script) for script in rng.sample(scripts, min(30, len(scripts)))]
+    cases = [_bytes(place, state, rng.random(), number) for number in range(share(_CASES))]
+    cases += [_sql(place, state, script) for script in rng.sample(scripts, min(share(30), len(scripts)))]
     try_all(cases, place, counts)
 
 

@@ -13,7 +13,7 @@ from torture.contents import FAKE
 from torture.counts import Counts
 from torture.operations import FDES, QUERIES, WORDS
 from torture.processes import Tally, exit_status, fork
-from torture.rounds import Wrong, told
+from torture.rounds import Wrong, share, told
 
 _TRIES = 60  # by one process
 _THREADS = 3
@@ -52,7 +52,7 @@ def _many(place: Path, rng: random.Random, tally: Tally) -> None:
     with Index(folder, model=FAKE) as index:
         index.add([{"id": f"{n}", "text": f"{WORDS[n]} {WORDS[-n]}"} for n in range(20)])
         index.set_fde(FDES[2])
-    for _ in range(_TRIES):
+    for _ in range(share(_TRIES)):
         tally.case()
         acknowledged: list[str] = []
         _once(folder if rng.random() < 0.8 else None, rng, tally, acknowledged)

@@ -13,7 +13,7 @@ from femtosearch import FemtosearchError, Index
 from torture.contents import FAKE, check, check_folder
 from torture.counts import Counts
 from torture.operations import Operation, State, documents, perform
-from torture.rounds import Wrong, limited, play, told
+from torture.rounds import Wrong, limited, play, share, told
 from torture.shim import ERRORS, Failure, Shim
 
 PRELOADED = True
@@ -64,7 +64,7 @@ def _round(shim: Shim, place: Path, seed: int, counts: Counts) -> None:
     name = list(SCENARIOS)[seed % len(SCENARIOS)]
     scenario = _prepared(place, name, rng)
     failures = _failures(shim, scenario, place / "counted")
-    for number, failure in enumerate(rng.sample(failures, min(_CASES, len(failures)))):
+    for number, failure in enumerate(rng.sample(failures, min(share(_CASES), len(failures)))):
         folder = place / f"{number}"
         counts.case(name)
         try:

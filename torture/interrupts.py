@@ -20,7 +20,7 @@ from femtosearch import FemtosearchError, Index
 from torture.contents import FAKE, check
 from torture.counts import Counts
 from torture.operations import FDES, Operation, State, documents, perform, topic
-from torture.rounds import Wrong, limited, play, told
+from torture.rounds import Wrong, limited, play, share, told
 
 PRELOADED = False
 _CASES = 80  # in one round
@@ -116,7 +116,7 @@ def _round(place: Path, seed: int, counts: Counts) -> None:
     where = "memory" if start.template is None else "folder"
     with start.index(place / "counted") as index, Interrupt() as lines:
         _act(index, start)
-    for line in rng.sample(range(1, lines.count + 1), min(_CASES, lines.count)):
+    for line in rng.sample(range(1, lines.count + 1), min(share(_CASES), lines.count)):
         counts.case(f"{start.name} ({where})")
         try:
             with limited(_PATIENCE):

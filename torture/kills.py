@@ -15,7 +15,7 @@ from torture.contents import FAKE, check_folder, femto
 from torture.counts import Counts
 from torture.operations import Operation, State, draw, perform, topic
 from torture.processes import fork
-from torture.rounds import Wrong, play, told
+from torture.rounds import Wrong, play, share, told
 
 PRELOADED = False
 _KILLS = 12  # in one round, of the writers of one index
@@ -33,7 +33,7 @@ def _round(place: Path, seed: int, counts: Counts) -> None:
     rng = random.Random(seed)
     model = femto() if seed % 6 == 5 else FAKE
     state = State()
-    for number in range(_KILLS):
+    for number in range(share(_KILLS)):
         log = place / f"{number}.log"
         writer = fork(lambda log=log, number=number: write(place / "index", log, model, (seed, number)))
         _wait(log, rng.choice([0, 0, 1, 2, 4]))

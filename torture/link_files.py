@@ -14,7 +14,7 @@ from femtosearch import FemtosearchError, Index
 from torture.contents import FAKE
 from torture.counts import Counts
 from torture.operations import State
-from torture.rounds import Wrong
+from torture.rounds import Wrong, share
 from torture.sandbox import Case, try_all
 from torture.template import make, use
 
@@ -50,7 +50,7 @@ def links(place: Path, seed: int, counts: Counts) -> None:
     rng = random.Random(seed)
     state = make(place / "template", rng)
     pairs = list(itertools.product(_NAMES, PLANTS, (False, True)))
-    cases = [_case(place, state, number, *pair) for number, pair in enumerate(rng.sample(pairs, 60))]
+    cases = [_case(place, state, number, *pair) for number, pair in enumerate(rng.sample(pairs, share(60)))]
     try_all(cases, place, counts)
 
 

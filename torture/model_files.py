@@ -14,7 +14,7 @@ from typing import Any
 from femtosearch import FemtosearchError, Model
 from torture.counts import Counts
 from torture.mutations import changed, changed_json
-from torture.rounds import Wrong
+from torture.rounds import Wrong, share
 from torture.sandbox import Case, try_all
 
 _CASES = 60  # in one round, beside the bombs
@@ -33,9 +33,9 @@ def models(place: Path, seed: int, counts: Counts) -> None:
     else:
         shutil.copytree(source, template)
     files = sorted(path for path in template.rglob("*") if path.suffix in (".json", ".safetensors"))
-    chosen = [(rng.choice(files).relative_to(template), rng.random()) for _ in range(_CASES)]
+    chosen = [(rng.choice(files).relative_to(template), rng.random()) for _ in range(share(_CASES))]
     cases = [_case(place, number, *choice) for number, choice in enumerate(chosen)]
-    cases += [_bomb(place, name) for name in rng.sample(list(BOMBS), 4)]
+    cases += [_bomb(place, name) for name in rng.sample(list(BOMBS), share(4))]
     try_all(cases, place, counts)
 
 

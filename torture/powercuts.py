@@ -15,7 +15,7 @@ from torture.contents import FAKE, check_folder
 from torture.counts import Counts
 from torture.operations import Operation, State, draw, perform, topic
 from torture.record import MARK, Disk, entries
-from torture.rounds import Wrong, play, told
+from torture.rounds import Wrong, play, share, told
 from torture.shim import Shim
 
 PRELOADED = True
@@ -79,7 +79,7 @@ def _replay(place: Path, rng: random.Random, counts: Counts, ignored: Ignored) -
             continue
         disk.apply(entry)
         possible = [state] if begun is None else [state, state.after(begun)]
-        for _ in range(_CUTS):
+        for _ in range(share(_CUTS)):
             _check(place, disk.after_a_cut(rng), possible, begun, (seen, counts))
     _compare(place / "index", disk)
 

@@ -15,6 +15,8 @@ from torture.counts import Counts
 
 _MEMORY = Path("/dev/shm")
 
+SHARE = "TORTURE_SHARE"  # in the environment: how much of a round is played; the smoke test takes little
+
 Round = Callable[[Path, int, Counts], None]
 
 
@@ -45,6 +47,11 @@ def play(kind: str, one: Round, seconds: float, seed: int) -> Counts:
         seed += 1
         if time.monotonic() >= deadline:
             return counts
+
+
+def share(count: int) -> int:
+    """So many cases of a round, or the share of them that the environment asks for; at least one."""
+    return max(1, round(count * float(os.environ.get(SHARE, "1"))))
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from pathlib import Path
 from torture.counts import Counts
 from torture.mutations import changed
 from torture.operations import State
+from torture.rounds import share
 from torture.sandbox import Case, try_all
 from torture.template import make, use
 
@@ -24,7 +25,7 @@ def segments(place: Path, seed: int, counts: Counts) -> None:
     """Change a segment of an index, and use that."""
     rng = random.Random(seed)
     state = make(place / "template", rng)
-    cases = [_case(place, state, rng.random(), number) for number in range(_CASES)]
+    cases = [_case(place, state, rng.random(), number) for number in range(share(_CASES))]
     try_all(cases, place, counts)
 
 
