@@ -97,13 +97,13 @@ def _prepared(place: Path, name: str, rng: random.Random) -> Scenario:
 def _failures(shim: Shim, scenario: Scenario, folder: Path) -> list[Failure]:
     """Every call that the operation makes, with every error that it can meet."""
     index = _started(scenario, folder)
-    with shim.counting(folder) as made:
+    with shim.counting(folder) as calls:
         index = _act(scenario, folder, index)
     index.close()
     return [
         Failure(call, nth, error, forever)
         for call, errors in ERRORS.items()
-        for nth in range(1, made[call] + 1)
+        for nth in range(1, calls[call] + 1)
         for error in errors
         for forever in ((False, True) if error != errno.EINTR else (False,))  # a call is repeated after EINTR
     ]

@@ -1,7 +1,8 @@
-"""Ctrl-C at every line of the engine: the same index then answers right, and nothing stays locked."""
+"""Ctrl-C at any moment inside the engine: the same index then answers right, and nothing stays locked."""
 
 from __future__ import annotations
 
+import dis
 import os
 import random
 import shutil
@@ -11,8 +12,9 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from types import FrameType
+from types import CodeType, FrameType
 from typing import Any
 
 import femtosearch
@@ -46,11 +48,16 @@ OPERATIONS: list[Operation] = [
 
 
 class Interrupt:
-    """Sends SIGINT to this process at a line of the engine's own files, counted from 1; 0: only counts."""
+    """Sends SIGINT to this process at a moment inside the engine's own files, counted from 1; 0: only counts.
 
-    def __init__(self, at: int = 0) -> None:
+    lines:  whether the moments are lines; else they are where Python itself looks for signals.
+    """
+
+    def __init__(self, at: int = 0, *, lines: bool = True) -> None:
         self.count = 0
         self._at = at
+        self._lines = lines
+        self._looks = False  # whether the last instruction ended with a look for signals
 
     def __enter__(self) -> Interrupt:
         sys.settrace(self._trace)
@@ -62,21 +69,45 @@ class Interrupt:
     def _trace(self, frame: FrameType, event: str, _: object) -> Any:
         if not frame.f_code.co_filename.startswith(_PACKAGE):
             return None
-        if event == "line":
-            self.count += 1
-            if self.count == self._at:
-                sys.settrace(None)
-                signal.raise_signal(signal.SIGINT)  # so that a mask or handler of the engine counts too
+        if event == "call":
+            frame.f_trace_opcodes = not self._lines
+        elif event == "opcode":
+            looks, self._looks = self._looks, _looks(frame.f_code)[frame.f_lasti]
+            if looks:
+                self._moment()
+        elif event == "line" and self._lines:
+            self._moment()
         return self._trace
+
+    def _moment(self) -> None:
+        self.count += 1
+        if self.count == self._at:
+            sys.settrace(None)
+            signal.raise_signal(signal.SIGINT)  # so that a mask or handler of the engine counts too
+
+
+@cache
+def _looks(code: CodeType) -> list[bool]:
+    """By the place of an instruction: whether Python looks for signals at its end."""
+    looks = [False] * (len(code.co_code) + 2)
+    for instruction in dis.get_instructions(code):
+        name = instruction.opname
+        looks[instruction.offset] = name.startswith(("CALL", "RESUME", "JUMP_BACKWARD"))
+    return looks
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an operation starts. template: an index's closed folder, to be copied; None: one in memory."""
+    """Where an operation starts.
+
+    template:  an index's closed folder, to be copied; None: one in memory.
+    lines:     whether it is interrupted at lines; else where Python looks for signals.
+    """
 
     operation: Operation
     template: Path | None
     before: State
+    lines: bool
 
     @property
     def name(self) -> str:
@@ -110,31 +141,33 @@ def run(seconds: float, seed: int) -> Counts:
 
 
 def _round(place: Path, seed: int, counts: Counts) -> None:
-    """One operation, interrupted at many of its lines."""
+    """One operation, interrupted at many of its moments."""
     rng = random.Random(seed)
     start = _start(place, seed, rng)
     where = "memory" if start.template is None else "folder"
-    with start.index(place / "counted") as index, Interrupt() as lines:
+    with start.index(place / "counted") as index, Interrupt(lines=start.lines) as moments:
         _act(index, start)
-    for line in rng.sample(range(1, lines.count + 1), min(share(_CASES), lines.count)):
+    moment = "line" if start.lines else "look for signals"
+    for number in rng.sample(range(1, moments.count + 1), min(share(_CASES), moments.count)):
         counts.case(f"{start.name} ({where})")
         try:
             with limited(_PATIENCE):
-                _case(start, place / "index", line)
+                _case(start, place / "index", number)
         except Exception as error:
-            counts.fault(f"{start.name} ({where})", f"line {line} of {lines.count}: {told(error)}")
+            counts.fault(f"{start.name} ({where})", f"{moment} {number} of {moments.count}: {told(error)}")
 
 
 def _start(place: Path, seed: int, rng: random.Random) -> Start:
     operation = OPERATIONS[seed // 2 % len(OPERATIONS)]
+    lines = seed // (2 * len(OPERATIONS)) % 2 == 0
     before = State(documents(rng, [str(n) for n in range(6)]), 2 if rng.random() < 0.7 else 0)
     if seed % 2 or "open" in operation:
         with _opened(place / "template", before) as index:
             perform(index, {"add": before.documents})
             index.delete("5")
         before = before.after({"delete": ["5"]})
-        return Start(operation, place / "template", before)
-    return Start(operation, None, before)
+        return Start(operation, place / "template", before, lines)
+    return Start(operation, None, before, lines)
 
 
 def _opened(folder: Path | None, state: State) -> Index:
@@ -162,12 +195,12 @@ def _act(index: Index, start: Start) -> None:
         perform(index, start.operation)
 
 
-def _case(start: Start, folder: Path, line: int) -> None:
+def _case(start: Start, folder: Path, number: int) -> None:
     """Raises Wrong, and what should not have been raised."""
     with start.index(folder) as index:
         possible = start.possible
         try:
-            with Interrupt(line):
+            with Interrupt(number, lines=start.lines):
                 _act(index, start)
             possible = possible[-1:]  # the signal came where Python drops errors: the operation is done
         except KeyboardInterrupt:

@@ -54,9 +54,9 @@ def _case(place: Path, number: int, name: Path, chance: float) -> Case:
     return f"models, {name.name}", f"case {number}", attempt
 
 
-def _copied(place: Path, number: int | str) -> Path:
+def _copied(place: Path, name: int | str) -> Path:
     """A copy of the template to be changed."""
-    folder = place / f"{number}"
+    folder = place / f"{name}"
     shutil.copytree(place / "template", folder)
     return folder
 
@@ -186,12 +186,10 @@ BOMBS: dict[str, Callable[[Path], None]] = {
 
 def _bomb(place: Path, name: str) -> Case:
     def attempt() -> None:
-        folder = _copied(place, "bomb")
-        try:
-            if (folder / "model.safetensors").exists():
-                BOMBS[name](folder)
-                _use(folder)
-        finally:
-            shutil.rmtree(folder)
+        folder = _copied(place, f"bomb-{list(BOMBS).index(name)}")
+        if (folder / "model.safetensors").exists():
+            BOMBS[name](folder)
+            _use(folder)
+        shutil.rmtree(folder)
 
     return "models, bombs", name, attempt

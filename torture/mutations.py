@@ -53,8 +53,11 @@ def _number(data: bytearray, rng: random.Random) -> None:
 
 def _swap(data: bytearray, rng: random.Random) -> None:
     size = rng.choice([4, 64, 512])
-    one, two = (rng.randrange(max(1, len(data) - size)) for _ in range(2))
-    data[one : one + size], data[two : two + size] = data[two : two + size], data[one : one + size]
+    first, second = (rng.randrange(max(1, len(data) - size)) for _ in range(2))
+    data[first : first + size], data[second : second + size] = (
+        data[second : second + size],
+        data[first : first + size],
+    )
 
 
 _BYTES: tuple[Bytes, ...] = (_flip, _flip, _zero, _cut, _remove, _insert, _number, _number, _swap)

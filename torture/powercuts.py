@@ -39,11 +39,11 @@ def run_without_sync(seconds: float, seed: int) -> Counts:
 def _played(kind: str, seconds: float, seed: int, ignored: Ignored) -> Counts:
     shim = Shim()
 
-    def one(place: Path, seed: int, counts: Counts) -> None:
+    def record_and_replay(place: Path, seed: int, counts: Counts) -> None:
         _record(shim, place, random.Random(seed))
         _replay(place, random.Random(seed), counts, ignored)
 
-    return play(kind, one, seconds, seed)
+    return play(kind, record_and_replay, seconds, seed)
 
 
 def _record(shim: Shim, place: Path, rng: random.Random) -> None:
@@ -86,22 +86,22 @@ def _replay(place: Path, rng: random.Random, counts: Counts, ignored: Ignored) -
 
 def _check(
     place: Path,
-    left: dict[str, bytes | None],
+    remains: dict[str, bytes | None],
     possible: list[State],
     begun: Operation | None,
     tally: tuple[set[bytes], Counts],
 ) -> None:
-    """Check what a cut has left, unless the same was checked before."""
+    """Check what remains after a cut, unless the same was checked before."""
     seen, counts = tally
-    left = {path: content for path, content in left.items() if not path.endswith(_SHARED)}
-    digest = hashlib.sha256(repr((sorted(left.items()), [s.key() for s in possible])).encode()).digest()
+    remains = {path: content for path, content in remains.items() if not path.endswith(_SHARED)}
+    digest = hashlib.sha256(repr((sorted(remains.items()), [s.key() for s in possible])).encode()).digest()
     if digest in seen:
         return
     seen.add(digest)
     moment = topic(begun) if begun else "between"
     counts.case(moment)
     target = place / "after" / "index"
-    _write(left, place, place / "after")
+    _write(remains, place, place / "after")
     try:
         check_folder(target, possible)
     except Exception as error:
@@ -109,8 +109,8 @@ def _check(
     shutil.rmtree(place / "after")
 
 
-def _write(left: dict[str, bytes | None], source: Path, target: Path) -> None:
-    for path, content in left.items():
+def _write(remains: dict[str, bytes | None], source: Path, target: Path) -> None:
+    for path, content in remains.items():
         place = target / os.path.relpath(path, source)
         if content is None:
             place.mkdir(parents=True, exist_ok=True)

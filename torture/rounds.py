@@ -28,7 +28,7 @@ def announce(counts: Counts) -> None:
     """Called before each round; `torture.slices` puts another function here, in a child."""
 
 
-def play(kind: str, one: Round, seconds: float, seed: int) -> Counts:
+def play(kind: str, play_round: Round, seconds: float, seed: int) -> Counts:
     """Play rounds `seed`, `seed + 1` and so on, each in a folder of its own, until the time is over.
 
     At least one is played. What a round raises is a fault.
@@ -40,7 +40,7 @@ def play(kind: str, one: Round, seconds: float, seed: int) -> Counts:
         announce(counts)
         with workplace() as place:
             try:
-                one(place, seed, counts)
+                play_round(place, seed, counts)
             except Exception as error:
                 counts.fault("round", told(error))
         counts.rounds += 1

@@ -101,11 +101,11 @@ static int handle_of(int descriptor) {
 }
 
 /* The absolute path, and whether it lies in the watched folder. */
-static int lies_inside(int folder, const char *path, char *whole) {
-  whole[0] = 0;
+static int lies_inside(int folder, const char *path, char *absolute) {
+  absolute[0] = 0;
   if (!watched_length) return 0;
   if (path[0] == '/') {
-    snprintf(whole, PATH_MAX, "%s", path);
+    snprintf(absolute, PATH_MAX, "%s", path);
   } else {
     char base[PATH_MAX / 2] = "", link[64];
     if (folder == AT_FDCWD) {
@@ -116,23 +116,23 @@ static int lies_inside(int folder, const char *path, char *whole) {
       if (length < 0) return 0;
       base[length] = 0;
     }
-    snprintf(whole, PATH_MAX, "%s/%.2000s", base, path);
+    snprintf(absolute, PATH_MAX, "%s/%.2000s", base, path);
   }
-  size_t length = strlen(whole);
-  while (length > 1 && whole[length - 1] == '/') whole[--length] = 0;
-  return !strncmp(whole, watched, watched_length) && (!whole[watched_length] || whole[watched_length] == '/');
+  size_t length = strlen(absolute);
+  while (length > 1 && absolute[length - 1] == '/') absolute[--length] = 0;
+  return !strncmp(absolute, watched, watched_length) && (!absolute[watched_length] || absolute[watched_length] == '/');
 }
 
 static int opened(int folder, const char *path, int flags, mode_t mode) {
-  char whole[PATH_MAX];
-  int inside = lies_inside(folder, path, whole);
+  char absolute[PATH_MAX];
+  int inside = lies_inside(folder, path, absolute);
   /* A file above the folder is not watched, but a sync of it makes the folder's own name durable. */
-  int above = !inside && whole[0] && !strncmp(whole, watched, strlen(whole));
+  int above = !inside && absolute[0] && !strncmp(absolute, watched, strlen(absolute));
   if (inside && fails(OPEN)) return -1;
   int descriptor = (int)syscall(SYS_openat, folder, path, flags, mode);
   if (descriptor >= 0 && descriptor < DESCRIPTORS) {
     handles[descriptor] = inside || above ? ++last_handle : 0;
-    if (handles[descriptor]) note(OPEN, handles[descriptor], flags, whole, strlen(whole), NULL);
+    if (handles[descriptor]) note(OPEN, handles[descriptor], flags, absolute, strlen(absolute), NULL);
   }
   return descriptor;
 }
@@ -242,22 +242,22 @@ int renameat(int from, const char *path, int to, const char *target) {
 int rename(const char *path, const char *target) { return renameat(AT_FDCWD, path, AT_FDCWD, target); }
 
 int unlinkat(int folder, const char *path, int flags) {
-  char whole[PATH_MAX];
-  int inside = lies_inside(folder, path, whole);
+  char absolute[PATH_MAX];
+  int inside = lies_inside(folder, path, absolute);
   if (inside && fails(UNLINK)) return -1;
   int answer = (int)syscall(SYS_unlinkat, folder, path, flags);
-  if (!answer && inside) note(UNLINK, 0, 0, whole, strlen(whole), NULL);
+  if (!answer && inside) note(UNLINK, 0, 0, absolute, strlen(absolute), NULL);
   return answer;
 }
 int unlink(const char *path) { return unlinkat(AT_FDCWD, path, 0); }
 int rmdir(const char *path) { return unlinkat(AT_FDCWD, path, AT_REMOVEDIR); }
 
 int mkdirat(int folder, const char *path, mode_t mode) {
-  char whole[PATH_MAX];
-  int inside = lies_inside(folder, path, whole);
+  char absolute[PATH_MAX];
+  int inside = lies_inside(folder, path, absolute);
   if (inside && fails(MKDIR)) return -1;
   int answer = (int)syscall(SYS_mkdirat, folder, path, mode);
-  if (!answer && inside) note(MKDIR, 0, 0, whole, strlen(whole), NULL);
+  if (!answer && inside) note(MKDIR, 0, 0, absolute, strlen(absolute), NULL);
   return answer;
 }
 int mkdir(const char *path, mode_t mode) { return mkdirat(AT_FDCWD, path, mode); }

@@ -74,9 +74,10 @@ def _write(index: Index) -> None:
 
 
 def _describe(folder: Path) -> None:
-    """Let the command line say what is there. Raises Wrong where it tells of a fault of its own."""
+    """Let the command line say what is there, and look for damage. Raises Wrong at a fault of its own."""
     lines = io.StringIO()
     with redirect_stdout(lines), redirect_stderr(lines), suppress(SystemExit):
         main(["info", str(folder)])
+        main(["check", str(folder)])
     if "fault of femtosearch" in lines.getvalue() or "Traceback" in lines.getvalue():
-        raise Wrong(f"femtosearch info: {lines.getvalue()}")
+        raise Wrong(f"the command line: {lines.getvalue()}")
