@@ -2,6 +2,7 @@
 
 import sqlite3
 import struct
+from contextlib import closing
 
 import numpy as np
 import pytest
@@ -105,6 +106,27 @@ def test_a_changed_text_is_not_returned(folder):
         for call in (lambda: index.get("a"), lambda: index.search("word1"), lambda: list(index)):
             with pytest.raises(CorruptError, match="document 'a' is damaged; add it again"):
                 call()
+
+
+def test_documents_that_come_again_and_again(tmp_path):
+    """The tree of the table of documents has its first page in the place of every other one."""
+    with Index(tmp_path / "i", model=MODEL) as index:
+        index.add([{"id": f"{n}", "text": "word1 " * 300} for n in range(30)])
+    path = tmp_path / "i" / "catalog.db"
+    with closing(sqlite3.connect(path)) as connection:
+        [(root,)] = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'documents'")
+        [(size,)] = connection.execute("PRAGMA page_size")
+    data = bytearray(path.read_bytes())
+    page = (root - 1) * size
+    kind, cells = data[page], int.from_bytes(data[page + 3 : page + 5], "big")
+    assert kind == 5 and cells > 1, "an interior page with pages below it"
+    places = [page + int.from_bytes(data[page + 12 + 2 * n :][:2], "big") for n in range(cells)]
+    for place in [*places[1:], page + 8]:
+        data[place : place + 4] = data[places[0] : places[0] + 4]
+    path.write_bytes(data)
+    with Index(tmp_path / "i", model=MODEL) as index, pytest.raises(CorruptError, match="out of order"):
+        list(index)
+    assert any("out of order" in damage.message for damage in damage_of(tmp_path / "i"))
 
 
 def test_a_segment_that_is_gone(folder):

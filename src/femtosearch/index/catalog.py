@@ -33,6 +33,7 @@ from femtosearch.index.transaction import (
     read_fde_digest,
     read_segments,
     read_tombstones,
+    rising,
 )
 from femtosearch.types import Document
 
@@ -148,7 +149,11 @@ class Catalog:
     def rows(self, after: int, limit: int) -> list[tuple[Any, ...]]:
         """At most `limit` rows of documents with the smallest keys above `after`, rising; see `document`."""
         query = "SELECT * FROM documents WHERE key > ? ORDER BY key LIMIT ?"
-        return self.read(lambda reader: reader.execute(query, (after, limit)).fetchall())
+
+        def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:
+            return list(rising(reader.execute(query, (after, limit)), "documents", after))
+
+        return self.read(rows)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:

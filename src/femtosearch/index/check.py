@@ -35,10 +35,13 @@ def verify(store: Store) -> list[Damage]:
     """
     for _ in range(_ATTEMPTS):
         state = store.catalog.state()
+        damage = list(_database_damage(store.catalog))
         try:
-            damage = [*_database_damage(store.catalog), *_content_damage(store, state)]
+            damage += _content_damage(store, state)
         except OutdatedError as error:
             damage = [Damage(store.directory.place, str(error))]
+        except CorruptError as error:  # of a table that cannot be read to its end
+            damage.append(Damage(store.catalog.place, str(error)))
         if not damage or store.catalog.version() == state.version:
             return damage
     raise StoreError(f"{store.catalog.place}: it was changed faster than it could be checked: try again")

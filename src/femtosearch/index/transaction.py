@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -135,19 +136,32 @@ class Transaction:
 def read_segments(connection: sqlite3.Connection) -> dict[int, Summary]:
     """All segments by number, in the order of their first keys."""
     columns = "number, first, passages, rows, bytes, checksum"
-    rows = connection.execute(f"SELECT {columns} FROM segments ORDER BY first, number").fetchall()
+    rows = list(rising(connection.execute(f"SELECT {columns} FROM segments ORDER BY number"), "segments"))
     for row in rows:
         for value in row:
             _checked(value, "a number in the table of segments")
-    return {row[0]: Summary(*row[1:]) for row in rows}
+    return {row[0]: Summary(*row[1:]) for row in sorted(rows, key=lambda row: (row[1], row[0]))}
 
 
 def read_tombstones(connection: sqlite3.Connection) -> np.ndarray:
     """The keys of deleted documents, [*] int64, rising."""
-    keys = [key for (key,) in connection.execute("SELECT key FROM dead ORDER BY key")]
-    if not all(type(key) is int for key in keys):
-        raise sqlite3.DatabaseError("the table of tombstones holds what are no numbers")
-    return np.array(keys, np.int64)
+    rows = rising(connection.execute("SELECT key FROM dead ORDER BY key"), "tombstones")
+    return np.array([key for (key,) in rows], np.int64)
+
+
+def rising(rows: Iterable[tuple[Any, ...]], table: str, after: int = -(1 << 63)) -> Iterator[tuple[Any, ...]]:
+    """Rows whose first numbers rise, and are above `after`.
+
+    Raises sqlite3.DatabaseError at the first that does not, as in a damaged tree of pages, whose rows may
+    come again and again without an end.
+    """
+    for row in rows:
+        if type(row[0]) is not int:
+            raise sqlite3.DatabaseError(f"the table of {table} holds a key that is no number")
+        if row[0] <= after:
+            raise sqlite3.DatabaseError(f"the table of {table} is out of order")
+        after = row[0]
+        yield row
 
 
 def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:
