@@ -64,7 +64,13 @@ class Codes:
     @property
     def whole(self) -> np.ndarray:
         """The blocks, not sliced."""
-        return from_slices(self.blocks, self.bits) if self.sliced else self.blocks
+        return self.unsliced(0, len(self.blocks))
+
+    def unsliced(self, first: int, last: int) -> np.ndarray:
+        """Blocks first to last, not sliced."""
+        if not self.sliced:
+            return self.blocks[first:last]
+        return from_slices(self.blocks, self.bits, first, last)
 
     def rows(self) -> np.ndarray:
         """The rows that the codes stand for: [T, D] float32."""
@@ -102,14 +108,15 @@ def in_slices(blocks: np.ndarray, bits: int) -> np.ndarray:
     return np.concatenate([*parts, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
 
 
-def from_slices(blocks: np.ndarray, bits: int) -> np.ndarray:
-    """What `in_slices` made its blocks of."""
+def from_slices(blocks: np.ndarray, bits: int, first: int = 0, last: int | None = None) -> np.ndarray:
+    """Blocks first to last of those that `in_slices` was given; all of them by default."""
     count, groups = blocks.shape[:2]
-    flat, found = blocks.reshape(-1), np.empty_like(blocks)
+    last = count if last is None else last
+    flat, unsliced = blocks.reshape(-1), np.empty((last - first, groups, LANES, GROUP), blocks.dtype)
     for begin, end in slices_of(groups, bits):
-        some = flat[count * begin * LANES * GROUP : count * end * LANES * GROUP]
-        found[:, begin:end] = some.reshape(count, end - begin, LANES, GROUP)
-    return found
+        columns = flat[count * begin * LANES * GROUP : count * end * LANES * GROUP]
+        unsliced[:, begin:end] = columns.reshape(count, end - begin, LANES, GROUP)[first:last]
+    return unsliced
 
 
 def shapes(count: int, dims: int, bits: int = 8) -> tuple[tuple[int, int, int, int], tuple[int]]:

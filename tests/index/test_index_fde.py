@@ -10,8 +10,9 @@ from femtosearch.errors import CorruptError, FdeError, FdeMismatch, QueryError, 
 from femtosearch.fde import Muvera, calibrated, inner_products
 from femtosearch.fde.calibration import fit
 from femtosearch.index import commit as commit_module
-from femtosearch.index import cost, plan, rewrite
+from femtosearch.index import cost, plan
 from femtosearch.index import search as search_module
+from femtosearch.index import segment as segment_module
 from femtosearch.index.index import Index
 from femtosearch.index.segment import Segment, file_bytes
 from femtosearch.index.stats import describe
@@ -152,7 +153,7 @@ def test_small_segments_are_joined_with_their_codes(index):
 @pytest.mark.parametrize("size", [2_000, 64 << 20])
 def test_an_fde_that_comes_later_is_the_same(index, size, monkeypatch):
     monkeypatch.setattr(commit_module, "SEGMENT_BYTES", size)
-    monkeypatch.setattr(rewrite, "BATCH", 5)
+    monkeypatch.setattr(segment_module, "BATCH", 16)
     index.add(documents(8, 40))
     index.delete(["3", "4"])
     before = stored(index)

@@ -8,7 +8,8 @@ import pytest
 
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, StoreError
-from femtosearch.index.batch import PassageBatch, RowCodes, codes_of_blocks
+from femtosearch.index import segment as segment_module
+from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.segment import MAGIC, REQUIRED, VERSION, Segment, SegmentWriter
 
 from ..fakes import fast_path
@@ -81,7 +82,7 @@ def test_what_is_written_is_read(fast_path, passages, dims):
     np.testing.assert_array_equal(segment.starts, part.starts)
     np.testing.assert_array_equal(segment.keys, part.keys)
     np.testing.assert_array_equal(segment.spans, part.spans)
-    np.testing.assert_array_equal(codes_of_blocks(segment.codes), part.rows.values)
+    np.testing.assert_array_equal(RowCodes.of(segment.codes).values, part.rows.values)
     np.testing.assert_array_equal(segment.codes.scales[: segment.rows], part.rows.scales)
     assert not segment.codes.blocks.flags.writeable
 
@@ -95,18 +96,31 @@ def test_fdes_that_are_written_are_read(fast_path, passages, fde_dims):
     segment = Segment.open(path)
     segment.verify()
     assert (segment.fde_dims, segment.fde.count, segment.fde.dims) == (fde_dims, passages, fde_dims)
-    np.testing.assert_array_equal(codes_of_blocks(segment.fde), part.fde.values)
+    np.testing.assert_array_equal(RowCodes.of(segment.fde).values, part.fde.values)
     np.testing.assert_array_equal(segment.fde.scales[:passages], part.fde.scales)
-    np.testing.assert_array_equal(codes_of_blocks(segment.codes), part.rows.values)
+    np.testing.assert_array_equal(RowCodes.of(segment.codes).values, part.rows.values)
 
 
-@pytest.mark.parametrize("passages", [1, 3, 16, 17, 59, 60, 100])
-def test_the_pieces_of_a_part_do_not_show_in_the_file(passages):
-    whole = make_part(1, 60, 6, fde_dims=5)
-    pieces = list(whole.split(passages))
-    assert write(pieces, 6, 5) == write([whole], 6, 5)
-    assert not any(set(a.keys) & set(b.keys) for a, b in pairwise(pieces))
-    assert all(len(piece.keys) >= passages for piece in pieces[:-1])
+@pytest.mark.parametrize("size", [16, 32, 64, 512])
+@pytest.mark.parametrize("keep", [np.ones(60, bool), np.arange(60) % 3 != 1, np.zeros(60, bool)], ids=len)
+def test_the_batches_of_a_segment_are_its_passages(size, keep, monkeypatch):
+    monkeypatch.setattr(segment_module, "BATCH", size)
+    content = write([make_part(1, 60, 6, fde_dims=5)], 6, 5)
+    segment = Segment.read(content, "whole")
+    batches = list(segment.batches(keep))
+    assert len(batches) == -(-60 // size) and all(len(batch.keys) <= size for batch in batches)
+    copy = Segment.read(write(batches, 6, 5), "copy")
+    np.testing.assert_array_equal(copy.keys, segment.keys[keep])
+    np.testing.assert_array_equal(copy.spans, segment.spans[keep])
+    np.testing.assert_array_equal(np.diff(copy.starts), np.diff(segment.starts)[keep])
+    for actual, expected in (
+        (RowCodes.of(copy.codes), RowCodes.of(segment.codes)[np.repeat(keep, np.diff(segment.starts))]),
+        (RowCodes.of(copy.fde), RowCodes.of(segment.fde)[keep]),
+    ):
+        np.testing.assert_array_equal(actual.values, expected.values)
+        np.testing.assert_array_equal(actual.scales, expected.scales)
+    if keep.all():
+        assert write(batches, 6, 5) == content
 
 
 @pytest.mark.parametrize("cuts", [(5,), (0, 1, 2, 50), (16, 32), tuple(range(60))])
@@ -119,30 +133,6 @@ def test_the_parts_do_not_show_in_the_file(cuts):
         starts = whole.starts[begin : end + 1] - whole.starts[begin]
         pieces.append(PassageBatch(whole.keys[begin:end], starts, whole.spans[begin:end], whole.rows[rows]))
     assert write(pieces, 6) == write([whole], 6)
-
-
-def test_a_part_of_a_segment_has_the_same_codes(small):
-    segment = Segment.read(small, "small")
-    keep = np.array([True, False, True, True, False, False, True])
-    part = segment.batch(keep)
-    copy = Segment.read(write([part], 5), "copy")
-    for place, old in enumerate(np.flatnonzero(keep)):
-        new_rows = slice(copy.starts[place], copy.starts[place + 1])
-        old_rows = slice(segment.starts[old], segment.starts[old + 1])
-        np.testing.assert_array_equal(
-            codes_of_blocks(copy.codes)[new_rows], codes_of_blocks(segment.codes)[old_rows]
-        )
-        np.testing.assert_array_equal(copy.codes.scales[new_rows], segment.codes.scales[old_rows])
-    np.testing.assert_array_equal(copy.keys, segment.keys[keep])
-    assert write([segment.batch(np.ones(7, bool))], 5) == small
-
-
-def test_a_part_of_a_segment_has_the_same_fdes(encoded):
-    segment = Segment.read(encoded, "encoded")
-    keep = np.arange(19) % 3 != 1
-    copy = Segment.read(write([segment.batch(keep)], 5, 6), "copy")
-    np.testing.assert_array_equal(codes_of_blocks(copy.fde), codes_of_blocks(segment.fde)[keep])
-    np.testing.assert_array_equal(copy.fde.scales[: copy.passages], segment.fde.scales[:19][keep])
 
 
 def test_a_segment_without_fdes_is_of_version_1(small, encoded):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,9 +21,13 @@ class RowCodes:
     scales: np.ndarray
 
     @classmethod
-    def of(cls, codes: Codes) -> RowCodes:
-        """The codes that lie in blocks."""
-        return cls(codes_of_blocks(codes), codes.scales[: codes.count])
+    def of(cls, codes: Codes, begin: int = 0, end: int | None = None) -> RowCodes:
+        """Rows begin to end of the codes that lie in blocks; all of them by default."""
+        end = codes.count if end is None else end
+        first = begin // LANES
+        rows = codes.unsliced(first, -(-end // LANES)).transpose(0, 2, 1, 3)
+        values = rows.reshape(-1, width(codes.dims, codes.bits))
+        return cls(values[begin - first * LANES : end - first * LANES], codes.scales[begin:end])
 
     def __len__(self) -> int:
         return len(self.values)
@@ -59,25 +62,17 @@ class PassageBatch:
         columns = self.keys.nbytes + self.starts.nbytes + self.spans.nbytes
         return columns + self.rows.bytes + (self.fde.bytes if self.fde else 0)
 
+    def only(self, keep: np.ndarray) -> PassageBatch:
+        """The passages where keep, [N] bool, is true."""
+        lengths = np.diff(self.starts)
+        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])])
+        rows = self.rows[np.repeat(keep, lengths)]
+        fde = None if self.fde is None else self.fde[keep]
+        return PassageBatch(self.keys[keep], starts, self.spans[keep], rows, fde)
+
     def without_fde(self) -> PassageBatch:
         """The same passages without their FDEs."""
         return self if self.fde is None else replace(self, fde=None)
-
-    def split(self, passages: int) -> Iterator[PassageBatch]:
-        """Split into batches of about `passages`; a document is never split over two."""
-        borders = np.append(np.flatnonzero(np.diff(self.keys)) + 1, len(self.keys))
-        begin = 0
-        while begin < len(self.keys):
-            end = int(borders[min(int(np.searchsorted(borders, begin + passages)), len(borders) - 1)])
-            first, last = self.starts[begin], self.starts[end]
-            yield PassageBatch(
-                self.keys[begin:end],
-                self.starts[begin : end + 1] - first,
-                self.spans[begin:end],
-                self.rows[first:last],
-                None if self.fde is None else self.fde[begin:end],
-            )
-            begin = end
 
 
 class BlockBuffer:
@@ -96,12 +91,6 @@ class BlockBuffer:
     def end(self) -> np.ndarray:
         """The last block, padded with zeros; none where no code waits."""
         return self.add(np.zeros((-len(self._waiting) % LANES, self._waiting.shape[1]), np.int8))
-
-
-def codes_of_blocks(codes: Codes) -> np.ndarray:
-    """The codes row by row: [T, W] int8."""
-    rows = codes.whole.transpose(0, 2, 1, 3)
-    return rows.reshape(-1, width(codes.dims, codes.bits))[: codes.count]
 
 
 def _blocks_of_codes(codes: np.ndarray) -> np.ndarray:

@@ -33,6 +33,7 @@ class Commit:
         self._writers: list[SegmentsWriter] = []
         self._replaced: list[int] = []
         self._writer: SegmentsWriter | None = None
+        self._last_key, self._adds_fdes = -1, False  # of the passages that were added last
         self._rows = sum(summary.rows for summary in transaction.segments().values())
 
     @property
@@ -48,11 +49,16 @@ class Commit:
         return self.transaction.fde_when() == ALWAYS or cost.needs_fdes(self.dims, self._rows)
 
     def append(self, batch: PassageBatch) -> None:
-        """Add passages of new documents to the index."""
+        """Add passages of new documents to the index. All of one document get FDEs, or none of them."""
+        if not len(batch.keys):
+            return
         self._rows += len(batch.rows)
         if self._writer is None:
             self._writer = self.new_segments()
-        encoding = self.encoding if self.needs_fdes else None
+        if int(batch.keys[0]) != self._last_key:
+            self._adds_fdes = self.needs_fdes
+        self._last_key = int(batch.keys[-1])
+        encoding = self.encoding if self._adds_fdes else None
         self._writer.append(batch if encoding is None else encoding.add_to(batch, self.dims))
 
     def add_segments(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+
 from femtosearch.codes import Codes, quantise
 from femtosearch.errors import CorruptError, FdeError
 from femtosearch.fde import Fde, described, restore_fde
@@ -12,8 +14,6 @@ from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.segment import Segment, Widths
 from femtosearch.index.transaction import fde_digest
 from femtosearch.types import Rows
-
-BATCH = 512  # passages whose FDEs are made at a time
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -34,16 +34,19 @@ class Encoding:
 
     def add_to(self, batch: PassageBatch, dims: int) -> PassageBatch:
         """The batch with the FDEs of its passages, made of the rows as they are stored."""
-        rows = batch.rows.values[:, :dims] * batch.rows.scales[:, None]
-        return replace(batch, fde=RowCodes.of(self._codes(Rows(rows, batch.starts))))
+        return replace(batch, fde=RowCodes.of(self._codes(batch, dims)))
 
     def of_segment(self, segment: Segment) -> Codes:
         """The FDEs of a segment that has none, as they would be stored."""
-        rows = Rows(segment.codes.rows(), segment.starts)
-        return self._codes(rows)
+        empty = quantise(np.empty((0, self.size), np.float32), self.fde.code_bits)
+        codes = [empty, *(self._codes(batch, segment.dims) for batch in segment.batches())]
+        blocks = np.concatenate([batch.blocks for batch in codes])
+        scales = np.concatenate([batch.scales for batch in codes])
+        return Codes(blocks, scales, segment.passages, self.size, self.fde.code_bits)
 
-    def _codes(self, rows: Rows) -> Codes:
-        return quantise(self.fde.documents(rows), self.fde.code_bits)
+    def _codes(self, batch: PassageBatch, dims: int) -> Codes:
+        rows = batch.rows.values[:, :dims] * batch.rows.scales[:, None]
+        return quantise(self.fde.documents(Rows(rows, batch.starts)), self.fde.code_bits)
 
 
 def restore(content: bytes, digest: str, dims: int, place: str) -> Encoding:

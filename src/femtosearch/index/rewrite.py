@@ -13,7 +13,7 @@ from femtosearch.fde import Fde
 from femtosearch.index import commit as commits
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.commit import Commit
-from femtosearch.index.encoding import BATCH, Encoding
+from femtosearch.index.encoding import Encoding
 from femtosearch.index.segment import Summary
 from femtosearch.index.segments import SegmentsWriter
 
@@ -98,7 +98,8 @@ def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Co
             segment.verify()  # or damage would be copied under a checksum that fits
             dead = np.isin(segment.keys, tombstones)
             keys.append(np.unique(segment.keys[dead]))
-            _append(writer, segment.batch(~dead), commit.dims, target, target is source)
+            for batch in segment.batches(~dead):
+                _append(writer, batch, commit.dims, target, target is source)
         return Copy(list(run), writer.finish(), np.concatenate(keys))
     except BaseException:
         commit.discard(writer)
@@ -114,8 +115,7 @@ def _append(
     elif is_same and batch.fde is not None:
         writer.append(batch)
     else:
-        for piece in batch.split(BATCH):
-            writer.append(target.add_to(piece, dims))
+        writer.append(target.add_to(batch, dims))
 
 
 def _merge(commit: Commit, run: dict[int, Summary]) -> None:

@@ -9,6 +9,7 @@ import mmap
 import os
 import struct
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -22,6 +23,7 @@ from femtosearch.index.batch import BlockBuffer, PassageBatch, RowCodes
 MAGIC = b"\x89femto\r\n"
 VERSION = 2  # of a segment with FDEs; one without them is of version 1
 ALIGNMENT = 64
+BATCH = 512  # passages that are read at a time: whole blocks of FDEs
 REQUIRED = 1  # the flag of a section that a reader must know
 
 _HEADER = struct.Struct(
@@ -269,13 +271,17 @@ class Segment:
         if len(scales) and not 0 <= scales.min() <= scales.max() < np.inf:
             raise self._damaged("a row's scale that is no number")
 
-    def batch(self, keep: np.ndarray) -> PassageBatch:
-        """The passages where keep, [N] bool, is true, with their codes as they are."""
-        lengths = np.diff(self.starts)
-        rows = np.repeat(keep, lengths)
-        starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths[keep])])
-        fde = None if self.fde is None else RowCodes.of(self.fde)[keep]
-        return PassageBatch(self.keys[keep], starts, self.spans[keep], RowCodes.of(self.codes)[rows], fde)
+    def batches(self, keep: np.ndarray | None = None) -> Iterator[PassageBatch]:
+        """The passages where keep, [N] bool, is true, at most 512 at a time; their codes stay."""
+        for begin in range(0, self.passages, BATCH):
+            yield self._batch(begin, min(begin + BATCH, self.passages), keep)
+
+    def _batch(self, begin: int, end: int, keep: np.ndarray | None) -> PassageBatch:
+        starts = self.starts[begin : end + 1]
+        rows = RowCodes.of(self.codes, int(starts[0]), int(starts[-1]))
+        fde = None if self.fde is None else RowCodes.of(self.fde, begin, end)
+        batch = PassageBatch(self.keys[begin:end], starts - starts[0], self.spans[begin:end], rows, fde)
+        return batch if keep is None else batch.only(keep[begin:end])
 
     def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int = 8) -> Codes:
         blocks = self._view(values, "i1").reshape(-1, width(dims, bits) // GROUP, LANES, GROUP)

@@ -131,8 +131,9 @@ class MemoryDirectory:
 class SegmentsWriter:
     """New segments of bounded size, filled one after the other, that no transaction names yet.
 
-    A batch lies in one segment whole, so a document's passages, which come in one batch, are never apart. The
-    passages of one segment all have FDEs, or none.
+    A batch lies in one segment whole, and so do a document's passages, which may come in several batches, one
+    after the other: a very long document's segment is larger than the others. The passages of one segment
+    all have FDEs, or none.
 
     widths:  of a segment with FDEs, if the index has them.
     first:   the number of the first new segment.
@@ -146,6 +147,7 @@ class SegmentsWriter:
         self._most_bytes = most_bytes
         self._file: BinaryIO | None = None
         self._writer: SegmentWriter | None = None
+        self._last_key = -1
         self.finished: dict[int, Summary] = {}
 
     @property
@@ -158,13 +160,15 @@ class SegmentsWriter:
         """Add passages to the segment that is being written, or to a new one where it would not fit."""
         if not len(batch.keys):
             return
-        if self._writer is not None and not self._fits(self._writer, batch):
+        continues = int(batch.keys[0]) == self._last_key
+        if self._writer is not None and not continues and not self._fits(self._writer, batch):
             self.finish()
         if self._file is None or self._writer is None:
             self._file = self._directory.create(self._next)
             widths = self._widths if batch.fde is not None else Widths(self._widths.dims)
             self._writer = SegmentWriter(self._file, *widths)
         self._writer.append(batch)
+        self._last_key = int(batch.keys[-1])
 
     @on_disk
     def finish(self) -> dict[int, Summary]:

@@ -8,14 +8,16 @@ from contextlib import contextmanager
 import numpy as np
 
 from femtosearch.codes import quantise
+from femtosearch.errors import DocumentError
 from femtosearch.index import rewrite
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft
 from femtosearch.index.store import Store
+from femtosearch.model.stretches import Stretch, batches
 from femtosearch.types import Passages
 
-_BATCH_CHARACTERS = 1 << 20  # of the texts that are encoded at once, beyond the first
+_GROUP_CHARACTERS = 1 << 20  # of the texts of a group, beyond the first
 
 Encode = Callable[[list[str]], Passages]
 
@@ -53,7 +55,10 @@ def add_documents(
     ids: list[str] = []
     for group in _groups(drafts, batch):
         commit.store.check_process()
-        ids += _add(commit, group, encode)
+        try:
+            ids += _add(commit, group, encode)
+        except MemoryError as error:
+            raise DocumentError(_out_of_memory(ids, group)) from error
         if progress is not None:
             progress(len(ids))
     return ids
@@ -64,11 +69,29 @@ def _add(commit: Commit, group: list[Draft], encode: Encode) -> list[str]:
     # Of documents with one id only the last still counts, so only that one is worth encoding.
     last = {document_id: place for place, (_, document_id) in enumerate(stored)}
     places = sorted(last.values())
-    passages = encode([group[place].text for place in places])
     keys = np.array([stored[place][0] for place in places], np.int64)
-    rows = RowCodes.of(quantise(passages.rows.rows))
-    commit.append(PassageBatch(keys[passages.owner], passages.rows.starts, passages.spans, rows))
+    for batch in batches(group[place].text for place in places):
+        commit.append(_encoded(batch, keys, encode))
     return [document_id for _, document_id in stored]
+
+
+def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
+    longest = max(range(len(group)), key=lambda place: len(group[place].text))
+    last = f"the last that fitted is document {len(ids) - 1} (id {ids[-1][:80]!r})" if ids else "none fitted"
+    return (
+        f"document {len(ids) + longest}, of {len(group[longest].text):,} characters: there is not enough "
+        f"memory to index it; {last}. Nothing was added: add it in pieces, or with a smaller batch"
+    )
+
+
+def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode) -> PassageBatch:
+    """The passages of stretches. keys: [N] int64, of the texts that the stretches are numbered by."""
+    passages = encode([stretch.text for stretch in batch])
+    owners = np.array([stretch.owner for stretch in batch], np.int64)
+    offsets = np.array([stretch.offset for stretch in batch], np.int64)
+    spans = (passages.spans + offsets[passages.owner, None]).astype(np.int32)
+    rows = RowCodes.of(quantise(passages.rows.rows))
+    return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans, rows)
 
 
 def _groups(drafts: Iterable[Draft], batch: int) -> Iterator[list[Draft]]:
@@ -76,7 +99,7 @@ def _groups(drafts: Iterable[Draft], batch: int) -> Iterator[list[Draft]]:
     group: list[Draft] = []
     characters = 0
     for draft in drafts:
-        if group and (len(group) == batch or characters + len(draft.text) > _BATCH_CHARACTERS):
+        if group and (len(group) == batch or characters + len(draft.text) > _GROUP_CHARACTERS):
             yield group
             group, characters = [], 0
         group.append(draft)

@@ -17,7 +17,8 @@ import numpy as np
 from tokenizers import Encoding
 
 from femtosearch.errors import CheckpointError
-from femtosearch.model.wordpieces import WordPieces
+from femtosearch.model.stretches import Stretch, batches
+from femtosearch.model.wordpieces import WordPieces, check_texts
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 Ids = tuple[np.ndarray, np.ndarray]  # ids [T] int32 end to end and starts [N+1] int64, rising from 0 to T
@@ -87,20 +88,11 @@ class Tokenizer:
         """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
 
         A text that is longer than document_length is cut where a sentence ends, or else between words, into
-        pieces of about equal length. A text, or a piece, of which no word's row would be kept gives no
-        passage.
+        pieces of about equal length; one of more than 262,144 characters is cut into stretches first. A
+        text, or a piece, of which no word's row would be kept gives no passage.
         """
-        encodings = self._pieces.encode(texts)
-        room = self.document.length - len(self.document.ids)
-        pieces = [
-            piece
-            for number, (text, encoding) in enumerate(zip(texts, encodings, strict=True))
-            for piece in (
-                _pieces(number, text, encoding, room)
-                if len(encoding) > room
-                else [_whole(number, text, encoding)]
-            )
-        ]
+        check_texts(texts)
+        pieces = [piece for batch in batches(texts) for piece in self._divided(batch)]
         owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
         spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
         if self._pieces.splits_on_words and not self.document.text:
@@ -113,6 +105,16 @@ class Tokenizer:
     def save(self, path: Path) -> None:
         """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
         self._pieces.save(path)
+
+    def _divided(self, batch: list[Stretch]) -> Iterator[Piece]:
+        """The pieces of stretches."""
+        room = self.document.length - len(self.document.ids)
+        encodings = self._pieces.encode([stretch.text for stretch in batch])
+        for stretch, encoding in zip(batch, encodings, strict=True):
+            if len(encoding) > room:
+                yield from _pieces(stretch, encoding, room)
+            else:
+                yield Piece(stretch.owner, (stretch.offset, stretch.end), encoding.ids)
 
     def _documents(self, tokenised: Ids) -> Tokens:
         ids, starts = self._cut(tokenised, self.document)
@@ -219,12 +221,8 @@ class Piece:
     ids: list[int]
 
 
-def _whole(owner: int, text: str, encoding: Encoding) -> Piece:
-    return Piece(owner, (0, len(text)), encoding.ids)
-
-
-def _pieces(owner: int, text: str, encoding: Encoding, room: int) -> Iterator[Piece]:
-    """Pieces of at most `room` tokens of a text that has more.
+def _pieces(stretch: Stretch, encoding: Encoding, room: int) -> Iterator[Piece]:
+    """Pieces of at most `room` tokens of a stretch that has more.
 
     They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
     """
@@ -234,10 +232,10 @@ def _pieces(owner: int, text: str, encoding: Encoding, room: int) -> Iterator[Pi
         stop = last
         if last - at > room:
             target = at + (last - at) // -((at - last) // room)
-            stop = _boundary(
-                text, offsets, words, range(at + max(1, (target - at) // 2), at + room + 1), target
-            )
-        yield Piece(owner, (offsets[at][0], offsets[stop - 1][1]), [ids[0], *ids[at:stop], ids[-1]])
+            within = range(at + max(1, (target - at) // 2), at + room + 1)
+            stop = _boundary(stretch.text, offsets, words, within, target)
+        span = (stretch.offset + offsets[at][0], stretch.offset + offsets[stop - 1][1])
+        yield Piece(stretch.owner, span, [ids[0], *ids[at:stop], ids[-1]])
         at = stop
 
 

@@ -115,7 +115,7 @@ class WordPieces:
                     return encode(self._full, list(texts))
                 return self._encode_many(texts, encode)
         except CheckpointError:
-            _refuse(texts)
+            check_texts(texts)
             raise
 
     def _encode_many(self, texts: Sequence[str], encode: Encode) -> list[Encoding]:
@@ -151,8 +151,8 @@ def _library_errors(problem: str) -> Iterator[None]:
         raise CheckpointError(f"{problem}: {error}; give the model folder another tokenizer.json") from error
 
 
-def _refuse(texts: Sequence[str]) -> None:
-    """Raises FemtosearchError, saying which text is none that a tokenizer can take."""
+def check_texts(texts: Sequence[str]) -> None:
+    """Raise FemtosearchError, saying which of the texts is none that a tokenizer can take."""
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise FemtosearchError(f"text {number}: expected a str, found {type(text).__name__}")

@@ -1,0 +1,67 @@
+"""Long texts cut into stretches, so that the memory of tokenising and encoding does not grow with a text.
+
+A stretch is cut into passages alone. Texts of up to 262,144 characters are one stretch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+LONGEST = 1 << 18  # characters of a stretch
+BATCH = 1 << 19  # characters of the stretches that are tokenised and encoded at a time
+_ENDS = ("\n\n", "\n", ". ", "\u3002", " ", "\t")  # where a text is best cut, the best first
+
+
+class Stretch(NamedTuple):
+    """Part of a text: the text's number, the place where the stretch begins, its characters."""
+
+    owner: int
+    offset: int
+    text: str
+
+    @property
+    def end(self) -> int:
+        """The place in the text where the stretch ends."""
+        return self.offset + len(self.text)
+
+
+def stretches(owner: int, text: str) -> Iterator[Stretch]:
+    """The stretches of a text, which together are the text; one for an empty text.
+
+    A cut is made in a stretch's second half: after a paragraph, a line, a sentence or a word, in this order;
+    where there is none of them, after 262,144 characters.
+    """
+    begin = 0
+    while len(text) - begin > LONGEST:
+        end = _border(text, begin + LONGEST // 2, begin + LONGEST)
+        yield Stretch(owner, begin, text[begin:end])
+        begin = end
+    yield Stretch(owner, begin, text[begin:])
+
+
+def batches(texts: Iterable[str]) -> Iterator[list[Stretch]]:
+    """The stretches of texts in order, of at most 524,288 characters together.
+
+    What is cut shares no batch with another text, so that each batch begins or goes on with one document.
+    """
+    batch: list[Stretch] = []
+    characters = 0
+    for number, text in enumerate(texts):
+        for stretch in stretches(number, text):
+            apart = batch and batch[-1].owner != number and max(len(text), batch[-1].end) > LONGEST
+            if batch and (apart or characters + len(stretch.text) > BATCH):
+                yield batch
+                batch, characters = [], 0
+            batch.append(stretch)
+            characters += len(stretch.text)
+    if batch:
+        yield batch
+
+
+def _border(text: str, first: int, last: int) -> int:
+    for end in _ENDS:
+        place = text.rfind(end, first, last)
+        if place >= 0:
+            return place + len(end)
+    return last
