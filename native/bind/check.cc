@@ -58,6 +58,9 @@ Borrowed<T> borrow(nb::handle array, const std::string& name, const std::vector<
   if (!nb::try_cast(array, any) || any.dtype() != nb::dtype<T>() || !fits(any, shape)) {
     fail(name, std::string(kName<T>) + " " + text(shape) + " in C order", describe(array));
   }
+  if (reinterpret_cast<uintptr_t>(any.data()) % alignof(T)) {
+    fail(name, "an aligned array", "one that begins between two numbers");
+  }
   return Borrowed<T>(any);
 }
 
@@ -98,7 +101,20 @@ void check_texts(const Texts& texts, int vocab, int positions) {
   }
 }
 
-void check_threads(int threads) { require(threads >= 0, "threads", "at least 0", threads); }
+int threads_of(nb::handle threads) {
+  int count = -1;
+  if (PyBool_Check(threads.ptr()) || !nb::try_cast(threads, count, false) || count < 0) {
+    fail("threads", "a whole number from 0 to 2147483647", written(nb::repr(threads)));
+  }
+  return count;
+}
+
+nb::tuple items_of(nb::handle part, size_t count, const char* names) {
+  if (!PyTuple_Check(part.ptr())) fail("part", names, describe(part));
+  const auto items = nb::borrow<nb::tuple>(part);
+  if (items.size() != count) fail("part", names, std::to_string(items.size()) + " items");
+  return items;
+}
 
 void check_bits(int bits) { require(bits == 8 || bits == 4 || bits == 2, "bits", "8, 4 or 2", bits); }
 

@@ -43,7 +43,12 @@ void require(bool good, const std::string& name, const std::string& expected, in
 Borrowed<int64_t> borrow_starts(nb::handle starts, int64_t rows, bool all);
 
 void check_texts(const Texts& texts, int vocab, int positions);
-void check_threads(int threads);
+// The number of threads that a caller asks for; 0 is every core that this process may use.
+int threads_of(nb::handle threads);
+
+// A tuple of so many items, or ShapeError that lists their names.
+nb::tuple items_of(nb::handle part, size_t count, const char* names);
+
 void check_bits(int bits);  // of a coded number
 
 // A Bert, and what keeps its arrays alive.

@@ -55,19 +55,21 @@ void make_muvera(MuveraEncoder* self, nb::handle planes, nb::handle projection, 
   new (self) MuveraEncoder(muvera, borrow_sketch(final, places, signs, numbers));
 }
 
-Returned<float> encode(const MuveraEncoder& self, nb::handle rows, nb::handle starts, bool documents, int threads) {
-  check_threads(threads);
+Returned<float> encode(const MuveraEncoder& self, nb::handle rows, nb::handle starts, bool documents,
+                       nb::handle threads) {
+  const int cores = threads_of(threads);
   const auto r = borrow<float>(rows, "rows", {kAny, self.dims()});
   const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
   if (!finite(r.data(), int64_t(r.size()))) fail("rows", "finite numbers", "NaN or infinity");
   auto out = fresh<float>({s.shape(0) - 1, size_t(self.size())});
   nb::gil_scoped_release unlocked;
-  self.encode(r.data(), s.data(), int64_t(s.shape(0)) - 1, documents, threads, out.data());
+  self.encode(r.data(), s.data(), int64_t(s.shape(0)) - 1, documents, cores, out.data());
   return out;
 }
 
-Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, bool sliced, int threads) {
-  check_threads(threads);
+Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, bool sliced,
+                         nb::handle threads) {
+  const int cores = threads_of(threads);
   check_bits(bits);
   const auto v = borrow<float>(vector, "vector", {kAny});
   const auto dims = int64_t(v.shape(0));
@@ -78,14 +80,14 @@ Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales
   auto products = fresh<float>({scale.shape(0)});
   nb::gil_scoped_release unlocked;
   const Layout layout{bits, groups_of(dims, bits), sliced};
-  inner_products(v.data(), int(dims), layout, b.data(), scale.data(), int64_t(b.shape(0)), threads, products.data());
+  inner_products(v.data(), int(dims), layout, b.data(), scale.data(), int64_t(b.shape(0)), cores, products.data());
   return products;
 }
 
 // [(blocks, scales, count, alive or None)] of F numbers -> (numbers, products).
 nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, bool sliced,
-                      int threads) {
-  check_threads(threads);
+                      nb::handle threads) {
+  const int cores = threads_of(threads);
   check_bits(bits);
   require(size >= 1 && size <= kMost, "size", "1 to 65536", size);
   require(most >= 0, "most", "0 or more", most);
@@ -98,9 +100,9 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
   std::vector<Borrowed<bool>> alive;
   std::vector<CodedVectors> borrowed;
   for (nb::handle item : parts) {
-    const auto part = nb::cast<nb::tuple>(item);
-    if (part.size() != 4) fail("part", "(blocks, scales, count, alive)", std::to_string(part.size()) + " items");
-    const auto count = nb::cast<int64_t>(part[2]);
+    const auto part = items_of(item, 4, "(blocks, scales, count, alive)");
+    int64_t count = -1;
+    if (!nb::try_cast(part[2], count, false)) fail("count", "a whole number", nb::repr(part[2]).c_str());
     blocks.push_back(borrow<int8_t>(part[0], "blocks", {kAny, group_count, kBlockRows, kGroup}));
     scales.push_back(borrow<float>(part[1], "scales", {int64_t(blocks.back().shape(0)) * kBlockRows}));
     require(count >= 0 && count <= int64_t(scales.back().shape(0)), "count",
@@ -115,7 +117,7 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
   std::vector<Neighbour> found;
   if (most > 0) {
     nb::gil_scoped_release unlocked;
-    found = nearest(v.data(), int(dims), Layout{bits, int(group_count), sliced}, borrowed, most, threads);
+    found = nearest(v.data(), int(dims), Layout{bits, int(group_count), sliced}, borrowed, most, cores);
   }
   auto numbers = fresh<int64_t>({found.size()});
   auto products = fresh<float>({found.size()});

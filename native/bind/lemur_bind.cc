@@ -27,12 +27,12 @@ void make_dense(DenseLayer* self, nb::handle weight, nb::handle bias) {
   new (self) DenseLayer(Linear{w.data(), bias.is_none() ? nullptr : b.data(), int(out), int(w.shape(1))});
 }
 
-Returned<float> apply(const DenseLayer& self, nb::handle rows, int threads) {
-  check_threads(threads);
+Returned<float> apply(const DenseLayer& self, nb::handle rows, nb::handle threads) {
+  const int cores = threads_of(threads);
   const auto r = borrow<float>(rows, "rows", {kAny, self.in()});
   auto out = fresh<float>({r.shape(0), size_t(self.out())});
   nb::gil_scoped_release unlocked;
-  self.apply(r.data(), int64_t(r.shape(0)), threads, out.data());
+  self.apply(r.data(), int64_t(r.shape(0)), cores, out.data());
   return out;
 }
 
@@ -41,15 +41,15 @@ void make_anchors(Anchors* self, nb::handle anchors) {
   new (self) Anchors(a.data(), int(a.shape(0)), int(a.shape(1)));
 }
 
-Returned<float> maxima(const Anchors& self, nb::handle rows, nb::handle starts, int threads) {
-  check_threads(threads);
+Returned<float> maxima(const Anchors& self, nb::handle rows, nb::handle starts, nb::handle threads) {
+  const int cores = threads_of(threads);
   const auto r = borrow<float>(rows, "rows", {kAny, self.dims()});
   const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
   if (!finite(r.data(), int64_t(r.size()))) fail("rows", "finite numbers", "NaN or infinity");
   const size_t texts = s.shape(0) - 1;
   auto out = fresh<float>({texts, size_t(self.count())});
   nb::gil_scoped_release unlocked;
-  self.maxima(r.data(), s.data(), int64_t(texts), threads, out.data());
+  self.maxima(r.data(), s.data(), int64_t(texts), cores, out.data());
   return out;
 }
 

@@ -52,8 +52,8 @@ void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, 
 }
 
 Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended,
-                       nb::handle keep, int threads, nb::handle out) {
-  check_threads(threads);
+                       nb::handle keep, nb::handle threads, nb::handle out) {
+  const int cores = threads_of(threads);
   const auto id = borrow<int32_t>(ids, "ids", {kAny});
   const auto start = borrow_starts(starts, int64_t(id.shape(0)), true);
   const auto count = int64_t(start.shape(0)) - 1;
@@ -65,7 +65,7 @@ Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts
   for (size_t t = 0; t < id.shape(0); ++t) rows += texts.keep[t] != 0;
   auto result = output(out, rows, size_t(encoder.dims()));
   nb::gil_scoped_release unlocked;
-  encoder.encode(texts, threads, result.data());
+  encoder.encode(texts, cores, result.data());
   return result;
 }
 
@@ -82,14 +82,14 @@ Borrowed<float> borrow_query(nb::handle array) {
   return query;
 }
 
-Returned<float> score(nb::handle query, nb::handle rows, nb::handle starts, int threads) {
-  check_threads(threads);
+Returned<float> score(nb::handle query, nb::handle rows, nb::handle starts, nb::handle threads) {
+  const int cores = threads_of(threads);
   const auto q = borrow_query(query);
   const auto r = borrow_rows(rows, "rows", int64_t(q.shape(1)));
   const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
   auto scores = fresh<float>({s.shape(0) - 1});
   nb::gil_scoped_release unlocked;
-  maxsim(q.data(), int(q.shape(0)), int(q.shape(1)), r.data(), s.data(), int64_t(s.shape(0)) - 1, threads,
+  maxsim(q.data(), int(q.shape(0)), int(q.shape(1)), r.data(), s.data(), int64_t(s.shape(0)) - 1, cores,
          scores.data());
   return scores;
 }
@@ -117,8 +117,8 @@ struct BorrowedPassages {
   Borrowed<int64_t> starts, which;
   CodedPassages passages;
 
-  BorrowedPassages(const nb::tuple& part, int64_t dims) {
-    if (part.size() != 4) fail("part", "(blocks, scales, starts, which)", std::to_string(part.size()) + " items");
+  BorrowedPassages(nb::handle item, int64_t dims) {
+    const auto part = items_of(item, 4, "(blocks, scales, starts, which)");
     blocks = borrow<int8_t>(part[0], "blocks", {kAny, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
     scales = borrow<float>(part[1], "scales", {int64_t(blocks.shape(0)) * kBlockRows});
     const auto rows = int64_t(scales.shape(0));
@@ -132,8 +132,8 @@ struct BorrowedPassages {
   }
 };
 
-Returned<float> score_codes(nb::handle query, const nb::list& parts, int threads) {
-  check_threads(threads);
+Returned<float> score_codes(nb::handle query, const nb::list& parts, nb::handle threads) {
+  const int cores = threads_of(threads);
   const auto q = borrow_query(query);
   const auto dims = int64_t(q.shape(1));
   if (!finite(q.data(), int64_t(q.size()))) fail("query", "finite numbers", "NaN or infinity");
@@ -141,13 +141,13 @@ Returned<float> score_codes(nb::handle query, const nb::list& parts, int threads
   std::vector<CodedPassages> passages;
   int64_t chosen = 0;
   for (nb::handle part : parts) {
-    borrowed.emplace_back(nb::cast<nb::tuple>(part), dims);
+    borrowed.emplace_back(part, dims);
     passages.push_back(borrowed.back().passages);
     chosen += passages.back().chosen;
   }
   auto scores = fresh<float>({size_t(chosen)});
   nb::gil_scoped_release unlocked;
-  maxsim_codes(q.data(), int(q.shape(0)), int(dims), passages, threads, scores.data());
+  maxsim_codes(q.data(), int(q.shape(0)), int(dims), passages, cores, scores.data());
   return scores;
 }
 

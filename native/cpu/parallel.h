@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <system_error>
+#include <exception>
 #include <thread>
 #include <vector>
 
@@ -47,22 +47,31 @@ inline int thread_count(int asked, int64_t pieces) {
   return int(std::clamp<int64_t>(std::min<int64_t>(asked, pieces), 1, kMostThreads));
 }
 
-// Calls work(thread, piece) once for every piece, on `threads` threads, this one among them. `work` must not throw.
-// Where the system gives fewer threads, those that there are do the work.
+// Calls work(thread, piece) once for every piece, on `threads` threads, this one among them. Where the system gives
+// fewer threads, those that there are do the work. What `work` throws first ends the work of all, and is thrown here
+// when all have ended.
 template <class Work>
 void share(int threads, int64_t pieces, Work work) {
   std::atomic<int64_t> next{0};
-  const auto run = [&](int thread) {
-    for (int64_t piece; (piece = next.fetch_add(1)) < pieces;) work(thread, piece);
+  std::atomic<bool> failed{false};
+  std::exception_ptr error;
+  const auto run = [&](int thread) noexcept {
+    try {
+      for (int64_t piece; (piece = next.fetch_add(1)) < pieces;) work(thread, piece);
+    } catch (...) {
+      if (!failed.exchange(true)) error = std::current_exception();
+      next = pieces;
+    }
   };
-  std::vector<std::thread> others;
-  others.reserve(threads);
+  std::vector<std::thread> workers;
+  workers.reserve(threads);
   try {
-    while (int(others.size()) < threads - 1) others.emplace_back(run, int(others.size()) + 1);
-  } catch (const std::system_error&) {
+    while (int(workers.size()) < threads - 1) workers.emplace_back(run, int(workers.size()) + 1);
+  } catch (const std::exception&) {  // no more threads, or no memory for one
   }
   run(0);
-  for (auto& other : others) other.join();
+  for (auto& worker : workers) worker.join();
+  if (error) std::rethrow_exception(error);
 }
 
 }  // namespace femto

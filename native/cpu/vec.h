@@ -20,9 +20,11 @@ template <int N>
 struct Vector {
   typedef float Floats __attribute__((vector_size(N * 4)));
   typedef int32_t Ints __attribute__((vector_size(N * 4)));
+  typedef uint32_t Words __attribute__((vector_size(N * 4)));
 };
 using Floats = Vector<kLanes>::Floats;
 using Ints = Vector<kLanes>::Ints;
+using Words = Vector<kLanes>::Words;  // of bits: their sums may wrap
 
 constexpr int vectors(int floats) { return (floats + kLanes - 1) / kLanes; }
 constexpr int padded(int floats) { return vectors(floats) * kLanes; }
@@ -40,13 +42,13 @@ inline Floats broadcast(float x) { return x - Floats{}; }
 inline Floats max(Floats a, Floats b) { return a > b ? a : b; }
 inline Floats min(Floats a, Floats b) { return a < b ? a : b; }
 
-inline Ints bits(Floats v) {
-  Ints i;
+inline Words bits(Floats v) {
+  Words i;
   memcpy(&i, &v, sizeof i);
   return i;
 }
 
-inline Floats from_bits(Ints i) {
+inline Floats from_bits(Words i) {
   Floats v;
   memcpy(&v, &i, sizeof v);
   return v;

@@ -1,6 +1,6 @@
 """Long texts cut into stretches, so that the memory of tokenising and encoding does not grow with a text.
 
-A stretch is cut into passages alone. Texts of up to 262,144 characters are one stretch.
+A stretch is cut into passages alone. Texts of up to 65,536 characters are one stretch.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-LONGEST = 1 << 18  # characters of a stretch
-BATCH = 1 << 19  # characters of the stretches that are tokenised and encoded at a time
+LONGEST = 1 << 16  # characters of a stretch
+BATCH = 1 << 18  # characters of the stretches that are tokenised and encoded at a time
 _ENDS = ("\n\n", "\n", ". ", "\u3002", " ", "\t")  # where a text is best cut, the best first
 
 
@@ -30,7 +30,7 @@ def stretches(owner: int, text: str) -> Iterator[Stretch]:
     """The stretches of a text, which together are the text; one for an empty text.
 
     A cut is made in a stretch's second half: after a paragraph, a line, a sentence or a word, in this order;
-    where there is none of them, after 262,144 characters.
+    where there is none of them, after 65,536 characters.
     """
     begin = 0
     while len(text) - begin > LONGEST:
@@ -41,7 +41,7 @@ def stretches(owner: int, text: str) -> Iterator[Stretch]:
 
 
 def batches(texts: Iterable[str]) -> Iterator[list[Stretch]]:
-    """The stretches of texts in order, of at most 524,288 characters together.
+    """The stretches of texts in order, of at most 262,144 characters together.
 
     What is cut shares no batch with another text, so that each batch begins or goes on with one document.
     """

@@ -88,7 +88,7 @@ class Tokenizer:
         """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
 
         A text that is longer than document_length is cut where a sentence ends, or else between words, into
-        pieces of about equal length; one of more than 262,144 characters is cut into stretches first. A
+        pieces of about equal length; one of more than 65,536 characters is cut into stretches first. A
         text, or a piece, of which no word's row would be kept gives no passage.
         """
         check_texts(texts)
