@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from femtosearch.codes import width
-from femtosearch.evaluation.bm25 import Bm25
 from femtosearch.evaluation.collection import Collection
 from femtosearch.evaluation.rules import DEPTH, Rules
 from femtosearch.index.index import Index
+from femtosearch.index.lexical import ENGLISH, LexicalIndex
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
 from femtosearch.types import Document, Rows
@@ -83,11 +85,15 @@ def by_index(subject: Subject, index: Index, mode: str, candidates: int, say: Sa
 
 def by_bm25(subject: Subject, say: Say) -> Found:
     """What SQLite's full-text search finds."""
-    lexical = Bm25(subject.documents)
-    try:
-        return _asked(subject, lambda query: lexical.search(query, DEPTH + 1), say, "bm25", None)
-    finally:
-        lexical.close()
+    documents = sorted(subject.documents, key=lambda document: document.id)  # ties go by number
+    with closing(sqlite3.connect(":memory:")) as database:
+        lexical = LexicalIndex(database, ENGLISH)
+        lexical.add((number, document.text) for number, document in enumerate(documents))
+
+        def search(query: str) -> Ranked:
+            return [(documents[number].id, score) for number, score in lexical.search(query, DEPTH + 1)]
+
+        return _asked(subject, search, say, "bm25", None)
 
 
 def by_rows(subject: Subject, model: Model, say: Say, *, whole: bool) -> Found:

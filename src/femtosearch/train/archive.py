@@ -4,7 +4,6 @@ encoders. Memory does not grow with it.
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,16 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from femtosearch.errors import RecipeError
+from femtosearch.index.lexical import PLAIN, LexicalIndex
 
-WORD = re.compile(r"\w+")
-LONGEST_QUERY = 64  # words of a query that BM25 looks up
 SCHEMA = """
 create table queries (number integer primary key, text text not null);
 create table passages (number integer primary key, text text not null);
-"""
-WORDS = """
-create virtual table words using fts5 (text, content = 'passages', content_rowid = 'number');
-insert into words (words) values ('rebuild');
 """
 
 
@@ -48,7 +42,8 @@ class Archive:
         with self._errors():
             self.database.execute("commit")
             if words:
-                self.database.executescript(WORDS)
+                self._words = LexicalIndex(self.database, PLAIN, content="passages")
+                self._words.rebuild()
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -67,12 +62,5 @@ class Archive:
         return (text for (text,) in self.database.execute(f"select text from {kind} order by number"))
 
     def best(self, query: str, count: int) -> list[int]:
-        """The numbers of the `count` passages that BM25 ranks highest, SQLite FTS5's with its defaults."""
-        words = list(dict.fromkeys(WORD.findall(query.lower())))[:LONGEST_QUERY]
-        if not words:
-            return []
-        found = self.database.execute(
-            "select rowid from words where words match ? order by rank limit ?",
-            (" OR ".join(f'"{word}"' for word in words), count),
-        )
-        return [number for (number,) in found]
+        """The numbers of the `count` passages that BM25 ranks highest. `finish(words=True)` comes first."""
+        return [number for number, _ in self._words.search(query, count)]

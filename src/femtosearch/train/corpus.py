@@ -17,7 +17,8 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from femtosearch.errors import RecipeError
-from femtosearch.train.archive import WORD, Archive
+from femtosearch.index.lexical import WORD
+from femtosearch.train.archive import Archive
 from femtosearch.train.cache import digest
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.recipe import Data, ScoredSource, Source

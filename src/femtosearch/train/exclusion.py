@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
 from femtosearch.errors import RecipeError
+from femtosearch.index.lexical import WORD
 from femtosearch.train.sources import lines
 
 SHARED_WORDS = 12  # a run of this many equal words means that two texts are the same text
 STRIDE = 4  # of the training text's positions that are looked up: a shared run of 15 words is always found
-WORD = re.compile(r"\w+")
 
 
 class Exclusion:
