@@ -1,5 +1,7 @@
 """Late-interaction search with a one-megabyte model, without torch."""
 
+from typing import TYPE_CHECKING, Any
+
 import femtosearch.fde as fde
 from femtosearch.errors import (
     CheckpointError,
@@ -17,12 +19,14 @@ from femtosearch.errors import (
     ShapeError,
     StoreError,
 )
-from femtosearch.evaluation import evaluate
 from femtosearch.index.index import Index
 from femtosearch.index.rerank import rerank
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
 from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
+
+if TYPE_CHECKING:
+    from femtosearch.evaluation import evaluate
 
 __all__ = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
@@ -30,3 +34,16 @@ __all__ = [
     "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
     "StoreError", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`evaluate` is imported when it is first used: whoever only searches does not wait for it."""
+    if name != "evaluate":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from femtosearch.evaluation import evaluate
+
+    return globals().setdefault(name, evaluate)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
