@@ -6,6 +6,8 @@ import pytest
 
 from femtosearch.cli import main
 
+from .collections import write_beir
+
 
 @pytest.fixture
 def run(capsys, tiny_folder):
@@ -50,3 +52,10 @@ def test_losses_runs_and_plots_are_written(run, beir, tiny_folder, tmp_path):
 def test_a_wrong_source_is_one_line(run, tiny_folder):
     code, out, err = run("nowhere", "--model", tiny_folder)
     assert code == 1 and out == "" and err.count("\n") == 1 and "found no such folder" in err
+
+
+def test_a_set_without_relevant_documents_fails_and_the_others_are_printed(run, beir, tiny_folder, tmp_path):
+    bare = write_beir(tmp_path / "bare", qrels="q1\td1\t0\n")
+    code, out, err = run(bare, beir, "--model", tiny_folder, "--mode", "bm25", "--quiet")
+    assert code == 1 and [line.split()[0] for line in out.splitlines()] == ["collection", "toy"]
+    assert err.count("\n") == 1 and "bare: expected a query with a relevant document" in err

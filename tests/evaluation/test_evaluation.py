@@ -12,7 +12,7 @@ from femtosearch.errors import QueryError, ReadError
 from femtosearch.evaluation import LOSS_MODES, Evaluation, compare, losses, plot, rankings, read_source
 from femtosearch.evaluation.confidence import interval, randomisation
 from femtosearch.evaluation.measures import MEASURES, measure
-from femtosearch.evaluation.rankings import MODES, Subject, by_rows
+from femtosearch.evaluation.rankings import MODES, ScoredCollection, by_rows
 from femtosearch.evaluation.report import counted, loss_table, table, write_runs
 from femtosearch.evaluation.rules import RULES
 
@@ -54,37 +54,62 @@ def test_every_mode_is_scored(beir, tiny):
 
 def test_exact_is_maxsim_over_float_rows_with_ties_by_id(tiny):
     documents = [fs.Document(name, text) for name, text in [*DOCUMENTS.items(), ("d0", DOCUMENTS["d1"])]]
-    subject = Subject("toy", documents, QUERIES, {}, RULES["beir"])
+    subject = ScoredCollection("toy", documents, QUERIES, {}, RULES["beir"])
     scores = fs.maxsim(
         tiny.encode_queries([QUERIES["q1"]]), tiny.encode_documents([d.text for d in documents])
     )
     wanted = sorted(
         zip((d.id for d in documents), scores[0], strict=True), key=lambda pair: (-pair[1], pair[0])
     )
-    for whole in (False, True):  # no text is longer than a passage
-        found = by_rows(subject, tiny, quiet, whole=whole).rankings["q1"]
+    for uncut in (False, True):  # no text is longer than a passage
+        found = by_rows(subject, tiny, quiet, uncut=uncut).rankings["q1"]
         assert [name for name, _ in found] == [name for name, _ in wanted]
         np.testing.assert_allclose([score for _, score in found], [score for _, score in wanted], rtol=1e-6)
 
 
 def test_chunks_of_documents_change_nothing(tiny, monkeypatch):
     documents = [fs.Document(f"{n:03}", "cat moon " * (n % 5 + 1)) for n in range(300)]
-    subject = Subject("toy", documents, {"q": "cat", "blank": " "}, {}, RULES["beir"])
-    one = by_rows(subject, tiny, quiet, whole=False).rankings
+    subject = ScoredCollection("toy", documents, {"q": "cat", "blank": " "}, {}, RULES["beir"])
+    one = by_rows(subject, tiny, quiet, uncut=False).rankings
     monkeypatch.setattr(rankings, "CHUNK", 7)
-    assert by_rows(subject, tiny, quiet, whole=False).rankings == one
+    assert by_rows(subject, tiny, quiet, uncut=False).rankings == one
     assert len(one["q"]) == 100 and one["blank"] == []
 
 
-def test_a_query_with_a_documents_id_does_not_find_it_by_txtais_rules(tmp_path, tiny):
+@pytest.mark.parametrize("rules", ["beir", "txtai"])
+def test_a_query_does_not_find_its_own_document(tmp_path, tiny, rules):
     folder = write_beir(tmp_path / "own", queries={"d1": DOCUMENTS["d1"]}, qrels="d1\td4\t1\nd1\td2\t0\n")
     for mode in ("maxsim", "exact", "bm25"):
-        with_own = fs.evaluate(folder, tiny, modes=[mode]).sets[0].modes[mode].rankings["d1"]
-        without = fs.evaluate(folder, tiny, modes=[mode], rules="txtai").sets[0].modes[mode].rankings["d1"]
-        assert "d1" in dict(with_own) and without == [pair for pair in with_own if pair[0] != "d1"]
+        rankings = [
+            fs.evaluate(folder, tiny, modes=[mode], rules=name).sets[0].modes[mode].rankings["d1"]
+            for name in ("sentence-transformers", rules)
+        ]
+        assert "d1" in dict(rankings[0])
+        assert rankings[1] == [pair for pair in rankings[0] if pair[0] != "d1"]
 
 
-@pytest.mark.slow
+@pytest.mark.parametrize(("rules", "mean"), [("beir", 2 / 3), ("txtai", 2 / 3)])
+def test_a_query_with_nothing_relevant_counts_as_nothing(tmp_path, tiny, rules, mean):
+    qrels = "q1\td1\t0\nq1\td4\t-1\nq2\td2\t3\nq3\td3\t1\n"
+    found = fs.evaluate(write_beir(tmp_path / "toy", qrels=qrels), tiny, modes=["bm25"], rules=rules)
+    assert found.sets[0].queries == 3
+    assert found.means["bm25"]["ndcg@10"].mean == pytest.approx(mean)
+    assert set(found.sets[0].modes["bm25"].queries["q1"].values()) == {0.0}
+
+
+def test_a_set_with_nothing_relevant_is_an_error_of_its_own(beir, tmp_path, tiny):
+    bare = write_beir(tmp_path / "bare", qrels="q1\td1\t0\nq2\td2\t-1\n")
+    both, alone = (fs.evaluate(sources, tiny, modes=["bm25"]) for sources in ([bare, beir], [beir]))
+    assert both.means == alone.means and [result.name for result in both.sets] == ["toy"]
+    assert list(both.errors) == ["bare"]
+    assert both.errors["bare"].startswith("bare: expected a query with a relevant document, found 2 queries")
+    path = tmp_path / "both.json"
+    path.write_text(json.dumps(both.json()))
+    assert Evaluation.read(path).errors == both.errors
+    with pytest.raises(ReadError, match="bare: expected a query with a relevant document"):
+        fs.evaluate(bare, tiny, modes=["bm25"])
+
+
 def test_an_interval_holds_the_mean_and_shrinks_with_queries():
     rng = np.random.default_rng(3)
     wide, narrow = (interval([rng.random((count, 1))])[0] for count in (20, 2000))

@@ -9,6 +9,7 @@ import pytest
 
 from femtosearch.errors import MissingExtra, ReadError
 from femtosearch.evaluation import read_source
+from femtosearch.evaluation.rules import RULES
 
 from .collections import DOCUMENTS, QRELS, QUERIES, write_beir, write_lines
 
@@ -24,7 +25,7 @@ def counted(collection):
 def test_a_folder_is_read(beir):
     found = read(beir)
     assert found.name == "toy" and found.queries == QUERIES
-    assert [document.text for document in found.documents] == list(DOCUMENTS.values())
+    assert [entry.text for entry in found.entries] == list(DOCUMENTS.values())
     assert found.grades == {"q1": {"d1": 2, "d4": 1}, "q2": {"d2": 1}, "q3": {"d3": 1}}
     assert counted(found) == {"documents without a title": 4}
 
@@ -91,7 +92,7 @@ def test_empty_documents_are_counted(tmp_path):
 
 def test_grades_of_zero_and_below_are_not_relevant(tmp_path):
     found = read(write_beir(tmp_path / "toy", qrels=QRELS + "q2\td1\t0\nq2\td3\t-1\n"))
-    assert found.judged["q2"] == {"d2": 1}
+    assert RULES["beir"].relevant(found)["q2"] == {"d2": 1}
     assert (counted(found)["grades of 0"], counted(found)["grades below 0"]) == (1, 1)
 
 
@@ -99,7 +100,7 @@ def test_titles_go_before_texts(beir):
     write_lines(
         beir / "corpus.jsonl", [{"_id": "d1", "title": "Cats", "text": "sit"}, {"_id": 2, "text": "x"}]
     )
-    assert [document.text for document in read(beir).documents] == ["Cats sit", "x"]
+    assert [document.text for document in RULES["beir"].documents(read(beir))] == ["Cats sit", "x"]
     assert read(beir).entries[1].id == "2"
 
 

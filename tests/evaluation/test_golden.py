@@ -36,3 +36,17 @@ def test_txtais_benchmark_script_is_the_peers():
     means, wanted = found.means["exact"], said("txtai")
     for ours, theirs in (("ndcg@10", "ndcg_cut_10"), ("recall@10", "recall_10"), ("precision@10", "P_10")):
         assert means[ours].mean == pytest.approx(wanted[theirs], abs=5e-5)
+
+
+def test_beir_is_beirs_loader_and_evaluator():
+    """Queries have documents' ids, which BEIR takes out; one has nothing relevant, which counts as 0."""
+    model = Model.load(GOLDEN / "models" / "pylate", conventions="pylate")
+    found = evaluate(GOLDEN / "evaluation" / "beir", model, modes=["exact"])
+    means, wanted = found.means["exact"], said("beir")
+    assert found.rules == "beir" and found.sets[0].queries == 11
+    names = {"ndcg": "NDCG", "map": "MAP", "recall": "Recall", "precision": "P", "mrr": "MRR"}
+    compared = {name: wanted[f"{names[kind]}@{cut}"] for name in means
+                for kind, _, cut in [name.partition("@")] if kind in names}  # fmt: skip
+    assert len(compared) == 12
+    for name, value in compared.items():
+        assert means[name].mean == pytest.approx(value, abs=5.1e-6), name

@@ -4,7 +4,8 @@ python tests/golden/make_evaluation.py collections
     write evaluation/nano (NanoBEIR's layout, 13 sets) and evaluation/beir
 HF_HUB_OFFLINE=1 python tests/golden/make_evaluation.py PEER
     write evaluation/PEER.json, where PEER is installed: sentence-transformers, pylate or txtai (with
-    pytrec-eval-terrier); its evaluator reads those collections in the place of the Hub's
+    pytrec-eval-terrier), whose evaluator reads those collections in the place of the Hub's; or beir (with
+    femtosearch), whose loader and evaluator get femtosearch's exact scores of all documents
 """
 
 import csv
@@ -110,7 +111,33 @@ def say_txtai() -> dict[str, float]:
     return {name: float(np.mean([values[name] for values in found])) for name in next(iter(found))}
 
 
-PEERS = {"sentence-transformers": say_sentence_transformers, "pylate": say_pylate, "txtai": say_txtai}
+def say_beir() -> dict[str, float]:
+    """GenericDataLoader and EvaluateRetrieval.evaluate decide which queries and documents count."""
+    from beir.datasets.data_loader import GenericDataLoader
+    from beir.retrieval.evaluation import EvaluateRetrieval
+
+    from femtosearch import Model, maxsim
+
+    corpus, queries, judged = GenericDataLoader(str(HERE / "beir")).load(split="test")
+    model = Model.load(MODEL, conventions="pylate")
+    texts = [f"{row['title']} {row['text']}".strip() for row in corpus.values()]
+    scores = maxsim(model.encode_queries(list(queries.values())), model.encode_documents(texts))
+    results = {
+        query: {name: float(score) for name, score in zip(corpus, row, strict=True) if score > float("-inf")}
+        for query, row in zip(queries, scores, strict=True)
+    }
+    cuts = [1, 3, 5, 10, 100]
+    groups = EvaluateRetrieval.evaluate(judged, results, cuts)  # which takes out a query's own document
+    mrr = EvaluateRetrieval.evaluate_custom(judged, results, [10], metric="mrr")
+    return {name: float(value) for group in (*groups, mrr) for name, value in group.items()}
+
+
+PEERS = {
+    "sentence-transformers": say_sentence_transformers,
+    "pylate": say_pylate,
+    "txtai": say_txtai,
+    "beir": say_beir,
+}
 
 
 def _words(rng: random.Random, count: int) -> str:

@@ -10,6 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from femtosearch.cli.show import duration
+from femtosearch.errors import ReadError
 from femtosearch.evaluation import LOSS_MODES, Evaluation, plot
 from femtosearch.evaluation import compare as differences
 from femtosearch.evaluation import evaluate as score
@@ -61,6 +62,8 @@ def evaluate(options: argparse.Namespace) -> None:
         for line in [*counted(found), *(f"-> {path}" for path in written)]:
             print(line, file=sys.stderr)
         print(f"{found.model}, {found.rules} rules, {duration(time.monotonic() - start)}", file=sys.stderr)
+    if found.errors:
+        raise ReadError("; ".join(found.errors.values()))
 
 
 def compare(options: argparse.Namespace) -> None:

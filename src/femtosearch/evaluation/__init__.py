@@ -1,4 +1,4 @@
-"""Evaluation: what a model's rankings are worth, how sure that is, and where points are lost."""
+"""Evaluation of a model: measures of its rankings, their confidence, and where points are lost."""
 
 from femtosearch.evaluation.collection import Collection
 from femtosearch.evaluation.compare import Difference, compare

@@ -2,9 +2,8 @@
 
     python -m femtosearch.evaluation.card MODEL [EVALUATION.json]
 
-writes README.md into the model's folder. What nobody can measure (what it learned from, under which licences,
-what it is bad at) stands in card.toml beside the weights, for a person to fill in; all else is read or
-measured.
+writes README.md into the model's folder. A person fills in what nobody can measure (its training data, their
+licences, its weaknesses) in card.toml beside the weights; everything else is read or measured.
 """
 
 from __future__ import annotations
@@ -38,13 +37,16 @@ MODES = {
 
 
 def card(model: Model, facts: Mapping[str, Any], evaluation: Evaluation | None) -> str:
-    """The card in Markdown. facts: what card.toml says. Raises ReadError for facts of another model."""
+    """The card in Markdown.
+
+    facts:  the content of card.toml. Raises ReadError for an evaluation of another model.
+    """
     if evaluation is not None and evaluation.fingerprint != model.fingerprint:
         raise ReadError(
             f"expected an evaluation of {model.name} ({model.fingerprint}), found one of {evaluation.model} "
             f"({evaluation.fingerprint}): evaluate it again"
         )
-    parts = [
+    blocks = [
         f"---\nlicense: {facts.get('license', 'other')}\nlanguage: {facts.get('language', 'en')}\n"
         "tags: [ColBERT, late-interaction, MaxSim, femtosearch]\n---",
         f"# {facts.get('title', model.name)}",
@@ -55,29 +57,29 @@ def card(model: Model, facts: Mapping[str, Any], evaluation: Evaluation | None) 
         *(_scores(evaluation) if evaluation else ()),
         *_headed("Weaknesses", _text(facts, "weaknesses")),
     ]
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join(blocks) + "\n"
 
 
 def read_facts(folder: Path) -> dict[str, Any]:
-    """card.toml, checked; empty if there is none. Raises ReadError."""
+    """Read and check card.toml; an empty dict if there is none. Raises ReadError."""
     path = folder / FACTS
     if not path.is_file():
         return {}
     try:
-        found = tomllib.loads(path.read_text(encoding="utf-8"))
+        facts = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise ReadError(f"{path}: expected TOML, found something else ({error})") from error
-    known = {*TEXTS, *TABLES, "license", "language"}
-    for name, value in found.items():
-        if name not in known:
-            raise ReadError(f"{path}: expected {', '.join(sorted(known))}, found {name!r}")
+    names = {*TEXTS, *TABLES, "license", "language"}
+    for name, value in facts.items():
+        if name not in names:
+            raise ReadError(f"{path}: expected {', '.join(sorted(names))}, found {name!r}")
         pairs = isinstance(value, list) and all(
             isinstance(row, list) and [type(cell) for cell in row] == [str, str] for row in value
         )
         if not (pairs if name in TABLES else isinstance(value, str)):
             kind = "a list of pairs of texts" if name in TABLES else "a text"
             raise ReadError(f"{path}: {name}: expected {kind}, found {value!r}")
-    return found
+    return facts
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -86,19 +88,19 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
-def scored(found: Interval) -> str:
-    """`.676 [.631, .720]`."""
-    return f"{_plain(found.mean)} [{_plain(found.low)}, {_plain(found.high)}]"
+def scored(interval: Interval) -> str:
+    """A mean with its interval: `.676 [.631, .720]`."""
+    return f"{_plain(interval.mean)} [{_plain(interval.low)}, {_plain(interval.high)}]"
 
 
 def weights_of(model: Model) -> int:
-    """Bytes of the weights' files, without the FDE's."""
+    """The size of a model's files of weights in bytes, without its FDE's."""
     files = (path for path in Path(model.source).rglob("*.safetensors") if path.name != FDE)
     return sum(path.stat().st_size for path in files)
 
 
 def _architecture(model: Model) -> list[list[str]]:
-    config, said = model.config, model.conventions
+    config, conventions = model.config, model.conventions
     shape = f"{config.architecture}, {config.hidden_size} wide"
     if isinstance(config, BertConfig):
         shape += f", {config.layers} layers of {config.heads} heads, {config.intermediate_size} wide inside"
@@ -108,8 +110,8 @@ def _architecture(model: Model) -> list[list[str]]:
         ["numbers when loaded", f"{model.parameters:,}"],
         ["weights on disk", f"{weights_of(model):,} bytes"],
         ["vocabulary", f"{config.vocab_size:,} pieces"],
-        ["queries", f"up to {said.query_length} tokens"],
-        ["documents", f"up to {said.document_length} tokens a passage"],
+        ["queries", f"up to {conventions.query_length} tokens"],
+        ["documents", f"up to {conventions.document_length} tokens a passage"],
     ]
     if model.fde is not None:
         size = model.fde.size(model.dims)
@@ -118,23 +120,23 @@ def _architecture(model: Model) -> list[list[str]]:
 
 
 def _training(facts: Mapping[str, Any]) -> Iterator[str]:
-    parts = [*_text(facts, "training")]
+    blocks = [*_text(facts, "training")]
     if facts.get("held_out"):
-        parts.append(table(["nDCG@10 on held-out pairs", ""], facts["held_out"]))
-    parts += [f"**Teacher:** {text}" for text in _text(facts, "teacher")]
-    parts += [f"**Texts:** {text}" for text in _text(facts, "texts")]
+        blocks.append(table(["nDCG@10 on held-out pairs", ""], facts["held_out"]))
+    blocks += [f"**Teacher:** {text}" for text in _text(facts, "teacher")]
+    blocks += [f"**Texts:** {text}" for text in _text(facts, "texts")]
     if facts.get("data"):
-        parts.append(table(["source", "licence"], facts["data"]))
-    yield from _headed("Training", parts)
+        blocks.append(table(["source", "licence"], facts["data"]))
+    yield from _headed("Training", blocks)
 
 
 def _scores(evaluation: Evaluation) -> Iterator[str]:
     """nDCG@10 of each mode and collection; every measure of the first mode; times and their machine."""
     modes = [mode for mode in MODES if mode in evaluation.means]
     rows = [
-        [f"{one.name} ({one.queries:,} queries, {one.documents:,} documents)"]
-        + [scored(one.modes[mode].means["ndcg@10"]) for mode in modes]
-        for one in evaluation.sets
+        [f"{result.name} ({result.queries:,} queries, {result.documents:,} documents)"]
+        + [scored(result.modes[mode].means["ndcg@10"]) for mode in modes]
+        for result in evaluation.sets
     ]
     rows.append(["mean", *(scored(evaluation.means[mode]["ndcg@10"]) for mode in modes)])
     yield from _headed("Scores", [
@@ -150,18 +152,18 @@ def _scores(evaluation: Evaluation) -> Iterator[str]:
 def _speed(evaluation: Evaluation) -> Iterator[str]:
     machine = evaluation.machine
     rows = []
-    for one in evaluation.sets:
-        rate = f"{one.documents / one.indexing_seconds:,.0f}" if one.indexing_seconds else ""
-        found = one.modes.get("maxsim")
-        took = f"{found.milliseconds:.1f}" if found and found.milliseconds else ""
-        size = f"{found.bytes / 1e3:.1f}" if found and found.bytes else ""
-        rows.append([one.name, rate, took, size])
+    for result in evaluation.sets:
+        rate = f"{result.documents / result.indexing_seconds:,.0f}" if result.indexing_seconds else ""
+        exact = result.modes.get("maxsim")
+        milliseconds = f"{exact.milliseconds:.1f}" if exact and exact.milliseconds else ""
+        size = f"{exact.bytes / 1e3:.1f}" if exact and exact.bytes else ""
+        rows.append([result.name, rate, milliseconds, size])
     yield f"{machine['processor']}, {machine['cores']} cores, the {machine['kernel']} kernel:"
     yield table(["", "documents indexed a second", "ms a query (median)", "kB of rows a document"], rows)
 
 
-def _headed(title: str, parts: Sequence[str] | Iterator[str]) -> Iterator[str]:
-    listed = [*parts]
+def _headed(title: str, blocks: Sequence[str] | Iterator[str]) -> Iterator[str]:
+    listed = [*blocks]
     if listed:
         yield f"## {title}"
         yield from listed
@@ -180,18 +182,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser("femtosearch.evaluation.card", description=__doc__.splitlines()[0])
     parser.add_argument("model", metavar="MODEL", help="a model folder, or a built-in model's name")
     parser.add_argument(
-        "evaluation", metavar="EVALUATION.json", nargs="?", help="what evaluate --json printed"
+        "evaluation", metavar="EVALUATION.json", nargs="?", help="the output of evaluate --json"
     )
     parser.add_argument("--out", type=Path, metavar="FILE", help=f"default: {CARD} in the model's folder")
     options = parser.parse_args(argv)
     try:
         model = Model.load(options.model)
-        found = Evaluation.read(options.evaluation) if options.evaluation else None
-        text = card(model, read_facts(Path(model.source)), found)
+        evaluation = Evaluation.read(options.evaluation) if options.evaluation else None
+        text = card(model, read_facts(Path(model.source)), evaluation)
         target = options.out or Path(model.source) / CARD
-        part = target.with_name(f"{target.name}.{os.getpid()}")
-        part.write_text(text, encoding="utf-8")
-        part.replace(target)
+        temporary = target.with_name(f"{target.name}.{os.getpid()}")
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(target)
     except (FemtosearchError, OSError) as error:
         print(f"femtosearch: {error}", file=sys.stderr)
         return 1

@@ -1,6 +1,6 @@
-"""A collection to evaluate on: what is searched, what is asked, what should be found.
+"""A collection to evaluate on: documents, queries, and which documents are relevant to a query.
 
-What is odd in the files is defined here, and counted: docs/evaluation.md says each rule.
+This module decides what to do with oddities of the files, and counts them: docs/evaluation.md lists them.
 """
 
 from __future__ import annotations
@@ -12,21 +12,15 @@ from typing import Any
 from femtosearch.errors import ReadError
 from femtosearch.index.documents import is_id
 from femtosearch.read.records import Record, kind_of, names
-from femtosearch.types import Document
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A document as its collection has it: `title` is empty where there is none."""
+    """A document as its collection has it; a missing title is empty."""
 
     id: str
     title: str
     text: str
-
-    @property
-    def joined(self) -> str:
-        """title + " " + text, as BEIR scores them."""
-        return f"{self.title} {self.text}".strip() if self.title else self.text
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,12 +34,12 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """What is searched, what is asked and what should be found.
+    """Documents, queries and grades.
 
     entries:  the documents; of several with one id the last.
-    queries:  id -> text, of the queries that are judged, in the order of their file.
+    queries:  query id -> text, of the queries that are judged, in the order of their file.
     grades:   query id -> document id -> grade, of those queries, with grades of 0 and below.
-    counts:   what was odd, in words -> how often; nothing that is 0.
+    counts:   an oddity of the files in words -> how often it occurred, 1 or more.
     """
 
     name: str
@@ -54,24 +48,8 @@ class Collection:
     grades: Mapping[str, Mapping[str, int]]
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def documents(self) -> list[Document]:
-        """The documents with the texts that BEIR scores."""
-        return [Document(entry.id, entry.joined) for entry in self.entries]
-
-    @property
-    def texts(self) -> list[str]:
-        """The documents' texts, in their order."""
-        return [entry.joined for entry in self.entries]
-
-    @property
-    def judged(self) -> dict[str, dict[str, int]]:
-        """query id -> document id -> grade, of grades above 0; a query without one is left out."""
-        found = {query: _relevant(grades) for query, grades in self.grades.items()}
-        return {query: grades for query, grades in found.items() if grades}
-
     def first(self, limit: int | None) -> Collection:
-        """The same with the first so many queries only."""
+        """This collection with its first `limit` queries only; None keeps all."""
         if limit is None:
             return self
         queries = dict(list(self.queries.items())[:limit])
@@ -93,20 +71,35 @@ def collect(
     asked = {entry.id: entry.text for entry in _counted(queries, counts, "query")}
     grades = _grades(qrels, counts)
     unknown = {query for query in grades if query not in asked}
-    found = {query: grades[query] for query in asked if query in grades}
+    judged = {query: grades[query] for query in asked if query in grades}
     _add(counts, "judged queries without a text, left out", len(unknown))
-    _add(counts, "queries without judgements, not asked", len(asked) - len(found))
-    _count_judgements(counts, entries, found)
-    blank = sum(not entry.joined.strip() for entry in entries.values())
+    _add(counts, "queries without judgements, not asked", len(asked) - len(judged))
+    _count_judgements(counts, entries, judged)
+    blank = sum(not joined(entry.title, entry.text).strip() for entry in entries.values())
     _add(counts, "empty documents, which nothing finds", blank)
     _add(counts, "documents without a title", sum(not entry.title for entry in entries.values()))
-    if not found:
+    if not judged:
         raise ReadError(f"{name}: expected judgements of its queries, found none of {len(asked)} judged")
-    return Collection(name, tuple(entries.values()), {query: asked[query] for query in found}, found, counts)
+    texts = {query: asked[query] for query in judged}
+    return Collection(name, tuple(entries.values()), texts, judged, counts)
+
+
+def joined(title: str, text: str, joint: str = " ") -> str:
+    """A document's text after its title, if it has one, as BEIR joins them.
+
+    >>> joined("Cats", "sit on mats"), joined("", " sits ")
+    ('Cats sit on mats', ' sits ')
+    """
+    return f"{title}{joint}{text}".strip() if title else text
+
+
+def above_zero(grades: Mapping[str, int]) -> dict[str, int]:
+    """The grades above 0: those of relevant documents."""
+    return {document: grade for document, grade in grades.items() if grade > 0}
 
 
 def judgement(where: str, query: Any, document: Any, grade: Any) -> Judgement:
-    """A judgement from the fields of a row. Raises ReadError for a grade that is no whole number."""
+    """Check the fields of a row of qrels. Raises ReadError for a grade that is no whole number."""
     try:
         number = float(grade)
         if number != int(number):
@@ -117,18 +110,18 @@ def judgement(where: str, query: Any, document: Any, grade: Any) -> Judgement:
 
 
 def _counted(records: Iterable[tuple[str, Record]], counts: dict[str, int], noun: str) -> list[Entry]:
-    """The entries of a file, each id once: the last, in the place of the first."""
+    """The entries of a file, each id once: its last entry, in the place of the first."""
     plural = {"document": "documents", "query": "queries"}[noun]
-    found: dict[str, Entry] = {}
+    entries: dict[str, Entry] = {}
     number = 0
     for where, record in records:
         entry = _entry(where, record)
         number += 1
-        found[entry.id] = entry
-    _add(counts, f"{plural} of an id that is there twice, of which the last counts", number - len(found))
+        entries[entry.id] = entry
+    _add(counts, f"{plural} of an id that is there twice, of which the last counts", number - len(entries))
     if noun == "query":
-        _add(counts, "empty queries, which find nothing", sum(not e.text.strip() for e in found.values()))
-    return list(found.values())
+        _add(counts, "empty queries, which find nothing", sum(not e.text.strip() for e in entries.values()))
+    return list(entries.values())
 
 
 def _entry(where: str, record: Record) -> Entry:
@@ -146,7 +139,7 @@ def _entry(where: str, record: Record) -> Entry:
 
 
 def _id(where: str, value: Any) -> str:
-    """An id as a string: 17 is "17"."""
+    """Check an id and make it a string: 17 is "17"."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str) or not is_id(value):
@@ -158,40 +151,37 @@ def _grades(
     qrels: Iterable[tuple[str, Record | list[Judgement]]], counts: dict[str, int]
 ) -> dict[str, dict[str, int]]:
     grades: dict[str, dict[str, int]] = {}
-    for where, found in qrels:
-        for said in found if isinstance(found, list) else _judgements(where, found):
-            of_query = grades.setdefault(said.query, {})
-            if said.document in of_query:
+    for where, row in qrels:
+        for line in row if isinstance(row, list) else _judgements(where, row):
+            of_query = grades.setdefault(line.query, {})
+            if line.document in of_query:
                 _add(counts, "judgements that are there twice, of which the last counts", 1)
-            of_query[said.document] = said.grade
+            of_query[line.document] = line.grade
     return grades
 
 
 def _judgements(where: str, record: Record) -> list[Judgement]:
-    """A row of NanoBEIR's qrels: without a score it is 1, and there may be a list of documents."""
+    """The judgements of a row of NanoBEIR's qrels, which may list documents and leave out the grade, 1."""
     if isinstance(record, ValueError):
         raise ReadError(f"{where}: {record}")
     if "query-id" not in record or "corpus-id" not in record:
         raise ReadError(f"{where}: expected query-id and corpus-id, found {names(record)}")
     documents = record["corpus-id"]
     documents = documents if isinstance(documents, list) else [documents]
-    return [judgement(where, record["query-id"], one, record.get("score", 1)) for one in documents]
+    grade = record.get("score", 1)
+    return [judgement(where, record["query-id"], document, grade) for document in documents]
 
 
 def _count_judgements(
     counts: dict[str, int], entries: Mapping[str, Entry], grades: Mapping[str, Mapping[str, int]]
 ) -> None:
-    lines = [(document, grade) for found in grades.values() for document, grade in found.items()]
+    lines = [(document, grade) for by_document in grades.values() for document, grade in by_document.items()]
     missing = sum(document not in entries and grade > 0 for document, grade in lines)
     _add(counts, "relevant documents that the corpus lacks, which count as not found", missing)
     _add(counts, "grades of 0, not relevant", sum(grade == 0 for _, grade in lines))
     _add(counts, "grades below 0, not relevant", sum(grade < 0 for _, grade in lines))
-    _add(counts, "queries without a relevant document", sum(not _relevant(g) for g in grades.values()))
+    _add(counts, "queries without a relevant document", sum(not above_zero(g) for g in grades.values()))
     _add(counts, "queries with the id of a document", sum(query in entries for query in grades))
-
-
-def _relevant(grades: Mapping[str, int]) -> dict[str, int]:
-    return {document: grade for document, grade in grades.items() if grade > 0}
 
 
 def _add(counts: dict[str, int], what: str, number: int) -> None:

@@ -1,4 +1,4 @@
-"""Two evaluations side by side: which difference is noise."""
+"""Compare two evaluations, and tell which differences may be noise."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ NOISE = 0.05  # a difference whose p-value is not below this may be noise
 class Difference:
     """One mode of each of two evaluations on one collection, over the queries that both asked.
 
-    first, second:  the means of the measure.
-    p_value:        of the paired randomisation test.
+    first, second:  the measure's mean in each evaluation.
+    p_value:        the p-value of the paired randomisation test.
     """
 
     collection: str
@@ -32,39 +32,38 @@ class Difference:
 
     @property
     def noise(self) -> bool:
-        """Whether the two may as well be alike."""
+        """Whether the difference may be noise."""
         return self.p_value >= NOISE
 
 
 def compare(first: Evaluation, second: Evaluation, measure: str = "ndcg@10") -> list[Difference]:
-    """Each mode that both have on each collection that both have, or the one mode of each.
+    """Compare each mode that both have on each collection that both have, or the only mode of each.
 
     Raises QueryError if they have no collection, or no mode, in common.
     """
     if measure not in MEASURES:
         raise QueryError(f"measure: expected one of {', '.join(MEASURES)}, found {measure!r}")
-    others = {one.name: one for one in second.sets}
-    pairs = [(one, others[one.name]) for one in first.sets if one.name in others]
-    if not pairs:
+    ours, theirs = ({result.name: result for result in each.sets} for each in (first, second))
+    shared = [name for name in ours if name in theirs]
+    if not shared:
         raise QueryError(
-            "expected evaluations of the same collections, found "
-            f"{', '.join(one.name for one in first.sets)} and {', '.join(others)}"
+            f"expected evaluations of the same collections, found {', '.join(ours)} and {', '.join(theirs)}"
         )
     return [
-        difference(one.name, modes, one.modes[modes[0]], other.modes[modes[1]], measure)
-        for one, other in pairs
-        for modes in _pairs(one.modes, other.modes)
+        difference(name, modes, ours[name].modes[modes[0]], theirs[name].modes[modes[1]], measure)
+        for name in shared
+        for modes in _pairs(ours[name].modes, theirs[name].modes)
     ]
 
 
 def difference(
     name: str, modes: tuple[str, str], first: ModeResult, second: ModeResult, measure: str
 ) -> Difference:
-    """Over the queries of both. Raises QueryError if there are none."""
+    """The difference over the queries that both asked. Raises QueryError if there are none."""
     shared = [query for query in first.queries if query in second.queries]
     if not shared:
         raise QueryError(f"{name}: expected evaluations of the same queries, found none that both asked")
-    values = [np.array([one.queries[query][measure] for query in shared]) for one in (first, second)]
+    values = [np.array([mode.queries[query][measure] for query in shared]) for mode in (first, second)]
     means = [float(value.mean()) for value in values]
     return Difference(name, modes, len(shared), means[0], means[1], randomisation(values[0], values[1]))
 

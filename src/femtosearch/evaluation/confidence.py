@@ -1,4 +1,4 @@
-"""How sure a mean over queries is, and a difference between two: seeded, so the same numbers each time."""
+"""Confidence of a mean over queries, and of a difference between two means. Draws are seeded."""
 
 from __future__ import annotations
 
@@ -25,8 +25,9 @@ class Interval:
 def interval(groups: Sequence[np.ndarray], *, draws: int = DRAWS, seed: int = SEED) -> list[Interval]:
     """The mean of each measure over queries, or the mean of several sets' means, with its interval.
 
-    groups:  of each set [queries, measures] float64. A draw takes each set's queries anew, with replacement,
-             and the interval lies between the draws' 2.5th and 97.5th percentile (Efron 1979).
+    groups:  an array for each set, [queries, measures] float64. A draw takes each set's queries anew,
+             with replacement, and the interval lies between the draws' 2.5th and 97.5th percentile (Efron
+             1979).
     """
     rng = np.random.Generator(np.random.PCG64(seed))
     drawn = np.zeros((draws, groups[0].shape[1]))
@@ -41,25 +42,25 @@ def randomisation(first: np.ndarray, second: np.ndarray, *, draws: int = DRAWS, 
     """The two-sided p-value of the difference of two systems' means over the same queries.
 
     first, second:  [queries] float64. A draw swaps the two systems' values of each query or not, by a coin;
-                    p is the share of draws whose difference is at least as large as that found, with that
-                    itself counted as one (Smucker, Allan, Carterette 2007).
+                    p is the share of draws whose difference is at least as large as the observed one, which
+                    counts as a draw (Smucker, Allan, Carterette 2007).
 
     >>> randomisation(np.ones(20), np.zeros(20)) < 0.001, randomisation(np.ones(3), np.ones(3))
     (True, 1.0)
     """
     apart = np.asarray(first, np.float64) - second
-    found = abs(apart.sum()) - 1e-12 * np.abs(apart).sum()
+    observed = abs(apart.sum()) - 1e-12 * np.abs(apart).sum()
     rng = np.random.Generator(np.random.PCG64(seed))
     extreme, step = 0, max(1, CHUNK // max(1, len(apart)))
     for begin in range(0, draws, step):
         count = min(step, draws - begin)
         signs = 1.0 - 2.0 * rng.integers(0, 2, (count, len(apart)))
-        extreme += int((np.abs(signs @ apart) >= found).sum())
+        extreme += int((np.abs(signs @ apart) >= observed).sum())
     return (extreme + 1) / (draws + 1)
 
 
 def _resampled(group: np.ndarray, draws: int, rng: np.random.Generator) -> np.ndarray:
-    """[draws, measures]: the means of so many draws of as many queries."""
+    """The means of `draws` draws of as many queries, [draws, measures]."""
     queries = len(group)
     means = np.empty((draws, group.shape[1]))
     step = max(1, CHUNK // queries)

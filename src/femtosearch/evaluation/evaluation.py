@@ -1,4 +1,4 @@
-"""`femtosearch.evaluation`: a model's rankings of collections, what they are worth, and how sure that is."""
+"""`fs.evaluate` ranks collections with a model and measures the rankings, with confidence intervals."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch import _core
-from femtosearch.errors import QueryError
+from femtosearch.errors import QueryError, ReadError
 from femtosearch.evaluation.cache import cache_folder, open_index
 from femtosearch.evaluation.collection import Collection
 from femtosearch.evaluation.measures import measure
@@ -21,9 +21,9 @@ from femtosearch.evaluation.rankings import (
     CANDIDATES,
     INDEXED,
     MODES,
-    Found,
-    Say,
-    Subject,
+    ModeRankings,
+    Progress,
+    ScoredCollection,
     by_bm25,
     by_index,
     by_rows,
@@ -46,7 +46,7 @@ def evaluate(
     limit: int | None = None,
     candidates: int = CANDIDATES,
     cache: Source | None = None,
-    progress: Say | None = None,
+    progress: Progress | None = None,
 ) -> Evaluation:
     """Score a model on collections: every query asked, measured by trec_eval, with 95% intervals.
 
@@ -54,40 +54,44 @@ def evaluate(
     model:       a Model, or what Model.load takes; None is the default model.
     modes:       of "maxsim", "rerank" and "fde" (through an index, as a user searches), "bm25", "exact"
                  (float32 MaxSim of documents cut at the model's length, as the peers score) and "float32"
-                 (the same of whole documents). None is what the rules name.
+                 (float32 MaxSim of documents in passages). None takes the modes that the rules name.
     rules:       "beir", "txtai", "pylate" or "sentence-transformers": docs/evaluation.md says what each does.
-    split:       of the qrels.
-    limit:       so many queries of each collection, the first ones.
+    split:       the split of the qrels.
+    limit:       asks the first so many queries of each collection.
     candidates:  passages that "rerank" scores.
     cache:       a folder for indexes ($FEMTOSEARCH_CACHE, or below ~/.cache).
-    progress:    called with what is done, how far, of how many.
-    Raises ReadError, QueryError, MissingExtra, CheckpointError, StoreError.
+    progress:    called with what is being done, how many are done, of how many.
+    Returns      an Evaluation; `errors` names collections of which no query has a relevant document.
+    Raises ReadError (also when every collection is in `errors`), QueryError, MissingExtra, CheckpointError,
+    StoreError.
     """
-    scored, wanted = rules_named(rules), _modes(modes, rules_named(rules))
+    scoring, modes = rules_named(rules), _modes(modes, rules_named(rules))
     loaded = model if isinstance(model, Model) else Model.load(model)
-    listed: Iterable[Source] = [sources] if isinstance(sources, (str, Path)) else sources
-    collections = [one for source in listed for one in read_source(source, split)]
-    if not collections:
-        raise QueryError("sources: expected one collection or more, found none")
-    say: Say = progress or (lambda *_: None)
+    collections = _collections(sources, split)
+    call: Progress = progress or (lambda *_: None)
     folder = Path(cache) if cache is not None else cache_folder()
-    from importlib import metadata  # slow to import, and seldom wanted
+    from importlib import metadata  # slow to import, and seldom needed
 
-    sets, groups = [], []
-    for collection in _named_apart(collections):
-        subject = Subject.of(collection.first(_limit(limit)), scored)
-        found, took = _found(subject, loaded, wanted, candidates, folder, say)
-        result, group = _set_result(collection, subject, found, scored)
-        sets.append(replace(result, indexing_seconds=took))
+    sets, groups, errors = [], [], {}
+    for collection in collections:
+        scored = ScoredCollection.of(collection.first(_limit(limit)), scoring)
+        if not any(scored.relevant.values()):
+            errors[collection.name] = _nothing_relevant(scored)
+            continue
+        rankings, seconds = _rankings(scored, loaded, modes, candidates, folder, call)
+        result, group = _set_result(collection, scored, rankings)
+        sets.append(replace(result, indexing_seconds=seconds))
         groups.append(group)
+    if not sets:
+        raise ReadError("; ".join(errors.values()))
     return Evaluation(
         loaded.name, loaded.fingerprint, rules, candidates, metadata.version("femtosearch"), machine(),
-        tuple(sets), intervals(groups),
+        tuple(sets), intervals(groups), errors,
     )  # fmt: skip
 
 
 def machine() -> dict[str, Any]:
-    """What times are measured on."""
+    """Describe the machine that times are measured on."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {"processor": _processor(), "cores": cores, "kernel": _core.kernel(), "system": platform.system()}
 
@@ -102,14 +106,14 @@ def _processor() -> str:
 
 
 def _modes(modes: Sequence[str] | None, rules: Rules) -> tuple[str, ...]:
-    """Each mode once. Raises QueryError."""
-    wanted = tuple(dict.fromkeys(rules.modes if modes is None else modes))
-    for mode in wanted:
+    """The modes to measure, each once. Raises QueryError."""
+    chosen = tuple(dict.fromkeys(rules.modes if modes is None else modes))
+    for mode in chosen:
         if mode not in MODES:
             raise QueryError(f"mode: expected one of {', '.join(MODES)}, found {mode!r}")
-    if not wanted:
+    if not chosen:
         raise QueryError(f"modes: expected one or more of {', '.join(MODES)}, found none")
-    return wanted
+    return chosen
 
 
 def _limit(limit: int | None) -> int | None:
@@ -118,57 +122,80 @@ def _limit(limit: int | None) -> int | None:
     return limit
 
 
-def _named_apart(collections: Sequence[Collection]) -> list[Collection]:
-    """Raises QueryError for two of one name, which no result could tell apart."""
-    names = [one.name for one in collections]
+def _collections(sources: Source | Iterable[Source], split: str | None) -> list[Collection]:
+    """Read all sources. Raises QueryError for two collections of one name: results are told apart by it."""
+    listed: Iterable[Source] = [sources] if isinstance(sources, (str, Path)) else sources
+    collections = [collection for source in listed for collection in read_source(source, split)]
+    if not collections:
+        raise QueryError("sources: expected one collection or more, found none")
+    names = [collection.name for collection in collections]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise QueryError(f"sources: expected collections of different names, found {twice[0]!r} twice")
-    return list(collections)
+    return collections
 
 
-def _found(
-    subject: Subject, model: Model, modes: Sequence[str], candidates: int, folder: Path, say: Say
-) -> tuple[dict[str, Found], float | None]:
-    """What each mode finds, and the seconds that indexing took, if anything was indexed."""
-    found: dict[str, Found] = {}
-    took: float | None = None
+def _nothing_relevant(scored: ScoredCollection) -> str:
+    count = len(scored.queries)
+    return (
+        f"{scored.name}: expected a query with a relevant document, found {count} queries without one: check "
+        "the grades in its qrels"
+    )
+
+
+def _rankings(
+    scored: ScoredCollection,
+    model: Model,
+    modes: Sequence[str],
+    candidates: int,
+    folder: Path,
+    progress: Progress,
+) -> tuple[dict[str, ModeRankings], float | None]:
+    """Each mode's rankings, and the seconds that indexing took; None if nothing was indexed."""
+    rankings: dict[str, ModeRankings] = {}
+    seconds: float | None = None
+    call = _named(scored, progress)
     if any(mode in INDEXED for mode in modes):
-        opened, took = open_index(subject, model, folder, _of(subject, say))
+        opened, seconds = open_index(scored, model, folder, call)
         with opened as index:
             for mode in modes:
                 if mode in INDEXED:
-                    found[mode] = by_index(subject, index, mode, candidates, _of(subject, say))
+                    rankings[mode] = by_index(scored, index, mode, candidates, call)
     for mode in modes:
         if mode == "bm25":
-            found[mode] = by_bm25(subject, _of(subject, say))
+            rankings[mode] = by_bm25(scored, call)
         elif mode not in INDEXED:
-            found[mode] = by_rows(subject, model, _of(subject, say), whole=mode == "float32")
-    return {mode: found[mode] for mode in modes}, took
+            rankings[mode] = by_rows(scored, model, call, uncut=mode == "float32")
+    return {mode: rankings[mode] for mode in modes}, seconds
 
 
-def _of(subject: Subject, say: Say) -> Say:
-    return lambda what, done, total: say(f"{subject.name}: {what}", done, total)
+def _named(scored: ScoredCollection, progress: Progress) -> Progress:
+    """Call `progress` with the collection's name before what is being done."""
+    return lambda what, done, total: progress(f"{scored.name}: {what}", done, total)
 
 
 def _set_result(
-    collection: Collection, subject: Subject, found: Mapping[str, Found], rules: Rules
+    collection: Collection, scored: ScoredCollection, by_mode: Mapping[str, ModeRankings]
 ) -> tuple[SetResult, dict[str, np.ndarray]]:
+    """The results of a collection, and mode -> [queries, measures] for the mean over collections."""
     values = {}
-    for mode, one in found.items():
-        ranked = {query: [name for name, _ in pairs] for query, pairs in one.rankings.items()}
-        values[mode] = measure(ranked, subject.relevant, capped=rules.binary)
+    for mode, result in by_mode.items():
+        ranked = {query: [name for name, _ in pairs] for query, pairs in result.rankings.items()}
+        values[mode] = measure(ranked, scored.relevant, capped=scored.rules.binary)
     group = {mode: table_of(by_query) for mode, by_query in values.items()}
     means = intervals([group])
     modes = {
         mode: ModeResult(
-            values[mode], means[mode], median(one.milliseconds) if one.milliseconds else None, one.bytes,
-            one.rankings,
+            values[mode],
+            means[mode],
+            median(result.milliseconds) if result.milliseconds else None,
+            result.bytes,
+            result.rankings,
         )
-        for mode, one in found.items()
-    }  # fmt: skip
+        for mode, result in by_mode.items()
+    }
     counts = dict(collection.counts)
-    dropped = len(collection.entries) - len(subject.documents)
+    dropped = len(collection.entries) - len(scored.documents)
     if dropped:
         counts["documents that the rules leave out, for they have no text"] = dropped
-    return SetResult(subject.name, len(subject.documents), len(subject.queries), counts, modes), group
+    return SetResult(scored.name, len(scored.documents), len(scored.queries), counts, modes), group

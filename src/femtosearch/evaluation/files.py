@@ -14,7 +14,7 @@ from femtosearch.errors import MissingExtra, ReadError
 from femtosearch.evaluation.collection import Collection, Judgement, collect, judgement
 from femtosearch.read.records import SURROGATE, Record, json_records
 
-PARTS = ("corpus", "queries", "qrels")
+SUBSETS = ("corpus", "queries", "qrels")
 SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.(jsonl(\.gz)?|parquet)")
 GZIP = b"\x1f\x8b"
 HEADERS = {"query-id", "query_id", "qid", "query", "topic"}  # first words of a header row without a score
@@ -26,13 +26,14 @@ def is_beir(folder: Path) -> bool:
 
 
 def is_nano(folder: Path) -> bool:
-    """Whether a folder is laid out as NanoBEIR: folders corpus, queries and qrels with a file a set."""
-    return all((folder / part).is_dir() for part in PARTS) and not is_beir(folder)
+    """Whether a folder has NanoBEIR's layout: folders corpus, queries and qrels with a file a set."""
+    return all((folder / subset).is_dir() for subset in SUBSETS) and not is_beir(folder)
 
 
 def read_beir(folder: Path, split: str | None = None) -> Collection:
-    """corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv, each also with .gz. The split is test if that is
-    there, else the only one. Raises ReadError.
+    """Read corpus.jsonl, queries.jsonl and qrels/SPLIT.tsv, each also with .gz.
+
+    split:  None takes test if it is there, else the only one. Raises ReadError.
     """
     qrels = _qrels_file(folder, split)
     return collect(
@@ -44,23 +45,24 @@ def read_beir(folder: Path, split: str | None = None) -> Collection:
 
 
 def read_nano(folder: Path, split: str | None = None) -> list[Collection]:
-    """The sets of NanoBEIR's layout, by name: PART/SET.jsonl, .jsonl.gz or .parquet, or shards of one.
+    """Read the sets of NanoBEIR's layout: corpus/SET.jsonl, .jsonl.gz or .parquet, or shards of one; queries
+    and qrels alike.
 
-    Of the older layout, a folder a set, the only split is `train`, and the set is called by its folder.
+    In the older layout, a folder a set, the only split is `train`, and the set has its folder's name.
     """
-    found = {part: _shards(folder / part) for part in PARTS}
-    names = [name for name in found["corpus"] if split in (None, name)]
+    files = {subset: _shards(folder / subset) for subset in SUBSETS}
+    names = [name for name in files["corpus"] if split in (None, name)]
     if not names:
-        listed = ", ".join(found["corpus"]) or "none"
+        listed = ", ".join(files["corpus"]) or "none"
         raise ReadError(f"{folder / 'corpus'}: expected {split or 'a file a set'}, found {listed}")
     collections = []
     for name in names:
-        for part in PARTS:
-            if name not in found[part]:
+        for subset in SUBSETS:
+            if name not in files[subset]:
                 raise ReadError(
-                    f"{folder / part}: expected a file for {name}, found {', '.join(found[part])}"
+                    f"{folder / subset}: expected a file for {name}, found {', '.join(files[subset])}"
                 )
-        rows = [_rows(found[part][name]) for part in PARTS]
+        rows = [_rows(files[subset][name]) for subset in SUBSETS]
         collections.append(collect(folder.resolve().name if names == ["train"] else name, *rows))
     return collections
 
@@ -85,8 +87,8 @@ def read_lines(path: Path) -> Iterator[str]:
 
 
 def _present(path: Path) -> Path | None:
-    """The file, or the same with .gz."""
-    return next((one for one in (path, path.with_name(path.name + ".gz")) if one.is_file()), None)
+    """The file, or else the file with .gz after its name; None if neither is there."""
+    return next((file for file in (path, path.with_name(path.name + ".gz")) if file.is_file()), None)
 
 
 def _required(folder: Path, name: str) -> Path:
@@ -107,13 +109,13 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
     lone = [path for path in sorted(folder.glob("qrels.*")) if path.is_file()]
     if not splits and split is None and len(lone) == 1:
         return lone[0]
-    wanted = split or ("test" if "test" in splits or len(splits) != 1 else next(iter(splits)))
-    if wanted not in splits:
+    chosen = split or ("test" if "test" in splits or len(splits) != 1 else next(iter(splits)))
+    if chosen not in splits:
         listed = ", ".join(splits) or "none"
         raise ReadError(
-            f"{folder / 'qrels'}: expected a split {wanted}, found {listed}; choose one with split"
+            f"{folder / 'qrels'}: expected a split {chosen}, found {listed}; choose one with split"
         )
-    return splits[wanted]
+    return splits[chosen]
 
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:
@@ -122,8 +124,8 @@ def _records(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _qrels(path: Path) -> Iterator[tuple[str, list[Judgement]]]:
-    """Rows of BEIR's qrels (query, document, grade; with or without a header) or TREC's (query, 0, document,
-    grade).
+    """The rows of qrels: BEIR's (query, document, grade; with or without a header) or TREC's (query, 0,
+    document, grade).
     """
     for number, line in enumerate(read_lines(path), 1):
         where = f"{path}:{number}"
@@ -151,11 +153,11 @@ def _is_header(cells: list[str]) -> bool:
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
-    found: dict[str, list[Path]] = {}
+    shards: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
         if matched := SHARD.fullmatch(path.name):
-            found.setdefault(matched["split"], []).append(path)
-    return found
+            shards.setdefault(matched["split"], []).append(path)
+    return shards
 
 
 def _rows(paths: Iterable[Path]) -> Iterator[tuple[str, Record]]:

@@ -10,9 +10,9 @@ from femtosearch.evaluation.results import SetResult
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What a choice is, in words, the mode that it makes, and the one that it is a choice after."""
+    """A choice in words, the mode that makes it, and the mode that it is compared with."""
 
-    said: str
+    words: str
     mode: str
     after: str | None
 
@@ -29,7 +29,7 @@ LOSS_MODES = tuple(step.mode for step in STEPS)
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """A step on one collection: the measure's mean, what the step changed, and the p-value of that."""
+    """A step on one collection: the measure's mean, its change by the step, and the change's p-value."""
 
     step: Step
     value: float
@@ -37,17 +37,17 @@ class Loss:
     p_value: float | None
 
 
-def losses(found: SetResult, measure: str = "ndcg@10") -> list[Loss]:
-    """The steps that were evaluated (`modes=LOSS_MODES` evaluates all), each after the one before it."""
+def losses(result: SetResult, measure: str = "ndcg@10") -> list[Loss]:
+    """The losses of the steps that were evaluated; `modes=LOSS_MODES` evaluates all."""
     rows = []
     for step in STEPS:
-        if step.mode not in found.modes:
+        if step.mode not in result.modes:
             continue
-        value = found.modes[step.mode].means[measure].mean
-        if step.after is None or step.after not in found.modes:
+        value = result.modes[step.mode].means[measure].mean
+        if step.after is None or step.after not in result.modes:
             rows.append(Loss(step, value, None, None))
             continue
-        both = found.modes[step.after], found.modes[step.mode]
-        apart = difference(found.name, (step.after, step.mode), *both, measure)
+        both = result.modes[step.after], result.modes[step.mode]
+        apart = difference(result.name, (step.after, step.mode), *both, measure)
         rows.append(Loss(step, value, apart.second - apart.first, apart.p_value))
     return rows

@@ -1,4 +1,4 @@
-"""What a ranking is worth: NanoBEIR's measures and recall@100, by ir-measures (trec_eval)."""
+"""Measures of a ranking: NanoBEIR's and recall@100, by ir-measures (trec_eval)."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ Relevant = Mapping[str, Mapping[str, int]]  # query id -> document id -> grade, 
 
 
 def measure(ranking: Ranking, relevant: Relevant, *, capped: bool = False) -> dict[str, dict[str, float]]:
-    """query id -> measure -> value, of every query in `relevant`; one that is not ranked, or has no relevant
-    document, has 0 in all.
+    """Measure rankings: query id -> measure -> value, for every query in `relevant`. A query that is not
+    ranked, or has no relevant document, has 0 in all.
 
-    ranking:  as it is ordered, so ties are whoever ordered it's; each document once.
-    capped:   average precision over min(100, relevant documents), as Sentence Transformers has it.
+    ranking:  each document once. The order of each list is kept, so ties are broken by whoever made it.
+    capped:   divides average precision by min(100, relevant documents), as Sentence Transformers does.
     Raises MissingExtra without ir-measures.
 
     nDCG: gain = grade, discount log2(rank + 1), over the ideal order of all relevant documents.
@@ -32,19 +32,19 @@ def measure(ranking: Ranking, relevant: Relevant, *, capped: bool = False) -> di
     ir_measures = _ir_measures()
     ours = {ir_measures.parse_measure(_theirs(name)): name for name in MEASURES}
     # Falling scores of their own: trec_eval sorts by score, and equal ones in its own way.
-    scored = {query: {one: -float(n) for n, one in enumerate(found)} for query, found in ranking.items()}
+    scored = {query: {name: -float(n) for n, name in enumerate(ranked)} for query, ranked in ranking.items()}
     judged = {query: dict(grades) for query, grades in relevant.items()}
     values = {query: dict.fromkeys(MEASURES, 0.0) for query in relevant}
     for metric in ir_measures.iter_calc(list(ours), judged, scored):
         values[metric.query_id][ours[metric.measure]] = float(metric.value)
     if capped:
-        for query, found in values.items():
-            found["map@100"] *= max(1.0, len(relevant[query]) / 100)
+        for query, by_measure in values.items():
+            by_measure["map@100"] *= max(1.0, len(relevant[query]) / 100)
     return values
 
 
 def shown(name: str) -> str:
-    """A measure as a person writes it.
+    """A measure's name as a person writes it.
 
     >>> shown("ndcg@10"), shown("accuracy@1")
     ('nDCG@10', 'accuracy@1')

@@ -1,4 +1,4 @@
-"""Quality against what it costs, as a picture."""
+"""Plots of quality against cost."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ COSTS = (("bytes", "bytes a document"), ("milliseconds", "milliseconds a query (
 
 
 def plot(evaluation: Evaluation, path: str | os.PathLike[str]) -> list[Path]:
-    """Mean nDCG@10 of each mode with its interval, against bytes a document and milliseconds a query, written
-    as PNG and as SVG, whichever `path` ends in. The paths. Raises MissingExtra, QueryError.
+    """Plot mean nDCG@10 of each mode with its interval, against bytes a document and milliseconds a query.
+
+    path:    the files are PNG and SVG, whatever it ends in.
+    Returns  the files' paths. Raises MissingExtra, QueryError.
     """
     target = Path(path)
     points = {name: _points(evaluation, name) for name, _ in COSTS}
@@ -31,23 +33,23 @@ def plot(evaluation: Evaluation, path: str | os.PathLike[str]) -> list[Path]:
     for axes, (name, label) in zip(figure.subplots(1, 2, sharey=True), COSTS, strict=True):
         _draw(axes, points[name], label)
     figure.suptitle(
-        f"{evaluation.model}: mean of {', '.join(one.name for one in evaluation.sets)}", fontsize=10
+        f"{evaluation.model}: mean of {', '.join(result.name for result in evaluation.sets)}", fontsize=10
     )
     stem = target.with_suffix("") if target.suffix in FORMATS else target
     written = [stem.with_name(stem.name + ending) for ending in FORMATS]
-    for one in written:
-        figure.savefig(one, dpi=150)
+    for file in written:
+        figure.savefig(file, dpi=150)
     return written
 
 
 def _points(evaluation: Evaluation, cost: str) -> list[Point]:
-    """Each mode that costs something, by the mean over collections."""
-    found = []
+    """The modes that cost something, with their mean cost over collections."""
+    points = []
     for mode, means in evaluation.means.items():
-        costs = [getattr(one.modes[mode], cost) for one in evaluation.sets]
+        costs = [getattr(result.modes[mode], cost) for result in evaluation.sets]
         if all(costs):
-            found.append((mode, fmean(costs), means["ndcg@10"]))
-    return found
+            points.append((mode, fmean(costs), means["ndcg@10"]))
+    return points
 
 
 def _draw(axes: Any, points: list[Point], label: str) -> None:

@@ -1,4 +1,4 @@
-"""What each mode finds: for every query the best documents, of equal scores the smaller id first."""
+"""Each mode's rankings: for every query the best documents, of equal scores the smaller id first."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ CHUNK = 1000  # documents whose float rows are in memory at a time
 PADDED = 50_000  # of those that are padded to the longest among them, as in PyLate's evaluator
 
 Ranked = list[tuple[str, float]]  # documents and their scores, best first
-Scored = tuple[Iterable[np.ndarray], int]  # of each query MaxSim with each text; the texts' rows
-Say = Callable[[str, int, int], object]  # what is done, how far, of how many
+Scores = tuple[Iterable[np.ndarray], int]  # of each query with each text; how many rows the texts have
+Progress = Callable[[str, int, int], object]  # takes what is being done, how many are done, of how many
 
 
 @dataclass(frozen=True, slots=True)
-class Subject:
-    """A collection as some rules see it.
+class ScoredCollection:
+    """A collection under scoring rules.
 
-    documents:  what is searched.
-    queries:    id -> text of what is asked.
+    documents:  the documents that are searched.
+    queries:    query id -> text, of the queries that are asked.
     relevant:   query id -> document id -> grade, 1 or more.
     """
 
@@ -46,24 +46,25 @@ class Subject:
     rules: Rules
 
     @classmethod
-    def of(cls, collection: Collection, rules: Rules) -> Subject:
+    def of(cls, collection: Collection, rules: Rules) -> ScoredCollection:
+        """Apply the rules to the collection's documents, queries and grades."""
         documents, queries = rules.documents(collection), rules.queries(collection)
         relevant = rules.relevant(collection)
         judged = {query: relevant[query] for query in queries}
         return cls(collection.name, documents, queries, judged, rules)
 
-    def kept(self, query: str, found: Ranked) -> Ranked:
-        """The first hundred, without the document that has the query's own id where the rules say so."""
-        return [pair for pair in found if not (self.rules.drops_own and pair[0] == query)][:DEPTH]
+    def ranking(self, query: str, ranked: Ranked) -> Ranked:
+        """The first hundred; where the rules say so, without the document that has the query's own id."""
+        return [pair for pair in ranked if not (self.rules.drops_own and pair[0] == query)][:DEPTH]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """What one mode found in one collection.
+class ModeRankings:
+    """One mode's rankings of one collection.
 
     rankings:      query id -> documents and scores, best first.
-    milliseconds:  of each query, from text to hits; none of a mode that is no search engine.
-    bytes:         a document, of what is searched; None where that is not defined.
+    milliseconds:  each query's time from text to hits; empty for a mode that is no search engine.
+    bytes:         bytes a document that are searched; None where that is not defined.
     """
 
     rankings: Mapping[str, Ranked]
@@ -71,21 +72,23 @@ class Found:
     bytes: float | None = None
 
 
-def by_index(subject: Subject, index: Index, mode: str, candidates: int, say: Say) -> Found:
-    """What an index finds: long documents in passages, int8 rows."""
-
-    how = {"candidates": candidates} if mode == "rerank" else {}
+def by_index(
+    scored: ScoredCollection, index: Index, mode: str, candidates: int, progress: Progress
+) -> ModeRankings:
+    """Rank by searching an index: long documents in passages, int8 rows."""
+    options = {"candidates": candidates} if mode == "rerank" else {}
     k = min(candidates, DEPTH + 1) if mode == "rerank" else DEPTH + 1  # an index scores k passages at least
 
     def search(query: str) -> Ranked:
-        return [(hit.id, hit.score) for hit in index.search(query, k=k, mode=mode, **how)]
+        return [(hit.id, hit.score) for hit in index.search(query, k=k, mode=mode, **options)]
 
-    return _asked(subject, search, say, mode, _bytes(index, mode) / max(1, len(subject.documents)))
+    size = _bytes(index, mode) / max(1, len(scored.documents))
+    return _asked_in_turn(scored, search, progress, mode, size)
 
 
-def by_bm25(subject: Subject, say: Say) -> Found:
-    """What SQLite's full-text search finds."""
-    documents = sorted(subject.documents, key=lambda document: document.id)  # ties go by number
+def by_bm25(scored: ScoredCollection, progress: Progress) -> ModeRankings:
+    """Rank by SQLite's full-text search."""
+    documents = sorted(scored.documents, key=lambda document: document.id)  # ties go by number
     with closing(sqlite3.connect(":memory:")) as database:
         lexical = LexicalIndex(database, ENGLISH)
         lexical.add((number, document.text) for number, document in enumerate(documents))
@@ -93,57 +96,63 @@ def by_bm25(subject: Subject, say: Say) -> Found:
         def search(query: str) -> Ranked:
             return [(documents[number].id, score) for number, score in lexical.search(query, DEPTH + 1)]
 
-        return _asked(subject, search, say, "bm25", None)
+        return _asked_in_turn(scored, search, progress, "bm25", None)
 
 
-def by_rows(subject: Subject, model: Model, say: Say, *, whole: bool) -> Found:
-    """What exact MaxSim over float32 rows finds: of texts cut at the model's document length, as PyLate and
-    Sentence Transformers score them, or of the `whole` texts in passages, of which a document has the best.
+def by_rows(scored: ScoredCollection, model: Model, progress: Progress, *, uncut: bool) -> ModeRankings:
+    """Rank by exact MaxSim over float32 rows.
+
+    uncut:  False cuts texts at the model's document length, as PyLate and Sentence Transformers do; True
+            splits them into passages, and a document has its best passage's score.
     """
-    asked = {query: text for query, text in subject.queries.items() if text.strip()}
+    asked = {query: text for query, text in scored.queries.items() if text.strip()}
     rows = model.encode_queries(list(asked.values())) if asked else None
-    best: dict[str, Ranked] = {query: [] for query in subject.queries}
-    count, seen = len(subject.documents), 0
-    pads = subject.rules.padded and not whole
+    best: dict[str, Ranked] = {query: [] for query in scored.queries}
+    count, row_count = len(scored.documents), 0
+    pads = scored.rules.padded and not uncut
     step = PADDED if pads else CHUNK
     for begin in range(0, count, step):
-        some = subject.documents[begin : begin + step]
-        texts = [document.text for document in some]
-        scores, used = _of_passages(rows, texts, model) if whole else _of_texts(rows, texts, model, pads)
-        seen += used
-        ids = np.array([document.id for document in some], dtype=object)
+        chunk = scored.documents[begin : begin + step]
+        texts = [document.text for document in chunk]
+        scores, used = _by_passages(rows, texts, model) if uncut else _by_texts(rows, texts, model, pads)
+        row_count += used
+        ids = np.array([document.id for document in chunk], dtype=object)
         for query, row in zip(asked, scores, strict=True):
             best[query] = _merged(best[query], row, ids)
-        say("float32" if whole else "exact", begin + len(some), count)
-    rankings = {query: subject.kept(query, found) for query, found in best.items()}
-    return Found(rankings, bytes=4.0 * model.dims * seen / max(1, count))
+        progress("float32" if uncut else "exact", begin + len(chunk), count)
+    rankings = {query: scored.ranking(query, ranked) for query, ranked in best.items()}
+    return ModeRankings(rankings, bytes=4.0 * model.dims * row_count / max(1, count))
 
 
-def _asked(
-    subject: Subject, search: Callable[[str], Ranked], say: Say, mode: str, size: float | None
-) -> Found:
-    """Every query by itself, timed; a query without a word finds nothing."""
+def _asked_in_turn(
+    scored: ScoredCollection,
+    search: Callable[[str], Ranked],
+    progress: Progress,
+    mode: str,
+    size: float | None,
+) -> ModeRankings:
+    """Ask and time every query by itself; a query without a word finds nothing."""
     rankings: dict[str, Ranked] = {}
-    took = []
-    for query, text in subject.queries.items():
+    milliseconds = []
+    for query, text in scored.queries.items():
         start = time.perf_counter()
-        found = search(text) if text.strip() else []
-        took.append(1e3 * (time.perf_counter() - start))
-        rankings[query] = subject.kept(query, found)
-        say(mode, len(rankings), len(subject.queries))
-    return Found(rankings, took, size)
+        ranked = search(text) if text.strip() else []
+        milliseconds.append(1e3 * (time.perf_counter() - start))
+        rankings[query] = scored.ranking(query, ranked)
+        progress(mode, len(rankings), len(scored.queries))
+    return ModeRankings(rankings, milliseconds, size)
 
 
 def _bytes(index: Index, mode: str) -> float:
-    """What a mode reads at most: rows of D int8 codes and a scale, FDEs of so many bits and a scale."""
+    """The most bytes that a mode reads: rows of D int8 codes and a scale, FDEs of their bits and a scale."""
     stats = index.stats()
     rows = float(stats.rows * (stats.dims + 4))
-    said = stats.fde or {"dims": 0}
-    encodings = float(stats.passages * (width(said["dims"], said.get("code_bits", 8)) + 4))
+    fde = stats.fde or {"dims": 0}
+    encodings = float(stats.passages * (width(fde["dims"], fde.get("code_bits", 8)) + 4))
     return {"maxsim": rows, "rerank": rows + encodings, "fde": encodings}[mode]
 
 
-def _of_texts(queries: Rows | None, texts: list[str], model: Model, pads: bool) -> Scored:
+def _by_texts(queries: Rows | None, texts: list[str], model: Model, pads: bool) -> Scores:
     rows = model.encode_documents(texts)
     used = len(rows.rows)
     if queries is None:
@@ -151,17 +160,17 @@ def _of_texts(queries: Rows | None, texts: list[str], model: Model, pads: bool) 
     return maxsim(queries, _padded(rows) if pads else rows), used
 
 
-def _of_passages(queries: Rows | None, texts: list[str], model: Model) -> Scored:
+def _by_passages(queries: Rows | None, texts: list[str], model: Model) -> Scores:
     passages = model.encode_passages(texts)
     by_passage = np.empty((0, 0)) if queries is None else maxsim(queries, passages.rows)
-    found = np.full((len(by_passage), len(texts)), -np.inf, np.float32)
-    for row, of_passages in zip(found, by_passage, strict=True):
-        np.maximum.at(row, passages.owner, of_passages)
-    return found, len(passages.rows.rows)
+    by_text = np.full((len(by_passage), len(texts)), -np.inf, np.float32)
+    for row, passage_scores in zip(by_text, by_passage, strict=True):
+        np.maximum.at(row, passages.owner, passage_scores)
+    return by_text, len(passages.rows.rows)
 
 
 def _padded(rows: Rows) -> Rows:
-    """With a row of zeros after each text that is shorter than the longest: one does what many would."""
+    """Add a row of zeros to each text that is shorter than the longest: one does what many would."""
     lengths = np.diff(rows.starts)
     short = lengths < lengths.max(initial=0)
     starts = rows.starts + np.append(0, np.cumsum(short))
@@ -169,7 +178,7 @@ def _padded(rows: Rows) -> Rows:
 
 
 def _merged(before: Ranked, scores: np.ndarray, ids: np.ndarray) -> Ranked:
-    """The first of both, one more than DEPTH."""
+    """Merge a ranking with new scores; DEPTH + 1 documents stay, for one may be the query's own."""
     usable = np.isfinite(scores)
     if len(before) > DEPTH:
         usable &= scores >= before[-1][1]

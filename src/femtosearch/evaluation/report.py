@@ -1,4 +1,4 @@
-"""Results as text: tables for a terminal, TREC runs for other programs."""
+"""Results as text: tables for a terminal, TREC's run files for other programs."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def table(evaluation: Evaluation, *, every: bool = False) -> str:
     names = MEASURES if every else BRIEF
     head = ["collection", "queries", "mode", *map(shown, names), "ms", "bytes"]
     rows = [
-        [one.name, f"{one.queries:,}", mode, *_cells(found.means, names), *_costs(found)]
-        for one in evaluation.sets
-        for mode, found in one.modes.items()
+        [result.name, f"{result.queries:,}", mode, *_cells(scores.means, names), *_costs(scores)]
+        for result in evaluation.sets
+        for mode, scores in result.modes.items()
     ]
     if len(evaluation.sets) > 1:
         rows += [[MEAN, "", mode, *_cells(means, names), "", ""] for mode, means in evaluation.means.items()]
@@ -32,51 +32,55 @@ def table(evaluation: Evaluation, *, every: bool = False) -> str:
 
 
 def counted(evaluation: Evaluation) -> list[str]:
-    """What was odd in the collections' files, a line each."""
+    """The oddities of the collections' files, a line each."""
     return [
-        f"{one.name}: {number:,} {what}" for one in evaluation.sets for what, number in one.counts.items()
+        f"{result.name}: {number:,} {oddity}"
+        for result in evaluation.sets
+        for oddity, number in result.counts.items()
     ]
 
 
 def loss_table(evaluation: Evaluation) -> str:
-    """A row a collection and step: nDCG@10, what the step changed, and whether that may be noise."""
+    """A row a collection and step: nDCG@10, its change by the step, and the change's p-value."""
     rows = [["collection", "step", "nDCG@10", "change", "p"]]
-    for one in evaluation.sets:
-        for loss in losses(one):
+    for result in evaluation.sets:
+        for loss in losses(result):
             change = "" if loss.change is None else f"{loss.change:+.4f} after {loss.step.after}"
             p_value = "" if loss.p_value is None else _p(loss.p_value)
-            rows.append(
-                [one.name, f"{loss.step.mode}: {loss.step.said}", f"{loss.value:.4f}", change, p_value]
-            )
+            step = f"{loss.step.mode}: {loss.step.words}"
+            rows.append([result.name, step, f"{loss.value:.4f}", change, p_value])
     return aligned(rows)
 
 
 def comparison(differences: Sequence[Difference], measure: str) -> str:
     """A row a collection and mode of two evaluations."""
     rows = [["collection", "queries", "mode", f"{shown(measure)} first", "second", "second - first", "p", ""]]
-    for one in differences:
-        mode = one.modes[0] if one.modes[0] == one.modes[1] else " / ".join(one.modes)
-        said = "may be noise" if one.noise else "differ"
-        cells = [f"{one.first:.4f}", f"{one.second:.4f}", f"{one.second - one.first:+.4f}", _p(one.p_value)]
-        rows.append([one.collection, f"{one.queries:,}", mode, *cells, said])
+    for row in differences:
+        mode = row.modes[0] if row.modes[0] == row.modes[1] else " / ".join(row.modes)
+        verdict = "may be noise" if row.noise else "differ"
+        cells = [f"{row.first:.4f}", f"{row.second:.4f}", f"{row.second - row.first:+.4f}", _p(row.p_value)]
+        rows.append([row.collection, f"{row.queries:,}", mode, *cells, verdict])
     return aligned(rows)
 
 
 def write_runs(evaluation: Evaluation, path: Path) -> list[Path]:
-    """TREC's run format; of several collections or modes a file each, whose names say which. The paths."""
-    several = sum(len(one.modes) for one in evaluation.sets) > 1
+    """Write the rankings in TREC's run format, and return the files' paths.
+
+    Of several collections or modes each has a file of its own, with their names in its name.
+    """
+    several = sum(len(result.modes) for result in evaluation.sets) > 1
     written = []
-    for one in evaluation.sets:
-        for mode, found in one.modes.items():
-            target = path.with_name(f"{path.stem}.{one.name}.{mode}{path.suffix}") if several else path
-            lines = "".join(_run_lines(found.rankings, f"femtosearch-{mode}"))
+    for result in evaluation.sets:
+        for mode, scores in result.modes.items():
+            target = path.with_name(f"{path.stem}.{result.name}.{mode}{path.suffix}") if several else path
+            lines = "".join(_run_lines(scores.rankings, f"femtosearch-{mode}"))
             _write_whole(target, lines)
             written.append(target)
     return written
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Columns of one width, numbers to the right."""
+    """Rows as text, in columns of one width, numbers to the right."""
     widths = [max(len(row[n]) for row in rows) for n in range(len(rows[0]))]
     lines = []
     for row in rows:
@@ -92,9 +96,9 @@ def _cells(means: Mapping[str, Interval], names: Sequence[str]) -> list[str]:
     return [f"{means[name].mean:.4f} [{means[name].low:.3f}, {means[name].high:.3f}]" for name in names]
 
 
-def _costs(found: ModeResult) -> list[str]:
-    took = "" if found.milliseconds is None else f"{found.milliseconds:.1f}"
-    return [took, "" if found.bytes is None else f"{found.bytes:,.0f}"]
+def _costs(scores: ModeResult) -> list[str]:
+    milliseconds = "" if scores.milliseconds is None else f"{scores.milliseconds:.1f}"
+    return [milliseconds, "" if scores.bytes is None else f"{scores.bytes:,.0f}"]
 
 
 def _p(value: float) -> str:
@@ -102,15 +106,15 @@ def _p(value: float) -> str:
 
 
 def _write_whole(path: Path, text: str) -> None:
-    part = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
     finally:
-        part.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def _run_lines(rankings: Mapping[str, Ranked], tag: str) -> Iterator[str]:
-    for query, found in rankings.items():
-        for rank, (document, score) in enumerate(found, 1):
+    for query, ranked in rankings.items():
+        for rank, (document, score) in enumerate(ranked, 1):
             yield f"{query} Q0 {document} {rank} {score:.6f} {tag}\n"

@@ -1,4 +1,4 @@
-"""What an evaluation found, as types and as JSON."""
+"""The results of an evaluation, as types and as JSON."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class ModeResult:
 
     queries:       query id -> measure -> value.
     means:         measure -> its mean over the queries, with a 95% interval.
-    milliseconds:  of a query, the median; None of a mode that is no search engine.
-    bytes:         a document, of what is searched; None where that is not defined.
-    rankings:      query id -> documents and scores; empty if it was read from a file.
+    milliseconds:  the median over the queries; None for a mode that is no search engine.
+    bytes:         bytes a document that are searched; None where that is not defined.
+    rankings:      query id -> documents and scores; empty if the result was read from a file.
     """
 
     queries: Mapping[str, Mapping[str, float]]
@@ -42,7 +42,7 @@ class SetResult:
     """One collection.
 
     documents, queries:  how many were searched and asked.
-    counts:              what was odd in the files, in words -> how often.
+    counts:              an oddity of the files in words -> how often it occurred.
     indexing_seconds:    from texts to an index on the disk; None where it was there already, or not needed.
     """
 
@@ -60,8 +60,9 @@ class Evaluation:
 
     rules:       the scoring rules' name.
     candidates:  passages that "rerank" scored.
-    machine:     what the milliseconds are of.
+    machine:     the machine that the milliseconds were measured on.
     means:       mode -> measure -> the mean of the collections' means.
+    errors:      a collection's name -> why it could not be scored.
     """
 
     model: str
@@ -72,33 +73,34 @@ class Evaluation:
     machine: Mapping[str, Any]
     sets: tuple[SetResult, ...]
     means: Mapping[str, Mapping[str, Interval]]
+    errors: Mapping[str, str] = field(default_factory=dict)
 
     def json(self) -> dict[str, Any]:
-        """All of it but the rankings, as JSON."""
+        """Everything but the rankings, for json.dumps."""
         sets = []
-        for one in self.sets:
-            modes = {mode: _without(asdict(found), "rankings") for mode, found in one.modes.items()}
-            sets.append({**_without(asdict(one), "modes"), "modes": modes})
+        for result in self.sets:
+            modes = {mode: _without(asdict(scores), "rankings") for mode, scores in result.modes.items()}
+            sets.append({**_without(asdict(result), "modes"), "modes": modes})
         return {"kind": KIND, **_without(asdict(self), "sets"), "sets": sets}
 
     def brief(self) -> dict[str, Any]:
-        """The same without the queries' own values."""
-        said = self.json()
-        for one in said["sets"]:
-            for found in one["modes"].values():
-                found["queries"] = {}
-        return said
+        """The means without the values of single queries, for json.dumps."""
+        fields = self.json()
+        for result in fields["sets"]:
+            for scores in result["modes"].values():
+                scores["queries"] = {}
+        return fields
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Evaluation:
-        """What `femtosearch evaluate --json` wrote into a file. Raises ReadError."""
+        """Read a file that `femtosearch evaluate --json` wrote. Raises ReadError."""
         try:
-            said = json.loads(Path(path).read_text(encoding="utf-8"))
-            if said.pop("kind") != KIND:
+            fields = json.loads(Path(path).read_text(encoding="utf-8"))
+            if fields.pop("kind") != KIND:
                 raise ValueError("of another kind")
-            sets = tuple(_set(one) for one in said.pop("sets"))
-            means = {mode: _intervals(found) for mode, found in said.pop("means").items()}
-            return cls(**said, sets=sets, means=means)
+            sets = tuple(_set(result) for result in fields.pop("sets"))
+            means = {mode: _intervals(by_measure) for mode, by_measure in fields.pop("means").items()}
+            return cls(**fields, sets=sets, means=means)
         except OSError as error:
             raise ReadError(f"{os.fspath(path)}: cannot be read: {error.strerror or error}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -109,36 +111,36 @@ class Evaluation:
 
 
 def table_of(values: Mapping[str, Mapping[str, float]]) -> np.ndarray:
-    """[queries, measures] float64."""
-    return np.array([[found[name] for name in MEASURES] for found in values.values()])
+    """query id -> measure -> value, as an array [queries, measures] float64."""
+    return np.array([[by_measure[name] for name in MEASURES] for by_measure in values.values()])
 
 
 def intervals(groups: Sequence[Mapping[str, np.ndarray]]) -> dict[str, dict[str, Interval]]:
-    """mode -> measure -> interval, of the mean over the queries of each group, and over the groups.
+    """The interval of the mean over the groups of each group's mean: mode -> measure -> interval.
 
-    groups:  of each collection mode -> [queries, measures]; the same modes everywhere. All modes are drawn
-             together, for they answered the same queries.
+    groups:  a mapping for each collection, mode -> [queries, measures], all of the same modes. All modes are
+             drawn together, for they answered the same queries.
     """
     modes = list(groups[0])
-    found = interval([np.concatenate([group[mode] for mode in modes], axis=1) for group in groups])
+    flat = interval([np.concatenate([group[mode] for mode in modes], axis=1) for group in groups])
     size = len(MEASURES)
     return {
-        mode: dict(zip(MEASURES, found[n * size : (n + 1) * size], strict=True))
+        mode: dict(zip(MEASURES, flat[n * size : (n + 1) * size], strict=True))
         for n, mode in enumerate(modes)
     }
 
 
-def _without(said: dict[str, Any], name: str) -> dict[str, Any]:
-    return {key: value for key, value in said.items() if key != name}
+def _without(fields: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key != name}
 
 
-def _set(said: dict[str, Any]) -> SetResult:
+def _set(fields: dict[str, Any]) -> SetResult:
     modes = {
-        mode: ModeResult(**{**found, "means": _intervals(found["means"])})
-        for mode, found in said.pop("modes").items()
+        mode: ModeResult(**{**scores, "means": _intervals(scores["means"])})
+        for mode, scores in fields.pop("modes").items()
     }
-    return SetResult(**said, modes=modes)
+    return SetResult(**fields, modes=modes)
 
 
-def _intervals(said: Mapping[str, Any]) -> dict[str, Interval]:
-    return {name: Interval(**value) for name, value in said.items()}
+def _intervals(by_measure: Mapping[str, Any]) -> dict[str, Interval]:
+    return {name: Interval(**value) for name, value in by_measure.items()}

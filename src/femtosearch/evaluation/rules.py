@@ -1,4 +1,4 @@
-"""Scoring rules: what of a collection is scored, as this or that peer does it."""
+"""Scoring rules: which documents, queries and grades of a collection count, as each peer has it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from femtosearch.errors import QueryError
-from femtosearch.evaluation.collection import Collection, Entry
+from femtosearch.evaluation.collection import Collection, Entry, above_zero, joined
 from femtosearch.types import Document
 
 DEPTH = 100  # documents of a ranking
@@ -22,9 +22,9 @@ class Rules:
     binary:      every judged document is relevant, whatever its grade, and average precision is divided by
                  min(100, relevant documents) and not by their number.
     padded:      "exact" pads documents with rows of zeros to the longest one's length, so that no row of a
-                 query counts below 0 with any other.
+                 query counts below 0 with any of them.
     keeps_bare:  a query without a relevant document counts, with 0, as trec_eval has it; else it is left out.
-    modes:       what is measured if nothing else is asked for.
+    modes:       the modes that are measured by default.
     """
 
     name: str
@@ -37,36 +37,32 @@ class Rules:
     modes: tuple[str, ...] = ("maxsim",)
 
     def documents(self, collection: Collection) -> list[Document]:
-        """What is searched."""
-        found = [Document(entry.id, self._text(entry)) for entry in collection.entries]
-        return [one for one in found if one.text] if self.drops_empty else found
+        """The documents to search."""
+        documents = [Document(entry.id, self._text(entry)) for entry in collection.entries]
+        return [document for document in documents if document.text] if self.drops_empty else documents
 
     def queries(self, collection: Collection) -> dict[str, str]:
-        """What is asked, in order."""
+        """The queries to ask, query id -> text, in their order."""
         relevant = self.relevant(collection)
         asked = {query: text for query, text in collection.queries.items() if query in relevant}
         return {query: text for query, text in asked.items() if text} if self.drops_empty else asked
 
     def relevant(self, collection: Collection) -> dict[str, dict[str, int]]:
-        """query id -> document id -> grade, 1 or more, of what should be found."""
-        found = {query: self._relevant(grades) for query, grades in collection.grades.items()}
-        return {query: grades for query, grades in found.items() if grades or self.keeps_bare}
+        """Relevant documents: query id -> document id -> grade, 1 or more."""
+        relevant = {query: self._relevant(grades) for query, grades in collection.grades.items()}
+        return {query: grades for query, grades in relevant.items() if grades or self.keeps_bare}
 
     def _text(self, entry: Entry) -> str:
-        if self.joint is None or not entry.title:
-            return entry.text
-        return f"{entry.title}{self.joint}{entry.text}".strip()
+        return entry.text if self.joint is None else joined(entry.title, entry.text, self.joint)
 
     def _relevant(self, grades: Mapping[str, int]) -> dict[str, int]:
-        if self.binary:
-            return dict.fromkeys(grades, 1)
-        return {document: grade for document, grade in grades.items() if grade > 0}
+        return dict.fromkeys(grades, 1) if self.binary else above_zero(grades)
 
 
 RULES = {
     rules.name: rules
     for rules in (
-        Rules("beir"),
+        Rules("beir", drops_own=True, keeps_bare=True),
         Rules("txtai", joint=". ", drops_own=True, drops_empty=True, keeps_bare=True),
         Rules("pylate", joint=None, drops_empty=True, binary=True, padded=True, modes=("exact",)),
         Rules("sentence-transformers", joint=None, drops_empty=True, binary=True, modes=("exact",)),
@@ -75,7 +71,7 @@ RULES = {
 
 
 def rules_named(name: str) -> Rules:
-    """Rules by their name. Raises QueryError."""
+    """Look rules up by their name. Raises QueryError."""
     if name not in RULES:
         raise QueryError(f"rules: expected one of {', '.join(RULES)}, found {name!r}")
     return RULES[name]

@@ -1,4 +1,4 @@
-"""What `femtosearch evaluate` is pointed at: a folder, or a name of BEIR or NanoBEIR."""
+"""The sources of `femtosearch evaluate`: a folder, or the name of a set of BEIR or NanoBEIR."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from typing import Any
 
 from femtosearch.errors import MissingExtra, ReadError
 from femtosearch.evaluation.collection import Collection, collect
-from femtosearch.evaluation.files import PARTS, is_beir, is_nano, read_beir, read_nano
+from femtosearch.evaluation.files import SUBSETS, is_beir, is_nano, read_beir, read_nano
 from femtosearch.read.records import Record
 
-DATA = "FEMTOSEARCH_COLLECTIONS"  # a folder with collections: what local copies of names are looked for in
+DATA = "FEMTOSEARCH_COLLECTIONS"  # names a folder with local copies of sets
 NAME = re.compile(r"(beir|nanobeir)(?:/([\w-]+))?")
 NANO = (
     "ClimateFEVER", "DBPedia", "FEVER", "FiQA2018", "HotpotQA", "MSMARCO", "NFCorpus", "NQ", "QuoraRetrieval",
@@ -23,13 +23,13 @@ HUB_NANO = "sentence-transformers/NanoBEIR-en"
 
 
 def read_source(source: str | os.PathLike[str], split: str | None = None) -> list[Collection]:
-    """The collections that a source means.
+    """Read the collections of a source.
 
     source:  a folder: BEIR's layout, NanoBEIR's, or folders of these, sorted by name; or `beir/NAME`,
-             `nanobeir`, `nanobeir/NAME`: a copy of that in the folder that $FEMTOSEARCH_COLLECTIONS names,
-             else from the Hub through `datasets` (extra [evaluate]).
-    split:   of the qrels (test, or the only one); of NanoBEIR, the set.
-    Raises ReadError, which says what was expected and found; MissingExtra.
+             `nanobeir`, `nanobeir/NAME`: its copy in the folder that $FEMTOSEARCH_COLLECTIONS names, else
+             the Hub's, through `datasets` (extra [evaluate]).
+    split:   the split of the qrels; None takes test, or the only one. With NanoBEIR it is the set's name.
+    Raises ReadError, MissingExtra.
     """
     text = os.fspath(source)
     if Path(text).exists():
@@ -50,15 +50,15 @@ def _folder(folder: Path, split: str | None) -> list[Collection]:
         return [read_beir(folder, split)]
     if is_nano(folder):
         return read_nano(folder, split)
-    parts = [path for path in sorted(folder.glob("*/")) if is_beir(path) or is_nano(path)]
-    if not parts:
+    folders = [path for path in sorted(folder.glob("*/")) if is_beir(path) or is_nano(path)]
+    if not folders:
         expected = "corpus.jsonl, NanoBEIR's folders corpus, queries and qrels, or folders of these"
         raise ReadError(f"{folder}: expected {expected}, found neither")
-    return [one for path in parts for one in _folder(path, split)]
+    return [collection for path in folders for collection in _folder(path, split)]
 
 
 def _local(text: str, family: str, name: str | None) -> Path | None:
-    """A copy below $FEMTOSEARCH_COLLECTIONS: under the whole name or, of BEIR, the set's alone."""
+    """A set's copy below $FEMTOSEARCH_COLLECTIONS: under its full name or, of BEIR, the set's alone."""
     if not os.environ.get(DATA):
         return None
     data = Path(os.environ[DATA])
@@ -69,16 +69,16 @@ def _local(text: str, family: str, name: str | None) -> Path | None:
 
 def _nano_names(name: str | None) -> list[str]:
     if name is None:
-        return [f"Nano{one}" for one in NANO]
+        return [f"Nano{name}" for name in NANO]
     plain = name.lower().removeprefix("nano")
-    found = [f"Nano{one}" for one in NANO if one.lower() == plain]
-    if not found:
+    names = [f"Nano{name}" for name in NANO if name.lower() == plain]
+    if not names:
         raise ReadError(f"nanobeir/{name}: expected one of {', '.join(NANO)}, found {name!r}")
-    return found
+    return names
 
 
 def _hub_nano(name: str) -> Collection:
-    corpus, queries, qrels = (_hub_rows(HUB_NANO, part, name) for part in PARTS)
+    corpus, queries, qrels = (_hub_rows(HUB_NANO, subset, name) for subset in SUBSETS)
     return collect(name, corpus, queries, qrels)
 
 
@@ -88,12 +88,12 @@ def _hub_beir(name: str, split: str) -> Collection:
     return collect(name, corpus, queries, _hub_rows(f"BeIR/{name}-qrels", "default", split))
 
 
-def _hub_rows(repository: str, part: str, split: str) -> Iterator[tuple[str, Record]]:
-    """The rows of a data set on the Hub, or of the Hub's cache where there is no connection."""
+def _hub_rows(repository: str, subset: str, split: str) -> Iterator[tuple[str, Record]]:
+    """The rows of a data set on the Hub, or in the Hub's cache where there is no connection."""
     load = _datasets()
-    where = f"{repository}, {part}, {split}"
+    where = f"{repository}, {subset}, {split}"
     try:
-        rows = load(repository, part, split=split)
+        rows = load(repository, subset, split=split)
     except Exception as error:  # of many kinds: no connection, no such name, no such split
         reason = " ".join(str(error).split())
         raise ReadError(
