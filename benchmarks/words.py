@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.encode import Row
 from benchmarks.judged import ndcg
 from femtosearch.evaluation.collection import Collection
-from femtosearch.evaluation.rankings import Ranked, Subject, by_bm25, by_rows
+from femtosearch.evaluation.rankings import Ranked, ScoredCollection, by_bm25, by_rows
 from femtosearch.evaluation.rules import rules_named
 from femtosearch.evaluation.sources import read_source
 from femtosearch.model.model import Model
@@ -42,11 +42,11 @@ def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], li
 
 def _figures(collection: Collection, model: Model) -> dict[str, dict[str, float]]:
     """Kind of query -> way of ranking -> mean nDCG@10. All are asked at once: documents are encoded once."""
-    subject = Subject.of(collection, rules_named("beir"))
+    subject = ScoredCollection.of(collection, rules_named("beir"))
     kinds = {"queries": subject.queries, "keywords": _in_few_words(subject.queries)}
     asked = {f"{kind} {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
     both = replace(subject, queries=asked)
-    meaning, words = by_rows(both, model, _silent, whole=False).rankings, by_bm25(both, _silent).rankings
+    meaning, words = by_rows(both, model, _silent, uncut=False).rankings, by_bm25(both, _silent).rankings
     ranks = (_by_rank(meaning), _by_rank(words))
     scores = (_by_score(meaning, SHARE), _by_score(words, 1 - SHARE))
     ways = {"MaxSim": meaning, "BM25": words, "ranks fused": _fused(*ranks), "scores fused": _fused(*scores)}
@@ -59,7 +59,7 @@ def _in_few_words(queries: Mapping[str, str]) -> dict[str, str]:
     return {name: keywords(text, rng) for name, text in queries.items()}
 
 
-def _mean(rankings: Rankings, kind: str, subject: Subject) -> float:
+def _mean(rankings: Rankings, kind: str, subject: ScoredCollection) -> float:
     found = {name: [document for document, _ in rankings[f"{kind} {name}"]] for name in subject.relevant}
     return float(np.mean([ndcg(found[name], grades) for name, grades in subject.relevant.items()]))
 

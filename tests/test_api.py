@@ -43,3 +43,40 @@ def test_every_error_has_one_root_and_is_public():
     found = {name for name, value in vars(errors).items() if isinstance(value, type)}
     assert found <= set(NAMES)
     assert all(issubclass(getattr(errors, name), errors.FemtosearchError) for name in found)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda model: femtosearch.Model.load(5), "expected the path of a file or folder, found int"),
+        (
+            lambda model: femtosearch.Model.load("femto", pool_factor="x"),
+            "pool_factor should be a number .* found 'x'",
+        ),
+        (lambda model: model.encode_queries(None), "expected a list of texts, found NoneType"),
+        (lambda model: model.encode_documents(5), "expected a list of texts, found int"),
+        (lambda model: model.encode_passages(None), "expected a list of texts, found NoneType"),
+        (lambda model: model.encode_documents(["a"], threads=1.5), "threads: expected a whole number"),
+        (lambda model: model.encode_documents(["a"], threads=1 << 40), "threads: expected a whole number"),
+        (lambda model: model.save(None), "expected the path of a file or folder, found NoneType"),
+        (lambda model: model.save_onnx(5), "expected the path of a file or folder, found int"),
+        (
+            lambda model: femtosearch.evaluate(5, model),
+            "sources: expected a folder or a list of them, found int",
+        ),
+        (lambda model: femtosearch.Index(5), "folder: expected a path or None"),
+        (lambda model: femtosearch.Index(model=model).set_fde(5), "fde: expected an Fde"),
+        (
+            lambda model: femtosearch.Index(model=model).calibrate(None),
+            "queries: expected an iterable of queries",
+        ),
+        (
+            lambda model: femtosearch.Index(model=model).calibrate("a b"),
+            "queries: expected an iterable of queries",
+        ),
+        (lambda model: femtosearch.Index(model=model, timeout="x"), "timeout: expected a number of seconds"),
+    ],
+)
+def test_what_makes_no_sense_is_an_error_of_ours(call, message):
+    with pytest.raises(femtosearch.FemtosearchError, match=message):
+        call(femtosearch.Model.load("femto"))

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -112,6 +113,7 @@ def test_read_only_arrays_are_borrowed(kernel):
 
 
 EYE, STARTS = np.eye(3, dtype=np.float32), ends([1, 2])
+MISALIGNED = np.frombuffer(b"\0" * 37, np.float32, 9, offset=1).reshape(3, 3)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +133,11 @@ EYE, STARTS = np.eye(3, dtype=np.float32), ends([1, 2])
         ((EYE, EYE, np.array([1, 3])), r"starts\[0\]: expected 0, found 1"),
         ((EYE, EYE, np.array([0, 5, 3])), r"starts\[2\]: expected at least 5, found 3"),
         ((EYE, EYE, np.array([0, -(2**62), 3])), r"starts\[1\]: expected at least 0"),
-        ((EYE, EYE, STARTS, -1), "threads: expected at least 0, found -1"),
+        ((EYE, EYE, STARTS, 1.5), "threads: expected a whole number from 0 to 2147483647, found 1.5"),
+        ((EYE, EYE, STARTS, 1 << 40), "threads: expected a whole number .* found 1099511627776"),
+        ((EYE, EYE, STARTS, True), "threads: expected a whole number .* found True"),
+        ((MISALIGNED, EYE, STARTS), "query: expected an aligned array, found one that begins between"),
+        ((EYE, EYE, STARTS, -1), "threads: expected a whole number from 0 to 2147483647, found -1"),
     ],
 )
 def test_maxsim_refuses(arguments, message):
@@ -143,3 +149,26 @@ def test_check_starts():
     _core.check_starts(STARTS, 3)
     with pytest.raises(ShapeError, match="the end of starts"):
         _core.check_starts(STARTS, 4)
+
+
+SHORT_OF_MEMORY = """
+import resource
+import numpy as np
+from femtosearch import _core
+
+anchors = _core.Anchors(np.eye(64, dtype=np.float32))
+rows = np.zeros((800_000, 64), np.float32)
+starts = np.array([0, 400_000, 800_000])
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + (20 << 20),) * 2)
+try:
+    anchors.maxima(rows, starts, 2)
+except MemoryError:
+    print("MemoryError")
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_memory_that_runs_out_in_a_thread_is_an_error():
+    child = subprocess.run([sys.executable, "-c", SHORT_OF_MEMORY], capture_output=True, text=True)
+    assert (child.returncode, child.stdout) == (0, "MemoryError\n"), child.stderr

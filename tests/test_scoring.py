@@ -61,3 +61,40 @@ def test_starts_of_queries_are_checked():
     query = Rows(np.ones((2, 7), np.float32), np.array([0, 5]))
     with pytest.raises(ShapeError, match="the end of starts: expected the 2 rows, found 5"):
         maxsim(query, texts(1, [3]))
+
+
+def test_arrays_are_texts_too():
+    queries, documents = texts(1, [3, 2]), texts(2, [5, 0, 2])
+    expected = maxsim(queries, documents)
+    np.testing.assert_array_equal(maxsim(list(queries), list(documents)), expected)
+    np.testing.assert_array_equal(maxsim(queries[0], documents), expected[:1])
+    np.testing.assert_array_equal(maxsim(queries, documents[0]), expected[:, :1])
+    stacked = np.stack([documents[0], documents[0]])
+    np.testing.assert_array_equal(maxsim(queries, stacked), expected[:, [0, 0]])
+
+
+ONE = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("queries", "documents", "message"),
+    [
+        (None, ONE, r"queries: expected Rows, an array \[T, D\].*, found NoneType"),
+        ("text", ONE, "queries: expected Rows, .* found str"),
+        (ONE, [], "documents: expected Rows, .* that is not empty, found an empty list"),
+        (ONE[0], ONE, r"queries: expected Rows, .* found float32 \[3\]"),
+        (np.float32(1), ONE, "queries: expected Rows, .* found float32"),
+        (ONE.astype("f8"), ONE, r"queries\[0\]: expected float32 \[T, D\], found float64 \[2, 3\]"),
+        ([ONE, None], ONE, r"queries\[1\]: expected float32 \[T, D\], found NoneType"),
+        (
+            ONE,
+            [ONE, ONE[:, :2]],
+            r"documents\[1\]: expected 3 dims as in documents\[0\], found float32 \[2, 2\]",
+        ),
+        (ONE, ONE[:, :2].copy(), r"rows: expected float32 \[\*, 3\]"),
+        (ONE.tolist(), ONE, r"queries: expected Rows, .* found list"),
+    ],
+)
+def test_what_is_no_texts_is_refused(queries, documents, message):
+    with pytest.raises(ShapeError, match=message):
+        maxsim(queries, documents)

@@ -250,7 +250,7 @@ def test_conventions_can_be_given_and_are_saved(folder, tmp_path):
         ({"prefix_as": "word"}, "prefix_as should be token, marker or text, found 'word'"),
         ({"scoring": "max"}, "scoring should be sum or mean, found 'max'"),
         ({"pool_factor": float("nan")}, "pool_factor should be a number from 1 up"),
-        ({"protected_tokens": -1}, "protected_tokens from 0 up"),
+        ({"protected_tokens": -1}, "protected_tokens should be at least 0"),
     ],
 )
 def test_conventions_that_make_no_sense_are_refused(folder, changes, message):

@@ -431,7 +431,7 @@ def test_calibrate(here, stdin, capsys):
         run("search", "notes", "a cat", "--recall", "0.9", "--candidates", "9")
     assert "not allowed with argument --recall" in capsys.readouterr().err
     code, _, err = run("calibrate", "notes", "nowhere.txt")
-    assert code == 1 and "nowhere.txt: No such file" in err
+    assert code == 1 and "nowhere.txt: cannot be read: No such file" in err
     assert run("calibrate", "nothing", "queries.txt")[0] == 1 and not Path("nothing").exists()
 
 

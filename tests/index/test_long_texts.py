@@ -1,5 +1,8 @@
 """A text of any length is indexed in stretches: its passages are those of the stretches, in one segment."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from femtosearch.index.segment import Segment
 from femtosearch.model import stretches
 
 from ..fakes import FakeModel, fast_path
+from ..tiny import write_tiny_model
 
 __all__ = ["fast_path"]
 
@@ -93,3 +97,27 @@ def test_memory_that_is_short_is_told_with_the_document(fast_path, monkeypatch):
 
 def test_spans_fit_their_numbers():
     assert np.iinfo(np.int32).max > 999_000_000
+
+
+INDEX_A_LONG_TEXT = """
+import resource, sys
+from femtosearch import Index
+
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+
+with Index(sys.argv[2], model=sys.argv[1], fde=None) as index:
+    index.add(["a cat and a dog. " * 12_000])
+    before = peak()
+    index.add(["a cat and a dog. " * 240_000])
+    print(peak() - before)
+"""
+
+
+@pytest.mark.slow
+def test_memory_does_not_grow_with_a_text(tmp_path):
+    """A text of 4 MB: 170 bytes a character were needed once, and 1 GB here."""
+    model = str(write_tiny_model(tmp_path / "tiny"))
+    command = [sys.executable, "-c", INDEX_A_LONG_TEXT, model, str(tmp_path / "i")]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 100, "MB"

@@ -273,7 +273,7 @@ GOOD = {
         ({"attended": np.array([3, 3], np.int32)}, r"attended: expected int32 \[1\]"),
         ({"keep": np.ones(2, bool)}, r"keep: expected bool \[3\]"),
         ({"keep": np.ones(3, np.int8)}, r"keep: expected bool \[3\] in C order, found int8 \[3\]"),
-        ({"threads": -1}, "threads: expected at least 0, found -1"),
+        ({"threads": -1}, "threads: expected a whole number from 0 to 2147483647, found -1"),
         (
             {"ids": np.zeros(301, np.int32), "starts": np.array([0, 301]), "keep": np.ones(301, bool)},
             "length of text 0: expected at most 300 positions, found 301",

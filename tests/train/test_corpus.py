@@ -106,7 +106,7 @@ def test_large_vocabularies_have_wider_ids(tmp_path):
         (b'{"query": "a"}\n', r"pairs\.jsonl:1: expected"),
         (b'{"query": "a", "positive": "b", "negatives": [1]}\n', r"pairs\.jsonl:1: expected"),
         (b'{"query": "a", "positive": "b"}\nnonsense\n', r"pairs\.jsonl:2: expected"),
-        (b"\xff\xfe", "not UTF-8 after line 0"),
+        (b"\xfa\xfe", "not UTF-8 after line 0"),
         (b'{"query": " ", "positive": "b"}\n', "empty: it gave nothing to train on"),
     ],
 )

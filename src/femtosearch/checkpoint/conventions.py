@@ -110,10 +110,16 @@ def check_conventions(source: str, conventions: Conventions) -> None:
         wrong = f"prefix_as should be token, marker or text, found {conventions.prefix_as!r}"
     elif conventions.scoring not in ("sum", "mean"):
         wrong = f"scoring should be sum or mean, found {conventions.scoring!r}"
-    elif not 1 <= conventions.pool_factor < math.inf or conventions.protected_tokens < 0:
-        wrong = "pool_factor should be a number from 1 up, and protected_tokens from 0 up"
+    elif not _is_number(conventions.pool_factor) or not 1 <= conventions.pool_factor < math.inf:
+        wrong = f"pool_factor should be a number from 1 up, found {conventions.pool_factor!r}"
+    elif conventions.protected_tokens < 0:
+        wrong = f"protected_tokens should be at least 0, found {conventions.protected_tokens}"
     if wrong:
         raise CheckpointError(f"{source}: {wrong}")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 class Reader:

@@ -7,6 +7,7 @@ transformers does not have: the folder carries ours, and its readers run it with
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +53,7 @@ def whole(folder: Path) -> Iterator[Path]:
     """A place to write to: what is in it moves into `folder`, made if absent, when all went well; else
     nothing of it is left. Raises CheckpointError if the disk refuses, or if a name is taken.
     """
-    made, ours = not folder.exists(), list[Path]()
+    is_new, ours = not os.path.lexists(folder), list[Path]()  # a link that leads nowhere is somebody's
     try:
         folder.mkdir(parents=True, exist_ok=True)
         ours.append(partial := Path(mkdtemp(prefix=".partial-", dir=folder)))
@@ -65,7 +66,7 @@ def whole(folder: Path) -> Iterator[Path]:
             ours.append(target)
         partial.rmdir()
     except BaseException as error:
-        _remove([folder] if made else ours)
+        _remove([folder] if is_new else ours)
         if isinstance(error, OSError):
             raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
         raise

@@ -13,9 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
+from femtosearch.cli import output
 from femtosearch.errors import FemtosearchError
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
+MOST, MOST_THREADS = 1 << 31, 1_000_000  # of a number on the command line
 EPILOG = (
     "exit codes: 0 done; 1 an error, told in one line; 2 a wrong command line; 130 Ctrl-C; 141 a closed pipe"
 )
@@ -23,13 +25,15 @@ EPILOG = (
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Raises SystemExit on a wrong command line, --help and --version."""
+    output.open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     told: tuple[type[BaseException], ...] = () if "--debug" in arguments else (Exception, KeyboardInterrupt)
     try:
         code = _run(arguments)
         sys.stdout.flush()
-    except BrokenPipeError:
-        return _hang_up()
+    except BrokenPipeError:  # whoever read our output has gone (`| head`): go too, and silently
+        output.drop_output()
+        return BROKEN_PIPE
     except told as error:
         return _tell(error)
     return code
@@ -56,17 +60,16 @@ def _tell(error: BaseException) -> int:
     elif isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         message = f"{where}{error.strerror or error}"
+    elif isinstance(error, MemoryError):
+        message = "there is not enough memory for this"
     elif not isinstance(error, FemtosearchError):
         message = f"a fault of femtosearch, not yours: {type(error).__name__}: {error}; --debug shows where"
-    print("femtosearch:", " ".join(message.split()), file=sys.stderr)
+    output.write_note(f"femtosearch: {' '.join(message.split())}")
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        output.drop_output()
     return code
-
-
-def _hang_up() -> int:
-    """Whoever read our output has gone (`| head`): go too, and silently."""
-    with contextlib.suppress(OSError, ValueError, AttributeError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it flushes
-    return BROKEN_PIPE
 
 
 def _trainer(arguments: list[str]) -> str:
@@ -152,7 +155,7 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--threads", type=_whole(0), default=0, metavar="N", help="threads (default: all cores)"
+        "--threads", type=_whole(0, MOST_THREADS), default=0, metavar="N", help="threads (default: all cores)"
     )
 
 
@@ -168,14 +171,15 @@ def _text(argument: str) -> str:
     return os.fsencode(argument).decode("utf-8", "replace")
 
 
-def _whole(least: int) -> Any:
-    """A parser of whole numbers from `least` up."""
+def _whole(least: int, most: int = MOST) -> Any:
+    """A parser of whole numbers from `least` to `most`."""
 
     def parse(text: str) -> int:
         with contextlib.suppress(ValueError):
-            if (number := int(text)) >= least:
+            if least <= (number := int(text)) <= most:
                 return number
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} up, found {text!r}")
+        up = "up" if most == MOST else f"to {most:,}"
+        raise argparse.ArgumentTypeError(f"expected a whole number from {least} {up}, found {text!r}")
 
     return parse
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import math
 import os
 import sys
@@ -18,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.cli.lines import lines, stdin_lines
+from femtosearch.cli.output import write_json, write_line, write_note
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
 from femtosearch.errors import FdeError, QueryError
@@ -28,6 +27,7 @@ from femtosearch.index.rerank import rerank as order
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
 from femtosearch.read import Reading, read
+from femtosearch.read.lines import STDIN, numbered_lines
 from femtosearch.types import Document, Hit
 
 CHUNK_DOCUMENTS = 10_000  # of one commit
@@ -72,14 +72,14 @@ def index(options: argparse.Namespace) -> None:
 def search(options: argparse.Namespace) -> None:
     """Search an index that is there; a folder that is not is never made."""
     _check_index(options.folder)
-    several = options.query == "-"
-    queries = (text for _, text in stdin_lines("queries")) if several else [options.query]
+    several = options.query == STDIN
+    queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
     with _open(options) as store:
         for query in queries:
             how = {"mode": options.mode, "candidates": options.candidates, "recall": options.recall}
             hits = store.search(query, k=options.k, **how)
             if several and not options.json:
-                print(f"? {query}")
+                write_line(f"? {query}")
             _show_hits(options, query, hits)
             if not hits:
                 holds = f"{options.folder} holds {count(len(store), 'document')}"
@@ -89,7 +89,7 @@ def search(options: argparse.Namespace) -> None:
 
 def rerank(options: argparse.Namespace) -> None:
     """Order the lines of standard input; a document's id is the number of its line."""
-    documents = [Document(str(number), text) for number, text in stdin_lines("documents")]
+    documents = [Document(str(number), text) for number, text in numbered_lines(STDIN, "documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
     hits = order(_model(options), options.query, documents, k=options.k)
@@ -100,7 +100,7 @@ def encode(options: argparse.Namespace) -> None:
     """Texts -> rows, into a file or as JSON."""
     if not (options.out or options.json):
         raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
-    texts = options.text or [text for _, text in stdin_lines("texts")]
+    texts = options.text or [text for _, text in numbered_lines(STDIN, "texts")]
     model = _model(options)
     make = model.encode_queries if options.query else model.encode_documents
     rows = make(texts, threads=options.threads)
@@ -111,7 +111,7 @@ def encode(options: argparse.Namespace) -> None:
     if options.json:
         for text, vectors in zip(texts, rows, strict=True):
             # str() of a float32 is the shortest text that reads back as the same float32.
-            _print_json({"text": text, "rows": [[float(str(x)) for x in row] for row in vectors]})
+            write_json({"text": text, "rows": [[float(str(x)) for x in row] for row in vectors]})
 
 
 def info(options: argparse.Namespace) -> None:
@@ -125,7 +125,7 @@ def info(options: argparse.Namespace) -> None:
     else:
         said["model"] = _about_model(_model(options, options.folder))
     if options.json:
-        _print_json(said)
+        write_json(said)
     else:
         _print_table(said)
 
@@ -143,7 +143,7 @@ def export(options: argparse.Namespace) -> None:
     files = sorted(path for path in written if path.is_file())
     total = sum(path.stat().st_size for path in files)
     if options.json:
-        _print_json({"files": [os.fspath(path) for path in files], "bytes": total})
+        write_json({"files": [os.fspath(path) for path in files], "bytes": total})
     else:
         _result(options, f"wrote {model.name} to {target}: {count(len(files), 'file')}, {size(total)}")
 
@@ -156,7 +156,7 @@ def delete(options: argparse.Namespace) -> None:
         deleted = store.delete(options.id)
         left = len(store)
     if options.json:
-        _print_json({"deleted": deleted, "unknown": unknown, "documents": left})
+        write_json({"deleted": deleted, "unknown": unknown, "documents": left})
     else:
         if unknown:
             _note(options, f"not in {options.folder}: {', '.join(unknown)}")
@@ -173,7 +173,7 @@ def compact(options: argparse.Namespace) -> None:
         store.compact()
     after = describe(options.folder).bytes
     if options.json:
-        _print_json({"bytes_before": before, "bytes": after})
+        write_json({"bytes_before": before, "bytes": after})
     else:
         _result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
 
@@ -185,10 +185,10 @@ def check(options: argparse.Namespace) -> int:
         damage = store.verify()
         documents = len(store)
     if options.json:
-        _print_json({"documents": documents, "damage": [asdict(item) for item in damage]})
+        write_json({"documents": documents, "damage": [asdict(item) for item in damage]})
     else:
         for item in damage:
-            print(f"{item.place}: {item.message}")
+            write_line(f"{item.place}: {item.message}")
         if not damage:
             _result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
     return 1 if damage else 0
@@ -197,13 +197,13 @@ def check(options: argparse.Namespace) -> int:
 def calibrate(options: argparse.Namespace) -> None:
     """Measure how many candidates an index's FDE needs."""
     _check_index(options.folder)
-    queries = [text for _, text in lines(options.queries, "queries")]
+    queries = [text for _, text in numbered_lines(options.queries, "queries")]
     with _open(options) as store:
         found = store.calibrate(queries)
         passages = store.stats().passages
     counts = {recall: found.count(found.prefixes[0], recall, passages) for recall in found.recalls}
     if options.json:
-        _print_json({"passages": passages, "queries": len(queries), "calibration": found.spec()})
+        write_json({"passages": passages, "queries": len(queries), "calibration": found.spec()})
     else:
         for recall, number in counts.items():
             _result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
@@ -276,7 +276,7 @@ def _show_indexed(
             "skipped": skipped,
             "unknown": reading.unknown,
         }
-        _print_json({**said, "index": stats})
+        write_json({**said, "index": stats})
         return
     for item in skipped[:SHOWN]:
         _note(options, f"skipped: {item['where']}: {item['reason']}")
@@ -297,7 +297,7 @@ def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> 
     for rank, hit in enumerate(hits, 1):
         if options.json:
             score = hit.score if math.isfinite(hit.score) else None  # of a document without a word
-            _print_json({"query": query, "rank": rank, **asdict(hit), "score": score})
+            write_json({"query": query, "rank": rank, **asdict(hit), "score": score})
         else:
             for line in hit_lines(rank, hit, query, sys.stdout):
                 print(line)
@@ -336,11 +336,11 @@ def _print_table(said: dict[str, Any], indent: str = "", origins: Mapping[str, s
         if name == "origins":
             continue
         if isinstance(value, dict):
-            print(f"{indent}{name}")
+            write_line(f"{indent}{name}")
             _print_table(value, indent + "  ", said.get("origins"))
         else:
             where = f"  ({origins[name]})" if origins and name in origins else ""
-            print(f"{indent}{name:<{width}}  {_readable(name, value)}{where}")
+            write_line(f"{indent}{name:<{width}}  {_readable(name, value)}{where}")
 
 
 def _readable(name: str, value: Any) -> str:
@@ -353,15 +353,11 @@ def _readable(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else repr(value) if "prefix" in name else str(value)
 
 
-def _print_json(value: dict[str, Any]) -> None:
-    print(json.dumps(value, ensure_ascii=False))
-
-
 def _result(options: argparse.Namespace, line: str) -> None:
     if not options.quiet:
-        print(line)
+        write_line(line)
 
 
 def _note(options: argparse.Namespace, line: str) -> None:
     if not options.quiet:
-        print(line, file=sys.stderr)
+        write_note(line)

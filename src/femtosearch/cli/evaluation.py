@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 import time
 from dataclasses import asdict
 from pathlib import Path
 
+from femtosearch.cli.output import write_json, write_line, write_note
 from femtosearch.cli.show import duration
 from femtosearch.errors import ReadError
 from femtosearch.evaluation import LOSS_MODES, Evaluation, plot
-from femtosearch.evaluation import compare as differences
+from femtosearch.evaluation import compare as compare_evaluations
 from femtosearch.evaluation import evaluate as score
 from femtosearch.evaluation.report import comparison, counted, loss_table, table, write_runs
 from femtosearch.model.model import Model
@@ -60,27 +59,33 @@ def evaluate(options: argparse.Namespace) -> None:
     written += plot(found, options.plot) if options.plot else []
     if not options.quiet:
         for line in [*counted(found), *(f"-> {path}" for path in written)]:
-            print(line, file=sys.stderr)
-        print(f"{found.model}, {found.rules} rules, {duration(time.monotonic() - start)}", file=sys.stderr)
+            write_note(line)
+        write_note(f"{found.model}, {found.rules} rules, {duration(time.monotonic() - start)}")
     if found.errors:
         raise ReadError("; ".join(found.errors.values()))
 
 
 def compare(options: argparse.Namespace) -> None:
     """Print which differences may be noise."""
-    found = differences(Evaluation.read(options.first), Evaluation.read(options.second), options.measure)
+    differences = compare_evaluations(
+        Evaluation.read(options.first), Evaluation.read(options.second), options.measure
+    )
     if not options.json:
-        print(comparison(found, options.measure))
+        _write_lines(comparison(differences, options.measure))
         return
-    for one in found:
-        print(json.dumps({"measure": options.measure, **asdict(one), "noise": one.noise}))
+    for difference in differences:
+        write_json({"measure": options.measure, **asdict(difference), "noise": difference.noise})
 
 
 def _show(options: argparse.Namespace, found: Evaluation) -> None:
     if options.json:
-        print(json.dumps(found.json()))
+        write_json(found.json())
         return
-    print(table(found, every=options.all))
+    _write_lines(table(found, every=options.all))
     if options.losses:
-        print()
-        print(loss_table(found))
+        _write_lines("\n" + loss_table(found))
+
+
+def _write_lines(text: str) -> None:
+    for line in text.split("\n"):
+        write_line(line)

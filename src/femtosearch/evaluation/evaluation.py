@@ -125,6 +125,8 @@ def _limit(limit: int | None) -> int | None:
 def _collections(sources: Source | Iterable[Source], split: str | None) -> list[Collection]:
     """Read all sources. Raises QueryError for two collections of one name: results are told apart by it."""
     listed: Iterable[Source] = [sources] if isinstance(sources, (str, Path)) else sources
+    if not isinstance(listed, Iterable):
+        raise QueryError(f"sources: expected a folder or a list of them, found {type(sources).__name__}")
     collections = [collection for source in listed for collection in read_source(source, split)]
     if not collections:
         raise QueryError("sources: expected one collection or more, found none")

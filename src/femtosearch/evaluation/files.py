@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 import re
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from femtosearch.errors import MissingExtra, ReadError
 from femtosearch.evaluation.collection import Collection, Judgement, collect, judgement
-from femtosearch.read.records import SURROGATE, Record, json_records
+from femtosearch.read.lines import file_lines
+from femtosearch.read.records import Record, json_records
 
 SUBSETS = ("corpus", "queries", "qrels")
 SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.(jsonl(\.gz)?|parquet)")
-GZIP = b"\x1f\x8b"
 HEADERS = {"query-id", "query_id", "qid", "query", "topic"}  # first words of a header row without a score
 
 
@@ -67,25 +64,6 @@ def read_nano(folder: Path, split: str | None = None) -> list[Collection]:
     return collections
 
 
-def read_lines(path: Path) -> Iterator[str]:
-    """A file's lines as text: gzip by its first bytes, a BOM and CR left out, U+FFFD for what is not UTF-8.
-
-    Raises ReadError if it cannot be read.
-    """
-    try:
-        with open(path, "rb") as raw:
-            zipped = raw.read(2) == GZIP
-            raw.seek(0)
-            plain: Any = gzip.GzipFile(fileobj=raw) if zipped else raw
-            stream = io.TextIOWrapper(plain, "utf-8-sig", errors="surrogateescape", newline="\n")
-            for line in stream:
-                clean = line.rstrip("\r\n")
-                yield clean if clean.isascii() else SURROGATE.sub("\ufffd", clean)
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ReadError(f"{path}: cannot be read: {reason}") from error
-
-
 def _present(path: Path) -> Path | None:
     """The file, or else the file with .gz after its name; None if neither is there."""
     return next((file for file in (path, path.with_name(path.name + ".gz")) if file.is_file()), None)
@@ -119,7 +97,7 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
 
 
 def _records(path: Path) -> Iterator[tuple[str, Record]]:
-    for number, record in json_records(read_lines(path)):
+    for number, record in json_records(file_lines(path)):
         yield f"{path}:{number}", record
 
 
@@ -127,7 +105,7 @@ def _qrels(path: Path) -> Iterator[tuple[str, list[Judgement]]]:
     """The rows of qrels: BEIR's (query, document, grade; with or without a header) or TREC's (query, 0,
     document, grade).
     """
-    for number, line in enumerate(read_lines(path), 1):
+    for number, line in enumerate(file_lines(path), 1):
         where = f"{path}:{number}"
         cells = [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
         if not any(cells) or (number == 1 and _is_header(cells)):

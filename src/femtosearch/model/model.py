@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import cached_property
@@ -176,8 +177,9 @@ class Model:
         Raises CheckpointError; FdeError if the model's FDE is damaged.
         """
         checkpoint, fde = folded(self._checkpoint) if fold_dense else self._checkpoint, self.fde
-        check_new(Path(folder))
-        with whole(Path(folder)) as partial:
+        target = _path(folder)
+        check_new(target)
+        with whole(target) as partial:
             write_checkpoint(checkpoint, partial)
             if fde is not None and fde.model in (None, _fingerprint(read_checkpoint(partial))):
                 (partial / FDE).write_bytes(store_fde(fde, self.dims))
@@ -194,7 +196,7 @@ class Model:
         Raises MissingExtra without the extra [onnx]; CheckpointError as `save` does, and for another
         architecture than bert and bert_hash.
         """
-        write_onnx(self._checkpoint, self._tokenizer, Path(path))
+        write_onnx(self._checkpoint, self._tokenizer, _path(path))
 
     def _encode(
         self,
@@ -236,6 +238,8 @@ def built_in() -> list[str]:
 
 def _place(source: str | Path | None, revision: str | None) -> Path:
     """The folder that a source means."""
+    if source is not None and not isinstance(source, str):
+        source = _path(source)
     if isinstance(source, str) and source in built_in() and not Path(source).exists():
         source = BUILT_INS / source
     return locate(BUILT_INS / DEFAULT if source is None else source, revision)
@@ -298,4 +302,13 @@ def _spelled(config: BertConfig | OtherConfig, conventions: Conventions) -> str:
 def _checked(texts: Iterable[str]) -> list[str]:
     if isinstance(texts, str):
         raise FemtosearchError(f"expected a list of texts, found one str; pass [{texts[:20]!r}]")
+    if not isinstance(texts, Iterable):
+        raise FemtosearchError(f"expected a list of texts, found {type(texts).__name__}")
     return list(texts)
+
+
+def _path(value: str | os.PathLike[str]) -> Path:
+    """A path that somebody gave. Raises CheckpointError for what is none."""
+    if not isinstance(value, (str, os.PathLike)):
+        raise CheckpointError(f"expected the path of a file or folder, found {type(value).__name__}")
+    return Path(value)

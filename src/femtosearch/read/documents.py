@@ -10,9 +10,7 @@ skipped and remembered, so that one bad file does not lose the other 9,999; `str
 from __future__ import annotations
 
 import contextlib
-import gzip
 import hashlib
-import io
 import os
 import re
 import sys
@@ -23,6 +21,7 @@ from typing import IO, Any
 
 from femtosearch.errors import ReadError
 from femtosearch.index.documents import check_document
+from femtosearch.read.lines import TooLongError, limited_lines, read_all, text_stream
 from femtosearch.read.records import SURROGATE, csv_records, json_records, kind_of, names
 from femtosearch.read.sources import STDIN, Source, printable, sources
 from femtosearch.types import Document
@@ -86,6 +85,8 @@ class Reading:
                     yield from self._recorded(source, stream)
         except UnicodeError as error:
             self._complain(source, source.path, f"expected text in UTF-8, found bytes that are not ({error})")
+        except TooLongError as error:
+            self._complain(source, source.path, str(error))
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or error
             self._complain(source, source.path, f"cannot be read: {reason}")
@@ -93,26 +94,17 @@ class Reading:
     @contextlib.contextmanager
     def _stream(self, source: Source) -> Iterator[IO[str]]:
         """The file as text. Bytes that are not UTF-8 come through as lone surrogates, for `_clean` to see."""
-        standard = source.path == STDIN
-        raw: Any = sys.stdin.buffer if standard else open(source.path, "rb")  # noqa: SIM115
         with contextlib.ExitStack() as stack:
-            if not standard:
-                stack.enter_context(raw)
-                self._raw = raw
+            raw: Any = sys.stdin.buffer
+            if source.path != STDIN:
+                self._raw = raw = stack.enter_context(open(source.path, "rb"))
             zipped = source.path.lower().endswith(".gz")
-            plain = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if zipped else raw
-            wide = plain.peek(2)[:2] in (b"\xff\xfe", b"\xfe\xff")
-            stream = io.TextIOWrapper(
-                plain,
-                encoding="utf-16" if wide else "utf-8-sig",
-                errors="strict" if wide or source.guessed else "surrogateescape",
-                newline=NEWLINES.get(source.kind),
-            )
-            stack.callback(stream.detach)  # or it would close standard input when it goes
-            yield stream
+            errors = "strict" if source.guessed else "surrogateescape"
+            newline = NEWLINES.get(source.kind)
+            yield stack.enter_context(text_stream(raw, zipped=zipped, errors=errors, newline=newline))
 
     def _whole(self, source: Source, stream: IO[str]) -> Document:
-        text = self._clean(source.path, stream.read())
+        text = self._clean(source.path, read_all(stream))
         metadata = {"path": printable(source.path)}
         title = _first_heading(text) if source.kind == "markdown" else None
         return Document(source.name, text, {**metadata, "title": title} if title else metadata)
@@ -157,7 +149,8 @@ class Reading:
         return f"{title} {text}".strip() if isinstance(title, str) and title.strip() else text
 
     def _lines(self, source: Source, stream: IO[str]) -> Iterator[str]:
-        return (self._clean(f"{source.path}:{number}", line) for number, line in enumerate(stream, 1))
+        lines = enumerate(limited_lines(stream), 1)
+        return (self._clean(f"{source.path}:{number}", line) for number, line in lines)
 
     def _clean(self, where: str, text: str) -> str:
         """The text with U+FFFD in place of each byte that is not UTF-8, which is remembered."""

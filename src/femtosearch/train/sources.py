@@ -7,15 +7,15 @@ from __future__ import annotations
 import gzip
 import importlib
 import importlib.util
-import io
 import json
 import lzma
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any, TextIO
+from typing import Any, BinaryIO
 
 from femtosearch.errors import MissingExtra, RecipeError
+from femtosearch.read.lines import TooLongError, limited_lines, text_stream
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 TABLE_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".parquet")
@@ -53,14 +53,14 @@ def lines(path: Path) -> Iterator[str]:
     """The lines of a UTF-8 text, stripped, empty ones left out; .gz and .xz are read too."""
     number = 0
     try:
-        with _open(path) as file:
-            for line in file:
+        with _open(path) as raw, text_stream(raw, zipped=False, errors="strict") as stream:
+            for line in limited_lines(stream):
                 number += 1
                 if not line.isspace():
                     yield line.strip()
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path}: not UTF-8 after line {number}: {error}; convert it") from error
-    except (lzma.LZMAError, gzip.BadGzipFile, EOFError) as error:
+    except (lzma.LZMAError, gzip.BadGzipFile, EOFError, TooLongError) as error:
         raise RecipeError(f"{path}: damaged after line {number}: {error}; fetch it again") from error
     except OSError as error:
         raise RecipeError(f"{path}: cannot be read: {error.strerror}; is the data folder right?") from error
@@ -94,9 +94,10 @@ def objects(path: Path) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def _open(path: Path) -> TextIO:
+def _open(path: Path) -> BinaryIO:
     opener: Any = OPENERS.get(path.suffix, open)
-    return io.TextIOWrapper(opener(path, "rb"), encoding="utf-8")
+    file: BinaryIO = opener(path, "rb")
+    return file
 
 
 def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:

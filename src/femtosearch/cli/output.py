@@ -1,0 +1,68 @@
+"""What commands write: results to standard output, what is said beside them to standard error.
+
+Names, ids and texts come from files that others made: a control character in them, which could move the
+reader's cursor or give the terminal a command, is written as an escape.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from typing import Any, TextIO
+
+# Controls, line ends of Unicode, marks that turn the direction of writing, and halves of surrogate pairs.
+_UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def harmless(text: str) -> str:
+    """The text with an escape, such as \\x1b, for each character that a terminal would obey.
+
+    >>> harmless("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+
+
+def write_line(line: str, stream: TextIO | None = None) -> None:
+    """Write a line to standard output, or to another stream."""
+    print(harmless(line), file=stream or sys.stdout)
+
+
+def write_note(line: str) -> None:
+    """Write a line to standard error."""
+    write_line(line, sys.stderr)
+
+
+def write_json(value: Any) -> None:
+    """Write a value as one line of JSON."""
+    text = json.dumps(value, ensure_ascii=False)
+    print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def open_missing_streams() -> None:
+    """Give a process that was started with closed standard streams some in their place.
+
+    Else the next file that is opened would get the number of one, and what is written to the stream would go
+    into that file. Reading from a closed input and writing to a closed output fail, as they do in other
+    programs; what goes to a closed standard error is lost.
+    """
+    if sys.stdin is None:
+        sys.stdin = _null(os.O_WRONLY, "r")
+    if sys.stdout is None:
+        sys.stdout = _null(os.O_RDONLY, "w")
+    if sys.stderr is None:
+        sys.stderr = _null(os.O_WRONLY, "w")
+
+
+def drop_output() -> None:
+    """Let what standard output still holds go nowhere, or Python complains when it flushes at its end."""
+    try:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError, AttributeError):
+        return
+
+
+def _null(flags: int, mode: str) -> Any:
+    return os.fdopen(os.open(os.devnull, flags), mode, encoding="utf-8")
