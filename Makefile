@@ -25,7 +25,7 @@ test: .venv/built
 test-all: .venv/built
 	$(BIN)python -m pytest
 
-check: lint types docs test-all
+check: lint types docs test-all asan
 
 lint: .venv/built
 	$(BIN)ruff check .
@@ -44,12 +44,12 @@ stubs: .venv/built
 docs: .venv/built
 	$(BIN)mkdocs build --strict --quiet
 
-asan:
+asan: # the tests of the native core, under the sanitisers of addresses and of undefined behaviour
 	$(PYTHON) -m venv .venv-asan
-	.venv-asan/bin/pip install -C cmake.define.FEMTOSEARCH_ASAN=ON . pytest
-	LD_PRELOAD="$$(g++ -print-file-name=libasan.so) $$(g++ -print-file-name=libstdc++.so)" ASAN_OPTIONS=detect_leaks=0 \
-		.venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py tests/model/test_encoder.py tests/test_scoring.py \
-		tests/fde
+	.venv-asan/bin/pip install --quiet -C cmake.define.FEMTOSEARCH_SANITISE=ON . pytest
+	LD_PRELOAD="$(foreach name,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(name).so))" \
+		ASAN_OPTIONS=detect_leaks=0 .venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py \
+		tests/model/test_encoder.py tests/test_scoring.py tests/fde
 
 bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode

@@ -244,6 +244,17 @@ def test_a_projection_may_lack_its_bias():
     assert (rows == Encoder(FEMTO, weights).encode(*texts)).all()
 
 
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -3e38])
+def test_absurd_weights_do_no_harm(kernel, value):
+    """Rows of such a model are no numbers; `make asan` looks for overflows on the way to them."""
+    weights = random_weights(FEMTO)
+    for name in weights:
+        if "query" in name or "intermediate" in name:
+            weights[name][...] = value
+    texts = random_texts(FEMTO)
+    assert Encoder(FEMTO, weights).encode(*texts).shape == (texts[3].sum(), FEMTO.hidden_size)
+
+
 def test_a_row_of_zeros_stays_zero():
     encoder = Encoder(FEMTO, random_weights(FEMTO), [(np.zeros((50, 50), np.float32), None)])
     assert not encoder.encode(*random_texts(FEMTO, [9])).any()
