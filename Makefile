@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: dev dev-all test test-all check lint format types stubs docs asan bench results torture
+.PHONY: dev dev-all test test-all check lint format types docs asan bench results torture
 
 dev: .venv/built
 
@@ -37,9 +37,6 @@ format: .venv/built
 
 types: .venv/built
 	$(BIN)mypy src
-
-stubs: .venv/built
-	$(BIN)python -m mypy.stubtest femtosearch._core --mypy-config-file pyproject.toml
 
 docs: .venv/built
 	$(BIN)mkdocs build --strict --quiet
