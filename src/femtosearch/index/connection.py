@@ -65,8 +65,8 @@ def check_files(path: Path) -> None:
             f"{path}: expected an index's catalog, found {os.lstat(path).st_size} bytes: {_RESTORE}"
         )
     for suffix in ("-wal", "-shm"):
-        check_regular(path.with_name(path.name + suffix))
-    journal = path.with_name(path.name + "-journal")
+        check_regular(f"{path}{suffix}")
+    journal = f"{path}-journal"
     if os.path.lexists(journal):  # SQLite would play it back, whoever wrote it; an index never has one
         raise StoreError(
             f"{journal}: expected no such file in an index: remove it, or restore a copy of the index"

@@ -98,7 +98,7 @@ def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Co
             segment.verify()  # or damage would be copied under a checksum that fits
             dead = np.isin(segment.keys, tombstones)
             keys.append(np.unique(segment.keys[dead]))
-            for batch in segment.batches(~dead):
+            for batch in segment.batches(~dead if dead.any() else None):
                 _append(writer, batch, commit.dims, target, target is source)
         return Copy(list(run), writer.finish(), np.concatenate(keys))
     except BaseException:

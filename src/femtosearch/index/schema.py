@@ -14,6 +14,7 @@ import json
 import sqlite3
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from femtosearch.errors import CorruptError, StoreError
 
@@ -138,22 +139,30 @@ def _tables(layout: int) -> tuple[str, ...]:
 def _check_tables(connection: sqlite3.Connection, layout: int, place: str) -> None:
     """Raises CorruptError unless the database has just the tables of that layout."""
     query = "SELECT type, name, sql FROM sqlite_schema ORDER BY rowid LIMIT ?"
-    entries = connection.execute(query, (_MOST_TABLES,)).fetchall()
+    entries = tuple(connection.execute(query, (_MOST_TABLES,)).fetchall())
+    if difference := _difference(entries, layout):
+        raise CorruptError(f"{place}: {difference}")
+
+
+@lru_cache(maxsize=8)  # for each write looks
+def _difference(entries: tuple[tuple[object, ...], ...], layout: int) -> str | None:
+    """In what the entries (type, name, sql) of a database differ from a catalogue's of that layout."""
     expected = {_words(statement) for statement in _tables(layout)}
     for kind, name, statement in entries:
         if kind == "index" and statement is None:  # SQLite makes it for UNIQUE
             continue
         if kind != "table" or not isinstance(statement, str) or _words(statement) not in expected:
-            raise CorruptError(
-                f"{place}: expected the tables of an index, found the {kind} {str(name)[:80]!r}: it was not "
-                "made by femtosearch; restore a copy of the index or index again"
+            return (
+                f"expected the tables of an index, found the {kind} {str(name)[:80]!r}: it was not made by "
+                "femtosearch; restore a copy of the index or index again"
             )
         expected.discard(_words(statement))
-    if expected:
-        raise CorruptError(
-            f"{place}: expected an index's catalog, found one without {sorted(expected)[0][:30]!r}: restore "
-            "a copy of the index, or choose another folder if this is none"
-        )
+    if not expected:
+        return None
+    return (
+        f"expected an index's catalog, found one without {sorted(expected)[0][:30]!r}: restore a copy of the "
+        "index, or choose another folder if this is none"
+    )
 
 
 def _features(connection: sqlite3.Connection, place: str) -> frozenset[str]:

@@ -51,7 +51,7 @@ class FolderDirectory:
         check_folder(self._folder)
         for path in (self._draft(number), self._path(number)):
             if check_regular(path):
-                path.unlink()  # of a commit that never came to its end
+                os.unlink(path)  # of a commit that never came to its end
         return os.fdopen(os.open(self._draft(number), _NEW_FILE, 0o666), "wb")
 
     @on_disk
@@ -79,7 +79,7 @@ class FolderDirectory:
         for number in numbers:
             for path in (self._draft(number), self._path(number)):
                 if check_regular(path):
-                    path.unlink()
+                    os.unlink(path)
 
     @on_disk
     def collect_garbage(self, keep: Iterable[int]) -> None:
@@ -92,11 +92,11 @@ class FolderDirectory:
             if entry.name not in names:
                 os.unlink(entry.path)
 
-    def _path(self, number: int) -> Path:
-        return self._folder / f"{number}.seg"
+    def _path(self, number: int) -> str:
+        return f"{self.place}/{number}.seg"
 
-    def _draft(self, number: int) -> Path:
-        return self._folder / f"{number}.seg.part"
+    def _draft(self, number: int) -> str:
+        return f"{self.place}/{number}.seg.part"
 
 
 class MemoryDirectory:

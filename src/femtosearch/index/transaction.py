@@ -137,9 +137,9 @@ def read_segments(connection: sqlite3.Connection) -> dict[int, Summary]:
     """All segments by number, in the order of their first keys."""
     columns = "number, first, passages, rows, bytes, checksum"
     rows = list(rising(connection.execute(f"SELECT {columns} FROM segments ORDER BY number"), "segments"))
-    for row in rows:
-        for value in row:
-            _checked(value, "a number in the table of segments")
+    wrong = [value for row in rows for value in row if type(value) is not int or not 0 <= value < _MOST]
+    if wrong:
+        _checked(wrong[0], "a number in the table of segments")
     return {row[0]: Summary(*row[1:]) for row in sorted(rows, key=lambda row: (row[1], row[0]))}
 
 
