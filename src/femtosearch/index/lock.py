@@ -20,7 +20,7 @@ from femtosearch.disk import check_regular, on_disk
 from femtosearch.errors import LockedError
 
 _PAUSE = 0.01  # seconds between two attempts
-_NOTE_BYTES = 4096
+_NOTE_BYTES, _NOTE_WIDTH = 4096, 255  # that are read, and that a note is filled up to
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
@@ -190,12 +190,12 @@ def _write_owner(descriptor: int) -> None:
     It is for people only: a disk that is too full for it is no reason to stop.
     """
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since}) + "\n"
+    note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
     with suppress(OSError):
         content = os.pread(descriptor, _NOTE_BYTES, 0).strip(b"\0")
         if not content or content.startswith(b'{"pid"'):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, note.encode(), 0)
+            # Always as long: a file of one size costs the disk less than one that is cut and written anew.
+            os.pwrite(descriptor, note.encode().ljust(_NOTE_WIDTH) + b"\n", 0)
 
 
 def _owner(descriptor: int) -> str:
