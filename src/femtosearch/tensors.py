@@ -61,6 +61,12 @@ def read_limited(path: Path, limit: int) -> bytes:
         return file.read(size)
 
 
+def check_limited(path: Path, limit: int) -> None:
+    """Raise CheckpointError unless `read_limited` would read the file."""
+    with _opened(path, limit):
+        pass
+
+
 def read_tensors(path: Path) -> dict[str, np.ndarray]:
     """Every tensor of a safetensors file; F16, BF16 and F64 come as float32, integers as they are.
 
@@ -276,12 +282,14 @@ def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
 
 
 def _is_deep(value: Any) -> bool:
-    level = [value]
-    for _ in range(DEPTH_LIMIT + 1):
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(DEPTH_LIMIT):
         level = [
             child
             for container in level
-            if isinstance(container, (dict, list))
             for child in (container.values() if isinstance(container, dict) else container)
+            if isinstance(child, (dict, list))
         ]
-    return bool(level)
+        if not level:
+            return False
+    return True

@@ -20,8 +20,9 @@ from femtosearch.checkpoint.dense import LINEAR, Affine, Dense, check_chain, fol
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.modules import Modules, read_modules
 from femtosearch.checkpoint.shards import WEIGHTS
-from femtosearch.checkpoint.tokenizer import TokenizerFile, read_tokenizer
+from femtosearch.checkpoint.tokenizer import TOKENIZER_LIMIT, read_tokenizer
 from femtosearch.errors import CheckpointError
+from femtosearch.tensors import check_limited
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 
@@ -110,15 +111,16 @@ def _tokenizer(files: Files, modules: Modules) -> Path:
             f"{files.folder}: expected tokenizer.json, found none; where transformers is installed, run "
             f"python -c \"import sys, transformers as t; {save}\" '{files.folder}'"
         )
-    _check_lower_case(files, modules.backbone, read_tokenizer(path))
+    check_limited(path, TOKENIZER_LIMIT)
+    _check_lower_case(files, modules.backbone, path)
     return path
 
 
-def _check_lower_case(files: Files, backbone: str, tokenizer: TokenizerFile) -> None:
+def _check_lower_case(files: Files, backbone: str, tokenizer: Path) -> None:
     """Raises CheckpointError if the folder asks for lower case and the tokenizer does not make it."""
     name = backbone + TRANSFORMER_SETTINGS
-    if files.object_if_any(name).get("do_lower_case") and not tokenizer.lowers_case:
+    if files.object_if_any(name).get("do_lower_case") and not read_tokenizer(tokenizer).lowers_case:
         raise CheckpointError(
-            f"{files.folder / name}: do_lower_case asks for lower case, {tokenizer.path.name} does not make "
-            "it; give the tokenizer a normalizer that does"
+            f"{files.folder / name}: do_lower_case asks for lower case, {tokenizer.name} does not make it; "
+            "give the tokenizer a normalizer that does"
         )

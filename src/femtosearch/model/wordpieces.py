@@ -44,6 +44,7 @@ class WordPieces:
         with _library_errors(f"{self.path}: not a tokenizer that can be read"):
             self._full = self._read()
             added = self._full.get_added_tokens_decoder().values()
+        self._highest_id: int | None = None
         self._plain = re.compile(f"[{PLAIN}]*")
         self._contents = [token.content for token in added]
         few = self._contents[:MOST_SOUGHT]
@@ -87,7 +88,9 @@ class WordPieces:
     @property
     def highest_id(self) -> int:
         """The highest id of any token; -1 if there is none."""
-        return max(self._full.get_vocab(with_added_tokens=True).values(), default=-1)
+        if self._highest_id is None:
+            self._highest_id = max(self._full.get_vocab(with_added_tokens=True).values(), default=-1)
+        return self._highest_id
 
     def id_of(self, token: str) -> int | None:
         """A token's id; None if there is no such token."""
