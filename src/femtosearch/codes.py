@@ -104,8 +104,8 @@ def slices_of(groups: int, bits: int) -> list[tuple[int, int]]:
 
 def in_slices(blocks: np.ndarray, bits: int) -> np.ndarray:
     """Blocks [B, groups, 16, 4] in the order in which slices lie, under the same shape."""
-    parts = [blocks[:, begin:end].reshape(-1) for begin, end in slices_of(blocks.shape[1], bits)]
-    return np.concatenate([*parts, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
+    slices = [blocks[:, begin:end].reshape(-1) for begin, end in slices_of(blocks.shape[1], bits)]
+    return np.concatenate([*slices, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
 
 
 def from_slices(blocks: np.ndarray, bits: int, first: int = 0, last: int | None = None) -> np.ndarray:
@@ -126,8 +126,8 @@ def shapes(count: int, dims: int, bits: int = 8) -> tuple[tuple[int, int, int, i
     ((7, 13, 16, 4), (112,))
     """
     if count < 0 or dims < 1 or bits not in (8, 4, 2):
-        found = f"count {count} and dims {dims}" if bits in (8, 4, 2) else f"{bits} bits"
-        raise ShapeError(f"codes need count >= 0 and dims >= 1, and 8, 4 or 2 bits, found {found}")
+        problem = f"count {count} and dims {dims}" if bits in (8, 4, 2) else f"{bits} bits"
+        raise ShapeError(f"codes need count >= 0 and dims >= 1, and 8, 4 or 2 bits, found {problem}")
     blocks = -(-count // LANES)
     return (blocks, width(dims, bits) // GROUP, LANES, GROUP), (blocks * LANES,)
 
@@ -187,7 +187,7 @@ def maxsim_parts(
     threads: int = 0,
 ) -> np.ndarray:
     """`maxsim_codes` of one query with several parts (codes, starts, which), end to end, in one go."""
-    found = []
+    borrowed = []
     for codes, starts, which in parts:
         if np.ndim(query) != 2 or query.shape[1] != codes.dims:
             raise ShapeError(
@@ -196,8 +196,8 @@ def maxsim_parts(
         if len(starts) and starts[-1] > codes.count:
             raise ShapeError(f"starts: expected at most {codes.count}, the coded rows, found {starts[-1]}")
         chosen = None if which is None else np.require(which, requirements=["C", "A"])
-        found.append((codes.blocks, codes.scales, np.require(starts, requirements=["C", "A"]), chosen))
-    return _core.maxsim_codes(np.require(query, requirements=["C", "A"]), found, threads)
+        borrowed.append((codes.blocks, codes.scales, np.require(starts, requirements=["C", "A"]), chosen))
+    return _core.maxsim_codes(np.require(query, requirements=["C", "A"]), borrowed, threads)
 
 
 def _apart(bytes_: np.ndarray, bits: int) -> np.ndarray:
@@ -208,5 +208,5 @@ def _apart(bytes_: np.ndarray, bits: int) -> np.ndarray:
 
 def _check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type) -> None:
     if array.shape != shape or array.dtype != dtype or not array.flags.c_contiguous:
-        expected, found = f"{np.dtype(dtype)} {list(shape)}", f"{array.dtype} {list(array.shape)}"
-        raise ShapeError(f"{name}: expected {expected} in C order, found {found}")
+        expected, actual = f"{np.dtype(dtype)} {list(shape)}", f"{array.dtype} {list(array.shape)}"
+        raise ShapeError(f"{name}: expected {expected} in C order, found {actual}")

@@ -127,7 +127,7 @@ def expected_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
         }
     shapes["embeddings.position_embeddings.weight"] = (config.positions, hidden)
     shapes["embeddings.token_type_embeddings.weight"] = (config.types, hidden)
-    shapes |= {f"embeddings.LayerNorm.{part}": (hidden,) for part in ("weight", "bias")}
+    shapes |= {f"embeddings.LayerNorm.{ending}": (hidden,) for ending in ("weight", "bias")}
     linears = {f"attention.self.{name}": (hidden, hidden) for name in ("query", "key", "value")}
     linears |= {
         "attention.output.dense": (hidden, hidden),
@@ -139,7 +139,7 @@ def expected_shapes(config: BertConfig) -> dict[str, tuple[int, ...]]:
         for name, shape in linears.items():
             shapes |= {f"{at}{name}.weight": shape, f"{at}{name}.bias": shape[:1]}
         for name in ("attention.output.LayerNorm", "output.LayerNorm"):
-            shapes |= {f"{at}{name}.{part}": (hidden,) for part in ("weight", "bias")}
+            shapes |= {f"{at}{name}.{ending}": (hidden,) for ending in ("weight", "bias")}
     return shapes
 
 

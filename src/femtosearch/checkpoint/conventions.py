@@ -66,35 +66,35 @@ def read_conventions(
     native = modules.layout == "Sentence Transformers"
     way = preset or ("sentence-transformers" if native else "pylate")
     if native and way != "txtai":
-        said = _native_sayings(files, modules)
+        stated = _native_sayings(files, modules)
     elif modules.layout == "Stanford ColBERT":
-        said = _stanford_sayings(files)
+        stated = _stanford_sayings(files)
         if preset == "pylate":  # which does not read mask_punctuation
-            said.pop("skiplist", None)
+            stated.pop("skiplist", None)
     else:
-        said = _pylate_sayings(files)
+        stated = _pylate_sayings(files)
         if way == "sentence-transformers":
-            said |= _prompted(files, said)
+            stated |= _prompted(files, stated)
     if preset is None:
-        said |= _our_sayings(files)
+        stated |= _our_sayings(files)
     limit = _limit(files, modules, config, way)
     mask = _mask_token(files)
     if way == "txtai":
-        said = _txtai(limit) | mask | said | TXTAI
+        stated = _txtai(limit) | mask | stated | TXTAI
     elif way == "sentence-transformers":
-        said = _sentence_transformers(modules, said, limit) | mask | said
+        stated = _sentence_transformers(modules, stated, limit) | mask | stated
     else:
-        said = _pylate(modules) | mask | said
+        stated = _pylate(modules) | mask | stated
     for name in ("query_prefix", "document_prefix"):
-        prefix, where = said[name]
+        prefix, where = stated[name]
         if where.startswith(DEFAULT) and way == "pylate" and not _has_token(files, modules, prefix):
-            said[name] = Said("", f"{TOKENIZER}: no token {prefix!r}")
+            stated[name] = Said("", f"{TOKENIZER}: no token {prefix!r}")
     for name in ("query_length", "document_length"):
-        if said[name].where.startswith(DEFAULT) and said[name].value > config.positions:
-            said[name] = Said(config.positions, "config.json: max_position_embeddings")
-    conventions = Conventions(**{name: value for name, (value, _) in said.items()})
+        if stated[name].where.startswith(DEFAULT) and stated[name].value > config.positions:
+            stated[name] = Said(config.positions, "config.json: max_position_embeddings")
+    conventions = Conventions(**{name: value for name, (value, _) in stated.items()})
     check_conventions(str(files.folder), conventions)
-    return conventions, {field.name: said[field.name].where for field in fields(Conventions)}
+    return conventions, {field.name: stated[field.name].where for field in fields(Conventions)}
 
 
 def check_conventions(source: str, conventions: Conventions) -> None:
@@ -146,13 +146,13 @@ class Reader:
 
 
 def _present(sayings: dict[str, Said | None]) -> Sayings:
-    return {name: said for name, said in sayings.items() if said is not None}
+    return {name: value for name, value in sayings.items() if value is not None}
 
 
 def _pylate_sayings(files: Files) -> Sayings:
     read = Reader(files, SETTINGS)
-    said = _present({name: read(key, kind) for key, (name, kind) in CONVENTION_KEYS.items()})
-    return said | _scoring(read)
+    stated = _present({name: read(key, kind) for key, (name, kind) in CONVENTION_KEYS.items()})
+    return stated | _scoring(read)
 
 
 def _prompted(files: Files, said: Sayings) -> Sayings:
@@ -177,8 +177,10 @@ def _our_sayings(files: Files) -> Sayings:
 
 
 def _scoring(read: Reader) -> Sayings:
-    said = read("similarity_fn_name", str)
-    return {"scoring": Said("mean", said.where)} if said and said.value == "meanmaxsim" else {}
+    similarity = read("similarity_fn_name", str)
+    return (
+        {"scoring": Said("mean", similarity.where)} if similarity and similarity.value == "meanmaxsim" else {}
+    )
 
 
 def _stanford_sayings(files: Files) -> Sayings:
@@ -202,7 +204,7 @@ def _native_sayings(files: Files, modules: Modules) -> Sayings:
     prompts, read = Reader(files, SETTINGS, "prompts."), Reader(files, SETTINGS)
     name = modules.backbone + TRANSFORMER_SETTINGS
     lengths, expansion = Reader(files, name), Reader(files, name, "query_expansion.")
-    said: dict[str, Said | None] = {
+    stated: dict[str, Said | None] = {
         "query_prefix": prompts("query", str),
         "document_prefix": prompts("document", str),
         "query_length": lengths("query_length", int),
@@ -210,8 +212,8 @@ def _native_sayings(files: Files, modules: Modules) -> Sayings:
     }
     strategy = expansion("strategy", str)
     if strategy:
-        said |= _expansion(expansion, strategy, modules)
-    return _present(said) | _scoring(read) | _mask_module(files, modules) | _pooling(files, modules)
+        stated |= _expansion(expansion, strategy, modules)
+    return _present(stated) | _scoring(read) | _mask_module(files, modules) | _pooling(files, modules)
 
 
 def _expansion(read: Reader, strategy: Said, modules: Modules) -> dict[str, Said | None]:
@@ -225,12 +227,12 @@ def _expansion(read: Reader, strategy: Said, modules: Modules) -> dict[str, Said
         raise CheckpointError(
             f"{read.path}: query_expansion needs a MultiVectorMask in modules.json, found none"
         )
-    said = {
+    stated = {
         "expand_queries": Said(True, strategy.where),
         "attend_to_expansion": read("attend", bool),
         "expansion_token": read("token", str),
     }
-    return said | {"query_length" if strategy.value == "fixed" else "expansion_length": length}
+    return stated | {"query_length" if strategy.value == "fixed" else "expansion_length": length}
 
 
 def _mask_module(files: Files, modules: Modules) -> Sayings:
@@ -268,13 +270,13 @@ def _pooling(files: Files, modules: Modules) -> Sayings:
 def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way: str) -> Said:
     """What a text is cut to where no length is said."""
     tokenizer = Reader(files, TOKENIZER_SETTINGS)
-    said = Reader(files, modules.backbone + TRANSFORMER_SETTINGS)("max_seq_length", int)
-    if said is None or way == "txtai":
+    length = Reader(files, modules.backbone + TRANSFORMER_SETTINGS)("max_seq_length", int)
+    if length is None or way == "txtai":
         longest = tokenizer.settings.get("model_max_length")
-        said = Said(longest, f"{TOKENIZER_SETTINGS}: model_max_length") if type(longest) is int else None
-    if said is None or said.value > config.positions:
+        length = Said(longest, f"{TOKENIZER_SETTINGS}: model_max_length") if type(longest) is int else None
+    if length is None or length.value > config.positions:
         return Said(config.positions, "config.json: max_position_embeddings")
-    return said
+    return length
 
 
 def _has_token(files: Files, modules: Modules, token: str) -> bool:
@@ -308,8 +310,8 @@ def _pylate(modules: Modules) -> Sayings:
 
 
 def _txtai(limit: Said) -> Sayings:
-    said = _defaults("txtai", query_prefix="", document_prefix="")
-    return said | {"query_length": limit, "document_length": limit}
+    stated = _defaults("txtai", query_prefix="", document_prefix="")
+    return stated | {"query_length": limit, "document_length": limit}
 
 
 def _sentence_transformers(modules: Modules, said: Sayings, limit: Said) -> Sayings:

@@ -38,7 +38,7 @@ class Dense:
     @property
     def parts(self) -> tuple[np.ndarray, ...]:
         """The arrays that it has."""
-        return tuple(part for part in (self.weight, self.bias, self.residual) if part is not None)
+        return tuple(array for array in (self.weight, self.bias, self.residual) if array is not None)
 
 
 def fold(layers: Sequence[Dense]) -> tuple[Affine, ...]:

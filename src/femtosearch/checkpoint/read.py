@@ -68,11 +68,11 @@ def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = 
     layers = _dense_layers(files, modules, backbone.projection)
     check_chain(str(folder), config.hidden_size, layers)
     tokenizer = _tokenizer(files, modules)
-    said, origins = read_conventions(files, modules, config, conventions)
+    stated, origins = read_conventions(files, modules, config, conventions)
     bent = next((layer.activation for layer in layers if layer.activation != LINEAR), "")
     unfit = f"{folder}: a Dense with activation {bent} is not known to the native engine" if bent else ""
     return Checkpoint(
-        files.folder, config, backbone.weights, () if bent else fold(layers), said, tokenizer, layers,
+        files.folder, config, backbone.weights, () if bent else fold(layers), stated, tokenizer, layers,
         modules.layout, origins, backbone.unfit or unfit,
     )  # fmt: skip
 
@@ -81,10 +81,10 @@ def with_conventions(checkpoint: Checkpoint, conventions: Conventions) -> Checkp
     """The same under other conventions. Raises CheckpointError if they make no sense."""
     check_conventions("the conventions given", conventions)
     origins = {
-        part.name: "given"
-        if getattr(conventions, part.name) != getattr(checkpoint.conventions, part.name)
-        else checkpoint.origins.get(part.name, "given")
-        for part in fields(Conventions)
+        field.name: "given"
+        if getattr(conventions, field.name) != getattr(checkpoint.conventions, field.name)
+        else checkpoint.origins.get(field.name, "given")
+        for field in fields(Conventions)
     }
     return replace(checkpoint, conventions=conventions, origins=origins)
 

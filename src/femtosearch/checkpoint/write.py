@@ -82,14 +82,14 @@ def check_new(folder: Path) -> None:
 
 def caveats(checkpoint: Checkpoint) -> list[str]:
     """What other libraries make otherwise of the folder that is written."""
-    said = []
+    caveats = []
     if later := _later(checkpoint.conventions):
-        said.append(f"other libraries do not read these conventions of it: {', '.join(later)}")
+        caveats.append(f"other libraries do not read these conventions of it: {', '.join(later)}")
     if len(checkpoint.modules) > 1:
-        said.append("txtai centres the rows of a model with several Dense modules: fold them into one")
+        caveats.append("txtai centres the rows of a model with several Dense modules: fold them into one")
     if any(dense.bias is not None or dense.activation != LINEAR for dense in checkpoint.modules):
-        said.append("txtai leaves out the bias and the activation of a Dense")
-    return said
+        caveats.append("txtai leaves out the bias and the activation of a Dense")
+    return caveats
 
 
 def folded(checkpoint: Checkpoint) -> Checkpoint:
@@ -172,8 +172,8 @@ def _write_dense(folder: Path, dense: Dense) -> None:
         "use_residual": dense.use_residual,
     }
     _write_json(folder / "config.json", settings)
-    parts = {"linear.weight": dense.weight, "linear.bias": dense.bias, "residual.weight": dense.residual}
-    tensors = {name: part for name, part in parts.items() if part is not None}
+    arrays = {"linear.weight": dense.weight, "linear.bias": dense.bias, "residual.weight": dense.residual}
+    tensors = {name: array for name, array in arrays.items() if array is not None}
     write_tensors(folder / "model.safetensors", tensors)
 
 
@@ -200,8 +200,8 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     if "type_vocab_size" not in backbone_settings(checkpoint):
         settings["model_input_names"] = ["input_ids", "attention_mask"]
     for role, names in SPECIAL_TOKENS.items():
-        known = [name for name in names if tokenizer.token_to_id(name) is not None]
-        settings |= {role: known[0]} if known else {}
+        present = [name for name in names if tokenizer.token_to_id(name) is not None]
+        settings |= {role: present[0]} if present else {}
     _write_json(folder / "tokenizer_config.json", settings)
 
 
@@ -216,8 +216,8 @@ def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:
 
 def _later(conventions: Conventions) -> dict[str, Any]:
     """The conventions that PyLate's files have no words for, where they are not PyLate's."""
-    said = {name: getattr(conventions, name) for name in OUR_KEYS}
-    return {name: value for name, value in said.items() if value != getattr(DEFAULTS, name)}
+    stated = {name: getattr(conventions, name) for name in OUR_KEYS}
+    return {name: value for name, value in stated.items() if value != getattr(DEFAULTS, name)}
 
 
 def _write_json(path: Path, value: Any) -> None:

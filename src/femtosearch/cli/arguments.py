@@ -137,19 +137,23 @@ def _command(commands: Any, name: str, help: str, *, json: bool = True) -> argpa
 
 
 def _add_model(command: argparse.ArgumentParser) -> None:
-    said = "a folder, a built-in model's name, or OWNER/NAME on the Hub (default: the index's, or built-in)"
-    command.add_argument("--model", metavar="MODEL", help=said)
+    description = (
+        "a folder, a built-in model's name, or OWNER/NAME on the Hub (default: the index's, or built-in)"
+    )
+    command.add_argument("--model", metavar="MODEL", help=description)
     _add_reading(command)
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
     """How a model is read."""
-    said = "native (the default), or torch, for any architecture (needs the extra [torch])"
-    command.add_argument("--engine", choices=("native", "torch"), default="native", help=said)
-    said = "pylate, sentence-transformers or txtai: read the model as that does (default: as it says itself)"
-    command.add_argument("--conventions", metavar="NAME", help=said)
-    said = "pool documents to about one row in F (default: as the model says)"
-    command.add_argument("--pool-factor", type=float, metavar="F", help=said)
+    description = "native (the default), or torch, for any architecture (needs the extra [torch])"
+    command.add_argument("--engine", choices=("native", "torch"), default="native", help=description)
+    description = (
+        "pylate, sentence-transformers or txtai: read the model as that does (default: as it says itself)"
+    )
+    command.add_argument("--conventions", metavar="NAME", help=description)
+    description = "pool documents to about one row in F (default: as the model says)"
+    command.add_argument("--pool-factor", type=float, metavar="F", help=description)
     command.add_argument("--revision", metavar="NAME", help="a branch, tag or commit of a model on the Hub")
 
 
@@ -160,9 +164,9 @@ def _add_threads(command: argparse.ArgumentParser) -> None:
 
 
 def _add_k(command: argparse.ArgumentParser, default: int | None) -> None:
-    said = "all" if default is None else default
+    shown = "all" if default is None else default
     command.add_argument(
-        "-k", type=_whole(1), default=default, metavar="N", help=f"hits to show (default: {said})"
+        "-k", type=_whole(1), default=default, metavar="N", help=f"hits to show (default: {shown})"
     )
 
 
@@ -210,11 +214,15 @@ def _add_search(commands: Any) -> None:
     )
     modes = "auto (the default), maxsim, rerank or fde"
     command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
-    said = "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
+    description = (
+        "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
+    )
     number = command.add_mutually_exclusive_group()
-    number.add_argument("--candidates", type=_whole(1), metavar="N", help=said)
-    said = "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
-    number.add_argument("--recall", type=float, metavar="R", help=said)
+    number.add_argument("--candidates", type=_whole(1), metavar="N", help=description)
+    description = (
+        "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
+    )
+    number.add_argument("--recall", type=float, metavar="R", help=description)
     _add_k(command, 10)
     _add_model(command)
 
@@ -285,8 +293,8 @@ def _add_compact(commands: Any) -> None:
 def _add_calibrate(commands: Any) -> None:
     command = _command(commands, "calibrate", "measure how many candidates an index's FDE needs")
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    said = "a file with a query a line, at least 20, or - for standard input"
-    command.add_argument("queries", metavar="QUERIES", help=said)
+    description = "a file with a query a line, at least 20, or - for standard input"
+    command.add_argument("queries", metavar="QUERIES", help=description)
     _add_model(command)
 
 
@@ -297,12 +305,16 @@ def _add_evaluate(commands: Any) -> None:
         "score a model on judged collections, or compare two such evaluations",
         json=False,
     )
-    said = "a folder in BEIR's or NanoBEIR's layout, beir/NAME, nanobeir or nanobeir/NAME; or: compare A B"
-    command.add_argument("source", metavar="SOURCE", nargs="+", help=said)
-    said = "of maxsim, rerank, fde, bm25, exact and float32, with commas between (default: as the rules say)"
-    command.add_argument("--mode", metavar="MODES", help=said)
-    said = "beir (the default), txtai, pylate or sentence-transformers: score as that does"
-    command.add_argument("--rules", default="beir", metavar="NAME", help=said)
+    description = (
+        "a folder in BEIR's or NanoBEIR's layout, beir/NAME, nanobeir or nanobeir/NAME; or: compare A B"
+    )
+    command.add_argument("source", metavar="SOURCE", nargs="+", help=description)
+    description = (
+        "of maxsim, rerank, fde, bm25, exact and float32, with commas between (default: as the rules say)"
+    )
+    command.add_argument("--mode", metavar="MODES", help=description)
+    description = "beir (the default), txtai, pylate or sentence-transformers: score as that does"
+    command.add_argument("--rules", default="beir", metavar="NAME", help=description)
     command.add_argument("--split", metavar="NAME", help="of the qrels (default: test, or the only one)")
     command.add_argument("--limit", type=_whole(1), metavar="N", help="ask the first N queries only")
     command.add_argument(

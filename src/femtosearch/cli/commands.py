@@ -119,15 +119,15 @@ def info(options: argparse.Namespace) -> None:
     from femtosearch import _core
     from femtosearch.cli.arguments import version
 
-    said: dict[str, Any] = {"version": version(), "kernel": _core.kernel(), "kernels": _core.kernels()}
+    facts: dict[str, Any] = {"version": version(), "kernel": _core.kernel(), "kernels": _core.kernels()}
     if options.folder and _is_index(options.folder):
-        said["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
+        facts["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
     else:
-        said["model"] = _about_model(_model(options, options.folder))
+        facts["model"] = _about_model(_model(options, options.folder))
     if options.json:
-        write_json(said)
+        write_json(facts)
     else:
-        _print_table(said)
+        _print_table(facts)
 
 
 def export(options: argparse.Namespace) -> None:
@@ -154,13 +154,13 @@ def delete(options: argparse.Namespace) -> None:
     with Index(options.folder) as store:
         unknown = [name for name in dict.fromkeys(options.id) if store.get(name) is None]
         deleted = store.delete(options.id)
-        left = len(store)
+        remaining = len(store)
     if options.json:
-        write_json({"deleted": deleted, "unknown": unknown, "documents": left})
+        write_json({"deleted": deleted, "unknown": unknown, "documents": remaining})
     else:
         if unknown:
             _note(options, f"not in {options.folder}: {', '.join(unknown)}")
-        _result(options, f"deleted {count(deleted, 'document')}; {options.folder} holds {left:,}")
+        _result(options, f"deleted {count(deleted, 'document')}; {options.folder} holds {remaining:,}")
 
 
 def compact(options: argparse.Namespace) -> None:
@@ -199,11 +199,13 @@ def calibrate(options: argparse.Namespace) -> None:
     _check_index(options.folder)
     queries = [text for _, text in numbered_lines(options.queries, "queries")]
     with _open(options) as store:
-        found = store.calibrate(queries)
+        calibration = store.calibrate(queries)
         passages = store.stats().passages
-    counts = {recall: found.count(found.prefixes[0], recall, passages) for recall in found.recalls}
+    counts = {
+        recall: calibration.count(calibration.prefixes[0], recall, passages) for recall in calibration.recalls
+    }
     if options.json:
-        write_json({"passages": passages, "queries": len(queries), "calibration": found.spec()})
+        write_json({"passages": passages, "queries": len(queries), "calibration": calibration.spec()})
     else:
         for recall, number in counts.items():
             _result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
@@ -270,13 +272,13 @@ def _show_indexed(
 ) -> None:
     skipped = [asdict(skipped) for skipped in reading.skipped]
     if options.json:
-        said = {
+        facts = {
             "documents": done,
             "seconds": round(seconds, 3),
             "skipped": skipped,
             "unknown": reading.unknown,
         }
-        write_json({**said, "index": stats})
+        write_json({**facts, "index": stats})
         return
     for item in skipped[:SHOWN]:
         _note(options, f"skipped: {item['where']}: {item['reason']}")

@@ -48,21 +48,21 @@ def evaluate(options: argparse.Namespace) -> None:
     how = {"conventions": options.conventions, "pool_factor": options.pool_factor}
     model = Model.load(options.model, engine=options.engine, revision=options.revision, **how)
     try:
-        found = score(
+        evaluation = score(
             options.source, model, modes=modes, rules=options.rules, split=options.split, limit=options.limit,
             candidates=options.candidates, cache=options.cache, progress=said.update,
         )  # fmt: skip
     finally:
         said.clear()
-    _show(options, found)
-    written = write_runs(found, Path(options.run)) if options.run else []
-    written += plot(found, options.plot) if options.plot else []
+    _show(options, evaluation)
+    written = write_runs(evaluation, Path(options.run)) if options.run else []
+    written += plot(evaluation, options.plot) if options.plot else []
     if not options.quiet:
-        for line in [*counted(found), *(f"-> {path}" for path in written)]:
+        for line in [*counted(evaluation), *(f"-> {path}" for path in written)]:
             write_note(line)
-        write_note(f"{found.model}, {found.rules} rules, {duration(time.monotonic() - start)}")
-    if found.errors:
-        raise ReadError("; ".join(found.errors.values()))
+        write_note(f"{evaluation.model}, {evaluation.rules} rules, {duration(time.monotonic() - start)}")
+    if evaluation.errors:
+        raise ReadError("; ".join(evaluation.errors.values()))
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -37,6 +37,6 @@ class Progress:
 
     def _text(self, done: int, fraction: float | None) -> str:
         seconds = self.seconds
-        known = "" if fraction is None else f" {bar(fraction)} {fraction:4.0%}"
+        share = "" if fraction is None else f" {bar(fraction)} {fraction:4.0%}"
         rate = done / seconds if seconds else 0.0
-        return f"{self._verb}{known}  {done:,} documents  {rate:,.0f}/s  {duration(seconds)}"
+        return f"{self._verb}{share}  {done:,} documents  {rate:,.0f}/s  {duration(seconds)}"

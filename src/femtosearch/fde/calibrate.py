@@ -36,15 +36,15 @@ def _sample(fde: Fde, queries: Rows, documents: Rows, threads: int) -> Sample:
     size = fde.size(dims)
     sample = Sample(len(documents), prefixes_of(size))
     codes = quantise(documents.rows)
-    rows, starts, parts = codes.rows(), documents.starts, []
+    rows, starts, encoded = codes.rows(), documents.starts, []
     for at in range(0, len(documents), _PIECE):
         some = starts[at : at + _PIECE + 1]
         piece = Rows(rows[some[0] : some[-1]], some - some[0])
-        parts.append(quantise(fde.documents(piece, threads=threads), fde.code_bits))
+        encoded.append(quantise(fde.documents(piece, threads=threads), fde.code_bits))
     for query, vector in zip(queries, fde.queries(queries, threads=threads), strict=True):
         if len(query):
             products = [
-                np.concatenate([inner_products(prefix, part, threads=threads) for part in parts])
+                np.concatenate([inner_products(prefix, part, threads=threads) for part in encoded])
                 for prefix in (np.where(np.arange(size) < p, vector, 0) for p in sample.prefixes)
             ]
             sample.add(maxsim_codes(query, codes, starts, threads=threads), products)

@@ -51,7 +51,7 @@ class Calibration:
         Between the table's recalls it is the next higher one's, between and beyond its counts of passages a
         power law of its neighbours.
         """
-        enough = [n for n, known in enumerate(self.recalls) if known >= recall - 1e-9]
+        enough = [n for n, measured in enumerate(self.recalls) if measured >= recall - 1e-9]
         if not enough or passages < 1:
             return passages
         row = self.candidates[self.prefixes.index(prefix)][enough[0]]
@@ -103,12 +103,12 @@ class Sample:
     def add(self, exact: np.ndarray, products: Sequence[np.ndarray]) -> None:
         """One query: MaxSim with every passage, and of each prefix the inner products, all [N] float32."""
         exact, stacked = exact[self._order], np.stack([part[self._order] for part in products])
-        found = []
+        depths = []
         for size in self.sizes:
             chunks = range(0, min(_CHUNKS, len(exact) // size) * size, size)
             ranks = [_ranks(exact[at : at + size], stacked[:, at : at + size]) for at in chunks]
-            found.append(np.concatenate(ranks, axis=1))
-        self._ranks.append(found)
+            depths.append(np.concatenate(ranks, axis=1))
+        self._ranks.append(depths)
 
     def depths(self) -> np.ndarray:
         """[prefixes, recalls, sizes]: the fewest candidates that reach the recall in samples of each size, by
@@ -120,11 +120,11 @@ class Sample:
                 f"{len(self._ranks)}: give more"
             )
         sizes = range(len(self.sizes))
-        found = [
+        counts = [
             [_depths([query[size][prefix] for query in self._ranks]) for size in sizes]
             for prefix in range(len(self.prefixes))
         ]
-        return np.array(found).transpose(0, 2, 1)
+        return np.array(counts).transpose(0, 2, 1)
 
 
 def fit(samples: Sequence[Sample]) -> Calibration:

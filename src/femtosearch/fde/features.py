@@ -58,13 +58,13 @@ class Features:
 
     def of(self, rows: np.ndarray, threads: int = 0) -> np.ndarray:
         """[T, F] float32, for rows [T, D] float32. A row's are the same bits beside any others."""
-        found = np.empty((len(rows), self.count), dtype=np.float32)
+        out = np.empty((len(rows), self.count), dtype=np.float32)
         for at in range(0, len(rows), _PIECE):
             state = np.ascontiguousarray(rows[at : at + _PIECE])
             for layer, norm in self._layers:
                 state = gelu(normed(layer.apply(state, threads), norm))
-            found[at : at + _PIECE] = state
-        return found
+            out[at : at + _PIECE] = state
+        return out
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The arrays, by name, the smaller of them in float16."""

@@ -118,10 +118,10 @@ class Lemur:
         features = self.features.of(array, threads)
         for n in range(len(rows)):
             sums[n] = features[starts[n] : starts[n + 1], :size].sum(0)
-        found = spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
+        turned = spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
         if self._mends and size == self.size(array.shape[1]):
-            found[:, -SMALLEST:] = LOSS * found[:, :SMALLEST]
-        return found
+            turned[:, -SMALLEST:] = LOSS * turned[:, :SMALLEST]
+        return turned
 
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
         """[n, F] float32, to be coded in `code_bits`; zeros for a document without rows.
@@ -129,15 +129,15 @@ class Lemur:
         rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
         """
         array, starts = self._checked(rows)
-        found = np.empty((len(rows), self.size(array.shape[1])), dtype=np.float32)
+        out = np.empty((len(rows), self.size(array.shape[1])), dtype=np.float32)
         for at in range(0, len(rows), _PIECE):
-            some = starts[at : at + _PIECE + 1]
-            found[at : at + _PIECE] = self._weights(array[some[0] : some[-1]], some - some[0], threads)
-        if self._mends and len(found):
-            coded = quantise(found, self.code_bits).rows()
-            found[:, -SMALLEST:] = (found[:, :SMALLEST] - coded[:, :SMALLEST]) / LOSS
-        found[np.diff(starts) == 0] = 0
-        return found
+            piece = starts[at : at + _PIECE + 1]
+            out[at : at + _PIECE] = self._weights(array[piece[0] : piece[-1]], piece - piece[0], threads)
+        if self._mends and len(out):
+            coded = quantise(out, self.code_bits).rows()
+            out[:, -SMALLEST:] = (out[:, :SMALLEST] - coded[:, :SMALLEST]) / LOSS
+        out[np.diff(starts) == 0] = 0
+        return out
 
     def spec(self) -> dict[str, Any]:
         """Its sizes, its model and a digest of its arrays, as JSON: two of one spec are the same."""
@@ -177,15 +177,15 @@ class Lemur:
                 }
             )
             anchors = doubled(tensors["anchors"], features.dims)
-            found = cls(
+            fde = cls(
                 features, anchors, tensors["scale"], tensors["centre"], tensors["gains"],
                 spec["ridge"], spec["numbers"], spec["code_bits"], spec["model"],
             )  # fmt: skip
         except (KeyError, TypeError, AttributeError) as error:
             raise FdeError(f"no Lemur of this femtosearch: {error!r}; upgrade it") from None
-        if found.spec() != dict(spec):
+        if fde.spec() != dict(spec):
             raise FdeError("its arrays are not those that it was stored with: the FDE is damaged")
-        return found
+        return fde
 
     @property
     def _mends(self) -> bool:
@@ -212,8 +212,8 @@ class Lemur:
         """
         if size not in self._whiteners:
             features = self._of_anchors() if features is None else features
-            some, all_of = features[:, :size], features.reshape(-1)
-            gram = some.T @ some
+            first, all_of = features[:, :size], features.reshape(-1)
+            gram = first.T @ first
             gram[np.diag_indices(size)] += np.float32(
                 self.ridge * np.vdot(all_of, all_of) / features.shape[1]
             )
@@ -283,7 +283,7 @@ def lower_inverse(lower: np.ndarray) -> np.ndarray:
         return np.tril(np.linalg.inv(lower))
     half = size // 2
     first, last = lower_inverse(lower[:half, :half]), lower_inverse(lower[half:, half:])
-    found = np.zeros_like(lower)
-    found[:half, :half], found[half:, half:] = first, last
-    found[half:, :half] = -(last @ (lower[half:, :half] @ first))
-    return found
+    inverse = np.zeros_like(lower)
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    inverse[half:, :half] = -(last @ (lower[half:, :half] @ first))
+    return inverse

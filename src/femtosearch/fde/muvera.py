@@ -138,9 +138,9 @@ class Muvera:
     def tensors(self, dims: int) -> dict[str, np.ndarray]:
         """The matrices for rows of D dims, by name."""
         self.size(dims)
-        found = self.matrices or draw(self, dims)
-        names = (f.name for f in fields(found))
-        return {name: array for name in names if (array := getattr(found, name)) is not None}
+        matrices = self.matrices or draw(self, dims)
+        names = (f.name for f in fields(matrices))
+        return {name: array for name in names if (array := getattr(matrices, name)) is not None}
 
     @classmethod
     def restore(cls, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Muvera:
@@ -193,13 +193,15 @@ class Muvera:
     def _check_size(self, width: int) -> int:
         """R · 2^bits · width, where that many numbers are allowed."""
         numbers = self.repetitions * width << self.bits
-        said = f"{self.repetitions} repetitions of 2^{self.bits} buckets of {width} make {numbers:,} numbers"
+        problem = (
+            f"{self.repetitions} repetitions of 2^{self.bits} buckets of {width} make {numbers:,} numbers"
+        )
         if numbers > MOST_NUMBERS:
-            raise FdeError(f"{said}: expected at most {MOST_NUMBERS:,}: lower one of them")
+            raise FdeError(f"{problem}: expected at most {MOST_NUMBERS:,}: lower one of them")
         if self.final is None and numbers > MOST_DIMS:
-            raise FdeError(f"{said}: expected at most {MOST_DIMS:,}: lower one of them, or give final")
+            raise FdeError(f"{problem}: expected at most {MOST_DIMS:,}: lower one of them, or give final")
         if self.final is not None and self.final > numbers and self.projection is not None:
-            raise FdeError(f"final: {said}, fewer than {self.final}: leave final out")
+            raise FdeError(f"final: {problem}, fewer than {self.final}: leave final out")
         return numbers
 
     def _check_matrices(self, found: Matrices) -> None:

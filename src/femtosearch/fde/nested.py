@@ -29,17 +29,17 @@ def spread(vectors: np.ndarray) -> np.ndarray:
 
     Afterwards every number is a sum of all of the block's, and so about Gaussian, with one variance.
     """
-    found = np.empty_like(vectors)
+    out = np.empty_like(vectors)
     for begin, end in blocks_of(vectors.shape[1]):
-        found[:, begin:end] = _hadamard(vectors[:, begin:end])
-    return found
+        out[:, begin:end] = _hadamard(vectors[:, begin:end])
+    return out
 
 
 def gains_of(vectors: np.ndarray) -> np.ndarray:
     """The root mean square of each block of [N, F], as float32; 1 for a block of zeros."""
     blocks = blocks_of(vectors.shape[1])
-    found = [float(np.sqrt(np.square(vectors[:, begin:end]).mean())) for begin, end in blocks]
-    return np.array([value or 1.0 for value in found], dtype=np.float32)
+    gains = [float(np.sqrt(np.square(vectors[:, begin:end]).mean())) for begin, end in blocks]
+    return np.array([value or 1.0 for value in gains], dtype=np.float32)
 
 
 def for_each_number(gains: np.ndarray, size: int) -> np.ndarray:

@@ -14,8 +14,8 @@ def muvera(m: Muvera, drawn: Matrices, rows: np.ndarray, starts: np.ndarray, doc
     vectors = []
     for n in range(len(starts) - 1):
         text = rows[starts[n] : starts[n + 1]].astype(np.float64)
-        parts = [_repetition(m, drawn, r, text, documents) for r in range(m.repetitions)]
-        vectors.append(_sketch(m, drawn, m.scale * np.concatenate(parts)))
+        repetitions = [_repetition(m, drawn, r, text, documents) for r in range(m.repetitions)]
+        vectors.append(_sketch(m, drawn, m.scale * np.concatenate(repetitions)))
     return np.array(vectors).reshape(len(vectors), m.size(drawn.dims))
 
 
@@ -70,8 +70,8 @@ def inner_products(vector: np.ndarray, blocks: np.ndarray, scales: np.ndarray, b
     if bits == 8:
         rows = groups.reshape(len(scales), GROUP * blocks.shape[1])[:, : len(vector)].astype(np.int32)
         return (rows @ query.astype(np.int32)).astype(np.float32) * scales * scale
-    parts = [groups.view(np.uint8) >> shift & (1 << bits) - 1 for shift in range(0, 8, bits)]
-    low = np.stack(parts, axis=3).reshape(len(scales), GROUP * blocks.shape[1] * len(parts))
+    planes = [groups.view(np.uint8) >> shift & (1 << bits) - 1 for shift in range(0, 8, bits)]
+    low = np.stack(planes, axis=3).reshape(len(scales), GROUP * blocks.shape[1] * len(planes))
     twice = 2 * low[:, : len(vector)].astype(np.int32) - ((1 << bits) - 1)
     return (twice @ query.astype(np.int32)).astype(np.float32) * (scales * np.float32(0.5)) * scale
 
@@ -90,8 +90,8 @@ def maxima(anchors: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> np.ndar
     """[texts, A] float32, as `_core.Anchors.maxima`."""
     (asked, ask_scales), (told, tell_scales) = quantise_rows(anchors), quantise_rows(rows)
     products = (told.astype(np.int32) @ asked.T.astype(np.int32)).astype(np.float32) * tell_scales[:, None]
-    found = np.zeros((len(starts) - 1, len(anchors)), np.float32)
-    for n in range(len(found)):
+    out = np.zeros((len(starts) - 1, len(anchors)), np.float32)
+    for n in range(len(out)):
         if starts[n] < starts[n + 1]:
-            found[n] = products[starts[n] : starts[n + 1]].max(axis=0) * ask_scales
-    return found
+            out[n] = products[starts[n] : starts[n + 1]].max(axis=0) * ask_scales
+    return out

@@ -60,7 +60,7 @@ def nearest(
     sizes = {(codes.dims, codes.bits, codes.sliced) for codes, _ in parts}
     if len(sizes) > 1:
         raise ShapeError(f"parts: expected codes of one size and layout, found {sorted(sizes)}")
-    found = [(codes.blocks, codes.scales, codes.count, alive) for codes, alive in parts]
+    borrowed = [(codes.blocks, codes.scales, codes.count, alive) for codes, alive in parts]
     size, bits, sliced = sizes.pop() if sizes else (max(1, len(vector)), 8, False)
     array = np.require(vector, requirements=["C", "A"])
-    return _core.nearest(array, size, found, count, bits, sliced, threads)
+    return _core.nearest(array, size, borrowed, count, bits, sliced, threads)

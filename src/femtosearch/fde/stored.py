@@ -51,8 +51,8 @@ _IN_USE: WeakValueDictionary[bytes, Fde] = WeakValueDictionary()  # by a digest 
 
 def calibrated(fde: Fde, calibration: Calibration | None) -> Fde:
     """The same FDE with another calibration, or none."""
-    found: Fde = replace(fde, calibration=calibration)  # type: ignore[type-var]
-    return found
+    copy: Fde = replace(fde, calibration=calibration)  # type: ignore[type-var]
+    return copy
 
 
 def described(fde: Fde, size: int) -> dict[str, Any]:
@@ -76,8 +76,8 @@ def restore_fde(data: bytes, place: str) -> Fde:
     in use, for it keeps what it has derived. Raises FdeError, naming `place`.
     """
     digest = hashlib.blake2b(data, digest_size=16).digest()
-    if (known := _IN_USE.get(digest)) is not None:
-        return known
+    if (fde_in_use := _IN_USE.get(digest)) is not None:
+        return fde_in_use
     fde = _IN_USE[digest] = _restored(data, place)
     return fde
 

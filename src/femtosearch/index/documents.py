@@ -68,12 +68,12 @@ def _draft(document: object, position: int) -> Draft:
         chosen, text, metadata = document.id, document.text, document.metadata
         key: str | None = check_id(chosen, where)
     elif isinstance(document, Mapping):
-        rest = dict(document)
-        key = check_id(rest.pop("id"), where) if "id" in rest else None
+        remaining = dict(document)
+        key = check_id(remaining.pop("id"), where) if "id" in remaining else None
         where = _named(where, key)
-        if "text" not in rest:
+        if "text" not in remaining:
             raise DocumentError(f'{where}: it has no "text": give one, which may be empty')
-        text, metadata = rest.pop("text"), rest
+        text, metadata = remaining.pop("text"), remaining
     else:
         raise DocumentError(
             f'{where}: expected a string, a mapping with "text" or a Document, found {_kind(document)}'

@@ -73,8 +73,8 @@ class Model:
         """
         checkpoint = read_checkpoint(_place(source, revision), conventions)
         if pool_factor is not None:
-            given = replace(checkpoint.conventions, pool_factor=pool_factor)
-            checkpoint = with_conventions(checkpoint, given)
+            pooled = replace(checkpoint.conventions, pool_factor=pool_factor)
+            checkpoint = with_conventions(checkpoint, pooled)
         return cls(checkpoint, engine)
 
     @property
@@ -116,8 +116,8 @@ class Model:
     @cached_property
     def parameters(self) -> int:
         """How many numbers the model has, Dense included."""
-        parts = [part for dense in self._checkpoint.modules for part in dense.parts]
-        return sum(array.size for array in (*self._checkpoint.weights.values(), *parts))
+        arrays = [part for dense in self._checkpoint.modules for part in dense.parts]
+        return sum(array.size for array in (*self._checkpoint.weights.values(), *arrays))
 
     @cached_property
     def fingerprint(self) -> str:
@@ -141,12 +141,12 @@ class Model:
             raise FdeError(f"{error}; fetch the file again, or remove it") from error
         if fde.model in (None, self.fingerprint):
             return fde
-        own = _fingerprint(read_checkpoint(self.source))
-        if fde.model == own:
+        fingerprint = _fingerprint(read_checkpoint(self.source))
+        if fde.model == fingerprint:
             return None
         raise FdeError(
             f"{self.source / FDE}: made for the model of fingerprint {fde.model[:12]}, this one's is "
-            f"{own[:12]}: fetch the model's own, or remove it"
+            f"{fingerprint[:12]}: fetch the model's own, or remove it"
         )
 
     def encode_queries(
@@ -217,17 +217,17 @@ class Model:
         return Rows(rows, np.concatenate(starts))
 
     def _pooled(self, rows: Rows) -> Rows:
-        said = self.conventions
-        if said.pool_factor == 1:
+        conventions = self.conventions
+        if conventions.pool_factor == 1:
             return rows
-        return pool(rows, said.pool_factor, said.protected_tokens, unit=said.unit_pools)
+        return pool(rows, conventions.pool_factor, conventions.protected_tokens, unit=conventions.unit_pools)
 
     def _rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
         rows: np.ndarray = self._encoder.encode(
             tokens.ids, tokens.starts, tokens.attended, tokens.keep, threads, out
         )
-        kept = np.concatenate([[0], np.cumsum(tokens.keep)])
-        return Rows(rows, kept[tokens.starts].astype(np.int64))
+        row_starts = np.concatenate([[0], np.cumsum(tokens.keep)])
+        return Rows(rows, row_starts[tokens.starts].astype(np.int64))
 
 
 def built_in() -> list[str]:
@@ -294,8 +294,8 @@ def _spelled(config: BertConfig | OtherConfig, conventions: Conventions) -> str:
         names = [field.name for field in fields(value)]
         first = names[: names.index(since) + 1]
         later = [field.name for field in fields(value) if field.default != getattr(value, field.name)]
-        said = [f"{name}={getattr(value, name)!r}" for name in names if name in first or name in later]
-        spelled.append(f"{type(value).__name__}({', '.join(said)})")
+        settings = [f"{name}={getattr(value, name)!r}" for name in names if name in first or name in later]
+        spelled.append(f"{type(value).__name__}({', '.join(settings)})")
     return f"({', '.join(spelled)})"
 
 

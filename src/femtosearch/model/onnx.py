@@ -36,8 +36,8 @@ def write_onnx(checkpoint: Checkpoint, tokenizer: Tokenizer, target: Path) -> No
     stem = target.stem if to_file else "model"
     with whole(target.parent if to_file else target) as partial:
         (partial / f"{stem}.onnx").write_bytes(content)
-        said = json.dumps(_beside(checkpoint, tokenizer), indent=2, ensure_ascii=False)
-        (partial / f"{stem}.json").write_text(said + "\n", encoding="utf-8")
+        description = json.dumps(_beside(checkpoint, tokenizer), indent=2, ensure_ascii=False)
+        (partial / f"{stem}.json").write_text(description + "\n", encoding="utf-8")
         if not to_file:
             tokenizer.save(partial / "tokenizer.json")
 

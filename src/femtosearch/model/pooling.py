@@ -111,19 +111,19 @@ def _children(merges: list[_Merge], count: int) -> list[tuple[int, int]]:
 
 def _labels(children: list[tuple[int, int]], count: int, limit: int) -> np.ndarray:
     """The clusters below node `limit`, numbered from the top: what is merged before what stands alone."""
-    labels, found = np.empty(count, dtype=np.int64), list[int]()
+    labels, order = np.empty(count, dtype=np.int64), list[int]()
     below = [2 * count - 2]  # a node to look into, or ~ one that is a cluster by itself
     while below:
         node = below.pop()
         if node < 0:
-            found.append(~node)
+            order.append(~node)
         elif node < limit:
-            found.append(node)
+            order.append(node)
         else:
             low, high = children[node - count]
             below += [~child for child in (high, low) if child < count]
             below += [child for child in (high, low) if child >= count]
-    for number, node in enumerate(found):
+    for number, node in enumerate(order):
         members = [node]
         while members:
             member = members.pop()

@@ -163,9 +163,9 @@ class Tokenizer:
             return Prefix(length, (token,))
         if self.conventions.prefix_as == "marker":
             candidates = [prefix, *prefix.split(None, 1)[:1]]
-            known = [piece for piece in candidates if self._pieces.id_of(piece) is not None]
-            if known:
-                self._pieces.keep_whole(known[0], as_written=True)
+            tokens = [piece for piece in candidates if self._pieces.id_of(piece) is not None]
+            if tokens:
+                self._pieces.keep_whole(tokens[0], as_written=True)
         ids = tuple(self._pieces.ids([prefix])[0][1:-1])
         if len(ids) + LEAST_ROOM > length:
             raise CheckpointError(
@@ -175,27 +175,27 @@ class Tokenizer:
         return Prefix(length, ids, "" if self._pieces.stands_alone(prefix) else prefix)
 
     def _prefix_id(self, prefix: str) -> int:
-        found = self._pieces.id_of(prefix)
-        if found is None:
+        number = self._pieces.id_of(prefix)
+        if number is None:
             raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
-        return found
+        return number
 
     def _mask_id(self) -> int:
         mask = self.conventions.expansion_token
-        found = self._pieces.id_of(mask)
-        if found is None:
+        number = self._pieces.id_of(mask)
+        if number is None:
             raise CheckpointError(f"{self.path}: query expansion needs a {mask} token, found none")
-        return found
+        return number
 
     def _skip_ids(self) -> np.ndarray:
         """[V] bool. A word that is no token stands for [UNK] or for nothing, by the conventions."""
         skipped = np.zeros(self._pieces.highest_id + 1, dtype=bool)
         unknown = self._pieces.id_of("[UNK]") if self.conventions.skip_unknown else None
         for word in self.conventions.skiplist:
-            found = self._pieces.id_of(word)
-            found = unknown if found is None else found
-            if found is not None:
-                skipped[found] = True
+            number = self._pieces.id_of(word)
+            number = unknown if number is None else number
+            if number is not None:
+                skipped[number] = True
         return skipped
 
 
@@ -290,12 +290,12 @@ def _with_words(
     tokens: Tokens, special: int, owner: np.ndarray, span: np.ndarray
 ) -> tuple[Tokens, np.ndarray, np.ndarray]:
     """Drop the passages that keep nothing but their special tokens."""
-    kept = (
+    rows_of_text = (
         np.add.reduceat(tokens.keep, tokens.starts[:-1], dtype=np.int64)
         if len(tokens)
         else np.zeros(0, np.int64)
     )
-    worded = kept > special
+    worded = rows_of_text > special
     if worded.all():
         return tokens, owner, span
     sizes = np.diff(tokens.starts)

@@ -49,14 +49,14 @@ class Reading:
     def __init__(
         self, paths: list[str], text_column: str, id_column: str | None, stdin_kind: str, strict: bool
     ) -> None:
-        found = sources(paths, stdin_kind)
-        self.unknown = found.unknown
+        listed = sources(paths, stdin_kind)
+        self.unknown = listed.unknown
         self.skipped: list[Skipped] = []
         self._text_column, self._id_column, self._strict = text_column, id_column, strict
-        self._files, self._size = found.files, found.size
+        self._files, self._size = listed.files, listed.size
         self._behind = 0
         self._raw: IO[bytes] | None = None
-        for path, reason in found.broken.items():
+        for path, reason in listed.broken.items():
             self._skip(path, reason)
 
     def __iter__(self) -> Iterator[Document]:
@@ -130,12 +130,12 @@ class Reading:
         key = self._id_column or ("id" if "id" in record else "_id")
         if self._id_column and key not in record:
             raise ValueError(f"expected an id under {key!r}, found {names(record)}")
-        given = _id(record.pop(key)) if key in record else None
+        document_id = _id(record.pop(key)) if key in record else None
         text = self._take_text(source, record)
         if isinstance(record.get("metadata"), dict):  # BEIR's own place for what else there is
             record = {**record.pop("metadata"), **record}
         name = _hash(text) if source.path == STDIN else f"{source.name}:{number}"
-        return Document(given or name, text, record)
+        return Document(document_id or name, text, record)
 
     def _take_text(self, source: Source, record: dict[str, Any]) -> str:
         """The record's text, its title before it as in BEIR. A CSV row without the cell has an empty text."""
@@ -224,5 +224,5 @@ def _id(value: Any) -> str:
         return value
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    found = "an empty string" if value == "" else kind_of(value)
-    raise ValueError(f"expected an id that is a string or a whole number, found {found}")
+    actual = "an empty string" if value == "" else kind_of(value)
+    raise ValueError(f"expected an id that is a string or a whole number, found {actual}")

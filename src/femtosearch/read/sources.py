@@ -68,16 +68,16 @@ def sources(paths: list[str], stdin_kind: str) -> Sources:
     if stdin_kind not in STDIN_KINDS:
         kinds = ", ".join(STDIN_KINDS)
         raise ReadError(f"expected standard input's kind to be one of {kinds}, found {stdin_kind!r}")
-    found = Sources()
+    listed = Sources()
     for path in paths:
         if path == STDIN:
-            found.files.append(Source(STDIN, STDIN, stdin_kind, size=None, named=True))
+            listed.files.append(Source(STDIN, STDIN, stdin_kind, size=None, named=True))
         elif os.path.isdir(path):
-            _add_folder(found, path)
+            _add_folder(listed, path)
         else:
-            found.files.append(_named_file(path))
-    _check_names(found.files)
-    return found
+            listed.files.append(_named_file(path))
+    _check_names(listed.files)
+    return listed
 
 
 def printable(path: str) -> str:
@@ -149,9 +149,9 @@ def _check_names(files: list[Source]) -> None:
     """Two files of one name would replace each other in the index, and one would be lost without a word."""
     paths: dict[str, str] = {}
     for source in files:
-        other = paths.setdefault(source.name, source.path)
-        if other != source.path:
+        first = paths.setdefault(source.name, source.path)
+        if first != source.path:
             raise ReadError(
-                f"expected files with different names, found {printable(other)} and {printable(source.path)},"
+                f"expected files with different names, found {printable(first)} and {printable(source.path)},"
                 f" which would both be called {source.name!r}; give the folder above them, or use two indexes"
             )

@@ -263,9 +263,9 @@ def _sample(
     path = folder / source.file
     count = sum(1 for _ in read(path)) if source.take else 0
     if source.take < count:
-        wanted = np.zeros(count, dtype=bool)
-        wanted[rng.permutation(count)[: source.take]] = True
-        yield from (item for item, take in zip(read(path), wanted, strict=True) if take)
+        chosen = np.zeros(count, dtype=bool)
+        chosen[rng.permutation(count)[: source.take]] = True
+        yield from (item for item, take in zip(read(path), chosen, strict=True) if take)
         return
     empty = True
     for item in read(path):
@@ -282,12 +282,12 @@ def read_scores(source: ScoredSource, folder: Path, reader: Reader) -> Scored:
     rows = list(_score_rows(source, folder))
     if not rows:
         raise RecipeError(f"{source.source}: table {source.table!r} is empty")
-    wanted = np.unique(np.concatenate([names for _, names, _ in rows]))
-    documents = np.full(len(wanted), -1)
+    passage_names = np.unique(np.concatenate([names for _, names, _ in rows]))
+    documents = np.full(len(passage_names), -1)
     for row in table(source.source, "documents", folder):
         name = _hashes([_field(row, "document_id", source)])
-        at = min(int(np.searchsorted(wanted, name)[0]), len(wanted) - 1)
-        if wanted[at] == name[0] and not reader.is_excluded(_field(row, "text", source)):
+        at = min(int(np.searchsorted(passage_names, name)[0]), len(passage_names) - 1)
+        if passage_names[at] == name[0] and not reader.is_excluded(_field(row, "text", source)):
             documents[at] = reader.passage(_field(row, "text", source))
     asked = {name for name, _, _ in rows}
     texts = {
@@ -295,11 +295,13 @@ def read_scores(source: ScoredSource, folder: Path, reader: Reader) -> Scored:
         for row in table(source.source, "queries", folder)
         if (name := _field(row, "query_id", source)) in asked
     }
-    rows = [(texts.get(name, ""), documents[np.searchsorted(wanted, names)], s) for name, names, s in rows]
-    found = _resolved(rows, reader, source.ways)
-    if not len(found.queries):
+    rows = [
+        (texts.get(name, ""), documents[np.searchsorted(passage_names, names)], s) for name, names, s in rows
+    ]
+    resolved = _resolved(rows, reader, source.ways)
+    if not len(resolved.queries):
         raise RecipeError(f"{source.source}: no row whose query and at least two documents are in its tables")
-    return found
+    return resolved
 
 
 def _score_rows(source: ScoredSource, folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -101,8 +101,8 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, say
         )
     anchors, scale = _coded(_centres(query_rows, settings.anchors, rng, say))
     features = _train(query_rows, documents, settings, rng, say)
-    found = _balanced(features, anchors, scale, documents, settings, model.fingerprint)
-    return _calibrated(found, encoded, settings, say)
+    fde = _balanced(features, anchors, scale, documents, settings, model.fingerprint)
+    return _calibrated(fde, encoded, settings, say)
 
 
 def _drawn(collections: Sequence[Rows], count: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -143,8 +143,8 @@ def _targets(rows: Tensor, documents: Sequence[np.ndarray], count: int, say: Say
         maxima[n] = (torch.from_numpy(document) @ rows.T).amax(0)
     maxima -= maxima.mean(0)
     directions = torch.linalg.eigh(maxima @ maxima.T)[1].flip(1)[:, :count]
-    found = (directions.T @ maxima).T.contiguous()
-    return found / found.square().mean().sqrt()
+    targets = (directions.T @ maxima).T.contiguous()
+    return targets / targets.square().mean().sqrt()
 
 
 def _train(
@@ -164,8 +164,8 @@ def _train(
         optimiser, settings.learning_rate, settings.steps, pct_start=0.1
     )
     for step in range(settings.steps):
-        some = torch.from_numpy(rng.integers(0, len(rows), settings.batch))
-        features, target = network(rows[some]), targets[some]
+        batch = torch.from_numpy(rng.integers(0, len(rows), settings.batch))
+        features, target = network(rows[batch]), targets[batch]
         losses = [
             F.mse_loss(head(features[:, :size]), target) for head, size in zip(heads, sizes, strict=True)
         ]
@@ -188,14 +188,14 @@ def _balanced(
 ) -> Lemur:
     """The FDE with the centre, and then the gains, of these documents."""
     rows = Rows(np.concatenate(documents), np.cumsum([0, *map(len, documents)]))
-    parts = (features, anchors, scale)
+    arrays = (features, anchors, scale)
     rest = {"ridge": settings.ridge, "code_bits": settings.code_bits, "model": fingerprint}
     floats = anchors.astype(np.float32) * scale[:, None]
     centre = np.mean([(document @ floats.T).max(0) for document in documents], axis=0)
     centre = centre.astype(np.float16).astype(np.float32)
     ones = np.ones_like(gains_of(np.zeros((1, settings.size), dtype=np.float32)))
-    plain = Lemur(*parts, centre, ones, **rest)
-    return Lemur(*parts, centre, gains_of(plain.documents(rows)), **rest)
+    plain = Lemur(*arrays, centre, ones, **rest)
+    return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **rest)
 
 
 def _calibrated(found: Lemur, encoded: Sequence[tuple[Rows, Rows]], settings: Settings, say: Say) -> Lemur:
@@ -203,10 +203,10 @@ def _calibrated(found: Lemur, encoded: Sequence[tuple[Rows, Rows]], settings: Se
     without one where every collection is too small.
     """
     most = max(settings.calibrate // 20, LEAST_QUERIES)
-    parts = [(_last(queries, most), _last(documents, settings.calibrate)) for queries, documents in encoded]
-    if len(parts) > 1:  # all together, which show how it grows
-        parts.append((_joined([queries for queries, _ in parts]), _joined([told for _, told in parts])))
-    enough = [part for part in parts if len(part[0]) >= LEAST_QUERIES and len(part[1]) >= 2 * BEST]
+    samples = [(_last(queries, most), _last(documents, settings.calibrate)) for queries, documents in encoded]
+    if len(samples) > 1:  # all together, which show how it grows
+        samples.append((_joined([queries for queries, _ in samples]), _joined([told for _, told in samples])))
+    enough = [part for part in samples if len(part[0]) >= LEAST_QUERIES and len(part[1]) >= 2 * BEST]
     say("calibrate", 0, 1, "")
     return calibrated(found, calibrate(found, enough)) if enough else found
 

@@ -55,10 +55,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise RecipeError(f"{arguments.model}: a built-in model; say where to write the FDE with --out")
     options = {name: getattr(arguments, name) for name in ("size", "code_bits", "anchors", "steps", "seed")}
     progress = Progress(quiet=arguments.quiet)
-    found = fit(model, _collections(arguments), Settings(**options), progress.update)
+    fde = fit(model, _collections(arguments), Settings(**options), progress.update)
     progress.clear()
     with disk_errors(out):
-        write_whole(out, store_fde(found, model.dims))
+        write_whole(out, store_fde(fde, model.dims))
     print(out)
     return 0
 
@@ -73,16 +73,16 @@ def _collections(arguments: argparse.Namespace) -> list[Collection]:
     excluded = Exclusion(
         tuple(escape(str(path.resolve().relative_to(root))) for path in arguments.exclude), root
     )
-    found = []
+    collections = []
     for number, (asked, told) in enumerate(zip(queries, documents, strict=True)):
         rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))
-        found.append(
+        collections.append(
             (
                 _texts(asked, QUERY, excluded, arguments.take, rng),
                 _texts(told, DOCUMENT, excluded, arguments.take, rng),
             )
         )
-    return found
+    return collections
 
 
 def _texts(
@@ -90,15 +90,15 @@ def _texts(
 ) -> list[str]:
     """`take` different texts of the file, in any order."""
     every = list(dict.fromkeys(_read(path, fields)))
-    kept: list[str] = []
+    texts: list[str] = []
     for i in rng.permutation(len(every)):
-        if len(kept) == take:
+        if len(texts) == take:
             break
         if every[i] not in excluded:
-            kept.append(every[i])
-    if not kept:
+            texts.append(every[i])
+    if not texts:
         raise RecipeError(f"{path}: no text in it")
-    return kept
+    return texts
 
 
 def _read(path: Path, fields: tuple[str, ...]) -> Iterator[str]:
@@ -106,10 +106,10 @@ def _read(path: Path, fields: tuple[str, ...]) -> Iterator[str]:
         yield from lines(path)
         return
     for number, row in enumerate(objects(path), 1):
-        found = [row[name] for name in fields if isinstance(row.get(name), str)]
-        if not found:
+        texts = [row[name] for name in fields if isinstance(row.get(name), str)]
+        if not texts:
             raise RecipeError(
                 f"{path}:{number}: expected a field {' or '.join(fields)}, found {sorted(row)[:8]}"
             )
-        if found[0].strip():
-            yield found[0]
+        if texts[0].strip():
+            yield texts[0]

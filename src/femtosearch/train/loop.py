@@ -46,17 +46,17 @@ class Run:
         before the first checkpoint a recipe may still change, and caches know themselves what they are of.
         """
         path = self.folder / CLAIMS
-        known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        digests_of = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         begun = any(self.folder.glob("*.pt"))
-        unknown = {} if known else dict.fromkeys(digests, "")  # checkpoints of nobody knows what
+        unknown = {} if digests_of else dict.fromkeys(digests, "")  # checkpoints of nobody knows what
         for name, made_from in digests.items():
-            if begun and (known or unknown).get(name, made_from) != made_from:
+            if begun and (digests_of or unknown).get(name, made_from) != made_from:
                 raise RecipeError(
                     f"{self.folder}: begun with another {name}; give another --out, or remove the folder to "
                     "start afresh"
                 )
         with disk_errors(path):
-            write_whole(path, json.dumps(known | digests).encode())
+            write_whole(path, json.dumps(digests_of | digests).encode())
         self.digests |= digests
 
     @property
@@ -102,9 +102,9 @@ class Run:
             if (step + 1) % SAVE_EVERY == 0 or last:
                 state.save(step + 1)
             if (step + 1) % (4 * SAVE_EVERY) == 0 or last:
-                found = evaluate()
-                if found is not None:
-                    self.log(stage=stage, step=step + 1, held_out_ndcg=round(found, 4))
+                score = evaluate()
+                if score is not None:
+                    self.log(stage=stage, step=step + 1, held_out_ndcg=round(score, 4))
 
 
 @dataclass
@@ -125,11 +125,11 @@ class State:
     def step(self, losses: Losses, step: int) -> dict[str, Tensor]:
         """One step of the optimiser."""
         with torch.autocast(self.device, torch.float16, enabled=self.half):
-            found = losses(step)
-        if not torch.isfinite(found["loss"]):
+            values = losses(step)
+        if not torch.isfinite(values["loss"]):
             raise self._stopped("loss", step)
         self.optimiser.zero_grad(set_to_none=True)
-        self.scaler.scale(found["loss"]).backward()
+        self.scaler.scale(values["loss"]).backward()
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.model.parameters(), CLIP)
         if not self.half and not torch.isfinite(norm):  # in fp16 the scaler leaves such a step out
@@ -137,7 +137,7 @@ class State:
         self.scaler.step(self.optimiser)
         self.scaler.update()
         self.schedule.step()
-        return found
+        return values
 
     def save(self, step: int) -> None:
         """Write the checkpoint, whole or not at all."""
@@ -181,10 +181,10 @@ def _optimiser(
     model: nn.Module, steps: int, rates: Rates
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     table = model.table
-    others = [parameter for parameter in model.parameters() if parameter is not table]
+    parameters = [parameter for parameter in model.parameters() if parameter is not table]
     groups = [
         {"params": [table], "lr": rates.learning_rate * rates.table_rate, "weight_decay": 0.0},
-        {"params": others, "lr": rates.learning_rate},
+        {"params": parameters, "lr": rates.learning_rate},
     ]
     optimiser = torch.optim.AdamW(groups, betas=(0.9, 0.98), weight_decay=rates.weight_decay)
     warm = max(1, int(steps * rates.warm_up))

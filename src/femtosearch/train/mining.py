@@ -62,8 +62,8 @@ class WordMiner:
         self.archive = archive
 
     def nearest(self, queries: np.ndarray, passages: np.ndarray, count: int, step: int) -> np.ndarray:
-        found = [self.archive.best(text, count) for text in self.archive.texts("queries", queries)]
-        return _padded(found, count)
+        lists = [self.archive.best(text, count) for text in self.archive.texts("queries", queries)]
+        return _padded(lists, count)
 
 
 class LabelMiner:

@@ -24,11 +24,11 @@ class PackedEmbedding(nn.Module):
     @classmethod
     def of(cls, table: Tensor, groups: int, weights: Tensor, seed: int) -> PackedEmbedding:
         """The table [V, P] cut into groups, each clustered; weights [V] say how much a token counts."""
-        parts = table.detach().unflatten(1, (groups, -1)).transpose(0, 1).contiguous()
+        groups_of_rows = table.detach().unflatten(1, (groups, -1)).transpose(0, 1).contiguous()
         generator = torch.Generator().manual_seed(seed)
-        found = [cluster(part, weights, generator) for part in parts]
-        codes = torch.stack([codes for codes, _ in found], 1)
-        return cls(codes.to(torch.uint8), torch.stack([centroids for _, centroids in found]))
+        clusters = [cluster(part, weights, generator) for part in groups_of_rows]
+        codes = torch.stack([codes for codes, _ in clusters], 1)
+        return cls(codes.to(torch.uint8), torch.stack([centroids for _, centroids in clusters]))
 
     @property
     def weight(self) -> Tensor:

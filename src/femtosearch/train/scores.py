@@ -53,11 +53,11 @@ class TokenScores:
 
     def of_rows(self, queries: np.ndarray, passages: np.ndarray, *rows: Tensor) -> Tensor:
         """The scores from the rows of both."""
-        found = maxsim(*rows)
+        scores = maxsim(*rows)
         if self.pooled_weight:
             counts = rows[1].sum(1, keepdim=True)
-            found = found + self.pooled_weight * counts * self.pooled.cosines(queries, passages)
-        return found
+            scores = scores + self.pooled_weight * counts * self.pooled.cosines(queries, passages)
+        return scores
 
 
 class PooledScores:
@@ -71,8 +71,8 @@ class PooledScores:
 
     def cosines(self, queries: np.ndarray, passages: np.ndarray) -> Tensor:
         """[n, m]"""
-        found = self.queries[queries].astype(np.float32) @ self.passages[passages].astype(np.float32).T
-        return torch.from_numpy(found).to(self.device)
+        scores = self.queries[queries].astype(np.float32) @ self.passages[passages].astype(np.float32).T
+        return torch.from_numpy(scores).to(self.device)
 
 
 class CrossEncoderScores:
@@ -96,6 +96,6 @@ class CrossEncoderScores:
         )
         if logits.shape != (len(pairs),):
             raise RecipeError(f"the cross-encoder gives {logits.shape[1:]} numbers a pair; one is needed")
-        found = torch.zeros(candidates.shape)
-        found[n, at] = torch.from_numpy(logits.astype(np.float32))
-        return found
+        scores = torch.zeros(candidates.shape)
+        scores[n, at] = torch.from_numpy(logits.astype(np.float32))
+        return scores

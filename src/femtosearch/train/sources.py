@@ -73,8 +73,8 @@ def table(source: str, name: str, folder: Path) -> Iterator[dict[str, Any]]:
     if source.startswith("hub:"):
         yield from _hub_rows(source, name)
         return
-    found = [folder / source / (name + ending) for ending in TABLE_ENDINGS]
-    path = next((path for path in found if path.is_file()), None)
+    candidates = [folder / source / (name + ending) for ending in TABLE_ENDINGS]
+    path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise RecipeError(
             f"{folder / source}: no table {name!r}; expected {name} + {' or '.join(TABLE_ENDINGS)}"

@@ -171,18 +171,18 @@ class Student(nn.Module):
         length = self.conventions.query_length if queries else self.conventions.document_length
         prefix = self.query_id if queries else self.document_id
         ids, attended = pad([np.insert(_cut(text, length - 1), 1, prefix) for text in texts])
-        kept = attended.clone()
+        keep = attended.clone()
         if queries and self.conventions.expand_queries:
             missing = length - ids.shape[1]
             ids, attended = F.pad(ids, (0, missing)), F.pad(attended, (0, missing))
             ids = ids.masked_fill(~attended, self.mask_id)
-            kept = torch.ones_like(attended)
+            keep = torch.ones_like(attended)
             if self.conventions.attend_to_expansion:
-                attended = kept
+                attended = keep
         if not queries:
-            kept &= ~torch.isin(ids, torch.tensor([*self.skipped, self.query_id, self.document_id]))
-            kept[:, 1] = True
-        return Batch(ids, attended, kept).to(self.device)
+            keep &= ~torch.isin(ids, torch.tensor([*self.skipped, self.query_id, self.document_id]))
+            keep[:, 1] = True
+        return Batch(ids, attended, keep).to(self.device)
 
     def save(self, folder: Path) -> None:
         """Write the model folder that `femtosearch.Model.load` reads, whole or not at all."""

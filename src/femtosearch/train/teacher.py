@@ -95,13 +95,13 @@ class Teacher:
         if dims > len(moment):
             raise RecipeError(f"teacher: dims {dims} are more than its vectors have: {len(moment)}")
         _, vectors = torch.linalg.eigh(moment.double())
-        found = vectors.flip(1)[:, :dims].float().cpu().contiguous()
+        reduced = vectors.flip(1)[:, :dims].float().cpu().contiguous()
         content = io.BytesIO()
-        np.save(content, found.numpy())
+        np.save(content, reduced.numpy())
         with unfinished(path):
             write_whole(path, content.getvalue())
         finish(path, key)
-        return found
+        return reduced
 
     def cache(self, texts: Texts, projection: torch.Tensor | None, path: Path, progress: Progress) -> Vectors:
         """Encode every text once to path.rows (not without a projection) and path.pooled; a finished cache

@@ -222,8 +222,8 @@ class Training:
         scores = TokenScores(*targets, stage.pooled_weight)
         draw, seed = self._draw("project"), self.recipe.seed
         for name, some in (("all", torch.eye(len(first))), ("first", first)):
-            found = held_out_ndcg(Projecting(self.pupil, stage, draw, scores, some), seed)
-            self.run.log(stage="project", directions=name, held_out_ndcg=found)
+            ndcg = held_out_ndcg(Projecting(self.pupil, stage, draw, scores, some), seed)
+            self.run.log(stage="project", directions=name, held_out_ndcg=ndcg)
         projecting = Projecting(self.pupil, stage, draw, scores, first)
         self.run.train(
             "project", projecting, stage.steps, stage, projecting.losses,
