@@ -7,8 +7,30 @@ import femtosearch
 
 PACKAGE = Path(femtosearch.__file__).parent
 GENERIC = frozenset(
-    "found said one part parts whole some rest other others given wanted kept made known own held thing things "
-    "done taken left".split()
+    [
+        "found",
+        "said",
+        "one",
+        "part",
+        "parts",
+        "whole",
+        "some",
+        "rest",
+        "other",
+        "others",
+        "given",
+        "wanted",
+        "kept",
+        "made",
+        "known",
+        "own",
+        "held",
+        "thing",
+        "things",
+        "done",
+        "taken",
+        "left",
+    ]
 )
 BUDGET = 0.02  # of all assignments
 

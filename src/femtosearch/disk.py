@@ -1,15 +1,20 @@
-"""Errors of the disk in our words, links and special files refused, and names that survive a power cut."""
+"""Errors of the disk in our words, links and special files refused, and files that are whole or not there."""
 
 from __future__ import annotations
 
 import errno
 import fcntl
 import os
+import shutil
 import sqlite3
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import wraps
-from typing import ParamSpec, TypeVar
+from pathlib import Path
+from secrets import token_hex
+from tempfile import mkdtemp
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from femtosearch.errors import CorruptError, LockedError, StoreError
 
@@ -122,6 +127,77 @@ def check_folder(path: str | os.PathLike[str]) -> bool:
     return True
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[BinaryIO]:
+    """A file to write: it takes the place of what is at `path` when the block ends, synced, or not at all.
+
+    What is no regular file, such as /dev/stdout, is written to as it is. Raises OSError.
+    """
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
+    draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    if not path.parent.is_dir():  # named as the caller named it
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
+    try:
+        with open(draft, "xb") as file:
+            yield file
+            file.flush()
+            sync(file.fileno())
+        os.replace(draft, path)
+        sync_folder(path.parent)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file so that after a crash there is the old one or the new one. Raises OSError."""
+    with whole_file(path) as file:
+        file.write(content)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """A place to write to: what is in it moves, synced, into `folder`, made if absent, when the block ends;
+    else nothing of it is left. Raises OSError, FileExistsError if a name is taken.
+    """
+    is_new, ours = not os.path.lexists(folder), list[Path]()  # a link that leads nowhere is somebody's
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        ours.append(partial := Path(mkdtemp(prefix=".partial-", dir=folder)))
+        yield partial
+        for entry in sorted(partial.iterdir()):
+            target = folder / entry.name
+            if os.path.lexists(target):
+                raise FileExistsError(
+                    errno.EEXIST, "is there already; choose another place", os.fspath(target)
+                )
+            _sync_tree(entry)
+            entry.rename(target)
+            ours.append(target)
+        partial.rmdir()
+        sync_folder(folder)
+    except BaseException:
+        _remove([folder] if is_new else ours)
+        raise
+
+
+def replace_folder(draft: Path, folder: Path) -> None:
+    """Put a folder that is ready in the place of another one, which goes only then. Raises OSError."""
+    _sync_tree(draft)
+    if not folder.exists():
+        draft.rename(folder)
+    else:
+        former = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        folder.rename(former)
+        draft.rename(folder)
+        shutil.rmtree(former, ignore_errors=True)
+    sync_folder(folder.parent)
+
+
 def sync(descriptor: int) -> None:
     """Make a file's bytes durable."""
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves them in the drive's memory
@@ -137,3 +213,24 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
         sync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _sync_tree(path: Path) -> None:
+    """Make a file, or all that is in a folder, durable."""
+    if path.is_dir():
+        for entry in path.iterdir():
+            _sync_tree(entry)
+        sync_folder(path)
+    else:
+        with open(path, "rb") as file:
+            sync(file.fileno())
+
+
+def _remove(paths: list[Path]) -> None:
+    """Remove files and folders, as far as the disk lets us."""
+    for path in paths:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            with suppress(OSError):
+                path.unlink()

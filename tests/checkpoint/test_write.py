@@ -7,7 +7,7 @@ import pytest
 from tokenizers import Tokenizer
 
 from femtosearch.checkpoint import read_checkpoint
-from femtosearch.checkpoint.write import CODE, folded, whole
+from femtosearch.checkpoint.write import CODE, folded, new_files
 from femtosearch.errors import CheckpointError
 from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors, write_tensors
@@ -92,7 +92,7 @@ def test_what_goes_wrong_leaves_nothing(tmp_path, there):
         (OSError(errno.ENOSPC, "No space left on device"), CheckpointError),
         (KeyboardInterrupt(), KeyboardInterrupt),
     ):
-        with pytest.raises(raised), whole(folder) as partial:
+        with pytest.raises(raised), new_files(folder) as partial:
             (partial / "a").write_text("half")
             raise error
         assert folder.exists() == there
@@ -101,7 +101,10 @@ def test_what_goes_wrong_leaves_nothing(tmp_path, there):
 
 def test_a_name_that_is_taken_is_kept_and_nothing_beside_it_made(tmp_path):
     (tmp_path / "b").write_text("mine")
-    with pytest.raises(CheckpointError, match="b: is there already"), whole(tmp_path) as partial:
+    with (
+        pytest.raises(CheckpointError, match="b: cannot be written: is there already"),
+        new_files(tmp_path) as partial,
+    ):
         for name in "abc":
             (partial / name).write_text("new")
     assert [path.name for path in tmp_path.iterdir()] == ["b"]

@@ -15,7 +15,9 @@ import pytest
 
 from femtosearch import FemtosearchError, Index
 from femtosearch.errors import LockedError, StoreError
+from femtosearch.fde import Muvera
 from femtosearch.index.lock import FolderLock
+from femtosearch.index.segments import OutdatedError
 
 from ..fakes import FakeModel, fast_path
 
@@ -253,3 +255,29 @@ def test_waiting_for_a_writer_ends_in_time(fast_path):
             with pytest.raises(LockedError):
                 index.add(["x"])
             assert time.monotonic() - start < 5
+
+
+def test_what_has_moved_on_is_asked_again(fast_path):
+    """The FDE that a snapshot names goes while it is described, counted or measured."""
+    with Index(fast_path / "i", model=MODEL, fde=Muvera(2, 2, 4)) as index:
+        index.add([f"word{n} word{n + 1}" for n in range(30)])
+        snapshots, encoding_of = index._snapshots, index._store.encoding
+        for number, ask in enumerate([index.stats, lambda: index.calibrate([f"word{n}" for n in range(25)])]):
+            moved = []
+
+            def encoding(state, number=number, moved=moved):
+                if not moved:
+                    moved.append(True)
+                    with Index(fast_path / "i", model=MODEL) as other:
+                        other.set_fde(Muvera(2, 3, 4 - number))
+                return encoding_of(state)
+
+            index._store._encoding = None
+            index._store.encoding = encoding
+            snapshots.release()
+            assert ask() and moved
+            index._store.encoding = encoding_of
+        with pytest.raises(OutdatedError):
+            snapshots.ask(lambda snapshot: (_ for _ in ()).throw(OutdatedError("gone for good")))
+        with pytest.raises(StoreError, match="changed faster than it could be read"):
+            snapshots.ask(lambda snapshot: None)

@@ -119,7 +119,7 @@ def test_no_file_is_replaced_and_nothing_is_left_beside_it(tmp_path):
     model = Model.load(write_tiny_model(tmp_path / "tiny"))
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "a.json").write_text("mine")
-    with pytest.raises(CheckpointError, match=r"a\.json: is there already"):
+    with pytest.raises(CheckpointError, match=r"a\.json: cannot be written: is there already"):
         model.save_onnx(tmp_path / "out" / "a.onnx")
     with pytest.raises(CheckpointError, match="expected a new or empty folder"):
         model.save_onnx(tmp_path / "out")

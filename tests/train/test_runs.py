@@ -1,6 +1,7 @@
 """Whole runs: a toy student learns, a run that was cut off goes on, what goes wrong is said."""
 
 import errno
+import os
 from dataclasses import replace
 
 import numpy as np
@@ -205,7 +206,7 @@ def test_a_full_disk_keeps_the_last_checkpoint(short, data, tmp_path, monkeypatc
 
     def save(self, step):
         if saved:
-            monkeypatch.setattr(cache.os, "fsync", full)
+            monkeypatch.setattr(os, "fsync", full)
         saved.append(step)
         original(self, step)
 

@@ -7,13 +7,11 @@ transformers does not have: the folder carries ours, and its readers run it with
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from tempfile import mkdtemp
 from typing import Any
 
 from tokenizers import AddedToken, Tokenizer
@@ -29,6 +27,7 @@ from femtosearch.checkpoint import (
     expected_shapes,
 )
 from femtosearch.checkpoint.files import Files
+from femtosearch.disk import whole_folder
 from femtosearch.errors import CheckpointError
 from femtosearch.tensors import write_tensors
 from femtosearch.types import BertConfig, Conventions, OtherConfig
@@ -49,27 +48,16 @@ SPECIAL_TOKENS = {
 
 
 @contextmanager
-def whole(folder: Path) -> Iterator[Path]:
+def new_files(folder: Path) -> Iterator[Path]:
     """A place to write to: what is in it moves into `folder`, made if absent, when all went well; else
     nothing of it is left. Raises CheckpointError if the disk refuses, or if a name is taken.
     """
-    is_new, ours = not os.path.lexists(folder), list[Path]()  # a link that leads nowhere is somebody's
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        ours.append(partial := Path(mkdtemp(prefix=".partial-", dir=folder)))
-        yield partial
-        for entry in sorted(partial.iterdir()):
-            target = folder / entry.name
-            if target.exists():
-                raise CheckpointError(f"{target}: is there already; choose another place")
-            entry.rename(target)
-            ours.append(target)
-        partial.rmdir()
-    except BaseException as error:
-        _remove([folder] if is_new else ours)
-        if isinstance(error, OSError):
-            raise CheckpointError(f"{folder}: cannot be written: {error.strerror}") from error
-        raise
+        with whole_folder(folder) as partial:
+            yield partial
+    except OSError as error:
+        place = error.filename if isinstance(error, FileExistsError) else folder
+        raise CheckpointError(f"{place}: cannot be written: {error.strerror}") from error
 
 
 def check_new(folder: Path) -> None:
@@ -150,15 +138,6 @@ def _write_weights(checkpoint: Checkpoint, folder: Path) -> None:
     write_tensors(folder / "model.safetensors", {name: weights[name] for name in names})
     if isinstance(config, BertConfig) and config.code_width is not None:
         shutil.copyfile(CODE, folder / CODE.name)
-
-
-def _remove(paths: list[Path]) -> None:
-    for path in paths:
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            with suppress(OSError):
-                path.unlink()
 
 
 def _write_dense(folder: Path, dense: Dense) -> None:

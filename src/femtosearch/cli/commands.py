@@ -20,6 +20,7 @@ import numpy as np
 from femtosearch.cli.output import write_json, write_line, write_note
 from femtosearch.cli.progress import Progress
 from femtosearch.cli.show import count, duration, hit_lines, size
+from femtosearch.disk import whole_file
 from femtosearch.errors import FdeError, QueryError
 from femtosearch.fde import described
 from femtosearch.index.index import Index
@@ -105,7 +106,7 @@ def encode(options: argparse.Namespace) -> None:
     make = model.encode_queries if options.query else model.encode_documents
     rows = make(texts, threads=options.threads)
     if options.out:
-        with open(options.out, "wb") as file:
+        with whole_file(Path(options.out)) as file:
             np.savez(file, rows=rows.rows, starts=rows.starts)
         _note(options, f"{count(len(texts), 'text')}, {count(len(rows.rows), 'row')} -> {options.out}")
     if options.json:

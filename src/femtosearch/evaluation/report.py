@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from femtosearch.disk import write_whole
 from femtosearch.evaluation.compare import Difference
 from femtosearch.evaluation.confidence import Interval
 from femtosearch.evaluation.losses import losses
@@ -74,7 +74,7 @@ def write_runs(evaluation: Evaluation, path: Path) -> list[Path]:
         for mode, scores in result.modes.items():
             target = path.with_name(f"{path.stem}.{result.name}.{mode}{path.suffix}") if several else path
             lines = "".join(_run_lines(scores.rankings, f"femtosearch-{mode}"))
-            _write_whole(target, lines)
+            write_whole(target, lines.encode())
             written.append(target)
     return written
 
@@ -103,15 +103,6 @@ def _costs(scores: ModeResult) -> list[str]:
 
 def _p(value: float) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
-
-
-def _write_whole(path: Path, text: str) -> None:
-    temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
-        temporary.write_text(text, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _run_lines(rankings: Mapping[str, Ranked], tag: str) -> Iterator[str]:

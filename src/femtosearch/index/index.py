@@ -23,7 +23,6 @@ from femtosearch.index.passage_encoder import (
 )
 from femtosearch.index.request import check_request
 from femtosearch.index.search import measure_fde, search
-from femtosearch.index.segments import OutdatedError
 from femtosearch.index.snapshot import Snapshots
 from femtosearch.index.stats import Stats, stats
 from femtosearch.index.store import Store
@@ -31,7 +30,6 @@ from femtosearch.index.transaction import ALWAYS, LARGE
 from femtosearch.index.writer import add_documents, writing
 from femtosearch.types import Document, Hit, Passages
 
-_ATTEMPTS = 100
 _PAGE = 256  # documents that iteration reads at a time
 _MOST = 1_000_000  # documents of a batch, or threads
 
@@ -170,18 +168,11 @@ class Index:
         """
         store = self._ready()
         request = check_request([query] if isinstance(query, str) else query, k, mode, candidates, recall)
-        rows = self.model.encode_queries(request.texts) if request.texts else None
-        for _ in range(_ATTEMPTS):
-            snapshot = self._snapshots.take()
-            try:
-                answers = [] if rows is None else search(store.catalog, snapshot, rows, request)
-            except OutdatedError:
-                if store.catalog.version() == snapshot.state.version:
-                    raise
-                continue
-            if answers is not None:
-                return answers[0] if isinstance(query, str) else answers
-        raise StoreError(f"{self._place}: it was changed faster than it could be searched")
+        if not request.texts:
+            return []
+        rows = self.model.encode_queries(request.texts)
+        answers = self._snapshots.ask(lambda snapshot: search(store.catalog, snapshot, rows, request))
+        return answers[0] if isinstance(query, str) else answers
 
     def compact(self) -> None:
         """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""
@@ -213,13 +204,12 @@ class Index:
         if isinstance(queries, str) or not isinstance(queries, Iterable):
             raise FdeError(f"queries: expected an iterable of queries, found {type(queries).__name__}")
         texts = check_request([*queries]).texts
-        snapshot = self._snapshots.take()
-        calibration = measure_fde(snapshot, self.model.encode_queries(texts))
+        rows = self.model.encode_queries(texts)
+        encoding, calibration = self._snapshots.ask(lambda snapshot: measure_fde(snapshot, rows))
         with writing(store) as commit:
-            if commit.transaction.fde_digest() != snapshot.state.fde:
+            if commit.transaction.fde_digest() != encoding.digest:
                 raise StoreError("the index was given another FDE while this one was measured: start again")
-            fde = calibrated(snapshot.encoding.fde, calibration)
-            commit.set_fde(fde, commit.transaction.fde_when())
+            commit.set_fde(calibrated(encoding.fde, calibration), commit.transaction.fde_when())
         return calibration
 
     def verify(self) -> list[Damage]:
@@ -232,7 +222,8 @@ class Index:
 
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""
-        return stats(self._ready(), self._snapshots.take(), self.folder)
+        store = self._ready()
+        return self._snapshots.ask(lambda snapshot: stats(store, snapshot, self.folder))
 
     def close(self) -> None:
         """Let go of the files; a second time does nothing. What was added is on the disk already.

@@ -8,6 +8,7 @@ from femtosearch.errors import FdeError
 from femtosearch.fde import Calibration
 from femtosearch.fde.calibration import Sample, fit, prefixes_of
 from femtosearch.index.catalog import Catalog
+from femtosearch.index.encoding import Encoding
 from femtosearch.index.plan import Extent, Plan, choose
 from femtosearch.index.request import Request
 from femtosearch.index.snapshot import Ranking, Snapshot
@@ -48,8 +49,10 @@ def rank(snapshot: Snapshot, query: np.ndarray, plan: Plan, vector: np.ndarray |
     return snapshot.rank(snapshot.scores(query, places), places)
 
 
-def measure_fde(snapshot: Snapshot, queries: Rows) -> Calibration:
-    """How many candidates the FDE needs for which recall, on all living passages. Raises FdeError."""
+def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibration]:
+    """The index's FDE, and how many candidates it needs for which recall, on all living passages. Raises
+    FdeError.
+    """
     if not snapshot.has_fde:
         raise FdeError("the index has no FDE to calibrate: give it one with set_fde")
     fde = snapshot.encoding.fde
@@ -58,7 +61,7 @@ def measure_fde(snapshot: Snapshot, queries: Rows) -> Calibration:
         if len(query):
             products = [snapshot.products(vector[:prefix]) for prefix in sample.prefixes]
             sample.add(snapshot.scores(query), products)
-    return fit([sample])
+    return snapshot.encoding, fit([sample])
 
 
 def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -21,6 +22,8 @@ from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
 
 _ATTEMPTS = 100
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -251,6 +254,25 @@ class Snapshots:
                     if catalog.version() == state.version or attempt == _ATTEMPTS - 1:
                         raise
         raise AssertionError("unreachable")
+
+    def ask(self, question: Callable[[Snapshot], T | None]) -> T:
+        """The answer to a question about a snapshot, which is asked again where the index has moved on
+        meanwhile: where the answer is None, or something that the snapshot names is gone.
+
+        Raises StoreError, CorruptError, and what the question raises.
+        """
+        catalog = self._store.catalog
+        for _ in range(_ATTEMPTS):
+            snapshot = self.take()
+            try:
+                answer = question(snapshot)
+            except OutdatedError:
+                if catalog.version() == snapshot.state.version:
+                    raise
+                continue
+            if answer is not None:
+                return answer
+        raise StoreError(f"{catalog.place}: it was changed faster than it could be read: try again")
 
     def release(self) -> None:
         """Let go of the segments that the last snapshot has open."""

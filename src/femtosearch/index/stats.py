@@ -41,7 +41,7 @@ def describe(folder: str | os.PathLike[str]) -> Stats:
     if store is None:
         raise StoreError(f"{os.fspath(folder)}: there is no index here: make one by adding documents")
     try:
-        return stats(store, Snapshots(store).take(), Path(folder))
+        return Snapshots(store).ask(lambda snapshot: stats(store, snapshot, Path(folder)))
     finally:
         store.close()
 

@@ -17,7 +17,7 @@ import numpy as np
 from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_conventions
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.hub import locate, repository
-from femtosearch.checkpoint.write import caveats, check_new, folded, whole, write_checkpoint
+from femtosearch.checkpoint.write import caveats, check_new, folded, new_files, write_checkpoint
 from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtra
 from femtosearch.fde import Fde, restore_fde, store_fde
 from femtosearch.model.encoder import Encoder
@@ -179,7 +179,7 @@ class Model:
         checkpoint, fde = folded(self._checkpoint) if fold_dense else self._checkpoint, self.fde
         target = _path(folder)
         check_new(target)
-        with whole(target) as partial:
+        with new_files(target) as partial:
             write_checkpoint(checkpoint, partial)
             if fde is not None and fde.model in (None, _fingerprint(read_checkpoint(partial))):
                 (partial / FDE).write_bytes(store_fde(fde, self.dims))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.checkpoint import Checkpoint
-from femtosearch.checkpoint.write import check_new, whole
+from femtosearch.checkpoint.write import check_new, new_files
 from femtosearch.errors import CheckpointError, MissingExtra
 from femtosearch.model.tokenizer import Prefix, Tokenizer
 
@@ -34,7 +34,7 @@ def write_onnx(checkpoint: Checkpoint, tokenizer: Tokenizer, target: Path) -> No
         check_new(target)
     content = _graph(checkpoint)
     stem = target.stem if to_file else "model"
-    with whole(target.parent if to_file else target) as partial:
+    with new_files(target.parent if to_file else target) as partial:
         (partial / f"{stem}.onnx").write_bytes(content)
         description = json.dumps(_beside(checkpoint, tokenizer), indent=2, ensure_ascii=False)
         (partial / f"{stem}.json").write_text(description + "\n", encoding="utf-8")

@@ -38,9 +38,9 @@ def graph(checkpoint: Checkpoint, version: str) -> onnx.ModelProto:
     ids = [helper.make_tensor_value_info(name, TensorProto.INT64, ["texts", "length"]) for name in INPUTS]
     dims = checkpoint.dense[-1][0].shape[0] if checkpoint.dense else checkpoint.config.hidden_size
     out = helper.make_tensor_value_info(OUTPUT, TensorProto.FLOAT, ["texts", "length", dims])
-    graph = helper.make_graph(nodes.nodes, "femtosearch", ids, [out], nodes.constants)
+    nodes_and_weights = helper.make_graph(nodes.nodes, "femtosearch", ids, [out], nodes.constants)
     model = helper.make_model(
-        graph,
+        nodes_and_weights,
         opset_imports=[helper.make_opsetid("", OPSET)],
         ir_version=IR_VERSION,
         producer_name="femtosearch",

@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
 
 
@@ -63,20 +63,6 @@ def disk_errors(path: Path) -> Iterator[None]:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         why = "the disk is full; free some space" if full else f"cannot be written: {error.strerror}"
         raise RecipeError(f"{path}: {why}, then run again: it goes on where it was") from error
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file so that after a crash there is the old one or the new one."""
-    temporary = path.with_name(path.name + ".tmp")
-    try:
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
 
 
 def _mark(path: Path) -> Path:

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from femtosearch.train.cache import disk_errors, write_whole
+from femtosearch.disk import write_whole
+from femtosearch.train.cache import disk_errors
 from femtosearch.train.recipe import Data, Recipe
 
 FACTS = "card.toml"  # which femtosearch.evaluation.card reads

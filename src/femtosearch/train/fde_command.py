@@ -9,10 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
+from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
 from femtosearch.fde import store_fde
 from femtosearch.model.model import FDE, Model
-from femtosearch.train.cache import disk_errors, write_whole
+from femtosearch.train.cache import disk_errors
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.fde import Collection, Settings, fit
 from femtosearch.train.progress import Progress

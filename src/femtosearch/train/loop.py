@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
-from femtosearch.train.cache import digest, disk_errors, write_whole
+from femtosearch.train.cache import digest, disk_errors
 from femtosearch.train.progress import Progress
 from femtosearch.train.recipe import Rates
 

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from femtosearch.disk import write_whole
 from femtosearch.train.archive import Archive
-from femtosearch.train.cache import disk_errors, write_whole
+from femtosearch.train.cache import disk_errors
 from femtosearch.train.maxsim import FAR, maxsim
 from femtosearch.train.recipe import Mined
 from femtosearch.train.student import Batch, Pupil

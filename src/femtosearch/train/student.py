@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from femtosearch.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
 from femtosearch.checkpoint.packed import packed
 from femtosearch.checkpoint.write import write_checkpoint
+from femtosearch.disk import replace_folder
 from femtosearch.errors import RecipeError
 from femtosearch.tensors import write_tensors
 from femtosearch.train.bert import Bert
@@ -200,8 +201,7 @@ class Student(nn.Module):
         )
         if tables:
             write_tensors(partial / "model.safetensors", packed(weights, tables))
-        shutil.rmtree(folder, ignore_errors=True)
-        partial.replace(folder)
+        replace_folder(partial, folder)
 
     def _weights(self) -> tuple[dict[str, np.ndarray], dict[str, tuple[np.ndarray, np.ndarray]]]:
         """The backbone's tensors by name, whole; and of a packed table its (codes, books)."""

@@ -20,9 +20,10 @@ from tokenizers import Tokenizer
 from torch.nn import functional as F
 
 from femtosearch.checkpoint import Checkpoint, read_checkpoint
+from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
 from femtosearch.train.bert import Bert
-from femtosearch.train.cache import digest, finish, is_finished, unfinished, write_whole
+from femtosearch.train.cache import digest, finish, is_finished, unfinished
 from femtosearch.train.corpus import Texts
 from femtosearch.train.sources import locate
 
