@@ -10,8 +10,8 @@ from femtosearch import errors
 
 NAMES = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
-    "FdeMismatch", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model",
-    "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
+    "FdeMismatchError", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtraError", "Model",
+    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
     "StoreError", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 

@@ -11,7 +11,7 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks import compare
-from femtosearch.errors import MissingExtra
+from femtosearch.errors import MissingExtraError
 
 FOLDER = Path(compare.__file__).parent
 PEERS = {"pylate_side", "txtai_side"}  # which run in environments of their own
@@ -24,7 +24,7 @@ def test_every_benchmark_imports(name):
     try:
         importlib.import_module(f"benchmarks.{name}")
     except ImportError as error:
-        if not isinstance(error, MissingExtra) and error.name not in EXTRAS:
+        if not isinstance(error, MissingExtraError) and error.name not in EXTRAS:
             raise
         pytest.skip(str(error))
 

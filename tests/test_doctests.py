@@ -7,7 +7,7 @@ import pkgutil
 import pytest
 
 import femtosearch
-from femtosearch.errors import MissingExtra
+from femtosearch.errors import MissingExtraError
 
 MODULES = [
     module.name
@@ -22,7 +22,7 @@ def test_examples_run(name):
     try:
         module = importlib.import_module(name)
     except ImportError as error:
-        if not isinstance(error, MissingExtra) and error.name not in EXTRAS:
+        if not isinstance(error, MissingExtraError) and error.name not in EXTRAS:
             raise
         pytest.skip(f"{error}")
     assert doctest.testmod(module).failed == 0

@@ -7,7 +7,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from femtosearch import Index, ModelMismatch
+from femtosearch import Index, ModelMismatchError
 from tests.fakes import FakeModel
 from torture.contents import FAKE, check_folder
 from torture.counts import Counts
@@ -79,7 +79,7 @@ def _write(place: Path, script: tuple[int, list, list[State]], tally: Tally) -> 
 def open_again(folder: Path, visits: Reader, rng: random.Random) -> None:
     """Open the index once more in the same process; sometimes that fails, as it should."""
     if rng.random() < 0.3:
-        with suppress(ModelMismatch):
+        with suppress(ModelMismatchError):
             Index(folder, model=_OTHER_MODEL)
             raise Wrong("an index was opened with another model")
     else:

@@ -8,11 +8,11 @@ from femtosearch.errors import (
     CorruptError,
     DocumentError,
     FdeError,
-    FdeMismatch,
+    FdeMismatchError,
     FemtosearchError,
     LockedError,
-    MissingExtra,
-    ModelMismatch,
+    MissingExtraError,
+    ModelMismatchError,
     QueryError,
     ReadError,
     RecipeError,
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
-    "FdeMismatch", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtra", "Model",
-    "ModelMismatch", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
+    "FdeMismatchError", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtraError", "Model",
+    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
     "StoreError", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 

@@ -8,12 +8,12 @@
     ├── QueryError         a query cannot be answered: its text, k or mode
     ├── StoreError         an index folder cannot be opened, read or written
     │   ├── LockedError    another process is writing
-    │   ├── ModelMismatch  the index was made with another model
-    │   ├── FdeMismatch    the index has another FDE, or none
+    │   ├── ModelMismatchError  the index was made with another model
+    │   ├── FdeMismatchError    the index has another FDE, or none
     │   └── CorruptError   a file of the index is damaged
     ├── ReadError          a user's file cannot be read as documents
     ├── RecipeError        a training recipe or its data cannot be used
-    └── MissingExtra       an optional dependency is not installed
+    └── MissingExtraError       an optional dependency is not installed
 
 A message says what was expected, what was found and what to do.
 """
@@ -51,11 +51,11 @@ class LockedError(StoreError):
     """Another process is writing to the index."""
 
 
-class ModelMismatch(StoreError):
+class ModelMismatchError(StoreError):
     """The index was made with another model."""
 
 
-class FdeMismatch(StoreError):
+class FdeMismatchError(StoreError):
     """The index has another FDE, or none."""
 
 
@@ -71,5 +71,5 @@ class RecipeError(FemtosearchError):
     """A training recipe, or the data that it names, cannot be used."""
 
 
-class MissingExtra(FemtosearchError, ImportError):
+class MissingExtraError(FemtosearchError, ImportError):
     """An optional dependency is not installed; the message names the command that installs it."""

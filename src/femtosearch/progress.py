@@ -1,48 +1,109 @@
-"""One line on a terminal that is drawn again and again at one place; nothing in a pipe."""
+"""The progress line on a terminal: how far, how many, how fast, how long yet. Silence in a pipe."""
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from typing import TextIO
 
 BAR = 24  # columns
 CLEAR = "\r\x1b[K"
+PERIOD = 0.1  # seconds between two drawings
 
 
-class Line:
-    """A line that is due once a period, in seconds. Silent if quiet, or if the stream is no terminal."""
+class Progress:
+    """A line that is drawn again and again at one place, and gone at the end. It may be used as a context.
 
-    def __init__(self, period: float, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+    quiet:   draw nothing.
+    stream:  standard error by default; nothing is drawn on what is no terminal.
+    """
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._shown = not quiet and self._stream.isatty()
-        self._period = period
-        self._drawn = 0.0
+        self._start, self._drawn = time.monotonic(), -math.inf
+        self._name, self._began, self._first = "", self._start, (0, 0.0)  # of the task that goes on
 
-    def due(self) -> bool:
-        """Whether it is time to draw again."""
-        return self._shown and time.monotonic() - self._drawn >= self._period
+    def __enter__(self) -> Progress:
+        return self
 
-    def draw(self, text: str) -> None:
-        """Put the text in the place of what is there."""
-        self._drawn = time.monotonic()
-        self._write(CLEAR + text)
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    @property
+    def seconds(self) -> float:
+        """Since the start."""
+        return time.monotonic() - self._start
+
+    def update(
+        self,
+        name: str,
+        done: int,
+        total: int | None = None,
+        note: str = "",
+        *,
+        share: float | None = None,
+        unit: str = "",
+    ) -> None:
+        """Draw the line, if it is time to or this is the end.
+
+        name:   of the task; another one begins anew.
+        note:   what else there is to say.
+        share:  what part of all is done, 0 to 1, where that is known otherwise than by done and total.
+        unit:   of done and total.
+        """
+        if share is None and total is not None:
+            share = done / max(1, total)
+        if name != self._name:
+            self._name, self._began, self._first = name, time.monotonic(), (done, share or 0.0)
+        now = time.monotonic()
+        if self._shown and (now - self._drawn >= PERIOD or done == total):
+            self._drawn = now
+            self._write(CLEAR + self._text(done, total, share, unit, note, now - self._began))
 
     def clear(self) -> None:
         """Take the line away."""
-        self._write(CLEAR)
+        if self._shown:
+            self._write(CLEAR)
+
+    def _text(
+        self, done: int, total: int | None, share: float | None, unit: str, note: str, seconds: float
+    ) -> str:
+        first, first_share = self._first
+        count = f"{done:,}" if total is None else f"{done:,} of {total:,}"
+        texts = [self._name if share is None else f"{self._name} {bar(share)} {share:4.0%}"]
+        texts.append(f"{count} {unit}".rstrip())
+        if done > first and seconds > 0:
+            texts.append(f"{(done - first) / seconds:,.0f}/s")
+        if share is not None and first_share < share < 1:
+            texts.append(f"{duration(seconds * (1 - share) / (share - first_share))} left")
+        return "  ".join([*texts, note] if note else texts)
 
     def _write(self, text: str) -> None:
-        if self._shown:
-            self._stream.write(text)
-            self._stream.flush()
+        self._stream.write(text)
+        self._stream.flush()
 
 
-def bar(fraction: float) -> str:
+def bar(share: float) -> str:
     """A bar that is full at 1.
 
     >>> bar(0.25)
     '[######------------------]'
     """
-    full = round(BAR * min(1.0, max(0.0, fraction)))
+    full = round(BAR * min(1.0, max(0.0, share)))
     return f"[{'#' * full}{'-' * (BAR - full)}]"
+
+
+def duration(seconds: float) -> str:
+    """A time as a person reads it.
+
+    >>> duration(0.05), duration(2.9), duration(192), duration(7500)
+    ('0.05 s', '2.9 s', '3 min 12 s', '2 h 5 min')
+    """
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 59.95:
+        return f"{seconds:.1f} s"
+    minutes, seconds = divmod(round(seconds), 60)
+    return f"{minutes} min {seconds} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

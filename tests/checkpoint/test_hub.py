@@ -4,7 +4,7 @@ import sys
 import pytest
 
 from femtosearch.checkpoint.hub import locate, repository
-from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtra
+from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtraError
 from femtosearch.model.model import Model
 
 from ..tiny import write_tiny_model
@@ -104,7 +104,7 @@ def test_a_repository_cannot_ask_for_files_of_another_place(cache):
 
 def test_without_the_hubs_library_it_is_named(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtra, match="pip install huggingface-hub"):
+    with pytest.raises(MissingExtraError, match="pip install huggingface-hub"):
         Model.load("someone/tiny")
 
 

@@ -16,11 +16,11 @@ import pytest
 
 from femtosearch.cli import commands, main, show
 from femtosearch.cli.arguments import parser
-from femtosearch.cli.progress import Progress
 from femtosearch.errors import FemtosearchError
 from femtosearch.fde import Muvera, store_fde
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
+from femtosearch.progress import duration
 from femtosearch.types import Hit
 
 from ..tiny import write_tiny_model
@@ -626,25 +626,6 @@ def test_a_terminal_gets_a_progress_bar(here, model):
 # The pieces
 
 
-class Terminal(io.StringIO):
-    def isatty(self):
-        return True
-
-
-def test_progress():
-    stream = Terminal()
-    with Progress("indexing", stream=stream) as progress:
-        progress.update(1234, 0.5)
-        progress.update(1235, 0.5)  # too soon to be drawn
-    assert "indexing [############------------]  50%  1,234 documents" in stream.getvalue()
-    assert "1,235" not in stream.getvalue()
-    assert stream.getvalue().endswith("\r\x1b[K")
-    pipe = io.StringIO()
-    with Progress("indexing", stream=pipe) as progress:
-        progress.update(1)
-    assert pipe.getvalue() == ""
-
-
 @pytest.mark.parametrize(
     ("number", "text"),
     [
@@ -665,7 +646,7 @@ def test_size(number, text):
     [(0.05, "0.05 s"), (2.94, "2.9 s"), (59.97, "1 min 0 s"), (192, "3 min 12 s"), (7500, "2 h 5 min")],
 )
 def test_duration(seconds, text):
-    assert show.duration(seconds) == text
+    assert duration(seconds) == text
 
 
 def test_a_snippet_is_where_most_words_are():

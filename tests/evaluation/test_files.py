@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from femtosearch.errors import MissingExtra, ReadError
+from femtosearch.errors import MissingExtraError, ReadError
 from femtosearch.evaluation import read_source
 from femtosearch.evaluation.rules import RULES
 
@@ -229,5 +229,5 @@ def test_a_hub_that_says_no_is_told(monkeypatch):
     ):
         read_source("nanobeir")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtra, match=r"pip install 'femtosearch\[evaluate\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'femtosearch\[evaluate\]'"):
         read_source("beir/nq")

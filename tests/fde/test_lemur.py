@@ -9,7 +9,7 @@ from femtosearch import _core
 from femtosearch.codes import quantise
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde import Features, Lemur, nested, reference, restore_fde, store_fde
-from femtosearch.fde.lemur import LOSS, doubled, halved, lower_inverse
+from femtosearch.fde.lemur import LOSS, lower_inverse, pack_nibbles, unpack_nibbles
 from femtosearch.types import Rows
 
 D, H, F, A = 6, 16, 128, 300
@@ -173,7 +173,7 @@ def test_stored_and_restored_it_is_the_same():
 
 def test_odd_dims_survive_storing():
     anchors = rng().integers(-7, 8, (9, 5)).astype(np.int8)
-    assert (doubled(halved(anchors), 5) == anchors).all()
+    assert (unpack_nibbles(pack_nibbles(anchors), 5) == anchors).all()
 
 
 def test_spreading_keeps_lengths_and_makes_numbers_alike():
@@ -233,7 +233,7 @@ def test_rows_that_are_refused():
 
 def test_a_file_that_was_changed_is_damaged():
     stored = store_fde(lemur(), D)
-    at = stored.index(halved(lemur().anchors).tobytes()[:40])
+    at = stored.index(pack_nibbles(lemur().anchors).tobytes()[:40])
     with pytest.raises(FdeError, match="not those that it was stored with"):
         restore_fde(stored[:at] + bytes([stored[at] ^ 0x11]) + stored[at + 1 :], "here")
     with pytest.raises(FdeError, match="here"):

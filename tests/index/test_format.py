@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from femtosearch.errors import FdeMismatch, QueryError
+from femtosearch.errors import FdeMismatchError, QueryError
 from femtosearch.fde import Muvera
 from femtosearch.index import schema, segment
 from femtosearch.index.index import Index
@@ -85,7 +85,7 @@ def test_it_can_be_written_to(golden):
 def test_it_can_be_given_an_fde(golden):
     folder, expected = golden
     fde = Muvera(2, 2, 3)
-    with pytest.raises(FdeMismatch, match="replace it with set_fde"):
+    with pytest.raises(FdeMismatchError, match="replace it with set_fde"):
         Index(folder, model=Recorded(expected), fde=fde)
     with Index(folder, model=Recorded(expected)) as index:
         index.set_fde(fde)

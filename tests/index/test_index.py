@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 
 from femtosearch.codes import quantise
-from femtosearch.errors import CorruptError, DocumentError, LockedError, ModelMismatch, QueryError, StoreError
+from femtosearch.errors import (
+    CorruptError,
+    DocumentError,
+    LockedError,
+    ModelMismatchError,
+    QueryError,
+    StoreError,
+)
 from femtosearch.index import commit as commit_module
 from femtosearch.index import search as search_module
 from femtosearch.index.index import Index
@@ -315,7 +322,7 @@ def test_folders_that_are_no_index(fast_path):
 @pytest.mark.parametrize("other", [FakeModel(dims=7), FakeModel(name="mock")])
 def test_another_model(fast_path, other):
     Index(fast_path / "notes", model=MODEL).close()
-    with pytest.raises(ModelMismatch, match=f"'fake'.*{other.name}.*its own model"):
+    with pytest.raises(ModelMismatchError, match=f"'fake'.*{other.name}.*its own model"):
         Index(fast_path / "notes", model=other)
     stats = describe(fast_path / "notes")
     assert (stats.model, stats.dims, stats.fingerprint) == ("fake", 6, MODEL.fingerprint)

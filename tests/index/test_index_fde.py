@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from femtosearch.codes import quantise
-from femtosearch.errors import CorruptError, FdeError, FdeMismatch, QueryError, StoreError
+from femtosearch.errors import CorruptError, FdeError, FdeMismatchError, QueryError, StoreError
 from femtosearch.fde import Muvera, calibrated, inner_products
 from femtosearch.fde.calibration import fit
 from femtosearch.index import commit as commit_module
@@ -252,7 +252,9 @@ def test_a_stored_fde_is_used_without_being_told(fast_path):
     for more in ({}, {"fde": "auto"}, {"fde": FDE}, {"fde": Muvera(4, 2, 4)}):
         with Index(fast_path / "i", model=MODEL, **more) as index:
             assert index.search("word1", mode="fde") == hits
-    with pytest.raises(FdeMismatch, match=r"expected the FDE none, found muvera .*: open it without fde"):
+    with pytest.raises(
+        FdeMismatchError, match=r"expected the FDE none, found muvera .*: open it without fde"
+    ):
         Index(fast_path / "i", model=MODEL, fde=None)
 
 
@@ -335,7 +337,7 @@ def test_an_index_with_another_fde_or_none(fast_path, has):
     with Index(fast_path / "i", model=MODEL, fde=has) as index:
         index.add(["word1"])
     found = "none" if has is None else "muvera {.*'projection': 3"
-    with pytest.raises(FdeMismatch, match=f"expected the FDE muvera .*'projection': 4.*, found {found}"):
+    with pytest.raises(FdeMismatchError, match=f"expected the FDE muvera .*'projection': 4.*, found {found}"):
         Index(fast_path / "i", model=MODEL, fde=FDE)
 
 
@@ -347,7 +349,7 @@ class Fitted(Muvera):
 
 def test_an_fde_of_another_model(index, fast_path):
     for call in (lambda: Index(fast_path / "i", model=MODEL, fde=Fitted()), lambda: index.set_fde(Fitted())):
-        with pytest.raises(FdeMismatch, match="made for the model of fingerprint ffffffffffff"):
+        with pytest.raises(FdeMismatchError, match="made for the model of fingerprint ffffffffffff"):
             call()
     assert not (fast_path / "i").exists()
 

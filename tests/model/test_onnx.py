@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from femtosearch.cli import main
-from femtosearch.errors import CheckpointError, MissingExtra
+from femtosearch.errors import CheckpointError, MissingExtraError
 from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.types import Conventions
@@ -143,7 +143,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     model = Model.load(write_tiny_model(tmp_path / "tiny"))
     monkeypatch.delitem(sys.modules, "femtosearch.model.onnx_graph", raising=False)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingExtra, match=r"needs onnx, .* pip install 'femtosearch\[onnx\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs onnx, .* pip install 'femtosearch\[onnx\]'"):
         model.save_onnx(tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -8,7 +8,7 @@ import pytest
 
 import femtosearch as fs
 from femtosearch.checkpoint import read_checkpoint
-from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtra
+from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtraError
 from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.types import Conventions
@@ -216,7 +216,7 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch, missing):
     folder = write_tiny_model(tmp_path / "tiny")
     monkeypatch.delitem(sys.modules, "femtosearch.model.torch_engine", raising=False)
     monkeypatch.setitem(sys.modules, missing, None)
-    with pytest.raises(MissingExtra, match=rf"needs {missing}, .* pip install 'femtosearch\[torch\]'"):
+    with pytest.raises(MissingExtraError, match=rf"needs {missing}, .* pip install 'femtosearch\[torch\]'"):
         Model.load(folder, engine="torch")
 
 

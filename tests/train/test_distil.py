@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from femtosearch.errors import MissingExtra, RecipeError
+from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.train import command
 from femtosearch.train.distil import kl_divergence
 from femtosearch.train.loop import Run
@@ -60,7 +60,7 @@ def test_from_a_cross_encoder(alone, data, tmp_path, monkeypatch, negatives):
 
 def test_a_cross_encoder_that_is_not_there(alone, data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    with pytest.raises(MissingExtra, match=r"needs sentence_transformers; .*femtosearch\[teachers\]"):
+    with pytest.raises(MissingExtraError, match=r"needs sentence_transformers; .*femtosearch\[teachers\]"):
         command.train(with_judge(alone), data, tmp_path, quiet=True)
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(CrossEncoder=Judge))
     with pytest.raises(RecipeError, match="teacher 'none': no cross-encoder that can be loaded"):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from femtosearch.errors import MissingExtra, RecipeError
+from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.train import command
 from femtosearch.train.checks import check
 from femtosearch.train.recipe import (
@@ -170,7 +170,7 @@ def test_a_missing_recipe_or_teacher_is_named(recipe, tmp_path):
 
 
 def test_what_is_not_installed_is_named():
-    with pytest.raises(MissingExtra, match=r"needs no_such; .* pip install 'femtosearch\[teachers\]'"):
+    with pytest.raises(MissingExtraError, match=r"needs no_such; .* pip install 'femtosearch\[teachers\]'"):
         extra("no_such", "a thing")
 
 

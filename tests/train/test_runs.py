@@ -17,7 +17,6 @@ from femtosearch.train.corpus import read_corpus
 from femtosearch.train.facts import write_facts
 from femtosearch.train.held_out import held_out_ndcg
 from femtosearch.train.loop import Run
-from femtosearch.train.progress import Progress
 from femtosearch.train.recipe import ContrastStage, Data, PretrainStage, Source
 from femtosearch.train.student import Pupil, Student
 
@@ -273,26 +272,6 @@ def test_lines_of_the_log_are_printed_unless_quiet(tmp_path, capsys):
     Run(tmp_path).log(stage="a", loss=0.123456)
     Run(tmp_path, quiet=True).log(stage="b")
     assert capsys.readouterr().out == "stage a  loss 0.1235\n"
-
-
-def test_the_bar_is_for_terminals():
-    class Terminal:
-        text = ""
-
-        def isatty(self):
-            return True
-
-        def write(self, text):
-            self.text += text
-
-        def flush(self):
-            pass
-
-    stream = Terminal()
-    Progress(stream=stream).update("tokens", 6, 12, "loss 1")
-    assert "tokens [############------------] 6 of 12  loss 1" in stream.text
-    Progress(stream=stream, quiet=True).update("tokens", 12, 12)
-    assert "12 of 12" not in stream.text
 
 
 def test_runs_may_share_the_teachers_vectors(short, data, tmp_path, monkeypatch):

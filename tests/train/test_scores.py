@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer
 
-from femtosearch.errors import MissingExtra, RecipeError
+from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.train import command
 from femtosearch.train.corpus import read_corpus
 from femtosearch.train.recipe import Data, DistilStage, ScoredSource, TeacherSource, read_recipe
@@ -111,10 +111,10 @@ def test_parquet_and_the_hub_need_extras(scored, teacher, monkeypatch):
     (scored / "parts.parquet").write_bytes(b"PAR1")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(MissingExtra, match=r"parquet.*pip install 'femtosearch\[teachers\]'"):
+    with pytest.raises(MissingExtraError, match=r"parquet.*pip install 'femtosearch\[teachers\]'"):
         read(scored, teacher, table="parts")
     monkeypatch.setitem(sys.modules, "datasets", None)
-    with pytest.raises(MissingExtra, match="which needs datasets"):
+    with pytest.raises(MissingExtraError, match="which needs datasets"):
         list(read(Path("hub:someone"), teacher))
 
 

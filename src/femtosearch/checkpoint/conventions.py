@@ -44,14 +44,14 @@ DEFAULT = "default of "
 LEAST_LENGTH = 4
 
 
-class Said(NamedTuple):
+class Setting(NamedTuple):
     """A value, and where it was read or whose default it is."""
 
     value: Any
     where: str
 
 
-Sayings = dict[str, Said]  # by the names of Conventions' fields
+Settings = dict[str, Setting]  # by the names of Conventions' fields
 
 
 def read_conventions(
@@ -66,17 +66,17 @@ def read_conventions(
     native = modules.layout == "Sentence Transformers"
     way = preset or ("sentence-transformers" if native else "pylate")
     if native and way != "txtai":
-        stated = _native_sayings(files, modules)
+        stated = _native_settings(files, modules)
     elif modules.layout == "Stanford ColBERT":
-        stated = _stanford_sayings(files)
+        stated = _stanford_settings(files)
         if preset == "pylate":  # which does not read mask_punctuation
             stated.pop("skiplist", None)
     else:
-        stated = _pylate_sayings(files)
+        stated = _pylate_settings(files)
         if way == "sentence-transformers":
             stated |= _prompted(files, stated)
     if preset is None:
-        stated |= _our_sayings(files)
+        stated |= _our_settings(files)
     limit = _limit(files, modules, config, way)
     mask = _mask_token(files)
     if way == "txtai":
@@ -88,10 +88,10 @@ def read_conventions(
     for name in ("query_prefix", "document_prefix"):
         prefix, where = stated[name]
         if where.startswith(DEFAULT) and way == "pylate" and not _has_token(files, modules, prefix):
-            stated[name] = Said("", f"{TOKENIZER}: no token {prefix!r}")
+            stated[name] = Setting("", f"{TOKENIZER}: no token {prefix!r}")
     for name in ("query_length", "document_length"):
         if stated[name].where.startswith(DEFAULT) and stated[name].value > config.positions:
-            stated[name] = Said(config.positions, "config.json: max_position_embeddings")
+            stated[name] = Setting(config.positions, "config.json: max_position_embeddings")
     conventions = Conventions(**{name: value for name, (value, _) in stated.items()})
     check_conventions(str(files.folder), conventions)
     return conventions, {field.name: stated[field.name].where for field in fields(Conventions)}
@@ -123,7 +123,7 @@ def _is_number(value: object) -> bool:
 
 
 class Reader:
-    """Values of one JSON file, each checked, and said with the place that it was read from."""
+    """Values of one JSON file, each checked, and stated with the place that it was read from."""
 
     def __init__(self, files: Files, name: str, inside: str = "") -> None:
         settings = files.object_if_any(name)
@@ -132,7 +132,7 @@ class Reader:
         if not isinstance(self.settings, dict):
             raise CheckpointError(f"{self.path}: expected {inside[:-1]} to be an object")
 
-    def __call__(self, key: str, kind: type) -> Said | None:
+    def __call__(self, key: str, kind: type) -> Setting | None:
         """The key's value; None if it is not there or null. A list has to be of strings."""
         value = self.settings.get(key)
         if value is None:
@@ -142,32 +142,32 @@ class Reader:
             fits = all(isinstance(word, str) for word in value)
         if not fits:
             raise CheckpointError(f"{self.path}: expected {key} to be {kind.__name__}, found {short(value)}")
-        return Said(tuple(value) if kind is list else value, self.name + key)
+        return Setting(tuple(value) if kind is list else value, self.name + key)
 
 
-def _present(sayings: dict[str, Said | None]) -> Sayings:
-    return {name: value for name, value in sayings.items() if value is not None}
+def _present(settings: dict[str, Setting | None]) -> Settings:
+    return {name: value for name, value in settings.items() if value is not None}
 
 
-def _pylate_sayings(files: Files) -> Sayings:
+def _pylate_settings(files: Files) -> Settings:
     read = Reader(files, SETTINGS)
     stated = _present({name: read(key, kind) for key, (name, kind) in CONVENTION_KEYS.items()})
     return stated | _scoring(read)
 
 
-def _prompted(files: Files, said: Sayings) -> Sayings:
+def _prompted(files: Files, stated: Settings) -> Settings:
     """Prefixes with the prompts behind them, as Sentence Transformers joins them where there are both."""
     prompts = Reader(files, SETTINGS, "prompts.")
     joined = {}
     for name, key in (("query_prefix", "query"), ("document_prefix", "document")):
-        prefix, prompt = said.get(name, Said("", "")), prompts(key, str)
+        prefix, prompt = stated.get(name, Setting("", "")), prompts(key, str)
         if prompt and prompt.value.removeprefix(prefix.value):
             text = prefix.value + prompt.value.removeprefix(prefix.value)
-            joined[name] = Said(text, ", ".join(filter(None, [prefix.where, prompt.where])))
+            joined[name] = Setting(text, ", ".join(filter(None, [prefix.where, prompt.where])))
     return joined
 
 
-def _our_sayings(files: Files) -> Sayings:
+def _our_settings(files: Files) -> Settings:
     read = Reader(files, SETTINGS, OURS + ".")
     if unknown := sorted(read.settings.keys() - OUR_KEYS.keys()):
         raise CheckpointError(
@@ -176,14 +176,16 @@ def _our_sayings(files: Files) -> Sayings:
     return _present({key: read(key, kind) for key, kind in OUR_KEYS.items()})
 
 
-def _scoring(read: Reader) -> Sayings:
+def _scoring(read: Reader) -> Settings:
     similarity = read("similarity_fn_name", str)
     return (
-        {"scoring": Said("mean", similarity.where)} if similarity and similarity.value == "meanmaxsim" else {}
+        {"scoring": Setting("mean", similarity.where)}
+        if similarity and similarity.value == "meanmaxsim"
+        else {}
     )
 
 
-def _stanford_sayings(files: Files) -> Sayings:
+def _stanford_settings(files: Files) -> Settings:
     read = Reader(files, STANFORD_SETTINGS)
     punctuation = read("mask_punctuation", bool)
     skiplist = PYLATE.skiplist if punctuation and punctuation.value else ()
@@ -194,17 +196,17 @@ def _stanford_sayings(files: Files) -> Sayings:
             "query_length": read("query_maxlen", int),
             "document_length": read("doc_maxlen", int),
             "attend_to_expansion": read("attend_to_mask_tokens", bool),
-            "skiplist": Said(skiplist, punctuation.where) if punctuation else None,
+            "skiplist": Setting(skiplist, punctuation.where) if punctuation else None,
         }
     )
 
 
-def _native_sayings(files: Files, modules: Modules) -> Sayings:
+def _native_settings(files: Files, modules: Modules) -> Settings:
     """What a save of Sentence Transformers' MultiVectorEncoder says."""
     prompts, read = Reader(files, SETTINGS, "prompts."), Reader(files, SETTINGS)
     name = modules.backbone + TRANSFORMER_SETTINGS
     lengths, expansion = Reader(files, name), Reader(files, name, "query_expansion.")
-    stated: dict[str, Said | None] = {
+    stated: dict[str, Setting | None] = {
         "query_prefix": prompts("query", str),
         "document_prefix": prompts("document", str),
         "query_length": lengths("query_length", int),
@@ -216,7 +218,7 @@ def _native_sayings(files: Files, modules: Modules) -> Sayings:
     return _present(stated) | _scoring(read) | _mask_module(files, modules) | _pooling(files, modules)
 
 
-def _expansion(read: Reader, strategy: Said, modules: Modules) -> dict[str, Said | None]:
+def _expansion(read: Reader, strategy: Setting, modules: Modules) -> dict[str, Setting | None]:
     length = read("length", int)
     if strategy.value not in ("fixed", "min") or length is None:
         raise CheckpointError(
@@ -228,30 +230,30 @@ def _expansion(read: Reader, strategy: Said, modules: Modules) -> dict[str, Said
             f"{read.path}: query_expansion needs a MultiVectorMask in modules.json, found none"
         )
     stated = {
-        "expand_queries": Said(True, strategy.where),
+        "expand_queries": Setting(True, strategy.where),
         "attend_to_expansion": read("attend", bool),
         "expansion_token": read("token", str),
     }
     return stated | {"query_length" if strategy.value == "fixed" else "expansion_length": length}
 
 
-def _mask_module(files: Files, modules: Modules) -> Sayings:
+def _mask_module(files: Files, modules: Modules) -> Settings:
     if modules.mask is None:
         return {}
     read = Reader(files, modules.mask + "config.json")
     if read.settings.get("keep_only_token_ids"):
         raise CheckpointError(f"{read.path}: keep_only_token_ids is for images, which are not known")
-    tasks = read("skiplist_tasks", list) or Said(("document",), "")
+    tasks = read("skiplist_tasks", list) or Setting(("document",), "")
     words = read("skiplist_words", list)
     if words and words.value and "document" not in tasks.value:
         raise CheckpointError(
             f"{read.path}: expected a skiplist for documents, or both, found skiplist_tasks {tasks.value}"
         )
-    in_queries = Said(True, tasks.where) if "query" in tasks.value else None
+    in_queries = Setting(True, tasks.where) if "query" in tasks.value else None
     return _present({"skiplist": words, "skip_in_queries": in_queries})
 
 
-def _pooling(files: Files, modules: Modules) -> Sayings:
+def _pooling(files: Files, modules: Modules) -> Settings:
     if modules.pooling is None:
         return {}
     read = Reader(files, modules.pooling + "config.json")
@@ -262,20 +264,20 @@ def _pooling(files: Files, modules: Modules) -> Sayings:
         {
             "pool_factor": read("pool_factor", float),
             "protected_tokens": read("num_protected_tokens", int),
-            "unit_pools": read("normalize_embeddings", bool) or Said(False, DEFAULT + "older pooling"),
+            "unit_pools": read("normalize_embeddings", bool) or Setting(False, DEFAULT + "older pooling"),
         }
     )
 
 
-def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way: str) -> Said:
-    """What a text is cut to where no length is said."""
+def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way: str) -> Setting:
+    """What a text is cut to where no length is stated."""
     tokenizer = Reader(files, TOKENIZER_SETTINGS)
     length = Reader(files, modules.backbone + TRANSFORMER_SETTINGS)("max_seq_length", int)
     if length is None or way == "txtai":
         longest = tokenizer.settings.get("model_max_length")
-        length = Said(longest, f"{TOKENIZER_SETTINGS}: model_max_length") if type(longest) is int else None
+        length = Setting(longest, f"{TOKENIZER_SETTINGS}: model_max_length") if type(longest) is int else None
     if length is None or length.value > config.positions:
-        return Said(config.positions, "config.json: max_position_embeddings")
+        return Setting(config.positions, "config.json: max_position_embeddings")
     return length
 
 
@@ -290,34 +292,36 @@ def find_tokenizer(files: Files, modules: Modules) -> Path | None:
     return next((files.path(name) for name in names if files.has(name)), None)
 
 
-def _mask_token(files: Files) -> Sayings:
+def _mask_token(files: Files) -> Settings:
     for name in (TOKENIZER_SETTINGS, "special_tokens_map.json"):
         token = files.object_if_any(name).get("mask_token")
         token = token.get("content") if isinstance(token, dict) else token
         if isinstance(token, str):
-            return {"expansion_token": Said(token, f"{name}: mask_token")}
+            return {"expansion_token": Setting(token, f"{name}: mask_token")}
     return {}
 
 
-def _defaults(of: str, **changes: Any) -> Sayings:
-    return {field.name: Said(changes.get(field.name, field.default), DEFAULT + of) for field in FIELDS}
+def _defaults(of: str, **changes: Any) -> Settings:
+    return {field.name: Setting(changes.get(field.name, field.default), DEFAULT + of) for field in FIELDS}
 
 
-def _pylate(modules: Modules) -> Sayings:
+def _pylate(modules: Modules) -> Settings:
     stanford = modules.layout == "Stanford ColBERT"
     prefixes = {"query_prefix": "[unused0]", "document_prefix": "[unused1]"} if stanford else {}
     return _defaults("PyLate", **prefixes)
 
 
-def _txtai(limit: Said) -> Sayings:
+def _txtai(limit: Setting) -> Settings:
     stated = _defaults("txtai", query_prefix="", document_prefix="")
     return stated | {"query_length": limit, "document_length": limit}
 
 
-def _sentence_transformers(modules: Modules, said: Sayings, limit: Said) -> Sayings:
-    """Its defaults; older layouts' prefixes, `said`, become what it makes of them."""
+def _sentence_transformers(modules: Modules, stated: Settings, limit: Setting) -> Settings:
+    """Its defaults; older layouts' prefixes, `stated`, become what it makes of them."""
     native, stanford = modules.layout == "Sentence Transformers", modules.layout == "Stanford ColBERT"
-    marked = stanford or (not native and bool(said))  # as a late-interaction model from before its own layout
+    marked = stanford or (
+        not native and bool(stated)
+    )  # as a late-interaction model from before its own layout
     silent = _defaults(
         "Sentence Transformers",
         query_prefix="[unused0] " if stanford else "",
@@ -329,9 +333,9 @@ def _sentence_transformers(modules: Modules, said: Sayings, limit: Said) -> Sayi
         unit_pools=True,
     )
     for name in ("query_prefix", "document_prefix"):
-        if stanford and name in said:
-            said[name] = Said(said[name].value + " ", said[name].where)
-    expanding = said.get("expand_queries", silent["expand_queries"]).value
+        if stanford and name in stated:
+            stated[name] = Setting(stated[name].value + " ", stated[name].where)
+    expanding = stated.get("expand_queries", silent["expand_queries"]).value
     silent["document_length"] = limit
     if not (marked and expanding):
         silent["query_length"] = limit
@@ -341,7 +345,7 @@ def _sentence_transformers(modules: Modules, said: Sayings, limit: Said) -> Sayi
 PYLATE = Conventions()
 FIELDS = fields(Conventions)
 TXTAI = {
-    name: Said(value, "txtai")
+    name: Setting(value, "txtai")
     for name, value in {
         "expand_queries": False, "attend_to_expansion": False, "skiplist": (), "prefix_as": "text",
         "scoring": "mean",

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from femtosearch.checkpoint.files import Files
-from femtosearch.errors import CheckpointError, MissingExtra
+from femtosearch.errors import CheckpointError, MissingExtraError
 
 SETTINGS = [
     "modules.json", "config.json", "config_sentence_transformers.json", "sentence_bert_config.json",
@@ -22,7 +22,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
     A folder of that name wins. Only what a model is read from is fetched: no pickle and no code. What is in
     the Hub's cache is not fetched again; without a connection, or with HF_HUB_OFFLINE=1, that is all.
-    Raises CheckpointError if the Hub does not give it, MissingExtra without huggingface_hub.
+    Raises CheckpointError if the Hub does not give it, MissingExtraError without huggingface_hub.
     """
     if Path(source).exists() or isinstance(source, Path) or not NAME.fullmatch(source):
         if revision is not None:
@@ -61,7 +61,7 @@ def _fetch(name: str, revision: str | None, patterns: list[str]) -> Path:
     try:
         import huggingface_hub
     except ImportError:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"{name!r} is no folder; to fetch a model from the Hub, pip install huggingface-hub"
         ) from None
     try:

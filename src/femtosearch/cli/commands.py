@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.cli.output import write_json, write_line, write_note
-from femtosearch.cli.progress import Progress
-from femtosearch.cli.show import count, duration, hit_lines, size
+from femtosearch.cli.show import count, hit_lines, size
 from femtosearch.disk import whole_file
 from femtosearch.errors import FdeError, QueryError
 from femtosearch.fde import described
@@ -27,6 +26,7 @@ from femtosearch.index.index import Index
 from femtosearch.index.rerank import rerank as order
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
+from femtosearch.progress import Progress, duration
 from femtosearch.read import Reading, read
 from femtosearch.read.lines import STDIN, numbered_lines
 from femtosearch.types import Document, Hit
@@ -57,7 +57,7 @@ def index(options: argparse.Namespace) -> None:
     chunks = _chunks(reading)
     first = next(chunks, Chunk([]))  # before the folder is made: a wrong file leaves none behind
     done = 0
-    with Progress("indexing", quiet=options.quiet) as progress, _open(options) as store:
+    with Progress(quiet=options.quiet) as progress, _open(options) as store:
         try:
             for chunk in itertools.chain([first], chunks):
                 store.add(chunk.documents, threads=options.threads, progress=_reporter(progress, chunk, done))
@@ -263,7 +263,7 @@ def _reporter(progress: Progress, chunk: Chunk, before: int) -> Callable[[int], 
         fraction = None
         if chunk.start is not None and chunk.end is not None:
             fraction = chunk.start + (chunk.end - chunk.start) * done / len(chunk.documents)
-        progress.update(before + done, fraction)
+        progress.update("indexing", before + done, share=fraction, unit="documents")
 
     return report
 

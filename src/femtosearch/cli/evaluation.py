@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import time
 from dataclasses import asdict
 from pathlib import Path
 
 from femtosearch.cli.output import write_json, write_line, write_note
-from femtosearch.cli.show import duration
 from femtosearch.errors import ReadError
 from femtosearch.evaluation import LOSS_MODES, Evaluation, plot
 from femtosearch.evaluation import compare as compare_evaluations
 from femtosearch.evaluation import evaluate as score
 from femtosearch.evaluation.report import comparison, counted, loss_table, table, write_runs
 from femtosearch.model.model import Model
-from femtosearch.progress import Line, bar
-
-PERIOD = 0.1  # seconds between two drawings
-
-
-class Said:
-    """The line that says what is done, how far it is and how fast."""
-
-    def __init__(self, *, quiet: bool) -> None:
-        self._line = Line(PERIOD, quiet=quiet)
-        self._what, self._start, self._first = "", 0.0, 0
-        self.clear = self._line.clear
-
-    def update(self, what: str, done: int, total: int) -> None:
-        """Draw it, if it is time to."""
-        now = time.monotonic()
-        if what != self._what:
-            self._what, self._start, self._first = what, now, done
-        if self._line.due():
-            fresh = done - self._first  # since the start, which was noticed when the first were done
-            rate = f"  {fresh / (now - self._start):,.0f}/s" if fresh > 0 and now > self._start else ""
-            self._line.draw(f"{what} {bar(done / max(1, total))} {done:,} of {total:,}{rate}")
+from femtosearch.progress import Progress, duration
 
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score, print the table, write what was asked for."""
-    said, start = Said(quiet=options.quiet), time.monotonic()
+    progress = Progress(quiet=options.quiet)
     modes = options.mode.split(",") if options.mode else None
     if options.losses:
         modes = [*(modes or []), *LOSS_MODES]
@@ -50,17 +27,17 @@ def evaluate(options: argparse.Namespace) -> None:
     try:
         evaluation = score(
             options.source, model, modes=modes, rules=options.rules, split=options.split, limit=options.limit,
-            candidates=options.candidates, cache=options.cache, progress=said.update,
+            candidates=options.candidates, cache=options.cache, progress=progress.update,
         )  # fmt: skip
     finally:
-        said.clear()
+        progress.clear()
     _show(options, evaluation)
     written = write_runs(evaluation, Path(options.run)) if options.run else []
     written += plot(evaluation, options.plot) if options.plot else []
     if not options.quiet:
         for line in [*counted(evaluation), *(f"-> {path}" for path in written)]:
             write_note(line)
-        write_note(f"{evaluation.model}, {evaluation.rules} rules, {duration(time.monotonic() - start)}")
+        write_note(f"{evaluation.model}, {evaluation.rules} rules, {duration(progress.seconds)}")
     if evaluation.errors:
         raise ReadError("; ".join(evaluation.errors.values()))
 

@@ -32,16 +32,6 @@ def size(number: int) -> str:
     return f"{value:.0f} {unit}" if unit == "bytes" or value >= 9.95 else f"{value:.1f} {unit}"
 
 
-def duration(seconds: float) -> str:
-    """`0.05 s`, `2.9 s`, `3 min 12 s`, `2 h 5 min`."""
-    if seconds < 0.995:
-        return f"{seconds:.2f} s"
-    if seconds < 59.95:
-        return f"{seconds:.1f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
-
-
 def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
     """A hit for people: rank, score, id, title and its passage round the query's words, on 1 to 3 lines."""
     words = query_words(query)

@@ -62,8 +62,8 @@ def evaluate(
     cache:       a folder for indexes ($FEMTOSEARCH_CACHE, or below ~/.cache).
     progress:    called with what is being done, how many are done, of how many.
     Returns      an Evaluation; `errors` names collections of which no query has a relevant document.
-    Raises ReadError (also when every collection is in `errors`), QueryError, MissingExtra, CheckpointError,
-    StoreError.
+    Raises ReadError (also when every collection is in `errors`), QueryError, MissingExtraError,
+    CheckpointError, StoreError.
     """
     scoring, modes = rules_named(rules), _modes(modes, rules_named(rules))
     loaded = model if isinstance(model, Model) else Model.load(model)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from femtosearch.errors import MissingExtra
+from femtosearch.errors import MissingExtraError
 
 CUTS = (1, 3, 5, 10)
 MEASURES = (
@@ -25,7 +25,7 @@ def measure(ranking: Ranking, relevant: Relevant, *, capped: bool = False) -> di
 
     ranking:  each document once. The order of each list is kept, so ties are broken by whoever made it.
     capped:   divides average precision by min(100, relevant documents), as Sentence Transformers does.
-    Raises MissingExtra without ir-measures.
+    Raises MissingExtraError without ir-measures.
 
     nDCG: gain = grade, discount log2(rank + 1), over the ideal order of all relevant documents.
     """
@@ -62,7 +62,7 @@ def _ir_measures() -> Any:
     try:
         import ir_measures
     except ImportError as error:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"evaluation needs {error.name}, which is not installed: pip install 'femtosearch[evaluate]'"
         ) from error
     return ir_measures

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from femtosearch.errors import MissingExtra, QueryError
+from femtosearch.errors import MissingExtraError, QueryError
 from femtosearch.evaluation.confidence import Interval
 from femtosearch.evaluation.results import Evaluation
 
@@ -20,7 +20,7 @@ def plot(evaluation: Evaluation, path: str | os.PathLike[str]) -> list[Path]:
     """Plot mean nDCG@10 of each mode with its interval, against bytes a document and milliseconds a query.
 
     path:    the files are PNG and SVG, whatever it ends in.
-    Returns  the files' paths. Raises MissingExtra, QueryError.
+    Returns  the files' paths. Raises MissingExtraError, QueryError.
     """
     target = Path(path)
     points = {name: _points(evaluation, name) for name, _ in COSTS}
@@ -72,7 +72,7 @@ def _figure() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"a plot needs {error.name}, which is not installed: pip install 'femtosearch[evaluate]'"
         ) from error
     return Figure

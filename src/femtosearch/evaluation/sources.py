@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from femtosearch.errors import MissingExtra, ReadError
+from femtosearch.errors import MissingExtraError, ReadError
 from femtosearch.evaluation.collection import Collection, collect
 from femtosearch.evaluation.files import SUBSETS, is_beir, is_nano, read_beir, read_nano
 from femtosearch.read.records import Record
@@ -29,7 +29,7 @@ def read_source(source: str | os.PathLike[str], split: str | None = None) -> lis
              `nanobeir`, `nanobeir/NAME`: its copy in the folder that $FEMTOSEARCH_COLLECTIONS names, else
              the Hub's, through `datasets` (extra [evaluate]).
     split:   the split of the qrels; None takes test, or the only one. With NanoBEIR it is the set's name.
-    Raises ReadError, MissingExtra.
+    Raises ReadError, MissingExtraError.
     """
     text = os.fspath(source)
     if Path(text).exists():
@@ -107,7 +107,7 @@ def _datasets() -> Callable[..., Any]:
     try:
         from datasets import load_dataset
     except ImportError as error:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"a set from the Hub needs {error.name}: pip install 'femtosearch[evaluate]'; or put a copy of "
             f"it into the folder that ${DATA} names"
         ) from error

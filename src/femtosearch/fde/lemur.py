@@ -119,7 +119,7 @@ class Lemur:
         for n in range(len(rows)):
             sums[n] = features[starts[n] : starts[n + 1], :size].sum(0)
         turned = spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
-        if self._mends and size == self.size(array.shape[1]):
+        if self._stores_residual and size == self.size(array.shape[1]):
             turned[:, -SMALLEST:] = LOSS * turned[:, :SMALLEST]
         return turned
 
@@ -133,7 +133,7 @@ class Lemur:
         for at in range(0, len(rows), _PIECE):
             piece = starts[at : at + _PIECE + 1]
             out[at : at + _PIECE] = self._weights(array[piece[0] : piece[-1]], piece - piece[0], threads)
-        if self._mends and len(out):
+        if self._stores_residual and len(out):
             coded = quantise(out, self.code_bits).rows()
             out[:, -SMALLEST:] = (out[:, :SMALLEST] - coded[:, :SMALLEST]) / LOSS
         out[np.diff(starts) == 0] = 0
@@ -159,7 +159,7 @@ class Lemur:
         self.size(dims)
         return {
             **{_OF_FEATURES + name: array for name, array in self.features.tensors().items()},
-            "anchors": halved(self.anchors),
+            "anchors": pack_nibbles(self.anchors),
             "scale": self.scale.astype(np.float16),
             "centre": self.centre.astype(np.float16),
             "gains": self.gains,
@@ -176,7 +176,7 @@ class Lemur:
                     if name.startswith(_OF_FEATURES)
                 }
             )
-            anchors = doubled(tensors["anchors"], features.dims)
+            anchors = unpack_nibbles(tensors["anchors"], features.dims)
             fde = cls(
                 features, anchors, tensors["scale"], tensors["centre"], tensors["gains"],
                 spec["ridge"], spec["numbers"], spec["code_bits"], spec["model"],
@@ -188,7 +188,7 @@ class Lemur:
         return fde
 
     @property
-    def _mends(self) -> bool:
+    def _stores_residual(self) -> bool:
         """Whether the last numbers are what two bits lose of the first ones, which weigh the most."""
         return self.code_bits == 2 and (self.numbers or self.features.count) > SMALLEST
 
@@ -252,14 +252,14 @@ class Lemur:
         return array, starts
 
 
-def halved(numbers: np.ndarray) -> np.ndarray:
+def pack_nibbles(numbers: np.ndarray) -> np.ndarray:
     """[A, D] int8 of -7 to 7 -> [A, ceil(D/2)] uint8, two numbers a byte, the first in the low half."""
     raised = np.pad(numbers + 8, ((0, 0), (0, numbers.shape[1] % 2))).astype(np.uint8)
     return raised[:, ::2] | raised[:, 1::2] << 4
 
 
-def doubled(halves: np.ndarray, dims: int) -> np.ndarray:
-    """What `halved` made its bytes of."""
+def unpack_nibbles(halves: np.ndarray, dims: int) -> np.ndarray:
+    """What `pack_nibbles` made its bytes of."""
     check("anchors", halves, (len(halves), -(-dims // 2)), np.uint8)
     pairs = np.stack([halves & 15, halves >> 4], axis=2).reshape(len(halves), -1)
     return pairs[:, :dims].astype(np.int8) - np.int8(8)

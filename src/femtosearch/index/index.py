@@ -49,7 +49,8 @@ class Index:
 
     Safe to use from several threads and processes: one writes at a time, and every search sees the last
     commit, whole; in memory a search waits while another thread writes. Raises StoreError for a folder that
-    is not an index, ModelMismatch, FdeMismatch, CorruptError; FdeError for an FDE that does not fit.
+    is not an index, ModelMismatchError, FdeMismatchError, CorruptError; FdeError for an FDE that does not
+    fit.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class Index:
 
     @property
     def model(self) -> PassageEncoder:
-        """The model, loaded if it is not yet. Raises ModelMismatch if it is not the one of the index."""
+        """The model, loaded if it is not yet. Raises ModelMismatchError if it is not the one of the index."""
         return self._model.of(self._store.origin, self._place)
 
     def add(
@@ -183,7 +184,7 @@ class Index:
         """Give every passage another FDE, made of its stored rows, in the place of the one that it has.
 
         fde:  as for a new index; None takes the FDEs out. All segments are rewritten, in one commit.
-        Raises FdeError, FdeMismatch, LockedError, StoreError.
+        Raises FdeError, FdeMismatchError, LockedError, StoreError.
         """
         store = self._ready()
         chosen = fitting_fde(fde, store.origin, self.model if fde == AUTO else None)

@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-from femtosearch.errors import FdeError, FdeMismatch, ModelMismatch, StoreError
+from femtosearch.errors import FdeError, FdeMismatchError, ModelMismatchError, StoreError
 from femtosearch.fde import Fde, preset
 from femtosearch.index.schema import Origin
 from femtosearch.model.model import Model, built_in
@@ -50,16 +50,16 @@ class ModelOfIndex:
         return self._load(self._source)
 
     def of(self, origin: Origin, place: str) -> PassageEncoder:
-        """The model, checked to be the one that the index was made with. Raises ModelMismatch."""
+        """The model, checked to be the one that the index was made with. Raises ModelMismatchError."""
         if self._model is None and self._source is None and origin.name not in built_in():
-            raise ModelMismatch(
+            raise ModelMismatchError(
                 f"{place}: made with the model {_in_words(origin)}, which is not built in: open it with "
                 "Index(folder, model=...), on the command line with --model"
             )
         source = origin.name if self._source is None else self._source
         model = self._load(source)
         if (model.fingerprint, model.dims) != (origin.fingerprint, origin.dims):
-            raise ModelMismatch(
+            raise ModelMismatchError(
                 f"{place}: made with the model {_in_words(origin)}, opened with "
                 f"{_in_words(origin_of(model))}: open it with its own model, or index the documents again in "
                 "another folder"
@@ -81,7 +81,7 @@ def origin_of(model: PassageEncoder) -> Origin:
 
 
 def fitting_fde(fde: Fde | str | None, origin: Origin, model: PassageEncoder | None) -> Fde | None:
-    """An FDE for the rows of a model, by name or as it is. Raises FdeError, FdeMismatch, StoreError.
+    """An FDE for the rows of a model, by name or as it is. Raises FdeError, FdeMismatchError, StoreError.
 
     model:  where "auto" finds the model's own; None where that is not asked for.
     """
@@ -92,7 +92,7 @@ def fitting_fde(fde: Fde | str | None, origin: Origin, model: PassageEncoder | N
         if not hasattr(chosen, "spec"):
             raise FdeError(f"fde: expected an Fde, the name of one or None, found {type(chosen).__name__}")
         if chosen.model not in (None, origin.fingerprint):
-            raise FdeMismatch(
+            raise FdeMismatchError(
                 f"the FDE was made for the model of fingerprint {chosen.model[:12]}, the index has "
                 f"{origin.name!r} ({origin.fingerprint[:12]}): use an FDE of that model"
             )
@@ -101,9 +101,9 @@ def fitting_fde(fde: Fde | str | None, origin: Origin, model: PassageEncoder | N
 
 
 def check_same_fde(place: str, stored: Fde | None, expected: Fde | None) -> None:
-    """Raise FdeMismatch unless the FDE that is stored is the expected one, or both are none."""
+    """Raise FdeMismatchError unless the FDE that is stored is the expected one, or both are none."""
     if _identity(stored) != _identity(expected):
-        raise FdeMismatch(
+        raise FdeMismatchError(
             f"{place}: expected the FDE {_identity(expected)}, found {_identity(stored)}: open it without "
             "fde to use what it has, or replace it with set_fde (femtosearch compact FOLDER --fde NAME)"
         )

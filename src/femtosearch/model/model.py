@@ -18,7 +18,7 @@ from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_con
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.hub import locate, repository
 from femtosearch.checkpoint.write import caveats, check_new, folded, new_files, write_checkpoint
-from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtra
+from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtraError
 from femtosearch.fde import Fde, restore_fde, store_fde
 from femtosearch.model.encoder import Encoder
 from femtosearch.model.onnx import write_onnx
@@ -193,7 +193,7 @@ class Model:
         """Write the model as an ONNX graph, token ids -> unit rows, and what has to be known beside it: to
         FILE.onnx and FILE.json, or as model.onnx, model.json and tokenizer.json to a new or empty folder.
 
-        Raises MissingExtra without the extra [onnx]; CheckpointError as `save` does, and for another
+        Raises MissingExtraError without the extra [onnx]; CheckpointError as `save` does, and for another
         architecture than bert and bert_hash.
         """
         write_onnx(self._checkpoint, self._tokenizer, _path(path))
@@ -264,7 +264,7 @@ def _torch_engine() -> Any:
     except ImportError as error:
         if (error.name or "").startswith("femtosearch"):
             raise
-        raise MissingExtra(
+        raise MissingExtraError(
             f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
         ) from error
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from femtosearch.checkpoint import Checkpoint
 from femtosearch.checkpoint.write import check_new, new_files
-from femtosearch.errors import CheckpointError, MissingExtra
+from femtosearch.errors import CheckpointError, MissingExtraError
 from femtosearch.model.tokenizer import Prefix, Tokenizer
 
 FORMAT = 1
@@ -26,8 +26,8 @@ def write_onnx(checkpoint: Checkpoint, tokenizer: Tokenizer, target: Path) -> No
     """Write the graph to `target`, whole or not at all: FILE.onnx, beside which FILE.json is written, or a
     new or empty folder, which gets model.onnx, model.json and tokenizer.json.
 
-    Raises MissingExtra without the extra [onnx]; CheckpointError for a model that has no such graph, a name
-    that is taken, and what the disk refuses.
+    Raises MissingExtraError without the extra [onnx]; CheckpointError for a model that has no such graph, a
+    name that is taken, and what the disk refuses.
     """
     to_file = target.suffix == ".onnx"
     if not to_file:
@@ -85,7 +85,7 @@ def _graph(checkpoint: Checkpoint) -> bytes:
     except ImportError as error:
         if (error.name or "").startswith("femtosearch"):
             raise
-        raise MissingExtra(
+        raise MissingExtraError(
             f"an ONNX export needs {error.name}, which is not installed: pip install 'femtosearch[onnx]'"
         ) from error
     content: bytes = graph(checkpoint, metadata.version("femtosearch")).SerializeToString()

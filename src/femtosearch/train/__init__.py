@@ -20,7 +20,7 @@ What they stand on, from the ground up:
     training, command              a whole run; its command line
 """
 
-from femtosearch.errors import MissingExtra
+from femtosearch.errors import MissingExtraError
 
 try:
     from femtosearch.train.command import train
@@ -28,6 +28,6 @@ try:
 except ModuleNotFoundError as error:
     if error.name != "torch":
         raise
-    raise MissingExtra("training needs torch: pip install 'femtosearch[train]'") from error
+    raise MissingExtraError("training needs torch: pip install 'femtosearch[train]'") from error
 
 __all__ = ["Recipe", "read_recipe", "train"]

@@ -13,10 +13,10 @@ from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
 from femtosearch.fde import store_fde
 from femtosearch.model.model import FDE, Model
+from femtosearch.progress import Progress
 from femtosearch.train.cache import disk_errors
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.fde import Collection, Settings, fit
-from femtosearch.train.progress import Progress
 from femtosearch.train.sources import lines, objects
 
 QUERY, DOCUMENT = ("query", "text"), ("positive", "document", "text")  # fields of JSON lines

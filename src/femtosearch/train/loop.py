@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
+from femtosearch.progress import Progress
 from femtosearch.train.cache import digest, disk_errors
-from femtosearch.train.progress import Progress
 from femtosearch.train.recipe import Rates
 
 CLIP = 1.0
@@ -97,7 +97,7 @@ class Run:
             values = _values(state.step(losses, step))
             last = step + 1 == steps
             left = (steps - step - 1) * (time.monotonic() - began) / (step + 1 - first)
-            self.progress.update(stage, step + 1, steps, f"loss {values['loss']:.4g}  {left:,.0f} s left")
+            self.progress.update(stage, step + 1, steps, note=f"loss {values['loss']:.4g}")
             if step % LOG_EVERY == 0 or last:
                 self.log(stage=stage, step=step + 1, of=steps, **values, left_s=round(left))
             if (step + 1) % SAVE_EVERY == 0 or last:

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
-from femtosearch.errors import MissingExtra, RecipeError
+from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
@@ -40,11 +40,11 @@ def locate(source: str) -> Path:
 
 
 def extra(module: str, why: str) -> ModuleType:
-    """Import a module of the extra [teachers], or raise MissingExtra with the command that installs it."""
+    """Import a module of the extra [teachers]. Raises MissingExtraError with a command."""
     try:
         return importlib.import_module(module)
     except ImportError:
-        raise MissingExtra(
+        raise MissingExtraError(
             f"{why}, which needs {module}; it is not installed: pip install 'femtosearch[teachers]'"
         ) from None
 

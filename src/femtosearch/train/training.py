@@ -275,7 +275,7 @@ class Training:
         last = [time.monotonic()]
 
         def progress(done: int, total: int) -> None:
-            self.run.progress.update("teacher", done, total, "tokens")
+            self.run.progress.update("teacher", done, total, unit="tokens")
             if time.monotonic() - last[0] > SAY_EVERY or done == total:
                 last[0] = time.monotonic()
                 self.run.log(stage="teacher", tokens=done, of=total)
