@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import random
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from femtosearch import Index
 from torture.operations import Operation, State, draw
 from torture.rounds import Wrong
 
-_COUNTERS = struct.Struct("q")  # native: eight bytes are read and written at once
+_COUNTER_BYTES = 8
 _ALL = 999
 QUERY = "anchor"  # a word that every text has
 
@@ -38,25 +37,26 @@ class Progress:
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
-            path.write_bytes(bytes(2 * _COUNTERS.size))
+            path.write_bytes(bytes(2 * _COUNTER_BYTES))
         with path.open("r+b") as file:
-            self._memory = mmap.mmap(file.fileno(), 2 * _COUNTERS.size)
+            # As integers: each is read and written at once, where struct.pack_into writes zeros first.
+            self._counters = memoryview(mmap.mmap(file.fileno(), 2 * _COUNTER_BYTES)).cast("q")
 
     @property
     def begun(self) -> int:
-        return int(_COUNTERS.unpack_from(self._memory, 0)[0])
+        return self._counters[0]
 
     @begun.setter
     def begun(self, number: int) -> None:
-        _COUNTERS.pack_into(self._memory, 0, number)
+        self._counters[0] = number
 
     @property
     def acknowledged(self) -> int:
-        return int(_COUNTERS.unpack_from(self._memory, _COUNTERS.size)[0])
+        return self._counters[1]
 
     @acknowledged.setter
     def acknowledged(self, number: int) -> None:
-        _COUNTERS.pack_into(self._memory, _COUNTERS.size, number)
+        self._counters[1] = number
 
 
 class Reader:
