@@ -61,6 +61,7 @@ def test_a_prompt_keeps_to_its_length(notes):
         assert len(passages(index, "a small cat", characters=75)) == 2
 
 
+@pytest.mark.slow
 def test_an_own_model_is_loaded_and_searched_with(run, tmp_path):
     fs.Model.load("femto").save(tmp_path / "mine")
     for arguments in ((), (tmp_path / "mine",)):

@@ -110,6 +110,7 @@ def test_a_set_with_nothing_relevant_is_an_error_of_its_own(beir, tmp_path, tiny
         fs.evaluate(bare, tiny, modes=["bm25"])
 
 
+@pytest.mark.slow
 def test_an_interval_holds_the_mean_and_shrinks_with_queries():
     rng = np.random.default_rng(3)
     wide, narrow = (interval([rng.random((count, 1))])[0] for count in (20, 2000))
