@@ -7,9 +7,10 @@ import ast
 import re
 from pathlib import Path
 
+import femtosearch
 from femtosearch import _core
 
-STUB = ast.parse((Path(_core.__file__).parent / "_core.pyi").read_text(encoding="utf-8"))
+STUB = ast.parse((Path(femtosearch.__file__).parent / "_core.pyi").read_text(encoding="utf-8"))
 
 
 def in_stub(body, prefix=""):
