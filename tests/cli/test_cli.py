@@ -33,11 +33,6 @@ TEXTS = {
 }
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
-
-
 @pytest.fixture
 def here(tmp_path, monkeypatch):
     """A working folder with some documents."""

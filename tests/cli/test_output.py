@@ -11,14 +11,7 @@ from femtosearch.cli import main
 from femtosearch.cli.output import harmless
 from femtosearch.read import lines
 
-from ..tiny import write_tiny_model
-
 ESCAPES = "\x1b[2J\x07\x9b31m\x7f\u202e\u2028"
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    return str(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
 
 
 @pytest.fixture

@@ -33,7 +33,6 @@ class Commit:
         self._writers: list[SegmentsWriter] = []
         self._replaced: list[int] = []
         self._writer: SegmentsWriter | None = None
-        self._last_key, self._adds_fdes = -1, False  # of the passages that were added last
         self._rows = sum(summary.rows for summary in transaction.segments().values())
 
     @property
@@ -55,10 +54,8 @@ class Commit:
         self._rows += len(batch.rows)
         if self._writer is None:
             self._writer = self.new_segments()
-        if int(batch.keys[0]) != self._last_key:
-            self._adds_fdes = self.needs_fdes
-        self._last_key = int(batch.keys[-1])
-        encoding = self.encoding if self._adds_fdes else None
+        adds_fdes = self._writer.has_fdes if self._writer.continues(batch) else self.needs_fdes
+        encoding = self.encoding if adds_fdes else None
         self._writer.append(batch if encoding is None else encoding.add_to(batch, self.dims))
 
     def add_segments(self) -> None:

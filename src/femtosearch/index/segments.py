@@ -155,13 +155,21 @@ class SegmentsWriter:
         """The numbers of all segments that were begun."""
         return range(self.first, self._next + 1)
 
+    @property
+    def has_fdes(self) -> bool:
+        """Whether the passages of the segment that is being written have FDEs."""
+        return self._writer is not None and self._writer.has_fde
+
+    def continues(self, batch: PassageBatch) -> bool:
+        """Whether a batch, which is not empty, begins with the document that was appended last."""
+        return int(batch.keys[0]) == self._last_key
+
     @on_disk
     def append(self, batch: PassageBatch) -> None:
         """Add passages to the segment that is being written, or to a new one where it would not fit."""
         if not len(batch.keys):
             return
-        continues = int(batch.keys[0]) == self._last_key
-        if self._writer is not None and not continues and not self._fits(self._writer, batch):
+        if self._writer is not None and not self.continues(batch) and not self._fits(self._writer, batch):
             self.finish()
         if self._file is None or self._writer is None:
             self._file = self._directory.create(self._next)

@@ -14,7 +14,7 @@ from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft
 from femtosearch.index.store import Store
-from femtosearch.model.stretches import Stretch, batches
+from femtosearch.model.stretches import Stretch, batches, bounded
 from femtosearch.types import Passages
 
 _GROUP_CHARACTERS = 1 << 20  # of the texts of a group, beyond the first
@@ -53,7 +53,7 @@ def add_documents(
 ) -> list[str]:
     """Store and encode documents, at most `batch` at a time. Their ids, in the order given."""
     ids: list[str] = []
-    for group in _groups(drafts, batch):
+    for group in bounded(drafts, _GROUP_CHARACTERS, batch):
         commit.store.check_process()
         try:
             ids += _add(commit, group, encode)
@@ -92,17 +92,3 @@ def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode) -> PassageB
     spans = (passages.spans + offsets[passages.owner, None]).astype(np.int32)
     rows = RowCodes.of(quantise(passages.rows.rows))
     return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans, rows)
-
-
-def _groups(drafts: Iterable[Draft], batch: int) -> Iterator[list[Draft]]:
-    """Groups of at most `batch` documents, fewer where their texts are long."""
-    group: list[Draft] = []
-    characters = 0
-    for draft in drafts:
-        if group and (len(group) == batch or characters + len(draft.text) > _GROUP_CHARACTERS):
-            yield group
-            group, characters = [], 0
-        group.append(draft)
-        characters += len(draft.text)
-    if group:
-        yield group

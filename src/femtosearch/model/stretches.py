@@ -6,11 +6,22 @@ A stretch is cut into passages alone. Texts of up to 65,536 characters are one s
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from itertools import groupby
+from typing import NamedTuple, Protocol, TypeVar
 
 LONGEST = 1 << 16  # characters of a stretch
 BATCH = 1 << 18  # characters of the stretches that are tokenised and encoded at a time
 _ENDS = ("\n\n", "\n", ". ", "\u3002", " ", "\t")  # where a text is best cut, the best first
+
+
+class HasText(Protocol):
+    """Something with a text."""
+
+    @property
+    def text(self) -> str: ...
+
+
+T = TypeVar("T", bound=HasText)
 
 
 class Stretch(NamedTuple):
@@ -45,16 +56,24 @@ def batches(texts: Iterable[str]) -> Iterator[list[Stretch]]:
 
     What is cut shares no batch with another text, so that each batch begins or goes on with one document.
     """
-    batch: list[Stretch] = []
-    characters = 0
-    for number, text in enumerate(texts):
-        for stretch in stretches(number, text):
-            apart = batch and batch[-1].owner != number and max(len(text), batch[-1].end) > LONGEST
-            if batch and (apart or characters + len(stretch.text) > BATCH):
-                yield batch
-                batch, characters = [], 0
-            batch.append(stretch)
-            characters += len(stretch.text)
+    for is_cut, run in groupby(enumerate(texts), lambda numbered: len(numbered[1]) > LONGEST):
+        if is_cut:
+            for number, text in run:
+                yield from bounded(stretches(number, text), BATCH)
+        else:
+            yield from bounded((Stretch(number, 0, text) for number, text in run), BATCH)
+
+
+def bounded(items: Iterable[T], characters: int, count: int | None = None) -> Iterator[list[T]]:
+    """Items with texts, in order, in lists of at most so many characters and items; a longer one is alone."""
+    batch: list[T] = []
+    total = 0
+    for item in items:
+        if batch and (len(batch) == count or total + len(item.text) > characters):
+            yield batch
+            batch, total = [], 0
+        batch.append(item)
+        total += len(item.text)
     if batch:
         yield batch
 

@@ -91,7 +91,8 @@ class Tokenizer:
         pieces of about equal length; one of more than 65,536 characters is cut into stretches first. A
         text, or a piece, of which no word's row would be kept gives no passage.
         """
-        check_texts(texts)
+        if not all(isinstance(text, str) for text in texts):
+            check_texts(texts)
         pieces = [piece for batch in batches(texts) for piece in self._divided(batch)]
         owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
         spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
