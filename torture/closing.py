@@ -12,8 +12,8 @@ from femtosearch import FdeError, FemtosearchError, Index, StoreError
 from torture.contents import FAKE
 from torture.counts import Counts
 from torture.operations import FDES, QUERIES, WORDS
-from torture.processes import Tally, exit_status, fork
-from torture.rounds import Wrong, share, told
+from torture.processes import Tally, collect, fork
+from torture.rounds import share, told
 
 _TRIES = 60  # by one process
 _THREADS = 3
@@ -39,12 +39,7 @@ def beside_calls(place: Path, seed: int, counts: Counts) -> None:
     """A process that tries it many times; a crash ends it, and is a fault."""
     tally = Tally(place / "tally")
     number = fork(lambda: _many(place, random.Random(seed), tally))
-    try:
-        if status := exit_status(number, _PATIENCE):
-            raise Wrong(f"the process ended with {status}")
-    except Wrong as wrong:
-        counts.fault("closing", told(wrong))
-    tally.into(counts, "closing")
+    collect(number, tally, counts, "closing", _PATIENCE)
 
 
 def _many(place: Path, rng: random.Random, tally: Tally) -> None:

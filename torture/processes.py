@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from torture.counts import Counts
-from torture.rounds import Wrong
+from torture.rounds import Wrong, told
 
 _PAUSE = 0.002
 
@@ -71,3 +71,13 @@ class Tally:
     def _write(self, entry: dict[str, object]) -> None:
         self._file.write(json.dumps(entry) + "\n")
         self._file.flush()
+
+
+def collect(number: int, tally: Tally, counts: Counts, topic: str, seconds: float) -> None:
+    """Wait for a forked process, and count what it tallied. An end that is not 0, or late, is a fault."""
+    try:
+        if status := exit_status(number, seconds):
+            raise Wrong(f"the process ended with {status}")
+    except Wrong as wrong:
+        counts.fault(topic, told(wrong))
+    tally.into(counts, topic)

@@ -12,7 +12,7 @@ from tests.fakes import FakeModel
 from torture.contents import FAKE, check_folder
 from torture.counts import Counts
 from torture.operations import State, perform, topic
-from torture.processes import Tally, exit_status, fork
+from torture.processes import Tally, collect, fork
 from torture.rounds import Wrong, told
 from torture.sequence import Progress, Reader, commits
 
@@ -33,12 +33,7 @@ def beside_a_writer(place: Path, seed: int, counts: Counts) -> None:
     for n in range(1, _PROCESSES + 1):
         jobs.append(fork(lambda n=n: _read(place, states, (seed, n), tallies[n])))
     for job, tally in zip(jobs, tallies, strict=True):
-        try:
-            if status := exit_status(job, _PATIENCE):
-                raise Wrong(f"a process ended with {status}")
-        except Wrong as wrong:
-            counts.fault("readers", told(wrong))
-        tally.into(counts, "readers")
+        collect(job, tally, counts, "readers", _PATIENCE)
     _check_end(place, states[progress.acknowledged :], counts, "readers")
 
 
