@@ -52,6 +52,13 @@ def test_a_revision_is_pinned(cache):
         Model.load("someone/tiny", revision="v9")
 
 
+def test_a_recipe_names_it_with_the_same_locate(cache):
+    sources = pytest.importorskip("femtosearch.train.sources", exc_type=MissingExtraError)
+    assert sources.locate("hub:someone/tiny") == locate("someone/tiny")
+    with pytest.raises(CheckpointError, match="the Hub did not give it"):
+        sources.locate("hub:someone/other")
+
+
 def test_a_folder_of_that_name_wins(cache):
     write_tiny_model(cache / "someone" / "tiny", seed=7)
     assert Model.load("someone/tiny").name == "tiny"

@@ -23,7 +23,7 @@ LEAST_PER_ANCHOR = 2  # query rows
 _MOST_CODE = 7  # of an anchor's number, in four bits
 _MOVED = 1 << 16  # rows at a time
 
-Say = Callable[[str, int, int, str], None]
+Report = Callable[[str, int, int, str], object]  # task, done, total, note: what Progress.update takes
 Collection = tuple[Sequence[str], Sequence[str]]  # queries, documents
 
 
@@ -79,18 +79,18 @@ class Network(nn.Module):
         )
 
 
-def fit(model: Model, collections: Sequence[Collection], settings: Settings, say: Say) -> Lemur:
+def fit(model: Model, collections: Sequence[Collection], settings: Settings, progress: Report) -> Lemur:
     """The FDE for a model's rows, fitted to the queries and documents of all collections and calibrated on
     those of each that did not take part, or on all where there are too few.
 
-    say(what, done, of, note) is called as it goes. Raises RecipeError if there are too few queries or
+    progress(what, done, of, note) is called as it goes. Raises RecipeError if there are too few queries or
     documents.
     """
     torch.manual_seed(settings.seed)
     rng = np.random.Generator(np.random.PCG64(settings.seed))
     encoded = []
     for number, (queries, documents) in enumerate(collections):
-        say("encode", number, len(collections), "")
+        progress("encode", number, len(collections), "")
         encoded.append((model.encode_queries(queries), model.encode_documents(documents)))
     query_rows = torch.from_numpy(np.concatenate([queries.rows for queries, _ in encoded]))
     documents = _drawn([documents for _, documents in encoded], settings.documents, rng)
@@ -99,10 +99,10 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, say
             f"expected queries of {LEAST_PER_ANCHOR * settings.anchors:,} rows or more for "
             f"{settings.anchors:,} anchors, found {len(query_rows):,}: give more --queries or fewer --anchors"
         )
-    anchors, scale = _coded(_centres(query_rows, settings.anchors, rng, say))
-    features = _train(query_rows, documents, settings, rng, say)
+    anchors, scale = _coded(_centres(query_rows, settings.anchors, rng, progress))
+    features = _train(query_rows, documents, settings, rng, progress)
     fde = _balanced(features, anchors, scale, documents, settings, model.fingerprint)
-    return _calibrated(fde, encoded, settings, say)
+    return _calibrated(fde, encoded, settings, progress)
 
 
 def _drawn(collections: Sequence[Rows], count: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -115,11 +115,13 @@ def _drawn(collections: Sequence[Rows], count: int, rng: np.random.Generator) ->
     return [all_rows[i] for i in rng.permutation(len(all_rows))[:count]]
 
 
-def _centres(rows: Tensor, count: int, rng: np.random.Generator, say: Say, rounds: int = 3) -> np.ndarray:
+def _centres(
+    rows: Tensor, count: int, rng: np.random.Generator, progress: Report, rounds: int = 3
+) -> np.ndarray:
     """Unit centres of k-means by inner products."""
     centres = rows[torch.from_numpy(rng.permutation(len(rows))[:count])].clone()
     for round_ in range(rounds):
-        say("anchors", round_, rounds, "")
+        progress("anchors", round_, rounds, "")
         nearest = torch.cat([(some @ centres.T).argmax(1) for some in rows.split(_MOVED // 8)])
         sums = torch.zeros_like(centres).index_add_(0, nearest, rows)
         centres = F.normalize(sums + 1e-6 * centres, dim=1)
@@ -133,13 +135,13 @@ def _coded(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return codes, scale.astype(np.float16).astype(np.float32)
 
 
-def _targets(rows: Tensor, documents: Sequence[np.ndarray], count: int, say: Say) -> Tensor:
+def _targets(rows: Tensor, documents: Sequence[np.ndarray], count: int, progress: Report) -> Tensor:
     """[rows, count]: the documents' largest inner products with each row, in the directions in which they
     differ the most, with a mean square of 1.
     """
     maxima = torch.empty(len(documents), len(rows))
     for n, document in enumerate(documents):
-        say("targets", n, len(documents), "")
+        progress("targets", n, len(documents), "")
         maxima[n] = (torch.from_numpy(document) @ rows.T).amax(0)
     maxima -= maxima.mean(0)
     directions = torch.linalg.eigh(maxima @ maxima.T)[1].flip(1)[:, :count]
@@ -148,11 +150,15 @@ def _targets(rows: Tensor, documents: Sequence[np.ndarray], count: int, say: Say
 
 
 def _train(
-    rows: Tensor, documents: Sequence[np.ndarray], settings: Settings, rng: np.random.Generator, say: Say
+    rows: Tensor,
+    documents: Sequence[np.ndarray],
+    settings: Settings,
+    rng: np.random.Generator,
+    progress: Report,
 ) -> Features:
     """Regression of the targets on the features, and on each prefix of them, by a linear layer of its own."""
     rows = rows[torch.from_numpy(rng.permutation(len(rows))[: settings.rows])]
-    targets = _targets(rows, documents, min(settings.components, len(documents) // 2), say)
+    targets = _targets(rows, documents, min(settings.components, len(documents) // 2), progress)
     network = Network(rows.shape[1], settings.hidden, settings.size)
     with torch.no_grad():
         network.inner.weight.mul_(4)  # unit rows are small
@@ -174,7 +180,7 @@ def _train(
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimiser.step()
         schedule.step()
-        say("features", step + 1, settings.steps, f"unexplained {losses[0].item():.3f}")
+        progress("features", step + 1, settings.steps, f"unexplained {losses[0].item():.3f}")
     return network.features()
 
 
@@ -198,7 +204,9 @@ def _balanced(
     return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **rest)
 
 
-def _calibrated(found: Lemur, encoded: Sequence[tuple[Rows, Rows]], settings: Settings, say: Say) -> Lemur:
+def _calibrated(
+    found: Lemur, encoded: Sequence[tuple[Rows, Rows]], settings: Settings, progress: Report
+) -> Lemur:
     """With a calibration on the last texts of each collection, most of which did not take part;
     without one where every collection is too small.
     """
@@ -207,7 +215,7 @@ def _calibrated(found: Lemur, encoded: Sequence[tuple[Rows, Rows]], settings: Se
     if len(samples) > 1:  # all together, which show how it grows
         samples.append((_joined([queries for queries, _ in samples]), _joined([told for _, told in samples])))
     enough = [part for part in samples if len(part[0]) >= LEAST_QUERIES and len(part[1]) >= 2 * BEST]
-    say("calibrate", 0, 1, "")
+    progress("calibrate", 0, 1, "")
     return calibrated(found, calibrate(found, enough)) if enough else found
 
 

@@ -14,22 +14,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
+from femtosearch.checkpoint import hub
 from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 TABLE_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".parquet")
-MODEL_FILES = ["*.json", "*.safetensors", "*/config.json", "*/*.safetensors"]  # never code, never pickles
 
 
 def locate(source: str) -> Path:
     """A folder, `package:NAME/folder` inside an installed package, or `hub:OWNER/NAME` -> its path."""
     if source.startswith("hub:"):
-        hub = extra("huggingface_hub", f"{source!r} is on the Hub")
-        try:
-            return Path(hub.snapshot_download(source.removeprefix("hub:"), allow_patterns=MODEL_FILES))
-        except Exception as error:  # of many kinds: no network, no such name, no right to it
-            raise RecipeError(f"{source!r}: the Hub did not give it: {error}") from error
+        return hub.locate(source.removeprefix("hub:"))
     if not source.startswith("package:"):
         return Path(source)
     package, _, folder = source.removeprefix("package:").partition("/")
