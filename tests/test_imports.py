@@ -15,7 +15,7 @@ ROOT = Path(femtosearch.__file__).parent
 ROOMS = [
     ["errors", "types", "_core"],
     ["codes", "disk", "progress", "reference", "scoring", "tensors"],
-    ["checkpoint", "fde"],
+    ["checkpoint", "fde", "where"],
     ["model"],
     ["index"],
     ["read"],
@@ -25,8 +25,8 @@ ROOMS = [
 ]
 # Inside `index`: the road in and the road out stand on one ground, and never import each other.
 ROAD_IN = {"commit", "rewrite", "writer"}
-ROAD_OUT = {"request", "plan", "snapshot", "search", "rerank"}
-ENTRANCES = {"__init__", "index", "stats"}
+ROAD_OUT = {"request", "plan", "snapshot", "search", "rerank", "filtering", "hits"}
+ENTRANCES = {"__init__", "index", "stats", "contents"}
 FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
 SOURCES = [path for path in ROOT.rglob("*.py") if path.parent != ROOT or not path.name.startswith("__")]
 

@@ -19,6 +19,7 @@ PAGES = [*GUIDES, *CARDS]
 LESSONS = ("how-it-works.md", "tutorial.md")
 FOLDERS = "src|docs|tests|benchmarks|native|recipes|examples"
 FENCE = re.compile(r"^ *```([^\n]*)\n(.*?)^ *```", re.M | re.S)
+UNSAID = re.compile(r"('[^']*')|(?<!\")\.\.\.(?!\")|  .*| [#<>].*|[][]")  # beside a command; quotes stay
 PAST = ROOT / "CHANGELOG.md"  # names what is gone, too
 WIDE = {"CHANGELOG.md", "cli.md", "format.md", "kernels.md"}  # pages that are still to be wrapped
 
@@ -87,8 +88,7 @@ def commands_of(text):
     for line, complete in lines_of(text):
         for command in re.split(r"&&|\|", line.replace("\\|", "|")):
             if command.strip().startswith("femtosearch "):
-                bare = re.sub(r"(?<!\")\.\.\.(?!\")|  .*| [#<>].*|[][]", "", command.strip())
-                yield shlex.split(bare)[1:], complete
+                yield shlex.split(UNSAID.sub(lambda match: match[1] or "", command.strip()))[1:], complete
 
 
 def parse(arguments):

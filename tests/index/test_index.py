@@ -15,7 +15,7 @@ from femtosearch.errors import (
     StoreError,
 )
 from femtosearch.index import commit as commit_module
-from femtosearch.index import search as search_module
+from femtosearch.index import hits as hits_module
 from femtosearch.index.index import Index
 from femtosearch.index.segments import FolderDirectory
 from femtosearch.index.stats import describe
@@ -223,7 +223,7 @@ def test_ids_that_cannot_be_deleted(index, ids):
     assert "a" in index
 
 
-@pytest.mark.parametrize("key", [3, None, b"a", ["a"]])
+@pytest.mark.parametrize("key", [3, None, b"a", [3], ["a", None]])
 def test_ids_that_cannot_be_got(index, key):
     with pytest.raises(DocumentError):
         index.get(key)
@@ -501,7 +501,7 @@ def test_a_document_that_goes_during_a_search(fast_path, monkeypatch):
     """The hits are fetched after the scan: what is gone by then makes the search start again."""
     with Index(fast_path / "n", model=MODEL) as index, Index(fast_path / "n", model=MODEL) as other:
         index.add([{"id": i, "text": "x"} for i in "abc"])
-        real, calls = search_module.best, []
+        real, calls = hits_module.best, []
 
         def best(scores, k):
             if not calls:
@@ -510,7 +510,7 @@ def test_a_document_that_goes_during_a_search(fast_path, monkeypatch):
             calls.append(k)
             return real(scores, k)
 
-        monkeypatch.setattr(search_module, "best", best)
+        monkeypatch.setattr(hits_module, "best", best)
         assert [hit.id for hit in index.search("x", k=2)] == ["b", "c"] and len(calls) == 2
 
 

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from femtosearch.cli import output
+from femtosearch.cli.database_arguments import DATABASE, add_database, add_where, quota
 from femtosearch.errors import FemtosearchError
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
@@ -42,13 +43,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     trains = _trainer(arguments) if arguments[:1] == ["train"] else None
     compares = arguments[:2] == ["evaluate", "compare"]
-    options = parser(trains, compares=compares).parse_args(arguments)
+    parsing = parser(trains, compares=compares)
+    options = parsing.parse_args(arguments)
+    if options.command == "delete" and not options.id and options.where is None:
+        parsing.error("delete: the following arguments are required: ID, or --where")
     if trains:
         return _train(trains, "run")(options) or OK
     if options.command == "evaluate":
         evaluation = importlib.import_module("femtosearch.cli.evaluation")
         return (evaluation.compare if compares else evaluation.evaluate)(options) or OK
-    commands = importlib.import_module("femtosearch.cli.commands")  # numpy and all
+    module = "database" if options.command in DATABASE else "commands"
+    commands = importlib.import_module(f"femtosearch.cli.{module}")  # numpy and all
     return getattr(commands, options.command)(options) or OK
 
 
@@ -113,7 +118,7 @@ def parser(trains: str | None = None, *, compares: bool = False) -> argparse.Arg
     _add_encode(commands)
     _add_info(commands)
     _add_export(commands)
-    _add_delete(commands)
+    add_database(commands, _command)
     _add_compact(commands)
     _add_check(commands)
     _add_calibrate(commands)
@@ -223,6 +228,10 @@ def _add_search(commands: Any) -> None:
         "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
     )
     number.add_argument("--recall", type=float, metavar="R", help=description)
+    add_where(command)
+    command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
+    description = "at most N hits of one source, or of one value of a field: FIELD=N"
+    command.add_argument("--per", type=quota, metavar="N", help=description)
     _add_k(command, 10)
     _add_model(command)
 
@@ -269,12 +278,6 @@ def _add_export(commands: Any) -> None:
         "target", metavar="TARGET", help="a new or empty folder or, with --onnx, a file named FILE.onnx"
     )
     _add_reading(command)
-
-
-def _add_delete(commands: Any) -> None:
-    command = _command(commands, "delete", "take documents out of an index")
-    command.add_argument("folder", metavar="FOLDER", help="the index")
-    command.add_argument("id", type=_text, metavar="ID", nargs="+", help="ids of documents")
 
 
 def _add_check(commands: Any) -> None:

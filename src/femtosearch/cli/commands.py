@@ -64,7 +64,7 @@ def index(options: argparse.Namespace) -> None:
                 done += len(chunk.documents)
         except (Exception, KeyboardInterrupt):
             if done:
-                _note(options, f"added {count(done, 'document')} to {options.folder} before this")
+                show_note(options, f"added {count(done, 'document')} to {options.folder} before this")
             raise
         seconds, stats = progress.seconds, asdict(store.stats())
     _show_indexed(options, done, seconds, stats, reading)
@@ -72,20 +72,26 @@ def index(options: argparse.Namespace) -> None:
 
 def search(options: argparse.Namespace) -> None:
     """Search an index that is there; a folder that is not is never made."""
-    _check_index(options.folder)
+    check_index(options.folder)
     several = options.query == STDIN
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
     with _open(options) as store:
         for query in queries:
-            how = {"mode": options.mode, "candidates": options.candidates, "recall": options.recall}
-            hits = store.search(query, k=options.k, **how)
+            hits = store.search(query, **_how(options))
             if several and not options.json:
                 write_line(f"? {query}")
             _show_hits(options, query, hits)
             if not hits:
                 holds = f"{options.folder} holds {count(len(store), 'document')}"
-                _note(options, f"nothing found: {holds}")
+                passing = f", {store.count(options.where):,} of which pass" if options.where else ""
+                show_note(options, f"nothing found: {holds}{passing}")
             sys.stdout.flush()  # whoever asks one query after the other waits for each answer
+
+
+def _how(options: argparse.Namespace) -> dict[str, Any]:
+    """What the flags of a search are to `Index.search`."""
+    names = ("k", "mode", "candidates", "recall", "where", "min_score", "per")
+    return {name: getattr(options, name) for name in names}
 
 
 def rerank(options: argparse.Namespace) -> None:
@@ -108,7 +114,7 @@ def encode(options: argparse.Namespace) -> None:
     if options.out:
         with whole_file(Path(options.out)) as file:
             np.savez(file, rows=rows.rows, starts=rows.starts)
-        _note(options, f"{count(len(texts), 'text')}, {count(len(rows.rows), 'row')} -> {options.out}")
+        show_note(options, f"{count(len(texts), 'text')}, {count(len(rows.rows), 'row')} -> {options.out}")
     if options.json:
         for text, vectors in zip(texts, rows, strict=True):
             # str() of a float32 is the shortest text that reads back as the same float32.
@@ -139,34 +145,19 @@ def export(options: argparse.Namespace) -> None:
     else:
         model.save(target, fold_dense=options.fold_dense)
         for caveat in Model.load(target, engine=options.engine).caveats:
-            _note(options, caveat)
+            show_note(options, caveat)
     written = [target, target.with_suffix(".json")] if target.suffix == ".onnx" else [*target.rglob("*")]
     files = sorted(path for path in written if path.is_file())
     total = sum(path.stat().st_size for path in files)
     if options.json:
         write_json({"files": [os.fspath(path) for path in files], "bytes": total})
     else:
-        _result(options, f"wrote {model.name} to {target}: {count(len(files), 'file')}, {size(total)}")
-
-
-def delete(options: argparse.Namespace) -> None:
-    """Take documents out by id. One that is not there is no error: it is out."""
-    _check_index(options.folder)
-    with Index(options.folder) as store:
-        unknown = [name for name in dict.fromkeys(options.id) if store.get(name) is None]
-        deleted = store.delete(options.id)
-        remaining = len(store)
-    if options.json:
-        write_json({"deleted": deleted, "unknown": unknown, "documents": remaining})
-    else:
-        if unknown:
-            _note(options, f"not in {options.folder}: {', '.join(unknown)}")
-        _result(options, f"deleted {count(deleted, 'document')}; {options.folder} holds {remaining:,}")
+        show_result(options, f"wrote {model.name} to {target}: {count(len(files), 'file')}, {size(total)}")
 
 
 def compact(options: argparse.Namespace) -> None:
     """Rewrite an index without what deletes and replacements left behind."""
-    _check_index(options.folder)
+    check_index(options.folder)
     with _open(options) if options.fde == "auto" else Index(options.folder) as store:
         before = store.stats().bytes
         if options.fde:
@@ -176,12 +167,12 @@ def compact(options: argparse.Namespace) -> None:
     if options.json:
         write_json({"bytes_before": before, "bytes": after})
     else:
-        _result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
+        show_result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
 
 
 def check(options: argparse.Namespace) -> int:
     """Look for damage in an index; the exit code is 1 if there is any."""
-    _check_index(options.folder)
+    check_index(options.folder)
     with Index(options.folder) as store:
         damage = store.verify()
         documents = len(store)
@@ -191,13 +182,13 @@ def check(options: argparse.Namespace) -> int:
         for item in damage:
             write_line(f"{item.place}: {item.message}")
         if not damage:
-            _result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
+            show_result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
     return 1 if damage else 0
 
 
 def calibrate(options: argparse.Namespace) -> None:
     """Measure how many candidates an index's FDE needs."""
-    _check_index(options.folder)
+    check_index(options.folder)
     queries = [text for _, text in numbered_lines(options.queries, "queries")]
     with _open(options) as store:
         calibration = store.calibrate(queries)
@@ -209,7 +200,7 @@ def calibrate(options: argparse.Namespace) -> None:
         write_json({"passages": passages, "queries": len(queries), "calibration": calibration.spec()})
     else:
         for recall, number in counts.items():
-            _result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
+            show_result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
 
 
 def _model(options: argparse.Namespace, source: str | Path | None = None) -> Model:
@@ -238,7 +229,7 @@ def _is_index(folder: str) -> bool:
     return Path(folder, "catalog.db").exists()
 
 
-def _check_index(folder: str) -> None:
+def check_index(folder: str) -> None:
     if not _is_index(folder):
         describe(folder)  # which raises, and says why
 
@@ -282,18 +273,18 @@ def _show_indexed(
         write_json({**facts, "index": stats})
         return
     for item in skipped[:SHOWN]:
-        _note(options, f"skipped: {item['where']}: {item['reason']}")
+        show_note(options, f"skipped: {item['where']}: {item['reason']}")
     if len(skipped) > SHOWN:
-        _note(
+        show_note(
             options, f"skipped: {len(skipped) - SHOWN:,} more; --json lists them, --strict fails at the first"
         )
     if reading.unknown:
-        _note(options, f"left out: {count(reading.unknown, 'file')} of a kind that is not read")
+        show_note(options, f"left out: {count(reading.unknown, 'file')} of a kind that is not read")
     rate = done / seconds if seconds else 0.0
     took = f"indexed {count(done, 'document')} in {duration(seconds)}, {rate:,.0f} documents/s"
     passages = count(stats["passages"], "passage")
     holds = f"{count(stats['documents'], 'document')} ({passages}), {size(stats['bytes'])}"
-    _result(options, f"{took}; {options.folder} holds {holds}")
+    show_result(options, f"{took}; {options.folder} holds {holds}")
 
 
 def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
@@ -356,11 +347,11 @@ def _readable(name: str, value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else repr(value) if "prefix" in name else str(value)
 
 
-def _result(options: argparse.Namespace, line: str) -> None:
+def show_result(options: argparse.Namespace, line: str) -> None:
     if not options.quiet:
         write_line(line)
 
 
-def _note(options: argparse.Namespace, line: str) -> None:
+def show_note(options: argparse.Namespace, line: str) -> None:
     if not options.quiet:
         write_note(line)

@@ -76,11 +76,11 @@ def by_index(
     scored: ScoredCollection, index: Index, mode: str, candidates: int, progress: Progress
 ) -> ModeRankings:
     """Rank by searching an index: long documents in passages, int8 rows."""
-    options = {"candidates": candidates} if mode == "rerank" else {}
+    scored_count = candidates if mode == "rerank" else None
     k = min(candidates, DEPTH + 1) if mode == "rerank" else DEPTH + 1  # an index scores k passages at least
 
     def search(query: str) -> Ranked:
-        return [(hit.id, hit.score) for hit in index.search(query, k=k, mode=mode, **options)]
+        return [(hit.id, hit.score) for hit in index.search(query, k=k, mode=mode, candidates=scored_count)]
 
     size = _bytes(index, mode) / max(1, len(scored.documents))
     return _asked_in_turn(scored, search, progress, mode, size)

@@ -136,6 +136,11 @@ class Catalog:
         return None if row is None else self.document(row)
 
     @on_disk
+    def get_all(self, document_ids: Sequence[str]) -> dict[str, Document]:
+        """The documents of those ids that there are, as of one moment."""
+        return {row[1]: self.document(row) for row in self._select("*", document_ids, "id")}
+
+    @on_disk
     def fetch(self, keys: Sequence[int]) -> dict[int, Document]:
         """The documents of those keys that there still are, as of one moment."""
         return {row[0]: self.document(row) for row in self._select("*", keys)}
@@ -148,10 +153,16 @@ class Catalog:
     @on_disk
     def rows(self, after: int, limit: int) -> list[tuple[Any, ...]]:
         """At most `limit` rows of documents with the smallest keys above `after`, rising; see `document`."""
-        query = "SELECT * FROM documents WHERE key > ? ORDER BY key LIMIT ?"
+        return self.read_rows(
+            "SELECT * FROM documents WHERE key > ? ORDER BY key LIMIT ?", (after, limit), after
+        )
+
+    @on_disk
+    def read_rows(self, query: str, parameters: Sequence[Any], after: int) -> list[tuple[Any, ...]]:
+        """The rows of documents that a query gives, whose keys rise and are above `after`."""
 
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:
-            return list(rising(reader.execute(query, (after, limit)), "documents", after))
+            return list(rising(reader.execute(query, parameters), "documents", after))
 
         return self.read(rows)
 
@@ -181,6 +192,22 @@ class Catalog:
         """What a function reads, seeing one moment."""
         with self._lock:
             return self._steady(lambda reader: _in_transaction(reader, query))
+
+    @on_disk
+    def ask(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function reads, seeing one moment; SQLite's errors become ours."""
+        return self.read(query)
+
+    @on_disk
+    def read_at(self, state: State, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function reads, seeing the moment of a state. Raises OutdatedError after a commit since."""
+
+        def checked(reader: sqlite3.Connection) -> T:
+            if self._version_of(reader) != state.version:
+                raise OutdatedError(f"{self.place}: it has moved on since it was read")
+            return query(reader)
+
+        return self.read(checked)
 
     def document(self, row: Sequence[Any]) -> Document:
         """The document in a row (key, id, text, metadata[, digest]). Raises CorruptError if it is damaged."""
@@ -267,10 +294,10 @@ class Catalog:
         fde = read_fde_digest(reader, schema)
         return State(self._version_of(reader), segments, tombstones, fde, schema.layout)
 
-    def _select(self, columns: str, keys: Sequence[int]) -> list[tuple[Any, ...]]:
+    def _select(self, columns: str, keys: Sequence[int | str], by: str = "key") -> list[tuple[Any, ...]]:
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:
             chunks = [keys[at : at + _CHUNK] for at in range(0, len(keys), _CHUNK)]
-            return [row for chunk in chunks for row in reader.execute(_by_keys(columns, len(chunk)), chunk)]
+            return [row for chunk in chunks for row in reader.execute(_by(by, columns, len(chunk)), chunk)]
 
         return self.read(rows)
 
@@ -370,5 +397,5 @@ def _roll_back(reader: sqlite3.Connection) -> None:
             reader.execute("ROLLBACK")
 
 
-def _by_keys(columns: str, count: int) -> str:
-    return f"SELECT {columns} FROM documents WHERE key IN ({','.join('?' * count)})"
+def _by(name: str, columns: str, count: int) -> str:
+    return f"SELECT {columns} FROM documents WHERE {name} IN ({','.join('?' * count)})"

@@ -39,7 +39,7 @@ def check_document(document: Document) -> None:
     where = f"the record of id {str(document.id)[:80]!r}"
     check_id(document.id, where)
     _text(document.text, where)
-    _metadata(document.metadata, where)
+    check_metadata(document.metadata, where)
 
 
 def check_id(value: object, where: str) -> str:
@@ -79,7 +79,7 @@ def _draft(document: object, position: int) -> Draft:
             f'{where}: expected a string, a mapping with "text" or a Document, found {_kind(document)}'
         )
     where = _named(where, key)
-    return Draft(key, _text(text, where), _metadata(metadata, where))
+    return Draft(key, _text(text, where), check_metadata(metadata, where))
 
 
 def _named(where: str, key: str | None) -> str:
@@ -94,8 +94,8 @@ def _text(value: object, where: str) -> str:
     return str(value)
 
 
-def _metadata(value: object, where: str) -> str:
-    """A JSON object as text."""
+def check_metadata(value: object, where: str) -> str:
+    """Metadata as text, a JSON object. Raises DocumentError."""
     if not isinstance(value, Mapping):
         raise DocumentError(f"{where}: the metadata must be a mapping, found {_kind(value)}")
     _check_json(value, f"{where}: metadata", MOST_DEPTH, itertools.count(1))

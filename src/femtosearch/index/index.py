@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
@@ -11,7 +11,8 @@ from femtosearch.errors import DocumentError, FdeError, StoreError
 from femtosearch.fde import Calibration, Fde, calibrated
 from femtosearch.index import rewrite
 from femtosearch.index.check import Damage, verify
-from femtosearch.index.documents import Draft, check_id, drafts, is_id
+from femtosearch.index.contents import Contents, Where
+from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.passage_encoder import (
     AUTO,
     ModelOfIndex,
@@ -30,11 +31,10 @@ from femtosearch.index.transaction import ALWAYS, LARGE
 from femtosearch.index.writer import add_documents, writing
 from femtosearch.types import Document, Hit, Passages
 
-_PAGE = 256  # documents that iteration reads at a time
 _MOST = 1_000_000  # documents of a batch, or threads
 
 
-class Index:
+class Index(Contents):
     """A folder, or the memory of this process, in which documents are found by meaning.
 
     folder:   made if absent; None for an index in memory.
@@ -103,26 +103,6 @@ class Index:
         with writing(store) as commit:
             return add_documents(commit, checked, encode, batch, progress)
 
-    def delete(self, ids: str | Iterable[str]) -> int:
-        """Take out documents, by one id or many; how many there were.
-
-        Raises DocumentError, LockedError, StoreError.
-        """
-        store = self._ready()
-        if not isinstance(ids, (str, Iterable)):
-            raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
-        values = [ids] if isinstance(ids, str) else list(ids)
-        checked = [check_id(value, f"id {position}") for position, value in enumerate(values)]
-        with writing(store) as commit:
-            return sum(commit.transaction.remove(value) for value in checked)
-
-    def get(self, document_id: str) -> Document | None:
-        """The document with that id, or None. Raises DocumentError, StoreError."""
-        store = self._ready()
-        if not isinstance(document_id, str):
-            raise DocumentError(f"get: expected an id, a string, found {type(document_id).__name__}")
-        return store.catalog.get(document_id) if is_id(document_id) else None
-
     @overload
     def search(
         self,
@@ -132,6 +112,9 @@ class Index:
         mode: str = "auto",
         candidates: int | None = None,
         recall: float | None = None,
+        where: Where | None = None,
+        min_score: float | None = None,
+        per: int | Mapping[str, int] | None = None,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -142,6 +125,9 @@ class Index:
         mode: str = "auto",
         candidates: int | None = None,
         recall: float | None = None,
+        where: Where | None = None,
+        min_score: float | None = None,
+        per: int | Mapping[str, int] | None = None,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -151,6 +137,9 @@ class Index:
         mode: str = "auto",
         candidates: int | None = None,
         recall: float | None = None,
+        where: Where | None = None,
+        min_score: float | None = None,
+        per: int | Mapping[str, int] | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents by their best passage, best first; of equals the smaller id first.
 
@@ -159,16 +148,21 @@ class Index:
         mode:        "maxsim" scores every passage by MaxSim; "rerank" only the candidates that the FDE finds;
                      "fde" scores every passage by the FDE's inner product alone; "auto" is "maxsim" while
                      that takes 20 ms at most by prediction or no FDEs are stored, and else "rerank".
-        candidates:  how many passages "rerank" scores, at least k. A document may have several of them, so
-                     that there are fewer than k hits. As many as there are passages is "maxsim".
+        candidates:  how many passages "rerank" scores, at least k, and no more even if they are of fewer than
+                     k documents. As many as there are passages is "maxsim".
         recall:      the share of the ten best passages that re-ranking should find, above 0 and at most 1.
                      The search picks the number of candidates that reaches it; this needs a calibrated FDE.
                      With neither it is 0.99 with a calibrated FDE, and else 100 candidates.
+        where:       only documents whose metadata pass: {"year": {"$gte": 2020}, "lang": "en"}, or in words
+                     'year >= 2020 and lang = "en"' (docs/filters.md). The k best of those that pass.
+        min_score:   hits of a lower score are left out.
+        per:         at most so many hits of one source; or of one value of a field: {"author": 1}.
 
         Raises QueryError, StoreError.
         """
         store = self._ready()
-        request = check_request([query] if isinstance(query, str) else query, k, mode, candidates, recall)
+        texts = [query] if isinstance(query, str) else query
+        request = check_request(texts, k, mode, candidates, recall, where=where, min_score=min_score, per=per)
         if not request.texts:
             return []
         rows = self.model.encode_queries(request.texts)
@@ -235,19 +229,6 @@ class Index:
         if os.getpid() == self._pid:
             self._store.close()
             self._snapshots.release()
-
-    def __len__(self) -> int:
-        return self._ready().catalog.count()
-
-    def __iter__(self) -> Iterator[Document]:
-        """All documents, in the order in which they were added; memory holds a few at a time."""
-        catalog, after = self._ready().catalog, -1
-        while rows := catalog.rows(after, _PAGE):
-            yield from map(catalog.document, rows)
-            after = rows[-1][0]
-
-    def __contains__(self, document_id: object) -> bool:
-        return isinstance(document_id, str) and self.get(document_id) is not None
 
     def __enter__(self) -> Index:
         self._ready()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from femtosearch.errors import QueryError
 from femtosearch.fde import Fde
@@ -17,7 +17,7 @@ RECALL = 0.99  # of a calibrated one
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """How much is searched: passages and their rows in all, of D `dims`.
+    """How much is searched: passages, of so many documents, and their rows in all, of D `dims`.
 
     has_fde:          whether the index has an FDE.
     has_stored_fdes:  whether all passages have their FDEs on the disk; if not, `auto` does without.
@@ -28,6 +28,7 @@ class Extent:
     passages: int
     has_fde: bool
     has_stored_fdes: bool = True
+    documents: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +38,13 @@ class Plan:
     mode:        "maxsim", "rerank" or "fde".
     candidates:  how many passages "rerank" scores.
     prefix:      how many numbers of the FDE find them; None for all.
+    documents:   of how many documents they are at least, for there may be more passages than one of each.
     """
 
     mode: str
     candidates: int = 0
     prefix: int | None = None
+    documents: int = 0
 
 
 def choose(request: Request, query_rows: int, extent: Extent, fde: Callable[[], Fde]) -> Plan:
@@ -67,7 +70,9 @@ def choose(request: Request, query_rows: int, extent: Extent, fde: Callable[[], 
     if fast and request.recall is None:
         return Plan("maxsim")
     plan = _reranking(request, query_rows, extent, fde())
-    return Plan("maxsim") if fast or plan.candidates >= extent.passages else plan
+    if fast or plan.candidates >= extent.passages:
+        return Plan("maxsim")
+    return plan if request.candidates else replace(plan, documents=min(request.k, extent.documents))
 
 
 def _is_fast(query_rows: int, extent: Extent) -> bool:

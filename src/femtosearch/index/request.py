@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import operator
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from femtosearch.errors import QueryError
+from femtosearch.where import Filter, read_filter
+from femtosearch.where.tree import Path, paths_of
 
 MODES = ("auto", "maxsim", "rerank", "fde")
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """At most `most` hits that have one value of a field; without paths the field is the source."""
+
+    most: int
+    paths: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +30,9 @@ class Request:
     mode: str
     candidates: int | None = None
     recall: float | None = None
+    where: Filter | None = None
+    min_score: float | None = None
+    per: Quota | None = None
 
 
 def check_request(
@@ -27,6 +41,10 @@ def check_request(
     mode: object = "auto",
     candidates: object = None,
     recall: object = None,
+    *,
+    where: object = None,
+    min_score: object = None,
+    per: object = None,
 ) -> Request:
     """Check what `Index.search` was asked. Raises QueryError."""
     if not isinstance(texts, (list, tuple)):
@@ -38,7 +56,16 @@ def check_request(
     if candidates is not None and recall is not None:
         raise QueryError("expected candidates or recall, found both: recall picks the number of candidates")
     count = None if candidates is None else _count("candidates", candidates)
-    return Request(list(texts), _count("k", k), mode, count, None if recall is None else _share(recall))
+    return Request(
+        list(texts),
+        _count("k", k),
+        mode,
+        count,
+        None if recall is None else _share(recall),
+        read_filter(where),
+        None if min_score is None else _least(min_score),
+        None if per is None else _quota(per),
+    )
 
 
 def _check_text(text: object, where: str) -> None:
@@ -56,6 +83,22 @@ def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise QueryError(f"recall: expected a number above 0 and at most 1, found {value!r}")
     return float(value)
+
+
+def _least(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+        raise QueryError(f"min_score: expected a number, found {value!r}")
+    return float(value)
+
+
+def _quota(value: object) -> Quota:
+    """A number of hits of each source, or a field and such a number: {"author": 1}."""
+    if not isinstance(value, Mapping):
+        return Quota(_count("per", value))
+    if len(value) != 1 or not all(isinstance(name, str) and name for name in value):
+        raise QueryError(f"per: expected a number, or one field and a number, found {str(value)[:80]}")
+    ((name, most),) = value.items()
+    return Quota(_count(f"per: {name[:80]}", most), paths_of(name))
 
 
 def _count(name: str, value: object) -> int:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 import numpy as np
@@ -81,6 +82,25 @@ def merge_small(commit: Commit) -> None:
             _merge(commit, dict(segments[tail:]))
             return
         size *= _TIER
+
+
+def copy_documents(commit: Commit, ids: Iterable[str], change: Callable[[str], str]) -> int:
+    """Give documents other metadata: new keys, and copies of their rows. How many of the ids there are.
+
+    change:  takes metadata as JSON text, and gives the new one. Raises StoreError, and what it raises.
+    """
+    keys = [key for key in map(commit.transaction.key_of, dict.fromkeys(ids)) if key is not None]
+    renewed = {key: commit.transaction.replace_metadata(key, change) for key in sorted(keys)}
+    pairs = [(old, new) for old, new in renewed.items() if old != new]  # both rise
+    old, new = np.array(pairs, np.int64).reshape(-1, 2).T
+    for number, summary in commit.transaction.segments().items():
+        segment = commit.open(number, summary, None)
+        copied = np.isin(segment.keys, old)
+        if copied.any():
+            segment.verify()  # or damage would be copied under a checksum that fits
+            for batch in segment.batches(copied):
+                commit.append(replace(batch.without_fde(), keys=new[np.searchsorted(old, batch.keys)]))
+    return len(keys)
 
 
 def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Copy:

@@ -9,6 +9,8 @@ from femtosearch.fde import Calibration
 from femtosearch.fde.calibration import Sample, fit, prefixes_of
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.encoding import Encoding
+from femtosearch.index.filtering import Selection, select
+from femtosearch.index.hits import best_hits
 from femtosearch.index.plan import Extent, Plan, choose
 from femtosearch.index.request import Request
 from femtosearch.index.snapshot import Ranking, Snapshot
@@ -20,33 +22,75 @@ def search(catalog: Catalog, snapshot: Snapshot, rows: Rows, request: Request) -
 
     rows:  the queries' token vectors; a query without rows finds nothing.
     """
-    extent = Extent(
-        snapshot.dims, snapshot.rows, snapshot.passages, snapshot.has_fde, snapshot.has_stored_fdes
-    )
+    selection = None if request.where is None else select(catalog, snapshot, request.where)
+    extent = _extent(snapshot, selection)
     plans = [choose(request, len(query), extent, lambda: snapshot.encoding.fde) for query in rows]
     vectors = _fde_vectors(snapshot, rows, plans)
     answers: list[list[Hit]] = []
     for query, plan, vector in zip(rows, plans, vectors, strict=True):
-        ranking = rank(snapshot, query, plan, vector) if len(query) else None
-        hits = [] if ranking is None else _hits(catalog, snapshot, ranking, request.k)
-        if hits is None:
-            return None
+        hits: list[Hit] = []
+        for attempt in _attempts(plan, request) if len(query) else ():
+            ranking = rank(snapshot, query, attempt, vector, selection)
+            answer = best_hits(catalog, snapshot, ranking, request)
+            if answer is None:
+                return None
+            hits = answer
+            if len(hits) == request.k:
+                break
         answers.append(hits)
     return answers
 
 
-def rank(snapshot: Snapshot, query: np.ndarray, plan: Plan, vector: np.ndarray | None) -> Ranking:
-    """The documents with their scores by a plan.
+def _attempts(plan: Plan, request: Request) -> list[Plan]:
+    """The plan; and everything, where candidates may be of too few sources for k hits."""
+    widens = request.per is not None and plan.documents
+    return [plan, Plan("maxsim")] if widens else [plan]
+
+
+def rank(
+    snapshot: Snapshot,
+    query: np.ndarray,
+    plan: Plan,
+    vector: np.ndarray | None,
+    selection: Selection | None = None,
+) -> Ranking:
+    """The documents, of all or of a selection, with their scores by a plan.
 
     query:   [Q, D] float32.
     vector:  [P] float32, the query's FDE; None where no plan needs it.
     """
+    places = None if selection is None else selection.places
     if vector is None or plan.mode == "maxsim":
-        return snapshot.rank(snapshot.scores(query))
+        return snapshot.rank(snapshot.scores(query, places), places)
     if plan.mode == "fde":
-        return snapshot.rank(snapshot.products(vector))
-    places = snapshot.candidates(vector[: plan.prefix], plan.candidates)
+        products = snapshot.products(vector)
+        return snapshot.rank(products if places is None else products[places], places)
+    places = _candidates(snapshot, vector[: plan.prefix], plan, selection)
     return snapshot.rank(snapshot.scores(query, places), places)
+
+
+def _candidates(
+    snapshot: Snapshot, vector: np.ndarray, plan: Plan, selection: Selection | None
+) -> np.ndarray:
+    """The candidates' places, rising: as many as planned, or as many as are of `plan.documents` documents."""
+    alive = None if selection is None else selection.alive
+    most = snapshot.passages if selection is None else len(selection.places)
+    count = plan.candidates
+    while True:
+        places = snapshot.candidates(vector, count, alive)
+        documents = np.count_nonzero(np.diff(snapshot.owners[places], prepend=-1))
+        if documents >= plan.documents or count >= most:
+            return places
+        count *= 4
+
+
+def _extent(snapshot: Snapshot, selection: Selection | None) -> Extent:
+    """How much is searched; a selection's rows are taken to be as many a passage as all have."""
+    rows, passages, documents = snapshot.rows, snapshot.passages, len(snapshot.keys)
+    if selection is not None:
+        rows = rows * len(selection.places) // max(1, passages)
+        passages, documents = len(selection.places), selection.documents
+    return Extent(snapshot.dims, rows, passages, snapshot.has_fde, snapshot.has_stored_fdes, documents)
 
 
 def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibration]:
@@ -64,20 +108,6 @@ def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibratio
     return snapshot.encoding, fit([sample])
 
 
-def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the k largest scores: those that are so for sure, and those that tie for the last ones.
-
-    scores:  [N] float32, -inf where there is no hit.
-    >>> best(np.array([1, 3, 2, 2, -np.inf], np.float32), 2)
-    (array([1]), array([2, 3]))
-    """
-    k = min(k, int(np.count_nonzero(scores > -np.inf)))
-    if k == 0:
-        return np.empty(0, np.int64), np.empty(0, np.int64)
-    last = np.partition(scores, len(scores) - k)[len(scores) - k]
-    return np.flatnonzero(scores > last), np.flatnonzero(scores == last)
-
-
 def _fde_vectors(snapshot: Snapshot, rows: Rows, plans: list[Plan]) -> list[np.ndarray | None]:
     """Each query's FDE, as long as the longest scan needs it; None for all where no plan scans."""
     scanning = [plan for plan in plans if plan.mode != "maxsim"]
@@ -86,24 +116,3 @@ def _fde_vectors(snapshot: Snapshot, rows: Rows, plans: list[Plan]) -> list[np.n
     prefixes = [plan.prefix for plan in scanning]
     numbers = None if None in prefixes else max(prefix for prefix in prefixes if prefix)
     return list(snapshot.encoding.fde.queries(rows, numbers=numbers))
-
-
-def _hits(catalog: Catalog, snapshot: Snapshot, ranking: Ranking, k: int) -> list[Hit] | None:
-    """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
-    keys, scores = ranking.keys, ranking.scores
-    sure, tied = best(scores, k)
-    open_places = min(k, len(sure) + len(tied)) - len(sure)
-    if open_places < len(tied):
-        ids = catalog.ids(keys[tied].tolist())
-        if len(ids) < len(tied):
-            return None
-        tied = np.array(sorted(tied, key=lambda number: ids[int(keys[number])])[:open_places])
-    numbers = [*sure.tolist(), *tied.tolist()]
-    documents = catalog.fetch([int(keys[number]) for number in numbers])
-    if len(documents) < len(numbers):
-        return None
-    hits = []
-    for number in numbers:
-        document, span = documents[int(keys[number])], snapshot.span(ranking.place(number))
-        hits.append(Hit(document.id, float(scores[number]), document.text, document.metadata, span))
-    return sorted(hits, key=lambda hit: (-hit.score, hit.id))

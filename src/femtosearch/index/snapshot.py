@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeVar
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -94,6 +94,7 @@ class Snapshot:
         self.dims = store.origin.dims
         self.rows = sum(view.rows for view in views.values())
         self.passages = sum(view.living for view in views.values())
+        self.selections: dict[Any, Any] = {}  # what filters have selected
         self._store = store
         self._derived = derived
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
@@ -144,12 +145,17 @@ class Snapshot:
             products.append(by_passage if view.which is None else by_passage[view.which])
         return _without_infinities(products)
 
-    def candidates(self, vector: np.ndarray, count: int) -> np.ndarray:
+    def candidates(
+        self, vector: np.ndarray, count: int, alive: Mapping[int, np.ndarray] | None = None
+    ) -> np.ndarray:
         """The places of the `count` largest products, rising; of equals the first: [M] int64.
 
         vector:  [P] float32: the first P numbers of a query's FDE.
+        alive:   of each segment [N] bool, which of its passages count; None for all that live.
         """
-        numbers, _ = nearest(vector, [(codes, view.alive) for view, codes in self._fdes()], count)
+        counting = [view.alive for view in self.views.values()] if alive is None else list(alive.values())
+        parts = [(codes, which) for (_, codes), which in zip(self._fdes(), counting, strict=True)]
+        numbers, _ = nearest(vector, parts, count)
         views = list(self.views.values())
         if all(view.which is None for view in views):
             return numbers
@@ -166,14 +172,14 @@ class Snapshot:
         """Documents by the best of their passages, of all or of those at `places`."""
         keys, first = self.keys, self.first
         if places is not None:
-            documents = self._owners[places]
+            documents = self.owners[places]
             first = np.flatnonzero(np.diff(documents, prepend=-1))
             keys = keys[documents[first]]
         scores = np.maximum.reduceat(by_passage, first) if len(first) else by_passage
         return Ranking(keys, scores, first, places, by_passage)
 
     @cached_property
-    def _owners(self) -> np.ndarray:
+    def owners(self) -> np.ndarray:
         """[passages] int32: of each living passage, the number of its document."""
         return np.repeat(
             np.arange(len(self.first), dtype=np.int32), np.diff(self.first, append=self.passages)

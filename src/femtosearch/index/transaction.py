@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import secrets
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from femtosearch.disk import on_disk
+from femtosearch.errors import CorruptError
 from femtosearch.index.documents import Draft
 from femtosearch.index.schema import FDE, LAYOUT, Schema, digest, write_features
 from femtosearch.index.segment import Summary
+from femtosearch.where import Filter, compile_filter
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
 ALWAYS, LARGE = "always", "large"
@@ -57,6 +59,28 @@ class Transaction:
         self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
         self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
         return True
+
+    @on_disk
+    def ids(self, filter: Filter) -> list[str]:
+        """The ids of the documents that pass a filter, in the order in which they were added."""
+        condition = compile_filter(filter)
+        query = f"SELECT id FROM documents WHERE {condition.sql} ORDER BY key"
+        return [name for (name,) in self._connection.execute(query, condition.parameters)]
+
+    @on_disk
+    def key_of(self, document_id: str) -> int | None:
+        """The key of a document, or None if there is none."""
+        return self._key(document_id)
+
+    @on_disk
+    def replace_metadata(self, key: int, change: Callable[[str], str]) -> int:
+        """Store the document of a key with other metadata; its new key, or the same if nothing changed."""
+        query = "SELECT id, text, metadata, * FROM documents WHERE key = ?"
+        name, text, metadata, *row = self._connection.execute(query, (key,)).fetchone()
+        if self._schema.has_digests and row[-1] != digest(name, text, metadata):
+            raise CorruptError(f"{self.place}: document {name[:80]!r} is damaged; add it again")
+        changed = change(metadata)
+        return key if changed == metadata else self.put(Draft(name, text, changed))[0]
 
     @on_disk
     def segments(self) -> dict[int, Summary]:

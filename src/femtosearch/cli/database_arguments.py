@@ -1,0 +1,65 @@
+"""The arguments of the commands that look into an index and change what it holds."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from typing import Any
+
+DATABASE = ("delete", "get", "facets", "update")
+
+
+def add_database(commands: Any, command_of: Any) -> None:
+    """Add the commands.
+
+    command_of:  makes a command with the flags that every command has.
+    """
+    _add_delete(command_of(commands, "delete", "take documents out of an index"))
+    _add_get(command_of(commands, "get", "print documents of an index"))
+    _add_facets(command_of(commands, "facets", "count the values of a field"))
+    _add_update(command_of(commands, "update", "change the metadata of documents"))
+
+
+def add_where(command: argparse.ArgumentParser) -> None:
+    """The flag of a filter."""
+    description = "only documents whose metadata pass, such as 'year >= 2020 and lang = \"en\"'"
+    command.add_argument("--where", metavar="FILTER", help=description)
+
+
+def quota(argument: str) -> int | dict[str, int]:
+    """The argument of --per: N, or FIELD=N."""
+    field, equals, number = argument.rpartition("=")
+    if not number.isdecimal() or (equals and not field):
+        raise argparse.ArgumentTypeError(f"expected N or FIELD=N, found {argument!r}")
+    return {field: int(number)} if equals else int(number)
+
+
+def _add_delete(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("id", type=_text, metavar="ID", nargs="*", help="ids of documents")
+    add_where(command)
+
+
+def _add_get(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("id", type=_text, metavar="ID", nargs="*", help="ids of documents (default: all)")
+    add_where(command)
+
+
+def _add_facets(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("field", type=_text, metavar="FIELD", help="a key of the metadata, or a.b")
+    command.add_argument("-n", type=int, metavar="N", help="the N commonest values (default: all)")
+    add_where(command)
+
+
+def _add_update(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("metadata", metavar="JSON", help='the keys to set: {"year": 2024}')
+    command.add_argument("id", type=_text, metavar="ID", nargs="+", help="ids of documents")
+    command.add_argument("--replace", action="store_true", help="drop the keys that are not named")
+
+
+def _text(argument: str) -> str:
+    """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
+    return os.fsencode(argument).decode("utf-8", "replace")

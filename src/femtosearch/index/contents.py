@@ -1,0 +1,143 @@
+"""The documents of an index, without a search: read, counted, changed and taken out."""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, TypeAlias, overload
+
+from femtosearch.errors import DocumentError, QueryError
+from femtosearch.index import filtering
+from femtosearch.index.documents import check_id, check_metadata, is_id
+from femtosearch.index.rewrite import copy_documents
+from femtosearch.index.store import Store
+from femtosearch.index.writer import writing
+from femtosearch.types import Document
+from femtosearch.where import Filter, read_filter
+from femtosearch.where.tree import paths_of
+
+_PAGE = 256  # documents that iteration reads at a time
+_MOST_FACETS = 1_000_000
+
+Where: TypeAlias = Mapping[str, Any] | str
+
+
+class Contents(ABC):
+    """The documents that an index has. `Index` is what a user makes."""
+
+    @abstractmethod
+    def _ready(self) -> Store: ...
+
+    @overload
+    def get(self, document_id: str) -> Document | None: ...
+    @overload
+    def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
+    def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
+        """The document with that id, or None; for several ids a list, in their order, as of one moment.
+
+        Raises DocumentError, StoreError.
+        """
+        store = self._ready()
+        if isinstance(document_id, str):
+            return store.catalog.get(document_id) if is_id(document_id) else None
+        if not isinstance(document_id, Iterable):
+            kind = type(document_id).__name__
+            raise DocumentError(f"get: expected an id, a string, or several, found {kind}")
+        ids = [_string(name, position) for position, name in enumerate(document_id)]
+        documents = store.catalog.get_all(list(dict.fromkeys(filter(is_id, ids))))
+        return [documents.get(name) for name in ids]
+
+    def delete(self, ids: str | Iterable[str] | None = None, *, where: Where | None = None) -> int:
+        """Take out documents, by one id or many, or all that pass a filter; how many there were.
+
+        With both, those of the ids that pass. Raises DocumentError, QueryError, LockedError, StoreError.
+        """
+        store = self._ready()
+        if ids is None and where is None:
+            raise DocumentError("delete: expected ids or where, found neither")
+        chosen, filter = None if ids is None else _ids(ids), _given(where)
+        with writing(store) as commit:
+            if filter is not None:
+                passing = commit.transaction.ids(filter)
+                named = None if chosen is None else set(chosen)
+                chosen = passing if named is None else [name for name in passing if name in named]
+            return sum(commit.transaction.remove(name) for name in chosen or ())
+
+    def update(self, ids: str | Iterable[str], metadata: Mapping[str, Any], *, replace: bool = False) -> int:
+        """Change the metadata of documents, by one id or many; how many there are. Nothing is encoded.
+
+        metadata:  the keys to set; others stay as they are. An unknown id is left out.
+        replace:   put it in the place of all metadata.
+        Raises DocumentError, LockedError, StoreError.
+        """
+        store = self._ready()
+        checked = _ids(ids)
+        changes = json.loads(check_metadata(metadata, "update"))
+        with writing(store) as commit:
+
+            def change(text: str) -> str:
+                return check_metadata(changes if replace else {**json.loads(text), **changes}, "update")
+
+            return copy_documents(commit, checked, change)
+
+    def count(self, where: Where | None = None) -> int:
+        """How many documents there are, or pass a filter. Raises QueryError, StoreError."""
+        return filtering.count(self._ready().catalog, read_filter(where))
+
+    def documents(self, where: Where | None = None) -> Iterator[Document]:
+        """The documents that pass a filter, in the order in which they were added; memory holds a few.
+
+        Raises QueryError, StoreError.
+        """
+        catalog, filter = self._ready().catalog, read_filter(where)
+        for rows in filtering.pages(catalog, filter, _PAGE):
+            yield from map(catalog.document, rows)
+
+    def facets(
+        self, field: str, *, where: Where | None = None, limit: int | None = None
+    ) -> dict[str | int | float | bool | None, int]:
+        """How many documents have each value of a field, the commonest value first.
+
+        field:  a key of the metadata, or keys with dots between. Each element of a list counts.
+        where:  only documents that pass.
+        limit:  so many values; None for all.
+        Raises QueryError, StoreError.
+        """
+        if not isinstance(field, str) or not field:
+            raise QueryError(f"facets: expected the name of a field, found {field!r}")
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+        most = _MOST_FACETS if limit is None else min(limit, _MOST_FACETS)
+        return filtering.facets(self._ready().catalog, paths_of(field), read_filter(where), most)
+
+    def __len__(self) -> int:
+        return self._ready().catalog.count()
+
+    def __iter__(self) -> Iterator[Document]:
+        """All documents, in the order in which they were added; memory holds a few at a time."""
+        return self.documents()
+
+    def __contains__(self, document_id: object) -> bool:
+        return isinstance(document_id, str) and self.get(document_id) is not None
+
+
+def _given(where: Where | None) -> Filter | None:
+    """A filter that leaves something out. Raises QueryError for one that is empty, which would mean all."""
+    filter = read_filter(where)
+    if where is not None and filter is None:
+        raise QueryError("where: expected a filter, found an empty one, which every document passes")
+    return filter
+
+
+def _ids(ids: str | Iterable[str]) -> list[str]:
+    if not isinstance(ids, (str, Iterable)):
+        raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
+    names = [ids] if isinstance(ids, str) else list(ids)
+    return [check_id(name, f"id {position}") for position, name in enumerate(names)]
+
+
+def _string(name: object, position: int) -> str:
+    if not isinstance(name, str):
+        raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
+    return name

@@ -1,0 +1,116 @@
+"""Filters within an index: which documents of the catalogue pass, and which passages that is."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from femtosearch.index.catalog import Catalog
+from femtosearch.index.segment import Segment
+from femtosearch.index.snapshot import Snapshot
+from femtosearch.where import Condition, Filter, compile_filter, values_of
+from femtosearch.where.tree import Path
+
+_KEPT = 8  # selections of a snapshot, for filters that are asked again
+_EVERYTHING = Condition("TRUE")
+Value = str | int | float | bool | None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Selection:
+    """The passages of a snapshot whose documents pass a filter.
+
+    documents:  how many documents they are of.
+    places:     [M] int64, rising.
+    alive:      for each segment [N] bool: which of all its passages they are.
+    """
+
+    documents: int
+    places: np.ndarray
+    alive: dict[int, np.ndarray]
+
+
+def select(catalog: Catalog, snapshot: Snapshot, filter: Filter) -> Selection:
+    """What passes a filter, as of the snapshot. Raises OutdatedError if a commit came in between."""
+    condition = compile_filter(filter)
+    selection = snapshot.selections.get(condition)
+    if selection is None:
+        query = f"SELECT key FROM documents WHERE {condition.sql}"
+
+        def keys(reader: sqlite3.Connection) -> np.ndarray:
+            rows = reader.execute(query, condition.parameters)
+            return np.fromiter((key for (key,) in rows), np.int64)
+
+        selection = _selection(snapshot, catalog.read_at(snapshot.state, keys))
+        while len(snapshot.selections) >= _KEPT:
+            snapshot.selections.pop(next(iter(snapshot.selections)), None)
+        snapshot.selections[condition] = selection
+    return selection
+
+
+def count(catalog: Catalog, filter: Filter | None) -> int:
+    """How many documents pass. Raises StoreError."""
+    condition = _condition(filter)
+    query = f"SELECT count(*) FROM documents WHERE {condition.sql}"
+    return catalog.ask(lambda reader: int(reader.execute(query, condition.parameters).fetchone()[0]))
+
+
+def pages(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[list[tuple[object, ...]]]:
+    """The rows of the documents that pass, `size` at a time, in the order in which they were added."""
+    condition = _condition(filter)
+    query = f"SELECT * FROM documents WHERE key > ? AND {condition.sql} ORDER BY key LIMIT ?"
+    after = -1
+    while True:
+        parameters = (after, *condition.parameters, size)
+        rows = catalog.read_rows(query, parameters, after)
+        if not rows:
+            return
+        yield rows
+        after = int(rows[-1][0])
+
+
+def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, limit: int) -> dict[Value, int]:
+    """How many of the documents that pass have each value of a field, the commonest first. An element of a
+    list counts as a value; what is inside a mapping does not. Raises StoreError.
+    """
+    condition = _condition(filter)
+    values = [values_of(path, condition) for path in paths]
+    union = " UNION ALL ".join(value.sql for value in values)
+    query = f"""
+    SELECT kind, value, count(DISTINCT key) AS documents FROM ({union}) WHERE kind > 0
+    GROUP BY kind, value ORDER BY documents DESC, kind, value LIMIT ?
+    """
+    parameters = [name for value in values for name in value.parameters]
+    rows = catalog.ask(lambda reader: reader.execute(query, (*parameters, limit)).fetchall())
+    counts: dict[Value, int] = {}
+    for kind, value, documents in rows:
+        shown = bool(value) if kind == 3 else value
+        counts[shown] = counts.get(shown, 0) + documents  # true and 1 are one key in Python
+    return counts
+
+
+def _condition(filter: Filter | None) -> Condition:
+    return _EVERYTHING if filter is None else compile_filter(filter)
+
+
+def _selection(snapshot: Snapshot, keys: np.ndarray) -> Selection:
+    passes = np.isin(snapshot.keys, keys)
+    by_passage = passes[snapshot.owners]
+    alive, begin = {}, 0
+    for number, view in snapshot.views.items():
+        mine = by_passage[begin : begin + view.living]
+        begin += view.living
+        if view.which is not None:
+            mine = _spread(view.segment, view.which, mine)
+        alive[number] = mine
+    return Selection(int(passes.sum()), np.flatnonzero(by_passage), alive)
+
+
+def _spread(segment: Segment, which: np.ndarray, living: np.ndarray) -> np.ndarray:
+    """[N] bool over all passages of a segment, from that over the living ones."""
+    spread = np.zeros(segment.passages, bool)
+    spread[which] = living
+    return spread

@@ -1,0 +1,120 @@
+"""From a ranking to hits: the k best documents with their texts, of each source as many as asked for."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+
+import numpy as np
+
+from femtosearch.index.catalog import Catalog
+from femtosearch.index.request import Quota, Request
+from femtosearch.index.snapshot import Ranking, Snapshot
+from femtosearch.types import Document, Hit
+from femtosearch.where.tree import Path
+
+_CHUNK = 256  # documents that are read at a time to count those of one source
+
+
+def best_hits(catalog: Catalog, snapshot: Snapshot, ranking: Ranking, request: Request) -> list[Hit] | None:
+    """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
+    scores = ranking.scores
+    if request.min_score is not None:
+        scores = np.where(scores >= request.min_score, scores, np.float32(-np.inf))
+    if request.per is not None:
+        return _spread_hits(catalog, snapshot, ranking, scores, request.k, request.per)
+    numbers = _best_numbers(catalog, ranking.keys, scores, request.k)
+    return None if numbers is None else _hits(catalog, snapshot, ranking, numbers)
+
+
+def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """The places of the k largest scores: those that are so for sure, and those that tie for the last ones.
+
+    scores:  [N] float32, -inf where there is no hit.
+    >>> best(np.array([1, 3, 2, 2, -np.inf], np.float32), 2)
+    (array([1]), array([2, 3]))
+    """
+    k = min(k, int(np.count_nonzero(scores > -np.inf)))
+    if k == 0:
+        return np.empty(0, np.int64), np.empty(0, np.int64)
+    last = np.partition(scores, len(scores) - k)[len(scores) - k]
+    return np.flatnonzero(scores > last), np.flatnonzero(scores == last)
+
+
+def _best_numbers(catalog: Catalog, keys: np.ndarray, scores: np.ndarray, k: int) -> list[int] | None:
+    sure, tied = best(scores, k)
+    open_places = min(k, len(sure) + len(tied)) - len(sure)
+    if open_places < len(tied):
+        ids = catalog.ids(keys[tied].tolist())
+        if len(ids) < len(tied):
+            return None
+        tied = np.array(sorted(tied, key=lambda number: ids[int(keys[number])])[:open_places])
+    return [*sure.tolist(), *tied.tolist()]
+
+
+def _hits(catalog: Catalog, snapshot: Snapshot, ranking: Ranking, numbers: list[int]) -> list[Hit] | None:
+    """The hits of documents of a ranking, best first; of equals the smaller id first."""
+    keys = [int(ranking.keys[number]) for number in numbers]
+    documents = catalog.fetch(keys)
+    if len(documents) < len(keys):
+        return None
+    hits = []
+    for number, key in zip(numbers, keys, strict=True):
+        document, span = documents[key], snapshot.span(ranking.place(number))
+        hits.append(Hit(document.id, float(ranking.scores[number]), document.text, document.metadata, span))
+    return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+
+
+def _spread_hits(
+    catalog: Catalog, snapshot: Snapshot, ranking: Ranking, scores: np.ndarray, k: int, quota: Quota
+) -> list[Hit] | None:
+    """The k best documents of which no more than so many have one value of a field."""
+    chosen: list[Hit] = []
+    counts: Counter[str] = Counter()
+    for numbers in _in_order(scores):
+        hits = _hits(catalog, snapshot, ranking, numbers)
+        if hits is None:
+            return None
+        for hit in hits:
+            values = group_of(hit, quota)
+            if all(counts[value] < quota.most for value in values):
+                counts.update(values)
+                chosen.append(hit)
+                if len(chosen) == k:
+                    return chosen
+    return chosen
+
+
+def _in_order(scores: np.ndarray) -> Iterator[list[int]]:
+    """The numbers of documents, best first, in chunks that never part equal scores."""
+    order = np.argsort(-scores, kind="stable")[: np.count_nonzero(scores > -np.inf)]
+    begin = 0
+    while begin < len(order):
+        last = scores[order[min(begin + _CHUNK, len(order)) - 1]]
+        end = begin + int(np.searchsorted(-scores[order[begin:]], -last, side="right"))
+        yield order[begin:end].tolist()
+        begin = end
+
+
+def group_of(hit: Hit, quota: Quota) -> list[str]:
+    """The values by which a hit is counted, each as JSON; none where it has no such field."""
+    paths = quota.paths or (("source",),)
+    for path in paths:
+        known, value = _at(Document(hit.id, hit.text, hit.metadata), path)
+        if known:
+            values = value if isinstance(value, list) else [value]
+            return list(dict.fromkeys(json.dumps(value, sort_keys=True) for value in values))
+    return []
+
+
+def _at(document: Document, path: Path) -> tuple[bool, object]:
+    """Whether a document has a value at a path, and the value."""
+    if path in (("id",), ("text",)):
+        return True, document.id if path == ("id",) else document.text
+    value: object = document.metadata
+    for name in path:
+        if not isinstance(value, dict) or name not in value:
+            return False, None
+        value = value[name]
+    return True, value

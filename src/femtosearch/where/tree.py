@@ -1,0 +1,180 @@
+"""A filter as a tree of tests, and what an operand may be."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from femtosearch.errors import QueryError
+
+Scalar = str | int | float | bool | None
+Path = tuple[str, ...]  # the keys from the outermost mapping inwards
+
+MOST_TESTS = 500  # of one filter: SQLite's statements have bounds
+MOST_DEPTH = 50
+MOST_WILDCARDS = 16  # of one pattern, whose time grows with them
+COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+OPERATORS = ("in", *COMPARISONS, "contains", "prefix", "glob", "exists")
+
+
+@dataclass(frozen=True, slots=True)
+class Test:
+    """One field compared with an operand.
+
+    paths:     where the value may lie: a document passes if it lies at any of them.
+    operator:  of OPERATORS; "in" has a tuple of scalars as its operand, "exists" has True.
+    """
+
+    __test__ = False  # pytest takes it for a test of its own
+
+    paths: tuple[Path, ...]
+    operator: str
+    operand: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Every:
+    """What passes all filters."""
+
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Either:
+    """What passes one filter at least."""
+
+    filters: tuple[Filter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Negation:
+    """What does not pass a filter; also what has no such field."""
+
+    filter: Filter
+
+
+Filter = Test | Every | Either | Negation
+
+
+def paths_of(field: str) -> tuple[Path, ...]:
+    """Where the value of a field named with dots may lie: under that very key, or within mappings.
+
+    >>> paths_of("author.name")
+    (('author.name',), ('author', 'name'))
+    """
+    return tuple(dict.fromkeys([(field,), tuple(field.split("."))]))
+
+
+def compared(paths: tuple[Path, ...], operator: str, operand: object, where: str) -> Filter:
+    """A test by an operator's name, the negative ones included. Raises QueryError for a wrong operand.
+
+    where:  says in a message which test it is.
+    """
+    match operator:
+        case "eq":
+            return Test(paths, "in", (scalar(operand, where),))
+        case "in":
+            return Test(paths, "in", _scalars(operand, where))
+        case "gt" | "gte" | "lt" | "lte":
+            return Test(paths, operator, _ordered(operand, where))
+        case "contains":
+            return Test(paths, operator, scalar(operand, where))
+        case "prefix":
+            return Test(paths, operator, _string(operand, where))
+        case "glob":
+            return Test(paths, operator, _pattern(operand, where))
+        case "exists":
+            if not isinstance(operand, bool):
+                raise QueryError(f"{where}: expected true or false, found {_shown(operand)}")
+            test = Test(paths, operator, True)
+            return test if operand else Negation(test)
+        case "ne" | "nin" | "not_contains" | "not_glob":
+            positive = {"ne": "eq", "nin": "in"}.get(operator, operator.removeprefix("not_"))
+            return Negation(compared(paths, positive, operand, where))
+    raise QueryError(f"{where}: there is no such operator")
+
+
+def check_size(filter: Filter) -> Filter:
+    """The same filter. Raises QueryError for one that is too deep or has too many tests."""
+    count = 0
+    for count, depth in enumerate(_depths(filter), 1):
+        if count > MOST_TESTS or depth > MOST_DEPTH:
+            raise QueryError(
+                f"where: more than {MOST_TESTS} tests, or nested deeper than {MOST_DEPTH}: make it smaller "
+                "($in takes many values)"
+            )
+    return filter
+
+
+def scalar(value: object, where: str) -> Scalar:
+    """A value that metadata may have: text, a number, true, false or null; a date as ISO text."""
+    if isinstance(value, date):  # a datetime is one, too
+        return value.isoformat()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, str):
+        return _string(value, where)
+    if isinstance(value, (int, float)):
+        return _number(value, where)
+    hint = "; use $in for several" if isinstance(value, (list, tuple, set)) else ""
+    raise QueryError(f"{where}: expected text, a number, true, false or null, found {_shown(value)}{hint}")
+
+
+def _scalars(operand: object, where: str) -> tuple[Scalar, ...]:
+    if isinstance(operand, (str, bytes, dict)) or not hasattr(operand, "__iter__"):
+        raise QueryError(f"{where}: expected a list of values, found {_shown(operand)}")
+    return tuple(scalar(value, where) for value in operand)
+
+
+def _ordered(operand: object, where: str) -> str | int | float:
+    value = scalar(operand, where)
+    if value is None or isinstance(value, bool):
+        raise QueryError(f"{where}: expected text or a number to compare with, found {_shown(operand)}")
+    return value
+
+
+def _string(operand: object, where: str) -> str:
+    if not isinstance(operand, str):
+        raise QueryError(f"{where}: expected text, found {_shown(operand)}")
+    try:
+        operand.encode()
+    except UnicodeEncodeError as error:
+        raise QueryError(f"{where}: a lone surrogate at character {error.start}") from None
+    return str(operand)
+
+
+def _pattern(operand: object, where: str) -> str:
+    pattern = _string(operand, where)
+    if pattern.count("*") > MOST_WILDCARDS or len(pattern) > 1000:
+        raise QueryError(
+            f"{where}: expected a pattern of at most {MOST_WILDCARDS} * and 1,000 characters, found "
+            f"{pattern.count('*')} and {len(pattern):,}"
+        )
+    return pattern
+
+
+def _number(value: float, where: str) -> int | float:
+    try:
+        if math.isfinite(value):
+            return value
+    except OverflowError:  # a whole number beyond floats
+        pass
+    raise QueryError(f"{where}: expected a finite number, found {_shown(value)}")
+
+
+def _depths(filter: Filter, depth: int = 1) -> Iterator[int]:
+    yield depth
+    if isinstance(filter, (Every, Either)):
+        for child in filter.filters:
+            yield from _depths(child, depth + 1)
+    elif isinstance(filter, Negation):
+        yield from _depths(filter.filter, depth + 1)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, int) and value.bit_length() > 1000:  # beyond what Python would print
+        return "a whole number beyond floats"
+    return repr(value)[:80]

@@ -1,0 +1,96 @@
+"""The commands that look into an index: get, facets, update, delete and search with a filter."""
+
+import json
+
+import pytest
+
+from femtosearch.cli import main
+from femtosearch.index.index import Index
+
+from ..tiny import write_tiny_model
+
+DOCUMENTS = [
+    {"id": "a", "text": "the cat sat", "year": 2020, "tag": ["x", "y"]},
+    {"id": "b", "text": "a red moon", "year": 2021, "tag": "x"},
+    {"id": "c", "text": "a dog\nran fast", "lang": "en"},
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return write_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture
+def run(capsys, tmp_path, model, monkeypatch):
+    """Run a command on an index of DOCUMENTS: its exit code, standard output and standard error."""
+    monkeypatch.chdir(tmp_path)
+    with Index("notes", model=model) as index:
+        index.add(DOCUMENTS)
+
+    def run(command, *arguments):
+        options = ["--model", str(model)] if command == "search" else []
+        code = main([command, *options, *map(str, arguments)])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return run
+
+
+def test_search_with_a_filter(run):
+    code, out, _ = run("search", "notes", "cat", "--where", "year >= 2021", "--json")
+    assert code == 0 and [json.loads(line)["id"] for line in out.splitlines()] == ["b"]
+    code, out, err = run("search", "notes", "cat", "--where", "year > 3000")
+    assert (code, out) == (0, "") and "holds 3 documents, 0 of which pass" in err
+    code, out, err = run("search", "notes", "cat", "--where", "year >")
+    assert code == 1 and err.startswith("femtosearch: where: at the end: expected a value")
+
+
+def test_search_with_a_quota_and_a_least_score(run):
+    hits = run("search", "notes", "cat", "--per", "tag=1", "--json")[1].splitlines()
+    assert {json.loads(line)["id"] for line in hits} in ({"a", "c"}, {"b", "c"})
+    assert run("search", "notes", "cat", "--min-score", "1000", "--quiet")[:2] == (0, "")
+    for wrong in ("x", "=1", "a=b", "-1"):
+        with pytest.raises(SystemExit):
+            run("search", "notes", "cat", f"--per={wrong}")
+
+
+def test_get(run):
+    assert run("get", "notes", "c", "z") == (
+        0,
+        'c  {"lang": "en"}\n    a dog\n    ran fast\n',
+        "not in notes: z\n",
+    )
+    code, out, _ = run("get", "notes", "--where", "tag = 'x'", "--json")
+    assert [json.loads(line) for line in out.splitlines()] == [
+        {"id": d["id"], "text": d["text"], "metadata": {k: d[k] for k in ("year", "tag")}}
+        for d in DOCUMENTS[:2]
+    ]
+    assert run("get", "notes", "a", "c", "--where", "lang exists")[1].startswith("c ")
+    assert run("get", "nowhere")[0] == 1
+
+
+def test_facets(run):
+    assert run("facets", "notes", "tag") == (0, "        2  x\n        1  y\n", "")
+    assert run("facets", "notes", "tag", "-n", 1, "--json")[1] == '{"value": "x", "documents": 2}\n'
+    assert run("facets", "notes", "none") == (0, "", "no document has 'none'\n")
+    assert run("facets", "notes", "year", "--where", "id = 'a'")[1] == "        1  2020\n"
+
+
+def test_update(run):
+    assert run("update", "notes", '{"year": 1}', "a", "z") == (0, "updated 1 document\n", "not in notes: z\n")
+    assert json.loads(run("get", "notes", "a", "--json")[1])["metadata"] == {"year": 1, "tag": ["x", "y"]}
+    assert json.loads(run("update", "notes", "{}", "a", "--replace", "--json")[1]) == {
+        "updated": 1,
+        "unknown": [],
+    }
+    assert json.loads(run("get", "notes", "a", "--json")[1])["metadata"] == {}
+    for wrong in ("", "[]", "{", '{"a": NaN}', "[" * 100_000):
+        code, _, err = run("update", "notes", wrong, "a")
+        assert code == 1 and err.startswith("femtosearch: update: ")
+
+
+def test_delete_by_filter(run):
+    assert run("delete", "notes", "--where", "year exists")[1] == "deleted 2 documents; notes holds 1\n"
+    with pytest.raises(SystemExit):
+        run("delete", "notes")
