@@ -11,8 +11,8 @@ from femtosearch import errors
 NAMES = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
     "FdeMismatchError", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtraError", "Model",
-    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
-    "StoreError", "evaluate", "fde", "maxsim", "rerank",
+    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ServerError",
+    "ShapeError", "StoreError", "connect", "connect_async", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 
 

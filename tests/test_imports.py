@@ -19,7 +19,7 @@ ROOMS = [
     ["model"],
     ["index"],
     ["read"],
-    ["evaluation"],
+    ["evaluation", "server"],
     ["cli"],
     ["train"],
 ]

@@ -1,5 +1,6 @@
 """Late-interaction search with a one-megabyte model, without torch."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import femtosearch.fde as fde
@@ -16,6 +17,7 @@ from femtosearch.errors import (
     QueryError,
     ReadError,
     RecipeError,
+    ServerError,
     ShapeError,
     StoreError,
 )
@@ -27,22 +29,27 @@ from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, 
 
 if TYPE_CHECKING:
     from femtosearch.evaluation import evaluate
+    from femtosearch.server.client import connect, connect_async
 
 __all__ = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
     "FdeMismatchError", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtraError", "Model",
-    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ShapeError",
-    "StoreError", "evaluate", "fde", "maxsim", "rerank",
+    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ServerError",
+    "ShapeError", "StoreError", "connect", "connect_async", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 
 
-def __getattr__(name: str) -> Any:
-    """`evaluate` is imported when it is first used: whoever only searches does not wait for it."""
-    if name != "evaluate":
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from femtosearch.evaluation import evaluate
+LATER = {
+    "connect": "femtosearch.server.client",
+    "connect_async": "femtosearch.server.client",
+    "evaluate": "femtosearch.evaluation",
+}  # what is imported when it is first used: whoever only searches does not wait for it
 
-    return globals().setdefault(name, evaluate)
+
+def __getattr__(name: str) -> Any:
+    if name not in LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return globals().setdefault(name, getattr(import_module(LATER[name]), name))
 
 
 def __dir__() -> list[str]:

@@ -13,6 +13,7 @@
     │   └── CorruptError   a file of the index is damaged
     ├── ReadError          a user's file cannot be read as documents
     ├── RecipeError        a training recipe or its data cannot be used
+    ├── ServerError        a server cannot be reached, refuses, or does not answer as ours do
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was expected, what was found and what to do.
@@ -69,6 +70,10 @@ class ReadError(FemtosearchError):
 
 class RecipeError(FemtosearchError):
     """A training recipe, or the data that it names, cannot be used."""
+
+
+class ServerError(FemtosearchError):
+    """A server cannot be reached, refuses, or does not answer as one of ours."""
 
 
 class MissingExtraError(FemtosearchError, ImportError):

@@ -148,3 +148,11 @@ class Hit:
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
     passage: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of an index's documents, and with what to ask for the next ones: None after the last."""
+
+    documents: list[Document]
+    after: int | None

@@ -61,7 +61,7 @@ def test_get(run):
         'c  {"lang": "en"}\n    a dog\n    ran fast\n',
         "not in notes: z\n",
     )
-    code, out, _ = run("get", "notes", "--where", "tag = 'x'", "--json")
+    _, out, _ = run("get", "notes", "--where", "tag = 'x'", "--json")
     assert [json.loads(line) for line in out.splitlines()] == [
         {"id": d["id"], "text": d["text"], "metadata": {k: d[k] for k in ("year", "tag")}}
         for d in DOCUMENTS[:2]

@@ -6,7 +6,6 @@ Nothing heavy is imported before the arguments are known to be right: `--help` a
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import os
 import sys
@@ -15,10 +14,13 @@ from typing import Any
 
 from femtosearch.cli import output
 from femtosearch.cli.database_arguments import DATABASE, add_database, add_where, quota
+from femtosearch.cli.numbers import whole
+from femtosearch.cli.serving_arguments import SERVING, add_serving
 from femtosearch.errors import FemtosearchError
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
-MOST, MOST_THREADS = 1 << 31, 1_000_000  # of a number on the command line
+MOST_THREADS = 1_000_000
+MODULES = {**dict.fromkeys(DATABASE, "database"), **dict.fromkeys(SERVING, "serving")}  # else `commands`
 EPILOG = (
     "exit codes: 0 done; 1 an error, told in one line; 2 a wrong command line; 130 Ctrl-C; 141 a closed pipe"
 )
@@ -52,7 +54,7 @@ def _run(arguments: list[str]) -> int:
     if options.command == "evaluate":
         evaluation = importlib.import_module("femtosearch.cli.evaluation")
         return (evaluation.compare if compares else evaluation.evaluate)(options) or OK
-    module = "database" if options.command in DATABASE else "commands"
+    module = MODULES.get(options.command, "commands")
     commands = importlib.import_module(f"femtosearch.cli.{module}")  # numpy and all
     return getattr(commands, options.command)(options) or OK
 
@@ -122,6 +124,7 @@ def parser(trains: str | None = None, *, compares: bool = False) -> argparse.Arg
     _add_compact(commands)
     _add_check(commands)
     _add_calibrate(commands)
+    add_serving(commands, _command, _add_model)
     (_add_compare if compares else _add_evaluate)(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
     if trains:
@@ -164,33 +167,20 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
 
 def _add_threads(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--threads", type=_whole(0, MOST_THREADS), default=0, metavar="N", help="threads (default: all cores)"
+        "--threads", type=whole(0, MOST_THREADS), default=0, metavar="N", help="threads (default: all cores)"
     )
 
 
 def _add_k(command: argparse.ArgumentParser, default: int | None) -> None:
     shown = "all" if default is None else default
     command.add_argument(
-        "-k", type=_whole(1), default=default, metavar="N", help=f"hits to show (default: {shown})"
+        "-k", type=whole(1), default=default, metavar="N", help=f"hits to show (default: {shown})"
     )
 
 
 def _text(argument: str) -> str:
     """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
     return os.fsencode(argument).decode("utf-8", "replace")
-
-
-def _whole(least: int, most: int = MOST) -> Any:
-    """A parser of whole numbers from `least` to `most`."""
-
-    def parse(text: str) -> int:
-        with contextlib.suppress(ValueError):
-            if least <= (number := int(text)) <= most:
-                return number
-        up = "up" if most == MOST else f"to {most:,}"
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} {up}, found {text!r}")
-
-    return parse
 
 
 def _add_index(commands: Any) -> None:
@@ -223,7 +213,7 @@ def _add_search(commands: Any) -> None:
         "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
     )
     number = command.add_mutually_exclusive_group()
-    number.add_argument("--candidates", type=_whole(1), metavar="N", help=description)
+    number.add_argument("--candidates", type=whole(1), metavar="N", help=description)
     description = (
         "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
     )
@@ -319,9 +309,9 @@ def _add_evaluate(commands: Any) -> None:
     description = "beir (the default), txtai, pylate or sentence-transformers: score as that does"
     command.add_argument("--rules", default="beir", metavar="NAME", help=description)
     command.add_argument("--split", metavar="NAME", help="of the qrels (default: test, or the only one)")
-    command.add_argument("--limit", type=_whole(1), metavar="N", help="ask the first N queries only")
+    command.add_argument("--limit", type=whole(1), metavar="N", help="ask the first N queries only")
     command.add_argument(
-        "--candidates", type=_whole(1), default=100, metavar="N", help="passages that rerank scores (100)"
+        "--candidates", type=whole(1), default=100, metavar="N", help="passages that rerank scores (100)"
     )
     command.add_argument("--losses", action="store_true", help="where points are lost, from float32 to FDE")
     command.add_argument("--all", action="store_true", help="print every measure")

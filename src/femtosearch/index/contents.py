@@ -13,7 +13,7 @@ from femtosearch.index.documents import check_id, check_metadata, is_id
 from femtosearch.index.rewrite import copy_documents
 from femtosearch.index.store import Store
 from femtosearch.index.writer import writing
-from femtosearch.types import Document
+from femtosearch.types import Document, Page
 from femtosearch.where import Filter, read_filter
 from femtosearch.where.tree import paths_of
 
@@ -93,6 +93,21 @@ class Contents(ABC):
         catalog, filter = self._ready().catalog, read_filter(where)
         for rows in filtering.pages(catalog, filter, _PAGE):
             yield from map(catalog.document, rows)
+
+    def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
+        """At most `limit` documents in the order in which they were added, from the first one on or, with the
+        `after` of the page before, from where that ended.
+
+        where:  only documents that pass. Raises DocumentError, QueryError, StoreError.
+        """
+        catalog, filter = self._ready().catalog, read_filter(where)
+        if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
+            raise DocumentError(f"after: expected what the page before said, found {after!r}")
+        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+            raise DocumentError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+        rows = next(filtering.pages(catalog, filter, limit, after), [])
+        last: Any = rows[-1][0] if len(rows) == limit else None
+        return Page([catalog.document(row) for row in rows], last)
 
     def facets(
         self, field: str, *, where: Where | None = None, limit: int | None = None

@@ -58,11 +58,15 @@ def count(catalog: Catalog, filter: Filter | None) -> int:
     return catalog.ask(lambda reader: int(reader.execute(query, condition.parameters).fetchone()[0]))
 
 
-def pages(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[list[tuple[object, ...]]]:
-    """The rows of the documents that pass, `size` at a time, in the order in which they were added."""
+def pages(
+    catalog: Catalog, filter: Filter | None, size: int, after: int = -1
+) -> Iterator[list[tuple[object, ...]]]:
+    """The rows of the documents that pass, `size` at a time, in the order in which they were added.
+
+    after:  only those of larger keys.
+    """
     condition = _condition(filter)
     query = f"SELECT * FROM documents WHERE key > ? AND {condition.sql} ORDER BY key LIMIT ?"
-    after = -1
     while True:
         parameters = (after, *condition.parameters, size)
         rows = catalog.read_rows(query, parameters, after)

@@ -1,0 +1,75 @@
+"""The commands that serve indexes to others."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from typing import Any
+
+from femtosearch.cli.output import write_note
+from femtosearch.errors import MissingExtraError
+from femtosearch.model.model import Model
+
+
+def serve(options: argparse.Namespace) -> None:
+    """Serve indexes over HTTP until a signal comes."""
+    running = _extra("run", "server")
+    settings = _extra("settings", "server")
+    indexes = _extra("indexes", "server")
+    chosen = settings.Settings(
+        host=options.host,
+        port=options.port,
+        writable=options.writable,
+        read_keys=settings.key_digests(_keys(options.api_key, "FEMTOSEARCH_API_KEY")),
+        write_keys=settings.key_digests(_keys(options.write_key, "FEMTOSEARCH_WRITE_KEY")),
+        names=frozenset(map(str.lower, options.allow_host)),
+        origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origin),
+        max_body=options.max_body,
+        timeout=float(options.timeout),
+        queue=options.queue,
+        **({"threads": options.threads} if options.threads else {}),
+    )
+    chosen.check()
+    opened = indexes.Indexes(options.index, model=_model(options), writable=options.writable)
+    running.log_to(sys.stderr, options.log)
+    if options.quiet:
+        running.hush()
+
+    def started(address: str) -> None:
+        names = ", ".join(opened.names()) or "no index, reranking and embeddings only"
+        write_note(f"femtosearch: serving {names} on {address}")
+
+    running.serve(opened, chosen, started=started)
+
+
+def _keys(given: list[str] | None, variable: str) -> list[str]:
+    """Keys of the command line, else the one in the environment, which other users cannot see."""
+    return given or [key for key in [os.environ.get(variable)] if key]
+
+
+def _model(options: argparse.Namespace) -> Model | None:
+    """The model that the options name; None is each index's own."""
+    chosen = options.model or options.conventions or options.pool_factor or options.revision
+    if not chosen and options.engine == "native":
+        return None
+    return Model.load(
+        options.model,
+        conventions=options.conventions,
+        engine=options.engine,
+        pool_factor=options.pool_factor,
+        revision=options.revision,
+    )
+
+
+def _extra(module: str, extra: str) -> Any:
+    """A module of the server, which needs an extra."""
+    try:
+        return importlib.import_module(f"femtosearch.server.{module}")
+    except ImportError as error:
+        if (error.name or "").startswith("femtosearch"):
+            raise
+        raise MissingExtraError(
+            f"this needs {error.name}, which is not installed: pip install 'femtosearch[{extra}]'"
+        ) from error

@@ -1,0 +1,53 @@
+"""The arguments of the commands that serve indexes to others."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from femtosearch.cli.numbers import whole
+
+SERVING = ("serve",)
+
+
+def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
+    """Add the commands.
+
+    command_of:  makes a command with the flags that every command has.
+    add_model:   adds the flags of how a model is read.
+    """
+    serve = command_of(commands, "serve", "answer searches over HTTP (needs the extra [server])", json=False)
+    _add_serve(serve)
+    add_model(serve)
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    command.add_argument("index", metavar="INDEX", nargs="*", help="folders of indexes, or NAME=FOLDER")
+    command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    command.add_argument(
+        "--port", type=whole(0, 65535), default=8765, metavar="N", help="0 is any free one (default: 8765)"
+    )
+    command.add_argument("--writable", action="store_true", help="let documents be added and deleted")
+    description = "who reads needs this key; may be said again (default: $FEMTOSEARCH_API_KEY)"
+    command.add_argument("--api-key", action="append", metavar="KEY", help=description)
+    description = "who writes needs this key; it reads, too (default: $FEMTOSEARCH_WRITE_KEY)"
+    command.add_argument("--write-key", action="append", metavar="KEY", help=description)
+    description = "a name, beside localhost and IP addresses, by which clients call"
+    command.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=description)
+    description = "a site, such as https://example.com, whose pages may call"
+    command.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help=description)
+    description = "bytes of a request's body, at most (default: 16 MiB)"
+    command.add_argument("--max-body", type=whole(1024), default=16 << 20, metavar="BYTES", help=description)
+    description = "seconds for a body to come, and for an answer (default: 30)"
+    command.add_argument("--timeout", type=whole(1, 86_400), default=30, metavar="SECONDS", help=description)
+    description = "requests that may wait; beyond them the answer is 429 (default: 64)"
+    command.add_argument("--queue", type=whole(0, 100_000), default=64, metavar="N", help=description)
+    command.add_argument(
+        "--threads",
+        type=whole(0, 1024),
+        default=0,
+        metavar="N",
+        help="requests at a time (default: all cores)",
+    )
+    forms = ("text", "json")
+    command.add_argument("--log", choices=forms, default="text", help="a request a line on standard error")

@@ -1,0 +1,259 @@
+"""The bodies of requests and answers: what they hold, and how much at most. OpenAPI is made of these."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+MOST_QUERIES, MOST_DOCUMENTS, MOST_INPUTS, MOST_IDS = 64, 10_000, 2048, 10_000
+MOST_HITS = 1000
+# At least one character that is no blank, as Python knows blanks.
+Query = Annotated[str, StringConstraints(max_length=100_000, pattern=r"[^\s\x1c-\x1f]")]
+Text = Annotated[str, StringConstraints(max_length=1_000_000)]
+Id = Annotated[str, StringConstraints(min_length=1, max_length=4096)]
+IndexName = Annotated[
+    str | None, Field(description="Which of the server's indexes; needed where it has several.")
+]
+
+
+class _Strict(BaseModel):
+    """A body in which an unknown key is an error, as it is in Python."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
+class _Lenient(BaseModel):
+    """A body whose unknown keys are let be, since clients of several services send it."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+Where = Annotated[
+    dict[str, Any] | str | None,
+    Field(
+        description="Only documents whose metadata pass: a mapping of operators, or a filter in words.",
+        examples=[{"year": {"$gte": 2020}}, "year >= 2020"],
+    ),
+]
+
+
+class SearchBody(_Strict):
+    """What to search for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "not": {  # one of the two picks the number of candidates
+                "properties": {"candidates": {"type": "integer"}, "recall": {"type": "number"}},
+                "required": ["candidates", "recall"],
+            }
+        }
+    )
+
+    query: Query | Annotated[list[Query], Field(max_length=MOST_QUERIES)] = Field(
+        description="A query, or a list of them; the hits are then a list of lists."
+    )
+    k: int = Field(default=10, ge=1, le=MOST_HITS, description="How many hits.")
+    mode: Literal["auto", "maxsim", "rerank", "fde"] = "auto"
+    candidates: int | None = Field(
+        default=None, ge=1, le=10_000_000, description="Passages that `rerank` scores by MaxSim."
+    )
+    recall: float | None = Field(
+        default=None, gt=0, le=1, description="As many candidates as find this share of the ten best."
+    )
+    where: Where = None
+    min_score: float | None = Field(default=None, description="Hits of a lower score are left out.")
+    per: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] | None = Field(
+        default=None, description="At most so many hits of one source, or of one value of a field."
+    )
+    text: Literal["document", "passage", "none"] = Field(
+        default="document",
+        description="What `text` of a hit holds: all of the document, its best passage, or nothing.",
+    )
+    index: IndexName = None
+
+
+class HitBody(BaseModel):
+    """A document that was found."""
+
+    id: str
+    score: float | None = Field(description="Its best passage's MaxSim; null where it has no word.")
+    text: str
+    metadata: dict[str, Any]
+    passage: tuple[int, int] | None = Field(
+        description="Start and end of the best passage in the document's text, in characters."
+    )
+
+
+class HitsBody(BaseModel):
+    """Hits, best first; of several queries a list for each."""
+
+    hits: list[HitBody] | list[list[HitBody]]
+
+
+class DocumentBody(BaseModel):
+    """A document as it is stored."""
+
+    id: str
+    text: str
+    metadata: dict[str, Any]
+
+
+class NewDocument(BaseModel):
+    """A document to store; every other key is metadata. Without an id one is made."""
+
+    model_config = ConfigDict(extra="allow", strict=True)
+
+    text: str
+    id: Id | None = None
+
+
+class AddBody(_Strict):
+    """Documents to store, each in the place of one with the same id; all of them or none."""
+
+    documents: Annotated[list[str | NewDocument], Field(max_length=MOST_DOCUMENTS)]
+    index: IndexName = None
+
+
+class AddedBody(BaseModel):
+    """The ids of documents that are stored, safe on the disk, in the order given."""
+
+    ids: list[str]
+
+
+class DeleteBody(_Strict):
+    """Documents to take out: by ids, or all that pass a filter; with both, those of the ids that pass."""
+
+    ids: Annotated[list[Id], Field(max_length=MOST_IDS)] | None = None
+    where: Where = None
+    index: IndexName = None
+
+
+class DeletedBody(BaseModel):
+    """How many documents were there and are out."""
+
+    deleted: int
+
+
+class UpdateBody(_Strict):
+    """What to change in the metadata of documents; an unknown id is left out."""
+
+    ids: Annotated[list[Id], Field(max_length=MOST_IDS)]
+    metadata: dict[str, Any] = Field(description="The keys to set; others stay as they are.")
+    replace: bool = Field(default=False, description="Put it in the place of all metadata.")
+    index: IndexName = None
+
+
+class UpdatedBody(BaseModel):
+    """How many documents were changed."""
+
+    updated: int
+
+
+class FacetBody(BaseModel):
+    """A value of a field, and how many documents have it."""
+
+    value: str | int | float | bool | None
+    count: int
+
+
+class FacetsBody(BaseModel):
+    """The values of a field, the commonest first."""
+
+    facets: list[FacetBody]
+
+
+class CountBody(BaseModel):
+    """How many documents there are, or pass a filter."""
+
+    count: int
+
+
+class DocumentsBody(BaseModel):
+    """Some documents. after: what to ask with for the next ones; null after the last."""
+
+    documents: list[DocumentBody]
+    after: int | None = None
+
+
+class RerankDocument(_Lenient):
+    """A document to rerank."""
+
+    text: str
+
+
+class RerankBody(_Lenient):
+    """What to rerank, as clients of Cohere and Jina send it."""
+
+    query: Query
+    documents: Annotated[list[str | RerankDocument], Field(max_length=MOST_DOCUMENTS)]
+    top_n: int | None = Field(
+        default=None, ge=1, description="How many to give back; all of them if it is missing."
+    )
+    return_documents: bool = Field(default=False, description="Give the texts back, too.")
+    model: str | None = Field(default=None, description="Any name: the server has one model, and says which.")
+
+
+class RerankedBody(BaseModel):
+    """One document's place. `relevance_score` is the mean over the query's rows: 1 is a match of all."""
+
+    index: int
+    relevance_score: float
+    document: RerankDocument | None = None
+
+
+class RanksBody(BaseModel):
+    """Documents in the order of their scores."""
+
+    id: str
+    model: str
+    results: list[RerankedBody]
+    usage: dict[str, int]
+
+
+class EmbeddingsBody(_Lenient):
+    """Texts to encode, as clients of OpenAI send them."""
+
+    input: Text | Annotated[list[Text], Field(max_length=MOST_INPUTS)]
+    model: str | None = Field(default=None, description="Any name: the server has one model, and says which.")
+    encoding_format: Literal["float", "base64"] = "float"
+    dimensions: int | None = Field(
+        default=None, ge=1, description="At most so many numbers: the first ones of the FDE."
+    )
+    input_type: Literal["document", "query", "search_document", "search_query"] = Field(
+        default="document",
+        description="FDEs of queries and of documents differ; their inner product is the score.",
+    )
+    rows: bool = Field(default=False, description="Give every token's vector in `rows`, too.")
+
+
+class EmbeddingBody(BaseModel):
+    """One text's FDE, or base64 of it as little-endian float32. Compare by inner product."""
+
+    object: Literal["embedding"] = "embedding"
+    index: int
+    embedding: list[float] | str
+    rows: list[list[float]] | None = None
+
+
+class EmbeddedBody(BaseModel):
+    """The FDEs of texts, in the order given."""
+
+    object: Literal["list"] = "list"
+    model: str
+    data: list[EmbeddingBody]
+    usage: dict[str, int]
+
+
+class ErrorBody(BaseModel):
+    """What went wrong: a word for programs, a sentence for people, the request's id in the server's log."""
+
+    type: str
+    message: str
+    request_id: str
+
+
+class ProblemBody(BaseModel):
+    """An answer that is an error."""
+
+    error: ErrorBody

@@ -1,0 +1,283 @@
+"""What a client asks a server, and what the answers mean: the same for both clients."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import math
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Generic, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+from femtosearch.errors import (
+    DocumentError,
+    FemtosearchError,
+    LockedError,
+    QueryError,
+    ServerError,
+    StoreError,
+)
+from femtosearch.index.contents import Where
+from femtosearch.index.documents import drafts
+from femtosearch.index.stats import Stats
+from femtosearch.types import Document, Hit, Page
+
+T = TypeVar("T")
+IDS_IN_LINK, MOST_FACETS = 50, 10_000
+BATCH_DOCUMENTS, BATCH_CHARACTERS = 1000, 4 << 20  # of one request
+MOST_ANSWER = 1 << 30  # bytes
+RETRIED = frozenset({429, 503})
+KINDS: dict[str, type[FemtosearchError]] = {
+    "query": QueryError,
+    "body": QueryError,
+    "document": DocumentError,
+    "locked": LockedError,
+    "index": StoreError,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request, and what to make of the JSON of its answer. Every call may be made twice."""
+
+    method: str
+    path: str
+    parse: Callable[[Any], T]
+    body: Mapping[str, Any] | None = None
+
+    def content(self) -> bytes | None:
+        """The body as bytes. Raises DocumentError for what is not JSON."""
+        if self.body is None:
+            return None
+        try:
+            return json.dumps(self.body, ensure_ascii=False, allow_nan=False).encode()
+        except (TypeError, ValueError) as error:
+            raise QueryError(f"what is asked is not JSON: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where a server is, and how to be let in. Raises ServerError for what is no address."""
+
+    url: str
+    index: str | None = None
+    key: str | None = None
+    timeout: float = 60.0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.url, str):
+            raise ServerError(f"url: expected a string, found {type(self.url).__name__}")
+        try:
+            address = urlsplit(self.url)
+            known = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+        except ValueError:
+            known = False
+        if not known or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
+            raise ServerError(f"url: expected http://HOST:PORT, found {self.url!r}")
+
+    @property
+    def base(self) -> str:
+        """The path before all paths."""
+        return urlsplit(self.url).path.rstrip("/")
+
+    def headers(self) -> dict[str, str]:
+        """What every request says."""
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return {**headers, "Authorization": f"Bearer {self.key}"} if self.key else headers
+
+    def query(self, **parameters: Any) -> str:
+        """Parameters behind a path, the index's name among them."""
+        named = {"index": self.index} if self.index is not None else {}
+        return "?" + urlencode({**parameters, **named}, doseq=True, errors="surrogatepass")
+
+    def with_index(self, body: dict[str, Any]) -> dict[str, Any]:
+        """A body that names the index."""
+        return body if self.index is None else {**body, "index": self.index}
+
+
+def search(server: Server, query: str | list[str], options: Mapping[str, Any]) -> Call[list[Any]]:
+    """Hits of a query, or a list of hits of each of several."""
+    asked = {name: option for name, option in options.items() if option is not None}
+    body = server.with_index({"query": query, **asked})
+    return Call("POST", "/search", _hits if isinstance(query, str) else _hit_lists, body)
+
+
+def add(server: Server, documents: list[dict[str, Any]]) -> Call[list[str]]:
+    """The ids of documents that are stored."""
+    return Call("POST", "/documents", _strings("ids"), server.with_index({"documents": documents}))
+
+
+def batches(documents: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
+    """Documents as bodies have them, so many a request; each has an id, made here if it had none, so that a
+    request that is repeated stores nothing twice. Raises DocumentError.
+    """
+    group: list[dict[str, Any]] = []
+    characters = 0
+    for draft in drafts(documents):
+        name = secrets.token_hex(8) if draft.id is None else draft.id
+        metadata = json.loads(draft.metadata)
+        if clash := {"id", "text"} & metadata.keys():
+            raise DocumentError(f"document {name[:80]!r}: its metadata has a key {min(clash)!r}: rename it")
+        group.append({**metadata, "id": name, "text": draft.text})
+        characters += len(draft.text) + len(draft.metadata)
+        if len(group) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
+            yield group
+            group, characters = [], 0
+    if group:
+        yield group
+
+
+def delete(server: Server, ids: list[str] | None, where: Any = None) -> Call[int]:
+    """How many of the documents were there."""
+    chosen = {"ids": ids, "where": where}
+    asked = {name: option for name, option in chosen.items() if option is not None}
+    return Call("POST", "/documents/delete", _number("deleted"), server.with_index(asked))
+
+
+def update(server: Server, ids: list[str], metadata: Mapping[str, Any], replace: bool) -> Call[int]:
+    """How many documents were changed."""
+    if not isinstance(metadata, Mapping):
+        raise DocumentError(f"metadata: expected a mapping, found {type(metadata).__name__}")
+    body = {"ids": ids, "metadata": dict(metadata), "replace": replace}
+    return Call("PATCH", "/documents", _number("updated"), server.with_index(body))
+
+
+def count(server: Server, where: Where | None) -> Call[int]:
+    """How many documents pass."""
+    return Call("GET", "/count" + server.query(**_filter(where)), _number("count"))
+
+
+def facets(server: Server, field: str, where: Where | None, limit: int | None) -> Call[dict[Any, int]]:
+    """How many documents have each value."""
+    parameters = {"field": field, **_filter(where), "limit": MOST_FACETS if limit is None else limit}
+    return Call("GET", "/facets" + server.query(**parameters), _counts)
+
+
+def id_batches(ids: str | Iterable[str], most: int = BATCH_DOCUMENTS) -> Iterator[list[str]]:
+    """Ids, so many a request. Raises DocumentError."""
+    if not isinstance(ids, (str, Iterable)):
+        raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
+    remaining = iter([ids] if isinstance(ids, str) else ids)
+    while group := list(itertools.islice(remaining, most)):
+        yield group
+
+
+def get(server: Server, document_id: str) -> Call[Document | None]:
+    """The document with that id, or None."""
+    if not isinstance(document_id, str):
+        raise DocumentError(f"get: expected an id, a string, found {type(document_id).__name__}")
+    return Call("GET", "/documents" + server.query(id=document_id), _first_document)
+
+
+def get_all(server: Server, ids: list[str]) -> Call[dict[str, Document]]:
+    """The documents with those ids, by id."""
+    return Call("GET", "/documents" + server.query(id=ids), _documents)
+
+
+def page(server: Server, after: int, limit: int, where: Where | None) -> Call[Page]:
+    """Some documents."""
+    return Call("GET", "/documents" + server.query(after=after, limit=limit, **_filter(where)), _page)
+
+
+def stats(server: Server) -> Call[Stats]:
+    """What the index holds."""
+    return Call("GET", "/indexes", lambda answer: _stats(answer, server.index))
+
+
+def parse(call: Call[T], status: int, content: bytes) -> T:
+    """What the answer means. Raises the server's error as what the library would raise, or ServerError."""
+    try:
+        answer = json.loads(content)
+    except (ValueError, RecursionError):
+        answer = None
+    if status != 200:
+        raise _error(status, answer)
+    try:
+        return call.parse(answer)
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError):
+        raise ServerError(f"{call.path.partition('?')[0]}: the answer is not one of femtosearch's") from None
+
+
+def pause(headers: Mapping[str, str], attempt: int) -> float:
+    """Seconds to wait before a call is repeated: as the server says, but not without end."""
+    said = headers.get("retry-after", "")
+    return min(float(said) if said.isdigit() else 0.1 * 2**attempt, 10.0)
+
+
+def _error(status: int, answer: Any) -> FemtosearchError:
+    error = answer.get("error") if isinstance(answer, dict) else None
+    if not isinstance(error, dict) or not isinstance(error.get("message"), str):
+        return ServerError(f"the server answered with HTTP {status} and no reason: is it femtosearch?")
+    kind, message = error.get("type"), error["message"]
+    if isinstance(kind, str) and kind in KINDS:
+        return KINDS[kind](message)
+    return ServerError(f"{message} (HTTP {status}, request {error.get('request_id')})")
+
+
+def _hits(answer: Any) -> list[Hit]:
+    return [_hit(entry) for entry in answer["hits"]]
+
+
+def _hit_lists(answer: Any) -> list[list[Hit]]:
+    return [[_hit(entry) for entry in hits] for hits in answer["hits"]]
+
+
+def _hit(entry: dict[str, Any]) -> Hit:
+    known = {name: entry[name] for name in _HIT_FIELDS if name in entry}
+    known["score"] = -math.inf if entry["score"] is None else float(entry["score"])
+    known["passage"] = None if entry["passage"] is None else tuple(entry["passage"])
+    return Hit(**known)
+
+
+def _document(entry: dict[str, Any]) -> Document:
+    return Document(str(entry["id"]), str(entry["text"]), dict(entry["metadata"]))
+
+
+def _filter(where: Where | None) -> dict[str, str]:
+    """A filter as a parameter of a link. Raises QueryError for what is not JSON."""
+    if where is None or isinstance(where, str):
+        return {} if where is None else {"where": where}
+    try:
+        return {"where": json.dumps(where, ensure_ascii=False, allow_nan=False)}
+    except (TypeError, ValueError, RecursionError) as error:
+        raise QueryError(f"where: expected a filter that is JSON: {error}") from None
+
+
+def _documents(answer: Any) -> dict[str, Document]:
+    return {document.id: document for document in map(_document, answer["documents"])}
+
+
+def _counts(answer: Any) -> dict[Any, int]:
+    return {entry["value"]: int(entry["count"]) for entry in answer["facets"]}
+
+
+def _first_document(answer: Any) -> Document | None:
+    return _document(answer["documents"][0]) if answer["documents"] else None
+
+
+def _page(answer: Any) -> Page:
+    after = answer["after"]
+    return Page([_document(entry) for entry in answer["documents"]], None if after is None else int(after))
+
+
+def _stats(answer: Any, name: str | None) -> Stats:
+    entries = {entry["name"]: entry for entry in answer["indexes"]}
+    if name is None and len(entries) != 1:
+        raise StoreError(f"index: the server has {len(entries)}: say which, connect(url, index=NAME)")
+    if name is not None and name not in entries:
+        raise StoreError(f"index: expected one of the server's, {', '.join(entries)}, found {name!r}")
+    entry = next(iter(entries.values())) if name is None else entries[name]
+    return Stats(**{field.name: entry[field.name] for field in fields(Stats)})
+
+
+def _strings(name: str) -> Callable[[Any], list[str]]:
+    return lambda answer: [str(text) for text in answer[name]]
+
+
+def _number(name: str) -> Callable[[Any], int]:
+    return lambda answer: int(answer[name])
+
+
+_HIT_FIELDS = [field.name for field in fields(Hit)]

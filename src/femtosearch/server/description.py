@@ -1,0 +1,44 @@
+"""What /openapi.json says, and which methods each path has."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from fastapi import FastAPI
+
+from femtosearch.server.guard import access_of
+from femtosearch.server.settings import Settings
+
+SCHEMES = {
+    "bearer": {"type": "http", "scheme": "bearer", "description": "A key of --api-key or --write-key."},
+    "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
+}
+Methods = list[tuple[re.Pattern[str], list[str]]]
+
+
+def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
+    """The application in OpenAPI's terms. A key is asked for where these settings ask for one."""
+    description = app.openapi()
+    description["components"]["securitySchemes"] = SCHEMES
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            access = access_of(method.upper(), path)
+            if access is not None and not settings.may(access, ""):
+                operation["security"] = [{name: []} for name in SCHEMES]
+    return description
+
+
+def methods_of(description: dict[str, Any]) -> Methods:
+    """Each path as a pattern, and its methods."""
+    patterns = []
+    for path, operations in description["paths"].items():
+        literals = re.split(r"\{\w+\}", path)
+        pattern = re.compile(".*".join(map(re.escape, literals)), re.S)
+        patterns.append((pattern, [method.upper() for method in operations]))
+    return patterns
+
+
+def allowed(methods: Methods, path: str) -> list[str]:
+    """The methods of a path."""
+    return sorted({name for pattern, names in methods if pattern.fullmatch(path) for name in names})

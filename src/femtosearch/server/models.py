@@ -1,0 +1,54 @@
+"""What a model alone answers: reranking, and embeddings."""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+import numpy as np
+
+from femtosearch.errors import QueryError
+from femtosearch.index.rerank import rerank
+from femtosearch.model.model import Model
+from femtosearch.server.bodies import EmbeddingsBody, RerankBody
+from femtosearch.types import Document, Rows
+
+
+def ranks(model: Model, body: RerankBody, request_id: str) -> dict[str, Any]:
+    """Documents in the order of a query. Raises QueryError."""
+    texts = [document if isinstance(document, str) else document.text for document in body.documents]
+    hits = rerank(model, body.query, [Document(str(n), text) for n, text in enumerate(texts)], k=body.top_n)
+    rows = 1 if model.conventions.scoring == "mean" else max(1, len(model.encode_queries([body.query]).rows))
+    reranked = []
+    for hit in hits:
+        score = hit.score / rows if math.isfinite(hit.score) else -1.0  # a text without a word
+        entry: dict[str, Any] = {"index": int(hit.id), "relevance_score": score}
+        reranked.append({**entry, "document": {"text": hit.text}} if body.return_documents else entry)
+    total = sum(map(len, texts))
+    return {"id": request_id, "model": model.name, "results": reranked, "usage": {"characters": total}}
+
+
+def embeddings(model: Model, body: EmbeddingsBody) -> dict[str, Any]:
+    """The FDEs of texts. Raises QueryError where the model brings none."""
+    if model.fde is None:
+        raise QueryError(
+            f"embeddings: the model {model.name!r} brings no FDE, so it has one vector a token only"
+        )
+    texts = [body.input] if isinstance(body.input, str) else body.input
+    as_queries = body.input_type.endswith("query")
+    rows = model.encode_queries(texts) if as_queries else model.encode_documents(texts)
+    vectors = model.fde.queries(rows) if as_queries else model.fde.documents(rows)
+    vectors = np.ascontiguousarray(vectors[:, : body.dimensions], "<f4")
+    entries = [_embedding(body, number, vector, rows) for number, vector in enumerate(vectors)]
+    count = len(rows.rows)
+    usage = {"prompt_tokens": count, "total_tokens": count}
+    return {"object": "list", "model": model.name, "data": entries, "usage": usage}
+
+
+def _embedding(body: EmbeddingsBody, number: int, vector: np.ndarray, rows: Rows) -> dict[str, Any]:
+    coded = (
+        base64.b64encode(vector.tobytes()).decode() if body.encoding_format == "base64" else vector.tolist()
+    )
+    entry = {"object": "embedding", "index": number, "embedding": coded}
+    return {**entry, "rows": rows[number].tolist()} if body.rows else entry

@@ -1,0 +1,42 @@
+"""Paths for whoever runs the server: health, readiness, metrics, what it holds; and the page for people."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from femtosearch.server.state import Shared, as_json
+
+router = APIRouter(tags=["operations"])
+
+
+@router.get("/health", operation_id="health")
+async def health() -> dict[str, str]:
+    """The process answers."""
+    return {"status": "ok"}
+
+
+@router.get("/ready", operation_id="ready")
+async def ready(shared: Shared) -> Response:
+    """Models are loaded and the indexes are open: 200; else 503."""
+    return as_json({"ready": shared.ready}, 200 if shared.ready else 503)
+
+
+@router.get("/metrics", operation_id="metrics", response_class=Response)
+async def metrics(shared: Shared) -> Response:
+    """Counts and times in Prometheus's format."""
+    text = shared.metrics.text(await shared.workers.run(shared.indexes.counts))
+    return Response(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+@router.get("/indexes", operation_id="indexes")
+async def indexes(shared: Shared) -> Response:
+    """What each index holds, and whether it may be written to."""
+
+    def describe() -> list[dict[str, Any]]:
+        return [{"name": name, **asdict(shared.indexes.get(name).stats())} for name in shared.indexes.names()]
+
+    entries = await shared.workers.run(describe)
+    return as_json({"writable": shared.settings.writable, "indexes": entries})

@@ -1,0 +1,102 @@
+"""Paths that ask: search, rerank, embeddings."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+
+from femtosearch.server import models
+from femtosearch.server.bodies import (
+    MOST_HITS,
+    EmbeddedBody,
+    EmbeddingsBody,
+    HitsBody,
+    RanksBody,
+    RerankBody,
+    SearchBody,
+)
+from femtosearch.server.documents import WhereInLink, filter_of
+from femtosearch.server.state import Shared, State, as_json
+from femtosearch.types import Hit
+
+router = APIRouter()
+HIT_FIELDS = [entry.name for entry in fields(Hit)]
+
+
+@router.post("/search", response_model=HitsBody, tags=["search"], operation_id="search")
+async def search(body: SearchBody, shared: Shared) -> Response:
+    """The documents that answer a query best, best first."""
+    return as_json(await _search(shared, body))
+
+
+@router.get("/search", response_model=HitsBody, tags=["search"], operation_id="search_by_link")
+async def search_by_link(
+    shared: Shared,
+    q: Annotated[str, Query(max_length=4000, pattern=r"[^\s\x1c-\x1f]", description="The query.")],
+    k: Annotated[int, Query(ge=1, le=MOST_HITS)] = 10,
+    where: WhereInLink = None,
+    text: Literal["document", "passage", "none"] = "document",
+    index: str | None = None,
+) -> Response:
+    """The same, for a line of curl or a link: /search?q=a+small+cat&k=3."""
+    body = SearchBody(query=q, k=k, where=filter_of(where), text=text, index=index)
+    return as_json(await _search(shared, body))
+
+
+@router.post("/rerank", response_model=RanksBody, tags=["models"], operation_id="rerank")
+@router.post("/v1/rerank", response_model=RanksBody, include_in_schema=False)
+@router.post("/v2/rerank", response_model=RanksBody, include_in_schema=False)
+async def rerank(body: RerankBody, shared: Shared, request: Request) -> Response:
+    """Put texts in the order of a query, in the shape of Cohere's and Jina's clients."""
+    ranks = await shared.workers.run(_with_model, shared, models.ranks, body, request.scope["request_id"])
+    return as_json(ranks)
+
+
+@router.post("/v1/embeddings", response_model=EmbeddedBody, tags=["models"], operation_id="embeddings")
+async def embeddings(body: EmbeddingsBody, shared: Shared) -> Response:
+    """One vector (an FDE) a text, in the shape of OpenAI's clients. A text that is too long is cut off."""
+    return as_json(await shared.workers.run(_with_model, shared, models.embeddings, body))
+
+
+@router.get("/v1/models", tags=["models"], operation_id="models")
+async def list_models(shared: Shared) -> dict[str, Any]:
+    """The one model of the server, in the shape of OpenAI's clients."""
+    name = await shared.workers.run(lambda: shared.indexes.model.name)
+    return {
+        "object": "list",
+        "data": [{"id": name, "object": "model", "created": 0, "owned_by": "femtosearch"}],
+    }
+
+
+async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
+    index = shared.indexes.get(body.index)
+
+    def answer() -> Any:
+        names = ("mode", "candidates", "recall", "where", "min_score", "per")
+        how: dict[str, Any] = {name: getattr(body, name) for name in names}
+        several = isinstance(body.query, list)
+        queries = body.query if isinstance(body.query, list) else [body.query]
+        answers = index.search(queries, k=body.k, **how)
+        hits = [[_hit(hit, body.text) for hit in answer] for answer in answers]
+        return hits if several else hits[0]
+
+    return {"hits": await shared.workers.run(answer)}
+
+
+def _hit(hit: Hit, text: str) -> dict[str, Any]:
+    """A hit as JSON."""
+    entry = {name: getattr(hit, name) for name in HIT_FIELDS}
+    entry["score"] = hit.score if math.isfinite(hit.score) else None
+    if text == "none":
+        entry["text"] = ""
+    elif text == "passage" and hit.passage is not None:
+        entry["text"] = hit.text[hit.passage[0] : hit.passage[1]]
+    return entry
+
+
+def _with_model(shared: State, function: Any, *arguments: Any) -> Any:
+    """What a function makes of the model, which is loaded here, in a thread of the workers."""
+    return function(shared.indexes.model, *arguments)
