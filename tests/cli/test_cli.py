@@ -18,9 +18,11 @@ from femtosearch.cli import commands, main, show
 from femtosearch.cli.arguments import parser
 from femtosearch.errors import FemtosearchError
 from femtosearch.fde import Muvera, store_fde
+from femtosearch.index.filing import Filing
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 from femtosearch.progress import duration
+from femtosearch.read import steps
 from femtosearch.types import Hit
 
 from ..tiny import write_tiny_model
@@ -51,7 +53,7 @@ def run(capsys, model):
 
     def run(*arguments):
         arguments = list(map(str, arguments))
-        if arguments[0] in ("index", "search", "rerank", "encode"):
+        if arguments[0] in ("index", "refresh", "search", "rerank", "encode"):
             arguments[1:1] = ["--model", model]
         code = main(arguments)
         said = capsys.readouterr()
@@ -142,44 +144,50 @@ def test_index_of_nothing(here, run, stdin):
     assert out.startswith("indexed 0 documents")
 
 
-def test_index_commits_in_chunks(here, run, stdin, monkeypatch):
-    monkeypatch.setattr(commands, "CHUNK_DOCUMENTS", 2)
-    rest = Index.add
-    calls = []
+def test_index_commits_as_it_goes(here, run, stdin, monkeypatch):
+    monkeypatch.setattr(steps, "COMMIT_DOCUMENTS", 2)
+    put, calls = Filing.put, []
 
-    def add(self, documents, **options):
-        calls.append(len(documents))
-        if len(calls) == 3:
+    def interrupted(self, *arguments):
+        calls.append(1)
+        if len(calls) == 5:
             raise KeyboardInterrupt
-        return rest(self, documents, **options)
+        return put(self, *arguments)
 
-    monkeypatch.setattr(Index, "add", add)
+    monkeypatch.setattr(Filing, "put", interrupted)
     stdin(b"one\ntwo\nthree\nfour\nfive\n")
     code, out, err = run("index", "notes", "-")
-    assert calls == [2, 2, 1]
     assert (code, out) == (130, "")
-    assert err == "added 4 documents to notes before this\nfemtosearch: interrupted\n"
+    before, said = err.splitlines()
+    assert before.startswith("added 4 documents to notes before this; the same command goes on")
+    assert said == "femtosearch: interrupted"
     assert json.loads(run("info", "notes", "--json")[1])["index"]["documents"] == 4
 
 
+def test_an_interrupted_index_goes_on_where_it_was(here, run, monkeypatch):
+    (here / "a.jsonl").write_text("".join(f'{{"text": "cat {n}"}}\n' for n in range(6)))
+    monkeypatch.setattr(steps, "COMMIT_SECONDS", -1)  # after each step
+    put, calls = Filing.put, []
+    monkeypatch.setattr(
+        Filing, "put", lambda self, *a: calls.append(1) or (put(self, *a) if len(calls) < 5 else 1 / 0)
+    )
+    assert run("index", "notes", "a.jsonl")[0] == 1
+    monkeypatch.setattr(Filing, "put", put)
+    [said] = lines(run("index", "notes", "a.jsonl", "--json")[1])
+    assert (said["stored"], said["unchanged"], said["documents"]) == (2, 4, 6)
+
+
 def test_a_wrong_line_after_a_commit(here, run, monkeypatch):
-    monkeypatch.setattr(commands, "CHUNK_DOCUMENTS", 1)
+    monkeypatch.setattr(steps, "COMMIT_DOCUMENTS", 1)
     (here / "a.jsonl").write_text('{"text": "one"}\n{}\n')
+    assert run("index", "other", "a.jsonl")[0] == 1
+    assert not (here / "other").exists()  # what is wrong is known before the index is made
+    run("index", "notes", "docs")
     code, _, err = run("index", "notes", "a.jsonl")
     assert code == 1
     first, second = err.splitlines()
-    assert first == "added 1 document to notes before this"
+    assert first.startswith("added 1 document to notes before this")
     assert second.startswith("femtosearch: a.jsonl:2: expected a text")
-
-
-def test_chunks_are_bounded_by_characters_too(here, run, stdin, monkeypatch):
-    monkeypatch.setattr(commands, "CHUNK_CHARACTERS", 4)
-    sizes = []
-    rest = Index.add
-    monkeypatch.setattr(Index, "add", lambda self, d, **o: sizes.append(len(d)) or rest(self, d, **o))
-    stdin(b"cat\ncat sat\nmat\n")
-    assert run("index", "notes", "-", "--quiet")[0] == 0
-    assert sizes == [2, 1]
 
 
 # search

@@ -104,7 +104,7 @@ def test_memory_that_runs_out_is_told(here, model, capsys, monkeypatch):
     def full(*_, **__):
         raise MemoryError
 
-    monkeypatch.setattr("femtosearch.cli.commands.read", full)
+    monkeypatch.setattr("femtosearch.cli.indexing.Run", full)
     assert main(["index", "i", "docs", "--model", model]) == 1
     assert capsys.readouterr().err == "femtosearch: there is not enough memory for this\n"
 

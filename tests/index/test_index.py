@@ -542,11 +542,34 @@ def test_a_search_does_not_open_what_it_has_open(fast_path, monkeypatch):
         monkeypatch.setattr(
             FolderDirectory, "open", lambda shelf, number: opened.append(number) or real(shelf, number)
         )
-        for _ in range(3):
-            index.add(["x"])
+        for text in ("x", "y", "z"):
+            index.add([text])
             index.search("x")
         index.search("x")
         assert opened == [1, 2, 3]
+
+
+def test_the_same_text_has_the_same_id():
+    index = Index(model=MODEL)
+    ids = index.add(["x", {"text": "x"}, "y", {"text": "x", "n": 1}, {"text": "x", "n": 2}])
+    assert ids[0] == ids[1] and len(set(ids)) == 4 == len(index)
+    assert index.add(["y", "x"]) == [ids[2], ids[0]] and len(index) == 4
+
+
+def test_what_did_not_change_is_not_encoded_again(index, monkeypatch):
+    index.add([{"id": "a", "text": "x", "n": 1}, {"id": "b", "text": "y"}])
+    before = index.stats()
+    assert index.add([{"id": "b", "text": "y"}, {"id": "a", "text": "x", "n": 1}]) == ["b", "a"]
+    assert index.stats() == before
+    index.add([{"id": "a", "text": "x", "n": 1}, {"id": "a", "text": "z"}])
+    assert index.get("a").text == "z" and index.stats().dead_passages == 1
+
+
+def test_an_index_that_is_mostly_dead_is_compacted_by_itself(index):
+    for turn in range(5):
+        index.add([{"id": f"{n}", "text": f"word{turn} of {n}"} for n in range(10)])
+        assert index.stats().dead_passages <= 10
+    assert len(index) == 10 and index.search("word4", k=1)[0].text.startswith("word4")
 
 
 def test_an_index_is_opened_with_the_built_in_model_it_was_made_with(tmp_path, monkeypatch):

@@ -240,7 +240,6 @@ def test_rows_of_csv(tmp_path):
     ("content", "line", "said"),
     [
         ("id,body\n1,b\n", 1, "expected a column 'text' in the header row, found 'id', 'body'"),
-        ("\ntext\nb\n", 1, "expected a column 'text' in the header row"),
         ("text,text\nb,c\n", 1, "expected each column once"),
         ("id,text\n1,one, two\n", 2, "expected 2 cells as in the header row, found 3"),
         ('id,text\n1,"never closed\n', 2, "expected a row of CSV"),
@@ -337,12 +336,16 @@ def test_a_file_name_that_is_not_utf8(tmp_path):
     assert [d.id for d in read([tmp_path])] == ["caf\ufffd.txt"]
 
 
-def test_two_files_of_one_name_would_replace_each_other(tmp_path):
+def test_two_files_of_one_name_are_both_kept(tmp_path):
     write(tmp_path / "a" / "README.md", "a")
     write(tmp_path / "b" / "README.md", "b")
-    assert "both be called 'README.md'" in complaint(tmp_path / "a", tmp_path / "b")
+    reading = read([tmp_path / "a", tmp_path / "b"])
+    assert [d.id for d in reading] == ["README.md", f"{tmp_path}/b/README.md"]
+    [skipped] = reading.skipped
+    assert skipped.where == f"{tmp_path}/b/README.md" and f"{tmp_path}/a/README.md" in skipped.reason
+    assert "the id 'README.md' is that of" in complaint(tmp_path / "a", tmp_path / "b", strict=True)
     assert len(list(read([tmp_path]))) == 2
-    assert len(list(read([tmp_path / "a", tmp_path / "a"]))) == 2  # the same one twice is harmless
+    assert len(list(read([tmp_path / "a", tmp_path / "a"]))) == 1  # the same one twice is one
 
 
 def test_a_path_that_leads_nowhere(tmp_path):

@@ -14,13 +14,17 @@ from typing import Any
 
 from femtosearch.cli import output
 from femtosearch.cli.database_arguments import DATABASE, add_database, add_where, quota
+from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
 from femtosearch.cli.numbers import whole
 from femtosearch.cli.serving_arguments import SERVING, add_serving
 from femtosearch.errors import FemtosearchError
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
-MOST_THREADS = 1_000_000
-MODULES = {**dict.fromkeys(DATABASE, "database"), **dict.fromkeys(SERVING, "serving")}  # else `commands`
+MODULES = {  # of the commands; else `commands`
+    **dict.fromkeys(INDEXING, "indexing"),
+    **dict.fromkeys(DATABASE, "database"),
+    **dict.fromkeys(SERVING, "serving"),
+}
 EPILOG = (
     "exit codes: 0 done; 1 an error, told in one line; 2 a wrong command line; 130 Ctrl-C; 141 a closed pipe"
 )
@@ -45,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(arguments: list[str]) -> int:
     trains = _trainer(arguments) if arguments[:1] == ["train"] else None
     compares = arguments[:2] == ["evaluate", "compare"]
-    parsing = parser(trains, compares=compares)
+    lists = any(argument.startswith("--files-from") for argument in arguments)
+    parsing = parser(trains, compares=compares, lists=lists)
     options = parsing.parse_args(arguments)
     if options.command == "delete" and not options.id and options.where is None:
         parsing.error("delete: the following arguments are required: ID, or --where")
@@ -107,14 +112,17 @@ def version() -> str:
     return metadata.version("femtosearch")
 
 
-def parser(trains: str | None = None, *, compares: bool = False) -> argparse.ArgumentParser:
+def parser(
+    trains: str | None = None, *, compares: bool = False, lists: bool = False
+) -> argparse.ArgumentParser:
     """The whole command line; with `trains` that training command's arguments too, which are imported;
-    `compares`: `evaluate compare` in the place of `evaluate SOURCE`.
+    `compares`: `evaluate compare` in the place of `evaluate SOURCE`; `lists`: a list of paths is
+    there, so that `index` needs none.
     """
     top = argparse.ArgumentParser("femtosearch", description="Late-interaction search.", epilog=EPILOG)
     top.add_argument("--version", action=_Version, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
-    _add_index(commands)
+    add_indexing(commands, _command, _add_model, lists=lists)
     _add_search(commands)
     _add_rerank(commands)
     _add_encode(commands)
@@ -165,12 +173,6 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--revision", metavar="NAME", help="a branch, tag or commit of a model on the Hub")
 
 
-def _add_threads(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--threads", type=whole(0, MOST_THREADS), default=0, metavar="N", help="threads (default: all cores)"
-    )
-
-
 def _add_k(command: argparse.ArgumentParser, default: int | None) -> None:
     shown = "all" if default is None else default
     command.add_argument(
@@ -181,24 +183,6 @@ def _add_k(command: argparse.ArgumentParser, default: int | None) -> None:
 def _text(argument: str) -> str:
     """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
     return os.fsencode(argument).decode("utf-8", "replace")
-
-
-def _add_index(commands: Any) -> None:
-    command = _command(commands, "index", "add files to an index, and make it if there is none")
-    command.add_argument("folder", metavar="FOLDER", help="the index")
-    kinds = ".txt .md .jsonl .csv .tsv, each also with .gz"
-    command.add_argument("path", metavar="PATH", nargs="+", help=f"files ({kinds}), folders of them, or - ")
-    command.add_argument(
-        "--text-column", default="text", metavar="NAME", help="JSON key or CSV column with the text"
-    )
-    command.add_argument("--id-column", metavar="NAME", help="the one with the id (default: id, else _id)")
-    kinds = "lines (a document a line, the default), text, jsonl, csv or tsv"
-    command.add_argument("--stdin", default="lines", metavar="KIND", help=f"what comes through -: {kinds}")
-    command.add_argument("--strict", action="store_true", help="fail at what would be skipped in a folder")
-    names = "auto (the model's own, the default), muvera, txtai, fastembed or none"
-    command.add_argument("--fde", metavar="NAME", default="auto", help=f"the FDE of a new index: {names}")
-    _add_threads(command)
-    _add_model(command)
 
 
 def _add_search(commands: Any) -> None:
@@ -242,7 +226,7 @@ def _add_encode(commands: Any) -> None:
     side.add_argument("--query", action="store_true", help="as queries")
     side.add_argument("--document", action="store_true", help="as documents (the default)")
     command.add_argument("--out", metavar="FILE", help="write the arrays rows and starts to FILE, as .npz")
-    _add_threads(command)
+    add_threads(command)
     _add_model(command)
 
 

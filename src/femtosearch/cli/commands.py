@@ -6,68 +6,29 @@ Results go to standard output; what is said beside them goes to standard error, 
 from __future__ import annotations
 
 import argparse
-import itertools
 import math
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from femtosearch.cli.output import write_json, write_line, write_note
+from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
+from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count, hit_lines, size
 from femtosearch.disk import whole_file
 from femtosearch.errors import FdeError, QueryError
 from femtosearch.fde import described
 from femtosearch.index.index import Index
 from femtosearch.index.rerank import rerank as order
-from femtosearch.index.stats import describe
+from femtosearch.index.stats import describe, describe_sources
 from femtosearch.model.model import Model
-from femtosearch.progress import Progress, duration
-from femtosearch.read import Reading, read
 from femtosearch.read.lines import STDIN, numbered_lines
+from femtosearch.read.walk import printable
 from femtosearch.types import Document, Hit
-
-CHUNK_DOCUMENTS = 10_000  # of one commit
-CHUNK_CHARACTERS = 1 << 24
-SHOWN = 5  # of the things that were skipped
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """What is committed at a time, and what part of all input it is, `start` to `end` of 1, if known."""
-
-    documents: list[Document]
-    start: float | None = None
-    end: float | None = None
-
-
-def index(options: argparse.Namespace) -> None:
-    """Read, add and commit chunk by chunk: what was committed stays, whatever stops the rest."""
-    reading = read(
-        options.path,
-        text_column=options.text_column,
-        id_column=options.id_column,
-        stdin_kind=options.stdin,
-        strict=options.strict,
-    )
-    chunks = _chunks(reading)
-    first = next(chunks, Chunk([]))  # before the folder is made: a wrong file leaves none behind
-    done = 0
-    with Progress(quiet=options.quiet) as progress, _open(options) as store:
-        try:
-            for chunk in itertools.chain([first], chunks):
-                store.add(chunk.documents, threads=options.threads, progress=_reporter(progress, chunk, done))
-                done += len(chunk.documents)
-        except (Exception, KeyboardInterrupt):
-            if done:
-                show_note(options, f"added {count(done, 'document')} to {options.folder} before this")
-            raise
-        seconds, stats = progress.seconds, asdict(store.stats())
-    _show_indexed(options, done, seconds, stats, reading)
 
 
 def search(options: argparse.Namespace) -> None:
@@ -75,7 +36,7 @@ def search(options: argparse.Namespace) -> None:
     check_index(options.folder)
     several = options.query == STDIN
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
-    with _open(options) as store:
+    with open_index(options) as store:
         for query in queries:
             hits = store.search(query, **_how(options))
             if several and not options.json:
@@ -99,7 +60,7 @@ def rerank(options: argparse.Namespace) -> None:
     documents = [Document(str(number), text) for number, text in numbered_lines(STDIN, "documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
-    hits = order(_model(options), options.query, documents, k=options.k)
+    hits = order(load_model(options), options.query, documents, k=options.k)
     _show_hits(options, options.query, hits)
 
 
@@ -108,7 +69,7 @@ def encode(options: argparse.Namespace) -> None:
     if not (options.out or options.json):
         raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
     texts = options.text or [text for _, text in numbered_lines(STDIN, "texts")]
-    model = _model(options)
+    model = load_model(options)
     make = model.encode_queries if options.query else model.encode_documents
     rows = make(texts, threads=options.threads)
     if options.out:
@@ -127,19 +88,24 @@ def info(options: argparse.Namespace) -> None:
     from femtosearch.cli.arguments import version
 
     facts: dict[str, Any] = {"version": version(), "kernel": _core.kernel(), "kernels": _core.kernels()}
-    if options.folder and _is_index(options.folder):
+    if options.folder and is_index(options.folder):
         facts["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
+        facts["sources"] = [asdict(source) for source in describe_sources(options.folder)]
     else:
-        facts["model"] = _about_model(_model(options, options.folder))
+        facts["model"] = _about_model(load_model(options, options.folder))
     if options.json:
         write_json(facts)
     else:
+        sources = facts.pop("sources", [])
         _print_table(facts)
+        for source in sources:
+            counts = f"{count(source['files'], 'file')}, {count(source['documents'], 'document')}"
+            write_line(f"source {printable(source['path'])}  {counts}")
 
 
 def export(options: argparse.Namespace) -> None:
     """Write a model as a folder that other libraries load, or as an ONNX graph."""
-    model, target = _model(options), Path(options.target)
+    model, target = load_model(options), Path(options.target)
     if options.onnx:
         model.save_onnx(target)
     else:
@@ -158,10 +124,10 @@ def export(options: argparse.Namespace) -> None:
 def compact(options: argparse.Namespace) -> None:
     """Rewrite an index without what deletes and replacements left behind."""
     check_index(options.folder)
-    with _open(options) if options.fde == "auto" else Index(options.folder) as store:
+    with open_index(options) if options.fde == "auto" else Index(options.folder) as store:
         before = store.stats().bytes
         if options.fde:
-            store.set_fde(_named_fde(options))
+            store.set_fde(named_fde(options))
         store.compact()
     after = describe(options.folder).bytes
     if options.json:
@@ -190,7 +156,7 @@ def calibrate(options: argparse.Namespace) -> None:
     """Measure how many candidates an index's FDE needs."""
     check_index(options.folder)
     queries = [text for _, text in numbered_lines(options.queries, "queries")]
-    with _open(options) as store:
+    with open_index(options) as store:
         calibration = store.calibrate(queries)
         passages = store.stats().passages
     counts = {
@@ -201,90 +167,6 @@ def calibrate(options: argparse.Namespace) -> None:
     else:
         for recall, number in counts.items():
             show_result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
-
-
-def _model(options: argparse.Namespace, source: str | Path | None = None) -> Model:
-    return Model.load(
-        source or getattr(options, "model", None),
-        conventions=options.conventions,
-        engine=options.engine,
-        pool_factor=options.pool_factor,
-        revision=options.revision,
-    )
-
-
-def _open(options: argparse.Namespace) -> Index:
-    """The index in the folder; its model is loaded by name unless an option says how it is to be used."""
-    chosen = options.model or options.conventions or options.pool_factor or options.revision
-    model = _model(options) if chosen or options.engine != "native" else None
-    return Index(options.folder, model=model, fde=_named_fde(options))
-
-
-def _named_fde(options: argparse.Namespace) -> str | None:
-    name = getattr(options, "fde", "auto")
-    return None if name == "none" else name
-
-
-def _is_index(folder: str) -> bool:
-    return Path(folder, "catalog.db").exists()
-
-
-def check_index(folder: str) -> None:
-    if not _is_index(folder):
-        describe(folder)  # which raises, and says why
-
-
-def _chunks(reading: Reading) -> Iterator[Chunk]:
-    documents: list[Document] = []
-    characters, start = 0, reading.fraction
-    for document in reading:
-        documents.append(document)
-        characters += len(document.text)
-        if len(documents) == CHUNK_DOCUMENTS or characters >= CHUNK_CHARACTERS:
-            yield Chunk(documents, start, reading.fraction)
-            documents, characters, start = [], 0, reading.fraction
-    if documents:
-        yield Chunk(documents, start, reading.fraction)
-
-
-def _reporter(progress: Progress, chunk: Chunk, before: int) -> Callable[[int], None]:
-    """What to call with the number of documents of the chunk that are done."""
-
-    def report(done: int) -> None:
-        fraction = None
-        if chunk.start is not None and chunk.end is not None:
-            fraction = chunk.start + (chunk.end - chunk.start) * done / len(chunk.documents)
-        progress.update("indexing", before + done, share=fraction, unit="documents")
-
-    return report
-
-
-def _show_indexed(
-    options: argparse.Namespace, done: int, seconds: float, stats: dict[str, Any], reading: Reading
-) -> None:
-    skipped = [asdict(skipped) for skipped in reading.skipped]
-    if options.json:
-        facts = {
-            "documents": done,
-            "seconds": round(seconds, 3),
-            "skipped": skipped,
-            "unknown": reading.unknown,
-        }
-        write_json({**facts, "index": stats})
-        return
-    for item in skipped[:SHOWN]:
-        show_note(options, f"skipped: {item['where']}: {item['reason']}")
-    if len(skipped) > SHOWN:
-        show_note(
-            options, f"skipped: {len(skipped) - SHOWN:,} more; --json lists them, --strict fails at the first"
-        )
-    if reading.unknown:
-        show_note(options, f"left out: {count(reading.unknown, 'file')} of a kind that is not read")
-    rate = done / seconds if seconds else 0.0
-    took = f"indexed {count(done, 'document')} in {duration(seconds)}, {rate:,.0f} documents/s"
-    passages = count(stats["passages"], "passage")
-    holds = f"{count(stats['documents'], 'document')} ({passages}), {size(stats['bytes'])}"
-    show_result(options, f"{took}; {options.folder} holds {holds}")
 
 
 def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
@@ -345,13 +227,3 @@ def _readable(name: str, value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return f"{value:,}" if isinstance(value, int) else repr(value) if "prefix" in name else str(value)
-
-
-def show_result(options: argparse.Namespace, line: str) -> None:
-    if not options.quiet:
-        write_line(line)
-
-
-def show_note(options: argparse.Namespace, line: str) -> None:
-    if not options.quiet:
-        write_note(line)

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Any
 
-from femtosearch.cli.commands import check_index, show_note, show_result
-from femtosearch.cli.output import write_json, write_line
+from femtosearch.cli.opening import check_index
+from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count
 from femtosearch.errors import DocumentError
 from femtosearch.index.index import Index

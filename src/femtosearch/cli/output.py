@@ -6,6 +6,7 @@ reader's cursor or give the terminal a command, is written as an escape.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import re
@@ -39,6 +40,18 @@ def write_json(value: Any) -> None:
     """Write a value as one line of JSON."""
     text = json.dumps(value, ensure_ascii=False)
     print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+
+
+def show_result(options: argparse.Namespace, line: str) -> None:
+    """Write what a command did to standard output, unless --quiet."""
+    if not options.quiet:
+        write_line(line)
+
+
+def show_note(options: argparse.Namespace, line: str) -> None:
+    """Write what is said beside it to standard error, unless --quiet."""
+    if not options.quiet:
+        write_note(line)
 
 
 def open_missing_streams() -> None:

@@ -26,6 +26,7 @@ from femtosearch.index import connection as connections
 from femtosearch.index.schema import Origin, digest, read_origin, read_schema
 from femtosearch.index.segment import Summary
 from femtosearch.index.segments import OutdatedError
+from femtosearch.index.sources import FileRow, Place, Source, read_files, read_places, read_sources
 from femtosearch.index.transaction import (
     ALWAYS,
     Transaction,
@@ -165,6 +166,30 @@ class Catalog:
             return list(rising(reader.execute(query, parameters), "documents", after))
 
         return self.read(rows)
+
+    @on_disk
+    def sources(self) -> list[Source]:
+        """The files and folders whose documents the index keeps, by path."""
+        return self.read(lambda reader: self._of_sources(reader, read_sources, []))
+
+    @on_disk
+    def files(self) -> dict[str, FileRow]:
+        """The files that gave documents, by path."""
+        return self.read(lambda reader: self._of_sources(reader, read_files, {}))
+
+    @on_disk
+    def places(self, keys: Sequence[int]) -> dict[int, Place]:
+        """Where the documents of those keys come from; one that no file gave is left out."""
+
+        def places(reader: sqlite3.Connection) -> dict[int, Place]:
+            chunks = [[*keys[at : at + _CHUNK]] for at in range(0, len(keys), _CHUNK)]
+            return {key: place for chunk in chunks for key, place in read_places(reader, chunk).items()}
+
+        return self.read(lambda reader: self._of_sources(reader, places, {}))
+
+    def _of_sources(self, reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T], none: T) -> T:
+        """What a function reads of the tables of sources, or `none` where there are no such tables."""
+        return query(reader) if read_schema(reader, self.place).has_sources else none
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:

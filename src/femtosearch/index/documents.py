@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from femtosearch.errors import DocumentError
@@ -50,6 +51,24 @@ def check_id(value: object, where: str) -> str:
         raise DocumentError(f"{where}: the id is empty: give one, or leave it out to have one made")
     _encoded(value, f"{where}: the id")
     return str(value)
+
+
+def content_name(*texts: str) -> str:
+    """A name for a document that has none, made of its content: the same content has it again.
+
+    >>> content_name("a text") == content_name("a text")
+    True
+    """
+    content = b"\0".join(text.encode("utf-8", "replace") for text in texts)
+    return hashlib.blake2b(content, digest_size=8).hexdigest()
+
+
+def named(draft: Draft) -> Draft:
+    """The draft with an id; one made of its content where it has none."""
+    if draft.id is not None:
+        return draft
+    texts = (draft.text,) if draft.metadata == "{}" else (draft.text, draft.metadata)
+    return replace(draft, id=content_name(*texts))
 
 
 def is_id(value: str) -> bool:

@@ -11,8 +11,8 @@ from femtosearch.codes import Codes, quantise
 from femtosearch.errors import CorruptError, FdeError
 from femtosearch.fde import Fde, described, restore_fde
 from femtosearch.index.batch import PassageBatch, RowCodes
+from femtosearch.index.schema import fde_digest
 from femtosearch.index.segment import Segment, Widths
-from femtosearch.index.transaction import fde_digest
 from femtosearch.types import Rows
 
 

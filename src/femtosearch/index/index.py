@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,6 +14,7 @@ from femtosearch.index import rewrite
 from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.filing import Filing
 from femtosearch.index.passage_encoder import (
     AUTO,
     ModelOfIndex,
@@ -25,10 +27,11 @@ from femtosearch.index.passage_encoder import (
 from femtosearch.index.request import check_request
 from femtosearch.index.search import measure_fde, search
 from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.sources import FileRow, Source
 from femtosearch.index.stats import Stats, stats
 from femtosearch.index.store import Store
 from femtosearch.index.transaction import ALWAYS, LARGE
-from femtosearch.index.writer import add_documents, writing
+from femtosearch.index.writer import Queue, add_documents, writing
 from femtosearch.types import Document, Hit, Passages
 
 _MOST = 1_000_000  # documents of a batch, or threads
@@ -86,7 +89,8 @@ class Index(Contents):
         """Store documents, each in the place of one with the same id. Their ids, in the order given.
 
         documents:  texts, mappings {"id", "text", ...metadata}, or Documents; any iterable, read as it comes.
-                    Without an id one is made. Of several with one id the last counts.
+                    Without an id one is made of the content. Of several with one id the last counts. What is
+                    there as it is is not encoded again.
         batch:      how many are encoded at once; memory grows with it, not with the number of documents.
         threads:    how many threads encode; 0 uses every core that this process may use.
         progress:   called with the number of documents done, after each batch.
@@ -102,6 +106,33 @@ class Index(Contents):
             checked = list(checked)  # read first, so that the iterable may use this index
         with writing(store) as commit:
             return add_documents(commit, checked, encode, batch, progress)
+
+    @contextmanager
+    def filing(
+        self, *, batch: int = 256, threads: int = 0, progress: Callable[[int], object] | None = None
+    ) -> Iterator[Filing]:
+        """One commit of documents of files, which `read.refresh` makes of files and folders.
+
+        batch, threads:  as for `add`.
+        progress:        called with the number of documents encoded, after each batch.
+        All of it is stored when the block ends, and none of it if it raises. Raises LockedError, StoreError.
+        """
+        store = self._ready()
+        batch = _count("batch", batch, 1)
+        encode = self._encode(threads)
+        with writing(store) as commit:
+            queue = Queue(commit, encode, batch, progress)
+            filing = Filing(commit.transaction, queue.append)
+            yield filing
+            queue.flush()
+
+    def sources(self) -> list[Source]:
+        """The files and folders whose documents the index keeps, by path. Raises StoreError."""
+        return self._ready().catalog.sources()
+
+    def files(self) -> dict[str, FileRow]:
+        """The files that gave documents, by path. Raises StoreError."""
+        return self._ready().catalog.files()
 
     @overload
     def search(

@@ -22,6 +22,8 @@ _log = logging.getLogger(__name__)
 
 _TIER = 8  # segments of one size that are left side by side
 _SMALLEST_BYTES = 64 << 10  # of the smallest size
+_FEW = 8  # dead passages that are left where they are
+_SHARE = 0.25  # dead documents for each that lives, from which on dead passages are counted
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +50,28 @@ def compact(commit: Commit) -> None:
         if due and (len(run) > 1 or has_dead(*next(iter(run.items())))):
             _replace(commit, copy(commit, run, encoding))
     commit.transaction.shrink()
+
+
+def tidy(commit: Commit) -> None:
+    """Keep the index small: compact it when more than half is dead, and else join small segments."""
+    if commit.transaction.removes and _is_mostly_dead(commit):
+        try:
+            compact(commit)
+            return
+        except StoreError as error:  # what was added counts even if an old segment is damaged
+            _log.warning("the index was not compacted: %s", error)
+    merge_small(commit)
+
+
+def _is_mostly_dead(commit: Commit) -> bool:
+    if commit.transaction.dead_share() < _SHARE:
+        return False
+    segments = commit.transaction.segments()
+    passages = sum(summary.passages for summary in segments.values())
+    tombstones = commit.transaction.tombstones()
+    opened = (commit.open(number, summary, None) for number, summary in segments.items())
+    dead = sum(int(np.isin(segment.keys, tombstones).sum()) for segment in opened)
+    return dead >= _FEW and 2 * dead > passages
 
 
 def replace_fde(commit: Commit, fde: Fde | None) -> None:

@@ -1,10 +1,12 @@
 """The catalogue's tables, its layout number and its features; a database that has anything else is refused.
 
 Layouts 1 and 2 are femtosearch 0.1's: 1 without FDEs, 2 with them. Since layout 3 a new feature gets a name
-instead of a number: `meta` has a row `features`, a JSON list of the names that a reader has to know.
+instead of a number: `meta` has a row `features`, a JSON list of the names that a reader has to know. Since
+layout 4 a feature may have tables of its own, and an index gets that layout with the first one that has.
 
     digests  a digest of every document, by which damage is seen
     fde      the segments, or some of them, have FDEs; `meta.fde` is the digest of the table `fde`
+    sources  which files documents come from: the tables `sources`, `files` and `origins`
 """
 
 from __future__ import annotations
@@ -19,9 +21,10 @@ from functools import lru_cache
 from femtosearch.errors import CorruptError, StoreError
 
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
-LAYOUT = 3
-DIGESTS, FDE = "digests", "fde"
-FEATURES = frozenset({DIGESTS, FDE})
+LAYOUT = 3  # of a new index
+NEWEST = 4  # of one with features that have tables
+DIGESTS, FDE, SOURCES = "digests", "fde", "sources"
+FEATURES = frozenset({DIGESTS, FDE, SOURCES})
 _MOST_TABLES = 32
 _MOST_META = 64
 
@@ -37,6 +40,18 @@ _KEYS = "key INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE"
 _COLUMNS = f"{_KEYS}, text TEXT NOT NULL, metadata TEXT NOT NULL"
 _DOCUMENTS = f"CREATE TABLE documents ({_COLUMNS}, digest BLOB NOT NULL)"
 _OLD_DOCUMENTS = f"CREATE TABLE documents ({_COLUMNS})"
+_SOURCES = """
+CREATE TABLE sources (number INTEGER PRIMARY KEY, path BLOB NOT NULL UNIQUE, options TEXT NOT NULL)
+"""
+_FILES = """
+CREATE TABLE files (number INTEGER PRIMARY KEY, source INTEGER NOT NULL, path BLOB NOT NULL UNIQUE,
+                    turn INTEGER NOT NULL, stamp TEXT NOT NULL, digest BLOB NOT NULL)
+"""
+_ORIGINS = """
+CREATE TABLE origins (key INTEGER PRIMARY KEY, file INTEGER NOT NULL, name TEXT NOT NULL,
+                      turn INTEGER NOT NULL, marks TEXT NOT NULL, UNIQUE (file, name))
+"""
+_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS)}
 _SEQUENCE = "CREATE TABLE sqlite_sequence(name,seq)"  # SQLite's own, for AUTOINCREMENT
 
 
@@ -64,6 +79,10 @@ class Schema:
     def has_fde(self) -> bool:
         return FDE in self.features
 
+    @property
+    def has_sources(self) -> bool:
+        return SOURCES in self.features
+
 
 def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
     """Make the tables of an empty catalogue of the newest layout."""
@@ -78,7 +97,7 @@ def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
     connection.execute("BEGIN")
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {LAYOUT}")
-    for statement in _tables(LAYOUT):
+    for statement in _tables(LAYOUT, frozenset([DIGESTS])):
         if statement != _SEQUENCE:
             connection.execute(statement)
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
@@ -95,12 +114,18 @@ def read_schema(connection: sqlite3.Connection, place: str) -> Schema:
     layout = _number(connection, "user_version")
     if application != APPLICATION:
         raise StoreError(f"{place}: a database of another program, not of femtosearch: choose another folder")
-    if layout > LAYOUT:
-        raise StoreError(f"{place}: format version {layout}; this femtosearch reads {LAYOUT}: upgrade it")
-    _check_tables(connection, layout, place)
-    if layout < LAYOUT:
-        return Schema(layout, frozenset({FDE} if layout == 2 else ()))
-    return Schema(layout, _features(connection, place))
+    if layout > NEWEST:
+        raise StoreError(f"{place}: format version {layout}; this femtosearch reads {NEWEST}: upgrade it")
+    query = "SELECT type, name, sql FROM sqlite_schema ORDER BY rowid LIMIT ?"
+    entries = tuple(connection.execute(query, (_MOST_TABLES,)).fetchall())
+    features = frozenset({FDE} if layout == 2 else ())
+    if layout >= LAYOUT and ("table", "meta", _META) in entries:  # its features say which tables it has
+        features = _features(connection, place)
+    if layout == NEWEST and features.isdisjoint(_TABLES_OF):  # which alone give an index that layout
+        raise StoreError(f"{place}: format version {layout} with nothing that needs it: upgrade femtosearch")
+    if difference := _difference(entries, layout, features):
+        raise CorruptError(f"{place}: {difference}")
+    return Schema(layout, features)
 
 
 def read_origin(connection: sqlite3.Connection, place: str) -> Origin:
@@ -118,6 +143,38 @@ def write_features(connection: sqlite3.Connection, features: frozenset[str]) -> 
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('features', ?)", (names,))
 
 
+def add_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -> Schema:
+    """Give a catalogue a feature that has tables, and with it the newest layout. An older reader refuses it.
+
+    A transaction must be open.
+    """
+    if feature in schema.features:
+        return schema
+    if schema.layout < LAYOUT:
+        _upgrade(connection, schema)
+    for statement in _TABLES_OF[feature]:
+        connection.execute(statement)
+    features = schema.features | {feature}
+    write_features(connection, features)
+    connection.execute(f"PRAGMA user_version = {NEWEST}")
+    return Schema(NEWEST, features)
+
+
+def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Give a catalogue of layout 1 or 2 what layout 3 says about an FDE."""
+    if not schema.has_fde:
+        connection.execute(_FDE)
+        return
+    (content,) = connection.execute("SELECT content FROM fde").fetchone()
+    meta = {"fde": fde_digest(content), "fde_when": "always"}
+    connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+
+def fde_digest(content: bytes) -> str:
+    """What tells the bytes of an FDE from all others."""
+    return hashlib.blake2b(content, digest_size=16).hexdigest()
+
+
 def digest(*values: str) -> bytes:
     """Sixteen bytes that differ for other texts: BLAKE2b over the length and the UTF-8 of each."""
     state = hashlib.blake2b(digest_size=16)
@@ -128,26 +185,18 @@ def digest(*values: str) -> bytes:
     return state.digest()
 
 
-def _tables(layout: int) -> tuple[str, ...]:
-    """The statements of all tables that a catalogue of that layout has."""
-    if layout == LAYOUT:
-        return (_META, _DOCUMENTS, _SEGMENTS, _TOMBSTONES, _FDE, _SEQUENCE)
-    common = (_META, _OLD_DOCUMENTS, _SEGMENTS, _TOMBSTONES, _SEQUENCE)
-    return (*common, _FDE) if layout == 2 else common
-
-
-def _check_tables(connection: sqlite3.Connection, layout: int, place: str) -> None:
-    """Raises CorruptError unless the database has just the tables of that layout."""
-    query = "SELECT type, name, sql FROM sqlite_schema ORDER BY rowid LIMIT ?"
-    entries = tuple(connection.execute(query, (_MOST_TABLES,)).fetchall())
-    if difference := _difference(entries, layout):
-        raise CorruptError(f"{place}: {difference}")
+def _tables(layout: int, features: frozenset[str]) -> tuple[str, ...]:
+    """The statements of all tables that a catalogue of that layout and those features has."""
+    documents = _DOCUMENTS if DIGESTS in features or layout == LAYOUT else _OLD_DOCUMENTS
+    fde = (_FDE,) if layout >= 2 else ()
+    own = (statement for feature in features for statement in _TABLES_OF.get(feature, ()))
+    return (_META, documents, _SEGMENTS, _TOMBSTONES, *fde, *own, _SEQUENCE)
 
 
 @lru_cache(maxsize=8)  # for each write looks
-def _difference(entries: tuple[tuple[object, ...], ...], layout: int) -> str | None:
+def _difference(entries: tuple[tuple[object, ...], ...], layout: int, features: frozenset[str]) -> str | None:
     """In what the entries (type, name, sql) of a database differ from a catalogue's of that layout."""
-    expected = {_words(statement) for statement in _tables(layout)}
+    expected = {_words(statement) for statement in _tables(layout, features)}
     for kind, name, statement in entries:
         if kind == "index" and statement is None:  # SQLite makes it for UNIQUE
             continue

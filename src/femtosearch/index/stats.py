@@ -11,6 +11,7 @@ from typing import Any
 
 from femtosearch.errors import StoreError
 from femtosearch.index.snapshot import Snapshot, Snapshots
+from femtosearch.index.sources import Source
 from femtosearch.index.store import Store
 
 
@@ -42,6 +43,17 @@ def describe(folder: str | os.PathLike[str]) -> Stats:
         raise StoreError(f"{os.fspath(folder)}: there is no index here: make one by adding documents")
     try:
         return Snapshots(store).ask(lambda snapshot: stats(store, snapshot, Path(folder)))
+    finally:
+        store.close()
+
+
+def describe_sources(folder: str | os.PathLike[str]) -> list[Source]:
+    """The files and folders whose documents the index in a folder keeps. Raises StoreError."""
+    store = Store.open(Path(folder).absolute(), 0.0)
+    if store is None:
+        raise StoreError(f"{os.fspath(folder)}: there is no index here: make one by adding documents")
+    try:
+        return store.catalog.sources()
     finally:
         store.close()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,8 +12,18 @@ import numpy as np
 from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
 from femtosearch.index.documents import Draft
-from femtosearch.index.schema import FDE, LAYOUT, Schema, digest, write_features
+from femtosearch.index.schema import (
+    FDE,
+    LAYOUT,
+    SOURCES,
+    Schema,
+    add_feature,
+    digest,
+    fde_digest,
+    write_features,
+)
 from femtosearch.index.segment import Summary
+from femtosearch.index.sources import SourceTable
 from femtosearch.where import Filter, compile_filter
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
@@ -26,6 +35,7 @@ class Transaction:
 
     def __init__(self, connection: sqlite3.Connection, schema: Schema, place: str) -> None:
         self.place = place
+        self.removes = False  # whether a document has been taken out, or another put in its place
         self._connection = connection
         self._schema = schema
         self._fde_digest: str | None = None  # once it was asked for
@@ -56,9 +66,45 @@ class Transaction:
         key = self._key(document_id)
         if key is None:
             return False
+        self.remove_key(key)
+        return True
+
+    @on_disk
+    def remove_key(self, key: int) -> None:
+        """Take out the document of a key."""
+        self.removes = True
         self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
         self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
-        return True
+        if self._schema.has_sources:
+            self._connection.execute("DELETE FROM origins WHERE key = ?", (key,))
+
+    @on_disk
+    def stored(self, document_id: str) -> tuple[int, str, str] | None:
+        """The key, text and metadata (as JSON text) of a document, as this commit leaves them."""
+        query = "SELECT key, text, metadata FROM documents WHERE id = ?"
+        row: tuple[int, str, str] | None = self._connection.execute(query, (document_id,)).fetchone()
+        return row
+
+    @on_disk
+    def stored_key(self, key: int) -> tuple[str, str, str] | None:
+        """The id, text and metadata (as JSON text) of a document, as this commit leaves them."""
+        query = "SELECT id, text, metadata FROM documents WHERE key = ?"
+        row: tuple[str, str, str] | None = self._connection.execute(query, (key,)).fetchone()
+        return row
+
+    @on_disk
+    def sources(self) -> SourceTable:
+        """The table of sources, made if there is none: then the index needs the feature `sources`."""
+        if not self._schema.has_sources:
+            self._schema = add_feature(self._connection, self._schema, SOURCES)
+        return SourceTable(self._connection)
+
+    @on_disk
+    def dead_share(self) -> float:
+        """How many documents are dead for each that lives, before anything is compacted."""
+        (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
+        (living,) = self._connection.execute("SELECT count(*) FROM documents").fetchone()
+        return float(dead / max(1, living))
 
     @on_disk
     def ids(self, filter: Filter) -> list[str]:
@@ -213,11 +259,11 @@ def write_fde(
 ) -> Schema:
     """Put the bytes of an FDE in the place of those that are there; None takes them out. The new schema."""
     features = schema.features - {FDE} if content is None else schema.features | {FDE}
-    if schema.layout == LAYOUT:
+    if schema.layout >= LAYOUT:
         connection.execute("DELETE FROM fde")
         connection.execute("DELETE FROM meta WHERE name IN ('fde', 'fde_when')")
         write_features(connection, features)
-        layout = LAYOUT
+        layout = schema.layout
     else:  # there the layout's number says it
         connection.execute("DROP TABLE IF EXISTS fde")
         layout = 1 if content is None else 2
@@ -226,15 +272,10 @@ def write_fde(
         connection.execute(f"PRAGMA user_version = {layout}")
     if content is not None:
         connection.execute("INSERT INTO fde VALUES (?)", (content,))
-        if layout == LAYOUT:
+        if layout >= LAYOUT:
             meta = {"fde": fde_digest(content), "fde_when": when}
             connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
     return Schema(layout, features)
-
-
-def fde_digest(content: bytes) -> str:
-    """What tells the bytes of an FDE from all others."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
 
 
 def _checked(value: object, name: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,7 +12,7 @@ from femtosearch.errors import DocumentError
 from femtosearch.index import rewrite
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
-from femtosearch.index.documents import Draft
+from femtosearch.index.documents import Draft, named
 from femtosearch.index.store import Store
 from femtosearch.model.stretches import Stretch, batches, bounded
 from femtosearch.types import Passages
@@ -36,7 +36,7 @@ def writing(store: Store) -> Iterator[Commit]:
                 yield commit
                 commit.add_segments()
                 rewrite.complete_fdes(commit)
-                rewrite.merge_small(commit)
+                rewrite.tidy(commit)
         except BaseException:
             if commit is not None:
                 commit.abandon()
@@ -65,14 +65,73 @@ def add_documents(
 
 
 def _add(commit: Commit, group: list[Draft], encode: Encode) -> list[str]:
-    stored = [commit.transaction.put(draft) for draft in group]
+    stored = [_stored(commit, draft) for draft in group]
     # Of documents with one id only the last still counts, so only that one is worth encoding.
-    last = {document_id: place for place, (_, document_id) in enumerate(stored)}
-    places = sorted(last.values())
-    keys = np.array([stored[place][0] for place in places], np.int64)
-    for batch in batches(group[place].text for place in places):
-        commit.append(_encoded(batch, keys, encode))
-    return [document_id for _, document_id in stored]
+    last = {document_id: place for place, (_, document_id, _) in enumerate(stored)}
+    new = [place for place in sorted(last.values()) if stored[place][2]]
+    _encode(commit, [stored[place][0] for place in new], [group[place].text for place in new], encode)
+    return [document_id for _, document_id, _ in stored]
+
+
+def _stored(commit: Commit, draft: Draft) -> tuple[int, str, bool]:
+    """A document's key and id, and whether it is new: what is there as it is is left alone."""
+    draft = named(draft)
+    known = commit.transaction.stored(str(draft.id))
+    if known is not None and known[1:] == (draft.text, draft.metadata):
+        return known[0], str(draft.id), False
+    return *commit.transaction.put(draft), True
+
+
+class Queue:
+    """New documents of files, encoded as many at a time as `add_documents` does.
+
+    progress:  called with the number of documents encoded.
+    """
+
+    def __init__(
+        self, commit: Commit, encode: Encode, batch: int, progress: Callable[[int], object] | None
+    ) -> None:
+        self._commit, self._model, self._batch, self._progress = commit, encode, batch, progress
+        self._keys: list[int] = []
+        self._texts: list[str] = []
+        self._cuts: list[Sequence[int]] = []
+        self._characters = self._encoded = 0
+
+    def append(self, key: int, text: str, cuts: Sequence[int]) -> None:
+        """Encode a document soon, whose key is larger than all before."""
+        if self._keys and self._characters + len(text) > _GROUP_CHARACTERS:
+            self.flush()
+        self._keys.append(key)
+        self._texts.append(text)
+        self._cuts.append(cuts)
+        self._characters += len(text)
+        if len(self._keys) >= self._batch:
+            self.flush()
+
+    def flush(self) -> None:
+        """Encode what waits. Raises DocumentError where memory runs out."""
+        self._commit.store.check_process()
+        try:
+            _encode(self._commit, self._keys, self._texts, self._model, self._cuts)
+        except MemoryError as error:
+            longest = max(map(len, self._texts))
+            raise DocumentError(
+                f"a document of {longest:,} characters: there is not enough memory to index it; add it in "
+                "pieces"
+            ) from error
+        self._encoded += len(self._keys)
+        self._keys, self._texts, self._cuts, self._characters = [], [], [], 0
+        if self._progress is not None:
+            self._progress(self._encoded)
+
+
+def _encode(
+    commit: Commit, keys: list[int], texts: list[str], encode: Encode, cuts: Sequence[Sequence[int]] = ()
+) -> None:
+    """Encode documents, whose keys rise, and append their passages to the commit."""
+    numbers = np.array(keys, np.int64)
+    for batch in batches(texts, cuts):
+        commit.append(_encoded(batch, numbers, encode))
 
 
 def _out_of_memory(ids: list[str], group: list[Draft]) -> str:

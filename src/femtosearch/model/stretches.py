@@ -5,7 +5,7 @@ A stretch is cut into passages alone. Texts of up to 65,536 characters are one s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
 from typing import NamedTuple, Protocol, TypeVar
 
@@ -37,31 +37,42 @@ class Stretch(NamedTuple):
         return self.offset + len(self.text)
 
 
-def stretches(owner: int, text: str) -> Iterator[Stretch]:
+def stretches(owner: int, text: str, cuts: Sequence[int] = ()) -> Iterator[Stretch]:
     """The stretches of a text, which together are the text; one for an empty text.
 
     A cut is made in a stretch's second half: after a paragraph, a line, a sentence or a word, in this order;
     where there is none of them, after 65,536 characters.
+    cuts:  where else a stretch ends, rising, in characters.
     """
     begin = 0
-    while len(text) - begin > LONGEST:
-        end = _border(text, begin + LONGEST // 2, begin + LONGEST)
-        yield Stretch(owner, begin, text[begin:end])
-        begin = end
-    yield Stretch(owner, begin, text[begin:])
+    for border in [*cuts, len(text)]:
+        while border - begin > LONGEST:
+            end = _border(text, begin + LONGEST // 2, begin + LONGEST)
+            yield Stretch(owner, begin, text[begin:end])
+            begin = end
+        if begin < border or not text:
+            yield Stretch(owner, begin, text[begin:border])
+            begin = border
 
 
-def batches(texts: Iterable[str]) -> Iterator[list[Stretch]]:
+def batches(texts: Iterable[str], cuts: Sequence[Sequence[int]] = ()) -> Iterator[list[Stretch]]:
     """The stretches of texts in order, of at most 262,144 characters together.
 
-    What is cut shares no batch with another text, so that each batch begins or goes on with one document.
+    What is longer than a stretch shares no batch with another text, so that each batch begins or goes on with
+    one document.
+    cuts:  where else the stretches of each text end; for no text by default.
     """
-    for is_cut, run in groupby(enumerate(texts), lambda numbered: len(numbered[1]) > LONGEST):
-        if is_cut:
+    for is_long, run in groupby(enumerate(texts), lambda numbered: len(numbered[1]) > LONGEST):
+        if is_long:
             for number, text in run:
-                yield from bounded(stretches(number, text), BATCH)
+                yield from bounded(stretches(number, text, cuts[number] if cuts else ()), BATCH)
         else:
-            yield from bounded((Stretch(number, 0, text) for number, text in run), BATCH)
+            for group in bounded((Stretch(number, 0, text) for number, text in run), BATCH):
+                yield [stretch for whole in group for stretch in _cut(whole, cuts)]
+
+
+def _cut(whole: Stretch, cuts: Sequence[Sequence[int]]) -> Iterator[Stretch]:
+    return stretches(whole.owner, whole.text, cuts[whole.owner] if cuts else ())
 
 
 def bounded(items: Iterable[T], characters: int, count: int | None = None) -> Iterator[list[T]]:

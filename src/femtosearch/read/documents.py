@@ -9,60 +9,42 @@ skipped and remembered, so that one bad file does not lose the other 9,999; `str
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import os
-import re
-import sys
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import IO, Any
+from dataclasses import replace
+from typing import IO
 
-from femtosearch.errors import ReadError
+from femtosearch.errors import DocumentError, MissingExtraError, ReadError
 from femtosearch.index.documents import check_document
-from femtosearch.read.lines import TooLongError, limited_lines, read_all, text_stream
-from femtosearch.read.records import SURROGATE, csv_records, json_records, kind_of, names
-from femtosearch.read.sources import STDIN, Source, printable, sources
+from femtosearch.read.content import opened
+from femtosearch.read.encodings import NotTextError, check_encoding
+from femtosearch.read.entries import Entry, Fault, Named, Options, Skipped
+from femtosearch.read.kinds import entries
+from femtosearch.read.lines import TooLongError
+from femtosearch.read.walk import STDIN, File, bytes_of, printable, walk
 from femtosearch.types import Document
 
-HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$")
-FENCE = re.compile(r" {0,3}(```|~~~)")
-NEWLINES = {"jsonl": "\n", "csv": "", "tsv": ""}  # else every kind of line end is "\n"
 
+class FileReader:
+    """Reads files one by one, and remembers what it leaves out.
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """Something that was left out or changed. `where` is a path, or path:line."""
-
-    where: str
-    reason: str
-
-
-class Reading:
-    """An iterable of documents that remembers what it leaves out. `read` makes it.
-
-    skipped:  what was left out or changed so far, in order.
-    unknown:  how many files in folders have an extension that is not one of those read.
+    skipped:     what was left out or changed so far, in order.
+    could_read:  whether the disk let the last file be read.
     """
 
-    def __init__(
-        self, paths: list[str], text_column: str, id_column: str | None, stdin_kind: str, strict: bool
-    ) -> None:
-        listed = sources(paths, stdin_kind)
-        self.unknown = listed.unknown
+    def __init__(self, options: Options) -> None:
+        self.options = options
         self.skipped: list[Skipped] = []
-        self._text_column, self._id_column, self._strict = text_column, id_column, strict
-        self._files, self._size = listed.files, listed.size
+        self.could_read = True
+        self._size: int | None = None
         self._behind = 0
         self._raw: IO[bytes] | None = None
-        for path, reason in listed.broken.items():
-            self._skip(path, reason)
+        _check_options(options)
 
-    def __iter__(self) -> Iterator[Document]:
-        for source in self._files:
-            yield from self._documents(source)
-            self._behind += source.size or 0
+    def expect(self, size: int | None) -> None:
+        """Say how many bytes there are to read."""
+        self._size = size
 
     @property
     def fraction(self) -> float | None:
@@ -72,105 +54,101 @@ class Reading:
         here = self._raw.tell() if self._raw and not self._raw.closed else 0
         return min(1.0, (self._behind + here) / self._size)
 
-    def _documents(self, source: Source) -> Iterator[Document]:
+    def read(self, file: File) -> Iterator[Named]:
         """The documents of one file. What goes wrong while it is read is put down to it by name."""
+        path = printable(file.path)
+        self.could_read = True
+
+        def tell(line: int | None, changed: str, expected: str) -> None:
+            self.skip(
+                path if line is None else f"{path}:{line}", expected if self.options.strict else changed
+            )
+
         try:
-            with self._stream(source) as stream:
-                if source.kind in ("text", "markdown"):
-                    yield self._whole(source, stream)
-                elif source.kind == "lines":
-                    lines = (line.rstrip("\n") for line in self._lines(source, stream))
-                    yield from (Document(_hash(line), line) for line in lines if line.strip())
-                else:
-                    yield from self._recorded(source, stream)
+            with opened(file, self.options, tell, self._watch) as content:
+                for entry in entries(content):
+                    if isinstance(entry, Fault):
+                        self._complain(file, entry)
+                    elif (named := self._named(file, entry)) is not None:
+                        yield named
+        except (NotTextError, TooLongError, MissingExtraError) as error:
+            self._complain(file, Fault(str(error)))
         except UnicodeError as error:
-            self._complain(source, source.path, f"expected text in UTF-8, found bytes that are not ({error})")
-        except TooLongError as error:
-            self._complain(source, source.path, str(error))
+            reason = f"expected text in UTF-8, found bytes that are not ({error})"
+            self._complain(file, Fault(reason))
         except (OSError, EOFError, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or error
-            self._complain(source, source.path, f"cannot be read: {reason}")
+            self.could_read = False
+            self._complain(file, Fault(f"cannot be read: {getattr(error, 'strerror', None) or error}"))
+        self._behind += file.size or 0
 
-    @contextlib.contextmanager
-    def _stream(self, source: Source) -> Iterator[IO[str]]:
-        """The file as text. Bytes that are not UTF-8 come through as lone surrogates, for `_clean` to see."""
-        with contextlib.ExitStack() as stack:
-            raw: Any = sys.stdin.buffer
-            if source.path != STDIN:
-                self._raw = raw = stack.enter_context(open(source.path, "rb"))
-            zipped = source.path.lower().endswith(".gz")
-            errors = "strict" if source.guessed else "surrogateescape"
-            newline = NEWLINES.get(source.kind)
-            yield stack.enter_context(text_stream(raw, zipped=zipped, errors=errors, newline=newline))
+    def skip(self, where: str, reason: str) -> None:
+        """Remember that something was left out or changed. Raises ReadError if the options are strict."""
+        if self.options.strict:
+            raise ReadError(f"{where}: {reason}")
+        self.skipped.append(Skipped(where, reason))
 
-    def _whole(self, source: Source, stream: IO[str]) -> Document:
-        text = self._clean(source.path, read_all(stream))
-        metadata = {"path": printable(source.path)}
-        title = _first_heading(text) if source.kind == "markdown" else None
-        return Document(source.name, text, {**metadata, "title": title} if title else metadata)
+    def _watch(self, raw: IO[bytes]) -> None:
+        self._raw = raw
 
-    def _recorded(self, source: Source, stream: IO[str]) -> Iterator[Document]:
-        lines = self._lines(source, stream)
-        table = source.kind in ("csv", "tsv")
-        records = csv_records(lines, source.kind, self._text_column) if table else json_records(lines)
-        for number, record in records:
-            try:
-                if isinstance(record, ValueError):
-                    raise record
-                document = self._document(source, number, record)
-                check_document(document)
-            except ValueError as error:
-                self._complain(source, f"{source.path}:{number}", str(error))
-            else:
-                yield document
+    def _named(self, file: File, entry: Entry) -> Named | None:
+        if entry.line is None and file.path != STDIN:
+            entry = replace(entry, metadata={"path": file.spelled, **entry.metadata})
+        named = Named(entry, _ids(file, entry))
+        try:
+            check_document(named.document)
+        except DocumentError as error:
+            self._complain(file, Fault(str(error), entry.line))
+            return None
+        return named
 
-    def _document(self, source: Source, number: int, record: dict[str, Any]) -> Document:
-        """A record as a document. Raises ValueError, which says what was expected and what was found."""
-        record = dict(record)
-        key = self._id_column or ("id" if "id" in record else "_id")
-        if self._id_column and key not in record:
-            raise ValueError(f"expected an id under {key!r}, found {names(record)}")
-        document_id = _id(record.pop(key)) if key in record else None
-        text = self._take_text(source, record)
-        if isinstance(record.get("metadata"), dict):  # BEIR's own place for what else there is
-            record = {**record.pop("metadata"), **record}
-        name = _hash(text) if source.path == STDIN else f"{source.name}:{number}"
-        return Document(document_id or name, text, record)
+    def _complain(self, file: File, fault: Fault) -> None:
+        path = printable(file.path)
+        where = path if fault.line is None else f"{path}:{fault.line}"
+        if file.named and not self.options.keep_going:
+            raise ReadError(f"{where}: {fault.reason}")
+        self.skip(where, fault.reason)
 
-    def _take_text(self, source: Source, record: dict[str, Any]) -> str:
-        """The record's text, its title before it as in BEIR. A CSV row without the cell has an empty text."""
-        column = self._text_column
-        if column not in record and source.kind == "jsonl":
-            raise ValueError(f"expected a text under {column!r}, found {names(record)}")
-        text = record.pop(column, "")
-        if not isinstance(text, str):
-            raise ValueError(f"expected {column!r} to be a text, found {kind_of(text)}")
-        title = record.get("title")
-        return f"{title} {text}".strip() if isinstance(title, str) and title.strip() else text
 
-    def _lines(self, source: Source, stream: IO[str]) -> Iterator[str]:
-        lines = enumerate(limited_lines(stream), 1)
-        return (self._clean(f"{source.path}:{number}", line) for number, line in lines)
+class Reading:
+    """An iterable of documents that remembers what it leaves out. `read` makes it.
 
-    def _clean(self, where: str, text: str) -> str:
-        """The text with U+FFFD in place of each byte that is not UTF-8, which is remembered."""
-        if text.isascii() or not SURROGATE.search(text):
-            return text
-        clean, count = SURROGATE.subn("\ufffd", text)
-        if self._strict:
-            raise ReadError(f"{printable(where)}: expected text in UTF-8, found {count} bytes that are not")
-        self.skipped.append(Skipped(printable(where), f"{count} bytes that are not UTF-8 became \ufffd"))
-        return clean
+    skipped:   what was left out or changed so far, in order.
+    left_out:  what is in folders and not to be read, and why.
+    unknown:   how many files in folders are of a kind that is not read.
+    """
 
-    def _complain(self, source: Source, where: str, reason: str) -> None:
-        if source.named:
-            raise ReadError(f"{printable(where)}: {reason}")
-        self._skip(where, reason)
+    def __init__(self, paths: list[str], options: Options) -> None:
+        walked = walk(paths, options)
+        self.unknown, self.left_out = walked.unknown, walked.left_out
+        self._files, self._reader = walked.files, FileReader(options)
+        self._reader.expect(bytes_of(walked.files))
+        self.skipped = self._reader.skipped
+        for path, reason in walked.broken.items():
+            self._reader.skip(printable(path), reason)
 
-    def _skip(self, where: str, reason: str) -> None:
-        if self._strict:
-            raise ReadError(f"{printable(where)}: {reason}")
-        self.skipped.append(Skipped(printable(where), reason))
+    def __iter__(self) -> Iterator[Document]:
+        taken: dict[str, str] = {}
+        for file in self._files:
+            for named in self._reader.read(file):
+                if named.entry.line is None:
+                    yield self._as_free(named, file, taken)
+                else:
+                    yield named.document
+
+    @property
+    def fraction(self) -> float | None:
+        """How much of the input is behind, 0 to 1; None where its size is not known."""
+        return self._reader.fraction
+
+    def _as_free(self, named: Named, file: File, taken: dict[str, str]) -> Document:
+        """A file's document under the first name that no file before has."""
+        first = taken.get(named.ids[0])
+        free = next((name for name in named.ids if name not in taken), f"{named.ids[-1]} ({len(taken)})")
+        if first is not None:
+            reason = f"the id {named.ids[0]!r} is that of {first}; kept as {free!r}"
+            self._reader.skip(printable(file.path), reason)
+        taken[free] = printable(file.path)
+        return Document(free, named.entry.text, named.entry.metadata)
 
 
 def read(
@@ -180,49 +158,66 @@ def read(
     id_column: str | None = None,
     stdin_kind: str = "lines",
     strict: bool = False,
+    encoding: str | None = None,
+    include: Iterable[str] = (),
+    exclude: Iterable[str] = (),
 ) -> Reading:
     """The documents of files and folders, one at a time: memory does not grow with the documents of a file.
 
-    paths:        .txt .md .markdown .jsonl .ndjson .csv .tsv, each also with .gz; folders of them (sorted,
-                  all the way down, hidden names left out, no folder twice however links lead); "-" is
-                  standard input. A file with another extension is left out of a folder, and read as text if
-                  it is named.
+    paths:        files of the kinds that `docs/files.md` lists, each also with .gz; folders of them (sorted,
+                  all the way down, no file twice however links lead); "-" is standard input. Of a folder
+                  hidden names and what its .gitignore names are left out, and files of other kinds; a file
+                  that is named is read as text if it is text.
     text_column:  the JSON key or CSV column that holds the text.
     id_column:    the one that holds the id; None: "id", else "_id", else the document is called name:line.
     stdin_kind:   what comes through "-": "lines" (a document a line), "text" (one document), "jsonl", "csv",
                   "tsv".
-    strict:       make an error of what is wrong in a folder's file, and of bytes that are not UTF-8.
+    strict:       make an error of what is wrong in a folder's file, and of bytes that are not text.
+    encoding:     of text without a byte order mark; None: UTF-8, else a guess, which is told.
+    include, exclude:  patterns as in .gitignore.
 
     A text or Markdown file is one document. Its id is its path from the folder that was given, or, of a file
-    that was given, that path: so reading it again replaces, and never doubles. What comes through "-" without
-    an id is called by a hash of its text. A "title" goes before the text, as in BEIR, and stays in the
-    metadata with every other key.
+    that was given, that path. What comes through "-" without an id is called by a hash of its text. A "title"
+    goes before the text, as in BEIR, and stays in the metadata with every other key.
     Raises ReadError, which says where, what was expected and what was found.
     """
-    return Reading([os.fspath(path) for path in paths], text_column, id_column, stdin_kind, strict)
+    options = Options(
+        text_column,
+        id_column,
+        encoding,
+        stdin_kind,
+        strict,
+        include=tuple(include),
+        exclude=tuple(exclude),
+    )
+    return Reading([os.fspath(path) for path in paths], options)
 
 
-def _first_heading(text: str) -> str | None:
-    """The first `# heading` of a Markdown text that is not in a block of code."""
-    fenced = False
-    for line in text.splitlines():
-        if FENCE.match(line):
-            fenced = not fenced
-        elif not fenced and (heading := HEADING.match(line)) and heading[1]:
-            return heading[1]
-    return None
+def _check_options(options: Options) -> None:
+    if options.encoding is None:
+        return
+    try:
+        check_encoding(options.encoding)
+    except (LookupError, ValueError) as error:
+        raise ReadError(
+            f"encoding: expected the name of one, such as cp1252, found {options.encoding!r}"
+        ) from error
 
 
-def _hash(text: str) -> str:
-    """A name for a text that has none: the same text has it again."""
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=8).hexdigest()
+def _ids(file: File, entry: Entry) -> list[str]:
+    """What a document may be called, the best first."""
+    places = list(dict.fromkeys((file.name, file.spelled, printable(file.real))))
+    if file.real != printable(file.real):
+        places.append(file.real.encode("utf-8", "backslashreplace").decode())
+    if entry.id is not None:
+        return [entry.id, *(f"{place}#{entry.id}" for place in places)]
+    if entry.line is None:
+        return places if not entry.key else [f"{place}#{entry.key}" for place in places]
+    return [f"{place}:{entry.line}" for place in places]
 
 
-def _id(value: Any) -> str:
-    """An id as a string: the number 17 is "17", as it is in CSV. Nothing else has one obvious spelling."""
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    actual = "an empty string" if value == "" else kind_of(value)
-    raise ValueError(f"expected an id that is a string or a whole number, found {actual}")
+def name_in_file(entry: Entry) -> str:
+    """What a document is known by among those of its file."""
+    if entry.id is not None:
+        return f"id {entry.id}"
+    return entry.key or ("" if entry.line is None else f"line {entry.line}")

@@ -1,0 +1,198 @@
+"""The commands that bring files into an index, and keep it like them: index, refresh, forget."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from femtosearch.cli.opening import check_index, is_index, open_index
+from femtosearch.cli.output import show_note, show_result, write_json
+from femtosearch.cli.show import count, size
+from femtosearch.errors import ReadError
+from femtosearch.index.index import Index
+from femtosearch.index.stats import Stats
+from femtosearch.progress import Progress, duration
+from femtosearch.read import Options
+from femtosearch.read import forget as forget_source
+from femtosearch.read import refresh as refresh_sources
+from femtosearch.read.entries import Skipped
+from femtosearch.read.lines import numbered_lines
+from femtosearch.read.refresh import Refreshed, Run
+
+SHOWN = 5  # of the things that were skipped
+
+
+def index(options: argparse.Namespace) -> None:
+    """Read what is new or has changed, commit by commit: what was committed stays, whatever comes then."""
+    paths, how = _paths(options), _how(options)
+    run = None
+    if not is_index(options.folder):  # before the folder is made: a wrong file leaves none behind
+        run = Run(paths, how, {}, prune=options.prune)
+        run.peek()
+        _check_kinds(run)
+    with Progress(quiet=options.quiet) as progress, open_index(options) as store:
+        run = run or Run(paths, how, store.files(), prune=options.prune)
+        try:
+            report = run.into(store, threads=options.threads, progress=_reporter(progress))
+        except (Exception, KeyboardInterrupt):
+            if run.report.stored:
+                before = f"added {count(run.report.stored, 'document')} to {options.folder} before this"
+                show_note(options, f"{before}; the same command goes on from there")
+            raise
+        progress.clear()
+        _show_refreshed(options, "indexed", report, progress.seconds, store.stats())
+        if options.watch:
+            _watch(options, store)
+
+
+def refresh(options: argparse.Namespace) -> None:
+    """Read all sources of an index again: what changed is encoded, what vanished goes."""
+    check_index(options.folder)
+    with Progress(quiet=options.quiet) as progress, open_index(options) as store:
+        report = _refresh(options, store, progress)
+        _show_refreshed(options, "refreshed", report, progress.seconds, store.stats())
+        if options.watch:
+            _watch(options, store)
+
+
+def forget(options: argparse.Namespace) -> None:
+    """Take sources out of an index, with the documents that they gave."""
+    check_index(options.folder)
+    with Index(options.folder) as store:
+        report = Refreshed()
+        for path in options.source:
+            report.add(forget_source(store, path))
+        documents = len(store)
+    if options.json:
+        write_json({"removed": report.removed, "documents": documents})
+    else:
+        removed = count(report.removed, "document")
+        show_result(options, f"removed {removed}; {options.folder} holds {documents:,}")
+
+
+def _refresh(options: argparse.Namespace, store: Index, progress: Progress) -> Refreshed:
+    how = {"prune": options.prune, "threads": options.threads, "progress": _reporter(progress)}
+    report = refresh_sources(store, None, options=Options(strict=options.strict), **how)
+    progress.clear()
+    return report
+
+
+def _watch(options: argparse.Namespace, store: Index) -> None:
+    """Stay, and refresh the index whenever something in its sources changes, until Ctrl-C."""
+    from femtosearch.read.watch import changes
+
+    show_note(options, "watching; Ctrl-C ends")
+    try:
+        for _ in changes(store):
+            with Progress(quiet=options.quiet) as progress:
+                report = _refresh(options, store, progress)
+                if report.files or report.removed or report.files_removed:
+                    _show_refreshed(options, "refreshed", report, progress.seconds, store.stats())
+    except KeyboardInterrupt:
+        return
+
+
+def _paths(options: argparse.Namespace) -> list[str]:
+    paths = list(options.path)
+    if options.files_from:
+        paths += [line for _, line in numbered_lines(options.files_from, "paths")]
+    if not paths:
+        raise ReadError("expected files, folders or -, found none: name them, or a list with --files-from")
+    return paths
+
+
+def _how(options: argparse.Namespace) -> Options:
+    return Options(
+        text_column=options.text_column,
+        id_column=options.id_column,
+        encoding=options.encoding,
+        stdin_kind=options.stdin,
+        strict=options.strict,
+        keep_going=options.keep_going,
+        include=tuple(options.include),
+        exclude=tuple(options.exclude),
+        hidden=options.hidden,
+        ignore=options.ignore,
+    )
+
+
+def _check_kinds(run: Run) -> None:
+    """Raise ReadError for folders in which nothing is of a kind that is read."""
+    if run.is_empty and run.report.kinds:
+        kinds = run.report.kinds
+        raise ReadError(
+            f"expected files of a kind that is read, found {count(kinds.total(), 'file')} of others "
+            f"({_counted(kinds)}): name files to read them as text"
+        )
+
+
+def _reporter(progress: Progress) -> Callable[[int, float | None], None]:
+    def report(done: int, share: float | None) -> None:
+        progress.update("indexing", done, share=share, unit="documents")
+
+    return report
+
+
+def _show_refreshed(
+    options: argparse.Namespace, verb: str, report: Refreshed, seconds: float, stats: Stats
+) -> None:
+    if options.json:
+        write_json({**_facts(report), "seconds": round(seconds, 3), "index": asdict(stats)})
+        return
+    _note_all(options, "skipped", report.skipped)
+    _note_all(options, "kept under another id", report.repeated)
+    for path in report.missing:
+        show_note(options, f"not there: {path}; its documents stay (femtosearch forget takes them out)")
+    if report.kinds:
+        of = f"{count(report.kinds.total(), 'file')} of a kind that is not read ({_counted(report.kinds)})"
+        show_note(options, f"left out: {of}; named one by one they are read as text")
+    others = {reason: n for reason, n in report.reasons.items() if reason not in ("kind", "no file")}
+    if others:
+        reasons = "; ".join(f"{n:,} {reason}" for reason, n in sorted(others.items()))
+        show_note(options, f"left out: {reasons}; --json lists them")
+    rate = report.stored / seconds if seconds else 0.0
+    took = f"{verb} {count(report.stored, 'document')} in {duration(seconds)}, {rate:,.0f} documents/s"
+    passages = count(stats.passages, "passage")
+    holds = f"{count(stats.documents, 'document')} ({passages}), {size(stats.bytes)}"
+    show_result(options, f"{took}{_changes(report)}; {options.folder} holds {holds}")
+
+
+def _changes(report: Refreshed) -> str:
+    """What is to be said where not all is new."""
+    pieces = [f"{count(report.unchanged, 'document')} unchanged"] if report.unchanged else []
+    pieces += [f"{count(report.removed, 'document')} removed"] if report.removed else []
+    return f" ({', '.join(pieces)})" if pieces else ""
+
+
+def _facts(report: Refreshed) -> dict[str, Any]:
+    return {
+        "documents": report.documents,
+        "stored": report.stored,
+        "unchanged": report.unchanged,
+        "removed": report.removed,
+        "files": report.files,
+        "files_unchanged": report.files_unchanged,
+        "files_removed": report.files_removed,
+        "skipped": [asdict(skipped) for skipped in report.skipped],
+        "repeated": [asdict(repeated) for repeated in report.repeated],
+        "left_out": [asdict(left_out) for left_out in report.left_out],
+        "unknown": report.kinds.total(),
+        "kinds": dict(report.kinds),
+        "missing": report.missing,
+    }
+
+
+def _note_all(options: argparse.Namespace, what: str, places: Sequence[Skipped]) -> None:
+    for place in places[:SHOWN]:
+        show_note(options, f"{what}: {place.where}: {place.reason}")
+    if len(places) > SHOWN:
+        more = f"{len(places) - SHOWN:,} more; --json lists them, --strict fails at the first"
+        show_note(options, f"{what}: {more}")
+
+
+def _counted(kinds: Any) -> str:
+    """The most common extensions and how many files have them."""
+    common = ", ".join(f"{kind} {n:,}" for kind, n in kinds.most_common(8))
+    return common + (", ..." if len(kinds) > 8 else "")

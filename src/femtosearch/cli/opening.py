@@ -1,0 +1,43 @@
+"""The model and the index that a command is about."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from femtosearch.index.index import Index
+from femtosearch.index.stats import describe
+from femtosearch.model.model import Model
+
+
+def load_model(options: argparse.Namespace, source: str | Path | None = None) -> Model:
+    return Model.load(
+        source or getattr(options, "model", None),
+        conventions=options.conventions,
+        engine=options.engine,
+        pool_factor=options.pool_factor,
+        revision=options.revision,
+    )
+
+
+def open_index(options: argparse.Namespace) -> Index:
+    """The index in the folder; its model is loaded by name unless an option says how it is to be used."""
+    chosen = options.model or options.conventions or options.pool_factor or options.revision
+    model = load_model(options) if chosen or options.engine != "native" else None
+    return Index(options.folder, model=model, fde=named_fde(options))
+
+
+def named_fde(options: argparse.Namespace) -> str | None:
+    name = getattr(options, "fde", "auto")
+    return None if name == "none" else name
+
+
+def is_index(folder: str) -> bool:
+    """Whether there is an index in a folder."""
+    return Path(folder, "catalog.db").exists()
+
+
+def check_index(folder: str) -> None:
+    """Raise StoreError, which says why, for a folder without an index."""
+    if not is_index(folder):
+        describe(folder)

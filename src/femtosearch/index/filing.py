@@ -1,0 +1,205 @@
+"""Documents of files into the index: what did not change is left alone, what is gone goes, no id is taken.
+
+A document is known by its file and by its name in the file. Its id is the first of those proposed that no
+other document has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from femtosearch.index.documents import Draft
+from femtosearch.index.sources import FileRow, Place
+from femtosearch.index.transaction import Transaction
+
+Mark = tuple[int, dict[str, Any]]
+Encode = Callable[[int, str, Sequence[int]], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Filed:
+    """A document of a file.
+
+    name:   what it is called in the file, so that it is known again.
+    ids:    what it may be called in the index, the best first.
+    draft:  its text and metadata; its id is not looked at.
+    marks:  where in the text lines, pages, cells, rows and headings begin; offsets in characters, rising.
+    cuts:   where in the text a passage may not go on, rising.
+    again:  what it is called in the file, and may be called in the index, if the name has come before.
+    """
+
+    name: str
+    ids: Sequence[str]
+    draft: Draft
+    marks: Sequence[Mark] = ()
+    cuts: Sequence[int] = ()
+    again: str = ""
+
+
+class Taken(NamedTuple):
+    """An id that was not free: which document has it, and what this one is called instead."""
+
+    id: str
+    chosen: str
+    place: Place | None
+
+
+@dataclass(slots=True)
+class Tally:
+    """How many documents were stored, were there unchanged, and were removed; and how many files went."""
+
+    stored: int = 0
+    unchanged: int = 0
+    removed: int = 0
+    files_removed: int = 0
+
+
+@dataclass(slots=True)
+class OpenFile:
+    """A file that is being read, and the turn in which it is."""
+
+    number: int
+    turn: int
+    path: str
+    source: int
+
+
+@dataclass(slots=True)
+class Filing:
+    """One commit of documents of files. Every method raises StoreError.
+
+    encode:  takes a new document's key, text and cuts; they come with rising keys.
+    """
+
+    transaction: Transaction
+    encode: Encode
+    tally: Tally = field(default_factory=Tally)
+
+    def source(self, path: str, options: dict[str, Any]) -> int:
+        """Remember a source; its number."""
+        return self.transaction.sources().add_source(path, options)
+
+    def file(self, path: str) -> FileRow | None:
+        """What is known of a file."""
+        return self.transaction.sources().file(path)
+
+    def begin(self, source: int, path: str) -> OpenFile:
+        """Begin to read a file: what is put with what this returns are its documents."""
+        return OpenFile(*self.transaction.sources().begin(source, path), path, source)
+
+    def go_on(self, file: OpenFile) -> OpenFile:
+        """Go on with a file that another commit began to read."""
+        row = self.file(file.path)
+        if row is not None and row.number == file.number:
+            return file
+        number, turn = self.transaction.sources().begin(file.source, file.path)  # another process removed it
+        return OpenFile(number, turn, file.path, file.source)
+
+    def put(self, file: OpenFile, document: Filed) -> Taken | None:
+        """Store a document, unless it is there as it is. What has its id, if that is another document."""
+        table = self.transaction.sources()
+        known = table.document(file.number, document.name)
+        if known is not None and known.turn == file.turn:
+            return self._put_again(file, document, Place(file.path, _pairs(known.marks)))
+        marks = json.dumps(document.marks)
+        stored = None if known is None else self.transaction.stored_key(known.key)
+        if known is not None and stored is not None and stored[1:] == _content(document.draft):
+            table.put_document(known.key, file.number, document.name, file.turn, marks)
+            self.tally.unchanged += 1
+            return None
+        chosen, taken = (stored[0], None) if stored is not None else self._free_id(file, document)
+        key = self._stored(chosen, document)
+        table.put_document(key, file.number, document.name, file.turn, marks)
+        return taken
+
+    def end(self, file: OpenFile, stamp: str, digest: bytes, *, prune: bool = True) -> None:
+        """The file was read to its end: documents of it that were not there are removed."""
+        for key in [] if not prune else self.transaction.sources().keys_before(file.number, file.turn):
+            self.transaction.remove_key(key)
+            self.tally.removed += 1
+        self.transaction.sources().end(file.number, stamp, digest)
+
+    def touch(self, path: str, stamp: str, digest: bytes) -> None:
+        """A file is as it was, though its stamp is not."""
+        row = self.file(path)
+        if row is not None:
+            self.transaction.sources().end(row.number, stamp, digest)
+
+    def remove_file(self, path: str) -> None:
+        """Remove a file that is gone, and its documents."""
+        row = self.file(path)
+        if row is None:
+            return
+        for key in self.transaction.sources().keys_before(row.number, 1 << 62):
+            self.transaction.remove_key(key)
+            self.tally.removed += 1
+        self.transaction.sources().remove_file(row.number)
+        self.tally.files_removed += 1
+
+    def source_number(self, path: str) -> int | None:
+        """The number of a source, or None."""
+        return self.transaction.sources().source_number(path)
+
+    def remove_source(self, path: str) -> None:
+        """Forget a source, and remove its files with their documents."""
+        number = self.source_number(path)
+        if number is not None:
+            for file in self.transaction.sources().paths_of(number):
+                self.remove_file(file)
+            self.transaction.sources().remove_source(number)
+
+    def _put_again(self, file: OpenFile, document: Filed, place: Place) -> Taken | None:
+        """Store a document whose name has come before in its file."""
+        ids = [f"{document.again}#{document.ids[0]}"]
+        other = Filed(
+            f"{document.again}\0{document.name}", ids, document.draft, document.marks, document.cuts
+        )
+        taken = self.put(file, other)
+        chosen = ids[0] if taken is None else taken.chosen
+        return Taken(document.ids[0], chosen, place)
+
+    def _free_id(self, file: OpenFile, document: Filed) -> tuple[str, Taken | None]:
+        """The first id that no other document has; a document that no file gave may be this one already."""
+        first: Place | None = None
+        candidates = [*document.ids, *(f"{document.ids[-1]} ({n})" for n in range(2, 1_000_000))]
+        for number, candidate in enumerate(candidates):
+            stored = self.transaction.stored(candidate)
+            if stored is None or self._is_the_same(stored, file, document.draft):
+                return candidate, Taken(document.ids[0], candidate, first) if number else None
+            if number == 0:
+                first = self.transaction.sources().place(stored[0])
+        raise AssertionError("unreachable")
+
+    def _is_the_same(self, stored: tuple[int, str, str], file: OpenFile, draft: Draft) -> bool:
+        """Whether a stored document, which no file is known to have given, came from this file."""
+        key, text, metadata = stored
+        if self.transaction.sources().place(key) is not None:
+            return False
+        path = json.loads(metadata).get("path")
+        return (text, metadata) == _content(draft) or (
+            isinstance(path, str) and os.path.realpath(path) == file.path
+        )
+
+    def _stored(self, chosen: str, document: Filed) -> int:
+        """The key under which the document is stored."""
+        stored = self.transaction.stored(chosen)
+        if stored is not None and stored[1:] == _content(document.draft):
+            self.tally.unchanged += 1
+            return stored[0]
+        draft = Draft(chosen, document.draft.text, document.draft.metadata)
+        key, _ = self.transaction.put(draft)
+        self.encode(key, draft.text, document.cuts)
+        self.tally.stored += 1
+        return key
+
+
+def _content(draft: Draft) -> tuple[str, str]:
+    return draft.text, draft.metadata
+
+
+def _pairs(marks: str) -> list[Mark]:
+    return [(offset, facts) for offset, facts in json.loads(marks)]

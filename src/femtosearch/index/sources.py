@@ -1,0 +1,183 @@
+"""Where documents come from: the tables of sources, of files, and of the documents that each file gave.
+
+A source is a path that a user named: a folder, or a file. A file is known by its path, whichever source leads
+to it, so it is one file however it is spelled. A document of it is known by a name that is the file's own.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from femtosearch.errors import CorruptError
+
+NEVER = ""  # the stamp of a file that was not read to its end
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A path whose documents an index keeps.
+
+    path:       absolute; "-" is standard input.
+    options:    how its files are read.
+    files:      how many of them gave the documents.
+    documents:  how many documents they gave.
+    """
+
+    path: str
+    options: dict[str, Any]
+    files: int = 0
+    documents: int = 0
+
+
+class FileRow(NamedTuple):
+    """A file that was read.
+
+    source:  the number of its source.
+    stamp:   its size and times, and how it was read; NEVER if it was not read to its end.
+    digest:  of its bytes.
+    documents:  how many it gave.
+    """
+
+    number: int
+    source: int
+    stamp: str
+    digest: bytes
+    documents: int = 0
+
+
+class DocumentRow(NamedTuple):
+    """A document of a file: its key, and the turn of reading in which it was last there."""
+
+    key: int
+    turn: int
+    marks: str
+
+
+class Place(NamedTuple):
+    """The file that a document is of, and where in its text lines, pages, cells and headings begin.
+
+    marks:  pairs of an offset in the text, in characters, and what begins there; rising.
+    """
+
+    path: str
+    marks: list[tuple[int, dict[str, Any]]]
+
+
+class SourceTable:
+    """The three tables within a transaction. Every method raises sqlite3.Error."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._execute = connection.execute
+
+    def add_source(self, path: str, options: dict[str, Any]) -> int:
+        """Remember a source and how it is read; its number."""
+        text, name = json.dumps(options, sort_keys=True), os.fsencode(path)
+        insert = (
+            "INSERT INTO sources (path, options) VALUES (?, ?) ON CONFLICT (path) DO UPDATE SET options = ?"
+        )
+        self._execute(insert, (name, text, text))
+        return int(self._execute("SELECT number FROM sources WHERE path = ?", (name,)).fetchone()[0])
+
+    def source_number(self, path: str) -> int | None:
+        row = self._execute("SELECT number FROM sources WHERE path = ?", (os.fsencode(path),)).fetchone()
+        return None if row is None else int(row[0])
+
+    def paths_of(self, number: int) -> list[str]:
+        """The files of a source."""
+        rows = self._execute("SELECT path FROM files WHERE source = ? ORDER BY number", (number,))
+        return [os.fsdecode(path) for (path,) in rows.fetchall()]
+
+    def remove_source(self, number: int) -> None:
+        self._execute("DELETE FROM sources WHERE number = ?", (number,))
+
+    def file(self, path: str) -> FileRow | None:
+        query = "SELECT number, source, stamp, digest FROM files WHERE path = ?"
+        row = self._execute(query, (os.fsencode(path),)).fetchone()
+        return None if row is None else FileRow(*row)
+
+    def begin(self, source: int, path: str) -> tuple[int, int]:
+        """Begin to read a file; its number and the turn, which is another one each time."""
+        name = os.fsencode(path)
+        insert = "INSERT INTO files (source, path, turn, stamp, digest) VALUES (?, ?, 1, ?, x'')"
+        upsert = f"{insert} ON CONFLICT (path) DO UPDATE SET turn = turn + 1, stamp = ?"
+        self._execute(upsert, (source, name, NEVER, NEVER))
+        number, turn = self._execute("SELECT number, turn FROM files WHERE path = ?", (name,)).fetchone()
+        return int(number), int(turn)
+
+    def end(self, number: int, stamp: str, digest: bytes) -> None:
+        """A file was read to its end, or is as it was."""
+        self._execute("UPDATE files SET stamp = ?, digest = ? WHERE number = ?", (stamp, digest, number))
+
+    def remove_file(self, number: int) -> None:
+        self._execute("DELETE FROM files WHERE number = ?", (number,))
+
+    def document(self, file: int, name: str) -> DocumentRow | None:
+        query = "SELECT key, turn, marks FROM origins WHERE file = ? AND name = ?"
+        row = self._execute(query, (file, name)).fetchone()
+        return None if row is None else DocumentRow(*row)
+
+    def put_document(self, key: int, file: int, name: str, turn: int, marks: str) -> None:
+        self._execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?)", (key, file, name, turn, marks))
+
+    def keys_before(self, file: int, turn: int) -> list[int]:
+        """The keys of a file's documents that were last there before a turn of reading."""
+        query = "SELECT key FROM origins WHERE file = ? AND turn < ? ORDER BY key"
+        return [key for (key,) in self._execute(query, (file, turn)).fetchall()]
+
+    def place(self, key: int) -> Place | None:
+        """Where a document comes from, or None where no file is known."""
+        return read_places(self._connection, [key]).get(key)
+
+
+def read_sources(connection: sqlite3.Connection) -> list[Source]:
+    """All sources, by path."""
+    query = """
+    SELECT path, options, (SELECT count(*) FROM files WHERE source = sources.number),
+           (SELECT count(*) FROM files JOIN origins ON origins.file = files.number
+            WHERE source = sources.number)
+    FROM sources ORDER BY path
+    """
+    rows = connection.execute(query).fetchall()
+    return [
+        Source(os.fsdecode(path), _options(options), files, count) for path, options, files, count in rows
+    ]
+
+
+def read_files(connection: sqlite3.Connection) -> dict[str, FileRow]:
+    """All files, by path."""
+    query = """
+    SELECT path, number, source, stamp, digest, (SELECT count(*) FROM origins WHERE file = files.number)
+    FROM files
+    """
+    return {os.fsdecode(row[0]): FileRow(*row[1:]) for row in connection.execute(query)}
+
+
+def read_places(connection: sqlite3.Connection, keys: list[int]) -> dict[int, Place]:
+    """Where the documents of those keys come from; one that no file gave is left out. Raises CorruptError."""
+    marks = ", ".join("?" * len(keys))
+    query = f"""
+    SELECT key, path, marks FROM origins JOIN files ON files.number = origins.file WHERE key IN ({marks})
+    """
+    return {
+        key: Place(os.fsdecode(path), _marks(text)) for key, path, text in connection.execute(query, keys)
+    }
+
+
+def _marks(text: object) -> list[tuple[int, dict[str, Any]]]:
+    try:
+        pairs = json.loads(str(text))
+        return [(int(offset), dict(facts)) for offset, facts in pairs]
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CorruptError(f"the place of a document is damaged: index its file again ({error})") from error
+
+
+def _options(text: object) -> dict[str, Any]:
+    try:
+        return dict(json.loads(str(text)))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise CorruptError(f"the options of a source are damaged: index it again ({error})") from error

@@ -1,0 +1,169 @@
+"""What a walk through folders leaves out: rules of .gitignore's form, and folders nobody wants to search.
+
+A rule is a pattern as git has it: the last that fits decides, `!` takes back, a `/` in it ties it to the
+folder of its file, one at its end means folders alone, `**` any number of folders.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+FILES = (".gitignore", ".ignore", ".femtosearchignore")  # a later one decides
+FOLDERS = frozenset({"node_modules", "__pycache__", "__pypackages__", "bower_components"})
+MARKERS = ("pyvenv.cfg", "conda-meta")  # what a virtual environment has in it
+_MOST_BYTES = 1 << 20  # of a file of rules
+_CLASS = re.compile(r"\[(!|\^)?(\]?[^\]]*)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One pattern: what it fits, whether it takes back, whether it means folders alone."""
+
+    pattern: re.Pattern[str]
+    takes_back: bool
+    folders_only: bool
+
+    def fits(self, path: str, is_folder: bool) -> bool:
+        return (is_folder or not self.folders_only) and self.pattern.fullmatch(path) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of one file, for paths below the folder that it lies in.
+
+    origin:  what a person is told: the file's name.
+    base:    the folder, as a path from where the walk began, with a / at its end; "" for that itself.
+    prefix:  where the walk began, as a path from the folder, with a / at its end, if that is further up.
+    """
+
+    origin: str
+    rules: Sequence[Rule]
+    base: str = ""
+    prefix: str = ""
+
+    def verdict(self, path: str, is_folder: bool) -> bool | None:
+        """Whether a path is left out; None where no rule fits."""
+        if not path.startswith(self.base):
+            return None
+        below = self.prefix + path[len(self.base) :]
+        fitting = (rule for rule in reversed(self.rules) if rule.fits(below, is_folder))
+        rule = next(fitting, None)
+        return None if rule is None else not rule.takes_back
+
+
+def left_out_by(stack: Sequence[Rules], path: str, is_folder: bool) -> str | None:
+    """Which rules leave a path out, the innermost first; None if none do.
+
+    path:  from where the walk began, with / between its parts.
+    """
+    for rules in reversed(stack):
+        verdict = rules.verdict(path, is_folder)
+        if verdict is not None:
+            return rules.origin if verdict else None
+    return None
+
+
+def rules_of(patterns: Iterable[str], origin: str, base: str = "", prefix: str = "") -> Rules:
+    """Rules made of lines."""
+    rules = (_rule(line) for line in patterns)
+    return Rules(origin, [rule for rule in rules if rule is not None], base, prefix)
+
+
+def rules_in(folder: str, base: str, names: Iterable[str]) -> list[Rules]:
+    """The rules that a folder's own files state; one that cannot be read states none.
+
+    names:  what is in the folder.
+    """
+    present = set(names)
+    return [rules_of(_lines(os.path.join(folder, name)), name, base) for name in FILES if name in present]
+
+
+def rules_above(folder: str) -> list[Rules]:
+    """The rules of the repository that a folder lies in, from its root down to the folder above this one."""
+    chain, here = [], os.path.realpath(folder)
+    while not os.path.lexists(os.path.join(here, ".git")):
+        here, below = os.path.dirname(here), here
+        if here == below:
+            return []  # no repository
+        chain.append(here)
+    stated = [(".git/info/exclude", here, _lines(os.path.join(here, ".git", "info", "exclude")))]
+    stated += [
+        (name, parent, _lines(os.path.join(parent, name))) for parent in reversed(chain) for name in FILES
+    ]
+    start = os.path.realpath(folder)
+    return [
+        rules_of(lines, name, prefix=os.path.relpath(start, parent).replace(os.sep, "/") + "/")
+        for name, parent, lines in stated
+        if lines
+    ]
+
+
+def is_unwanted(name: str, children: Iterable[str]) -> bool:
+    """Whether a folder is one of packages, of caches, or a virtual environment."""
+    present = set(children)
+    return name in FOLDERS or any(marker in present for marker in MARKERS)
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        with open(path, "rb") as file:
+            return file.read(_MOST_BYTES).decode("utf-8", "surrogateescape").splitlines()
+    except OSError:
+        return []
+
+
+@lru_cache(maxsize=4096)
+def _rule(line: str) -> Rule | None:
+    """The rule of a line, or None where it states none."""
+    text = line.rstrip("\r\n")
+    text = re.sub(r"(?<!\\) +$", "", text)
+    if not text or text.startswith("#"):
+        return None
+    takes_back = text.startswith("!")
+    text = text[1:] if takes_back else text
+    text = text[1:] if text.startswith("\\") and text[1:2] in "#!" else text
+    folders_only = text.endswith("/")
+    text = text.rstrip("/") if folders_only else text
+    if not text:
+        return None
+    try:
+        return Rule(re.compile(_expression(text), re.DOTALL), takes_back, folders_only)
+    except re.error:  # a class such as [z-a], which fits nothing
+        return None
+
+
+def _expression(glob: str) -> str:
+    """A regular expression for the paths that a pattern fits."""
+    is_tied = "/" in glob
+    glob = glob.lstrip("/")
+    expression = "" if is_tied else "(?:.*/)?"
+    position = 0
+    while position < len(glob):
+        piece, position = _next(glob, position)
+        expression += piece
+    return expression
+
+
+def _next(glob: str, at: int) -> tuple[str, int]:
+    """The expression of what a pattern has at a place, and the place after it."""
+    if glob.startswith("**/", at) and (at == 0 or glob[at - 1] == "/"):
+        return "(?:.*/)?", at + 3
+    if glob.startswith("**", at) and at + 2 == len(glob) and (at == 0 or glob[at - 1] == "/"):
+        return ".+", at + 2
+    character = glob[at]
+    if character == "*":
+        while glob.startswith("*", at):
+            at += 1
+        return "[^/]*", at
+    if character == "?":
+        return "[^/]", at + 1
+    if character == "[" and (match := _CLASS.match(glob, at)):
+        inside = match[2].replace("\\", "\\\\").replace("[", "\\[")
+        return f"(?!/)[{'^' if match[1] else ''}{inside}]", match.end()
+    if character == "\\" and at + 1 < len(glob):
+        return re.escape(glob[at + 1]), at + 2
+    return re.escape(character), at + 1

@@ -1,0 +1,191 @@
+"""Headings, where passages are best cut at them, and front matter, as Markdown has it."""
+
+from __future__ import annotations
+
+import json
+import re
+import tomllib
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from femtosearch.read.entries import Entry, Mark
+
+SECTION = 800  # characters that a passage should have before a cut
+_LAST = 200  # characters that a last section should have
+_MOST_MATTER = 500  # lines of front matter
+
+_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
+_FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
+_SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
+_NO_PARAGRAPH = re.compile(
+    r" {0,3}(?:>|[-+*][ \t]|\d{1,9}[.)][ \t]|#{1,6}(?:[ \t]|$)|(?:[-*_][ \t]*){3,}$)|\s*$"
+)
+_HTML = re.compile(r" {0,3}<(?:(?P<comment>!--)|(?P<raw>script|pre|style|textarea)\b)", re.IGNORECASE)
+_KEY = re.compile(r"([\w.$ -]+?)[ \t]*:(?:[ \t]+(.*))?$")
+_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,15})(\.\d+)?$")
+
+
+class Heading(NamedTuple):
+    """A heading: where its line begins in the text, in characters, its level from 1, and its words."""
+
+    start: int
+    level: int
+    text: str
+
+
+def blocks(text: str) -> Iterator[Heading]:
+    """The headings of a Markdown text, with # before them or a line of = or - below, as CommonMark has them.
+
+    What is in a block of code, in raw HTML or in a comment is none.
+    """
+    closing: re.Pattern[str] | None = None
+    paragraph: tuple[int, list[str]] | None = None
+    offset = 0
+    for line in text.split("\n"):
+        start, offset = offset, offset + len(line) + 1
+        if closing is not None:
+            closing = None if closing.search(line) else closing
+            continue
+        closing = _opened(line)
+        if closing is not None:
+            paragraph = None
+        elif paragraph is None and re.match(r" {4}|\t", line):
+            continue  # a block of code
+        elif match := _ATX.match(line):
+            paragraph = None
+            if match[2]:
+                yield Heading(start, len(match[1]), match[2])
+        elif paragraph is not None and (match := _SETEXT.match(line)):
+            words = " ".join(piece.strip() for piece in paragraph[1])
+            yield Heading(paragraph[0], 1 if match[1][0] == "=" else 2, words)
+            paragraph = None
+        elif _NO_PARAGRAPH.match(line):
+            paragraph = None
+        else:
+            paragraph = (start, [line]) if paragraph is None else (paragraph[0], [*paragraph[1], line][-20:])
+
+
+def _opened(line: str) -> re.Pattern[str] | None:
+    """What closes the block of code or HTML that a line opens; None if it opens none."""
+    if match := _FENCE.match(line):
+        return re.compile(rf" {{0,3}}{re.escape(match[1][0])}{{{len(match[1])},}}[ \t]*$")
+    if match := _HTML.match(line):
+        end = "-->" if match["comment"] else f"</{match['raw']}>"
+        closes = re.compile(re.escape(end), re.IGNORECASE)
+        return None if closes.search(line, match.end()) else closes
+    return None
+
+
+def heading_marks(text: str, headings: Sequence[Heading], first_line: int = 1) -> list[Mark]:
+    """Marks of a text whose lines are a file's: at its beginning, and the heading path at each heading."""
+    marks: list[Mark] = [(0, {"lines": first_line})]
+    line, place = first_line, 0
+    for start, path in paths(headings):
+        line += text.count("\n", place, start)
+        place = start
+        marks.append((start, {"lines": line, "heading": path}))
+    return marks if len(marks) < 2 or marks[1][0] else marks[1:]
+
+
+def paths(headings: Sequence[Heading]) -> Iterator[tuple[int, list[str]]]:
+    """Where each heading begins, and its path: the headings that it is under, and itself."""
+    stack: list[Heading] = []
+    for heading in headings:
+        while stack and stack[-1].level >= heading.level:
+            stack.pop()
+        stack.append(heading)
+        yield heading.start, [each.text[:200] for each in stack]
+
+
+def cuts_at(text: str, starts: Sequence[int]) -> list[int]:
+    """Those of the places where sections start at which a passage may end: not after a few words."""
+    cuts: list[int] = []
+    for start in starts:
+        if start - (cuts[-1] if cuts else 0) >= SECTION and len(text) - start >= _LAST:
+            cuts.append(start)
+    return cuts
+
+
+def with_title(entry: Entry, title: str) -> Entry:
+    """An entry that has a title: in its metadata, and before its text if it is not at its beginning."""
+    metadata = {**entry.metadata, "title": title}
+    if title in entry.text[: len(title) + 100]:
+        return replace(entry, metadata=metadata)
+    before = f"{title}\n\n"
+    marks = [(offset + len(before) if offset else 0, facts) for offset, facts in entry.marks]
+    cuts = [cut + len(before) for cut in entry.cuts]
+    return replace(entry, text=before + entry.text, metadata=metadata, marks=marks, cuts=cuts)
+
+
+def front_matter(text: str) -> tuple[dict[str, Any], int]:
+    """The front matter of a text as metadata, and where the text goes on after it.
+
+    It is YAML between lines of ---, as far as lines of `key: value` and lists go, or TOML between +++.
+    """
+    fence = text[:3]
+    lines = text.split("\n", _MOST_MATTER)
+    if fence not in ("---", "+++") or lines[0].rstrip() != fence:
+        return {}, 0
+    ends = ("---", "...") if fence == "---" else ("+++",)
+    end = next((n for n, line in enumerate(lines[1:], 1) if line.rstrip() in ends), None)
+    if end is None:
+        return {}, 0
+    inside = lines[1:end]
+    matter = _toml(inside) if fence == "+++" else _yaml(inside)
+    if matter is None:
+        return {}, 0
+    return matter, min(len(text), sum(len(line) + 1 for line in lines[: end + 1]))
+
+
+def _toml(lines: list[str]) -> dict[str, Any] | None:
+    try:
+        matter = tomllib.loads("\n".join(lines))
+        return dict(json.loads(json.dumps(matter, default=str, allow_nan=False)))
+    except (ValueError, RecursionError):
+        return None
+
+
+def _yaml(lines: list[str]) -> dict[str, Any] | None:
+    """Lines of `key: value`; None where there is another thing, and so no front matter."""
+    matter: dict[str, Any] = {}
+    key: str | None = None
+    for line in lines:
+        stripped = line.strip()
+        if not stripped or stripped.startswith("#"):
+            continue
+        match = _KEY.match(line)
+        if match and not line[0].isspace():
+            key = match[1].strip("\"' ")
+            matter[key] = _scalar((match[2] or "").strip())
+        elif key is not None and (line[0].isspace() or stripped.startswith("- ")):
+            matter[key] = _continued(matter[key], stripped)
+        else:
+            return None
+    return (
+        {key: value for key, value in matter.items() if value not in ("", [])}
+        if matter or not lines
+        else None
+    )
+
+
+def _continued(value: Any, line: str) -> Any:
+    """A value with a further line of it: of a list, of a block of text, or of what is nested, as text."""
+    if line.startswith("- "):
+        return [*(value if isinstance(value, list) else []), _scalar(line[2:].strip())]
+    before = "" if value in ("", "|", ">", "|-", ">-") else str(value)
+    return f"{before}\n{line}" if before else line
+
+
+def _scalar(text: str) -> Any:
+    """A value of one line."""
+    if text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1:
+        return text[1:-1].replace('\\"', '"') if text[0] == '"' else text[1:-1].replace("''", "'")
+    text = re.sub(r"(^|\s)#.*$", "", text).strip()
+    if text.startswith("[") and text.endswith("]"):
+        return [_scalar(piece.strip()) for piece in text[1:-1].split(",") if piece.strip()]
+    if text in ("true", "false"):
+        return text == "true"
+    if match := _NUMBER.match(text):
+        return float(text) if match[1] else int(text)
+    return text

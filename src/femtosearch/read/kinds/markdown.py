@@ -1,0 +1,24 @@
+"""Markdown: a file is a document, its front matter metadata, its first heading the title."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from femtosearch.read.content import Content
+from femtosearch.read.entries import Entry
+from femtosearch.read.kinds.headings import blocks, cuts_at, front_matter, heading_marks, with_title
+
+
+def entries(content: Content) -> Iterator[Entry]:
+    """The one document of a Markdown file."""
+    text = content.text()
+    matter, first = front_matter(text)
+    skipped = text.count("\n", 0, first)
+    text = text[first:]
+    headings = list(blocks(text))
+    own = next((heading.text for heading in headings), None)
+    title = matter.get("title")
+    title = title if isinstance(title, str) and title.strip() else own
+    cuts = cuts_at(text, [heading.start for heading in headings])
+    entry = Entry(text, matter, marks=heading_marks(text, headings, 1 + skipped), cuts=cuts)
+    yield with_title(entry, title) if title else entry

@@ -1,0 +1,234 @@
+"""The steps of a refresh: which files are to be read, what they hold, and how that goes into commits."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+
+from femtosearch.errors import ReadError
+from femtosearch.index.documents import Draft
+from femtosearch.index.filing import Filed, Filing, OpenFile, Taken
+from femtosearch.index.sources import NEVER, FileRow
+from femtosearch.read.documents import FileReader, name_in_file
+from femtosearch.read.entries import Named, Options, Skipped
+from femtosearch.read.walk import File, bytes_of, printable
+
+READER = 1  # another number once files give other documents than before
+COMMIT_SECONDS = 3.0  # after which what was read is committed
+COMMIT_DOCUMENTS = 10_000
+_FRESH = 2_000_000_000  # nanoseconds: what was written to so lately may be again within one tick of a clock
+_HOW = ("text_column", "id_column", "encoding", "stdin_kind")  # the options that documents depend on
+
+
+@dataclass(frozen=True, slots=True)
+class Begin:
+    """A file is read from here on."""
+
+    file: File
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """A document of it."""
+
+    file: File
+    named: Named
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """It was read to its end; `was_read` is false where the disk did not let it be read."""
+
+    file: File
+    stamp: str
+    digest: bytes
+    was_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Touch:
+    """A file's bytes are as they were, though its times are not."""
+
+    file: File
+    stamp: str
+    digest: bytes
+
+
+Step = Begin | Put | End | Touch
+
+
+class Steps:
+    """An iterator of what is to be done for files.
+
+    known:      what the index knows of files, by path.
+    read:       how many files were read so far; `unchanged`: how many need not be.
+    documents:  how many documents those have that need not be read.
+    """
+
+    def __init__(self, reader: FileReader, files: list[File], known: dict[str, FileRow]) -> None:
+        self._known, self._how = known, _how(reader.options)
+        self._now = time.time_ns()
+        due: list[File] = []
+        self.reader = reader
+        self.read, self.unchanged, self.documents = 0, 0, 0
+        for file in files:
+            if self._is_due(file):
+                due.append(file)
+            else:
+                self._leave(file)
+        reader.expect(bytes_of(due))
+        self._steps = self._all(due)
+
+    def __iter__(self) -> Iterator[Step]:
+        return self
+
+    def __next__(self) -> Step:
+        return next(self._steps)
+
+    def read_ahead(self, count: int) -> None:
+        """Take so many steps now, to be handed out later. Raises ReadError."""
+        first = list(itertools.islice(self._steps, count))
+        self._steps = itertools.chain(first, self._steps)
+
+    def _leave(self, file: File) -> None:
+        """Count a file that need not be read."""
+        self.unchanged += 1
+        self.documents += self._known[file.real].documents
+
+    def _is_due(self, file: File) -> bool:
+        row = self._known.get(file.real)
+        return row is None or not file.stamp or row.stamp != self._stamp(file)
+
+    def _stamp(self, file: File) -> str:
+        return f"{file.stamp} {self._how}"
+
+    def _all(self, due: list[File]) -> Iterator[Step]:
+        for file in due:
+            digest, row = _digest(file), self._known.get(file.real)
+            if row is not None and digest and row.digest == digest and self._was_read_so(row):
+                self._leave(file)
+                yield Touch(file, self._stamp_now(file), digest)
+                continue
+            yield Begin(file)
+            faults = len(self.reader.skipped)
+            for named in self.reader.read(file):
+                yield Put(file, named)
+            # What is wrong with a file is told each time that it is met: it has no stamp.
+            is_whole = len(self.reader.skipped) == faults
+            self.read += 1
+            stamp = self._stamp_now(file) if is_whole else NEVER
+            # What comes through a pipe is another thing each time: nothing of it is gone.
+            yield End(file, stamp, digest, self.reader.could_read and bool(file.stamp))
+
+    def _was_read_so(self, row: FileRow) -> bool:
+        """Whether a file was read to its end, and as it would be now."""
+        return self._how in row.stamp.split(" ")
+
+    def _stamp_now(self, file: File) -> str:
+        """The stamp, or one that no file will have where it was written to a moment ago."""
+        modified = int(file.stamp.split(" ")[1]) if file.stamp else 0
+        return f"fresh {self._stamp(file)}" if self._now - modified < _FRESH else self._stamp(file)
+
+
+class Work:
+    """Steps put into commits.
+
+    strict:  an id that another document has is an error.
+    prune:   documents that a file does not have any more are removed.
+
+    repeated:  documents whose id another one has, and what they are called instead.
+    """
+
+    def __init__(self, steps: Steps, *, strict: bool, prune: bool) -> None:
+        self._steps, self._strict, self._prune = steps, strict, prune
+        self._open: OpenFile | None = None
+        self._error: ReadError | None = None
+        self.is_done = False
+        self.repeated: list[Skipped] = []
+
+    def fill(self, filing: Filing, numbers: dict[str, int]) -> None:
+        """Steps for one commit: those of a few seconds.
+
+        numbers:  of the sources, by path.
+        """
+        if self._open is not None:
+            self._open = filing.go_on(self._open)
+        deadline = time.monotonic() + COMMIT_SECONDS
+        try:
+            for step in self._steps:
+                self._take(filing, step, numbers)
+                if time.monotonic() > deadline or filing.tally.stored >= COMMIT_DOCUMENTS:
+                    return
+        except ReadError as error:
+            self._error = error  # what was read before it is committed
+        self.is_done = True
+
+    def complain(self) -> None:
+        """Raise the ReadError that ended it, if one did."""
+        if self._error is not None:
+            raise self._error
+
+    def _take(self, filing: Filing, step: Step, numbers: dict[str, int]) -> None:
+        if isinstance(step, Begin):
+            self._open = filing.begin(numbers[step.file.root], step.file.real)
+        elif isinstance(step, Put) and self._open is not None:
+            taken = filing.put(self._open, _filed(step.file, step.named))
+            if taken is not None:
+                self._tell(step, taken)
+        elif isinstance(step, End) and self._open is not None:
+            if step.was_read:
+                filing.end(self._open, step.stamp, step.digest, prune=self._prune)
+            self._open = None
+        elif isinstance(step, Touch):
+            filing.touch(step.file.real, step.stamp, step.digest)
+
+    def _tell(self, step: Put, taken: Taken) -> None:
+        entry = step.named.entry
+        where = printable(step.file.path) + (f":{entry.line}" if entry.line else "")
+        other = "a document that no file gave"
+        if taken.place is not None:
+            line = next((facts.get("row") for _, facts in taken.place.marks), None)
+            other = near(taken.place.path) + (f":{line}" if line else "")
+        if self._strict:
+            raise ReadError(f"{where}: expected another id than {taken.id!r}, which {other} has")
+        reason = f"the id {taken.id!r} is that of {other}; kept as {taken.chosen!r}"
+        self.repeated.append(Skipped(where, reason))
+
+
+def near(path: str) -> str:
+    """A path from the working folder, if it is in that."""
+    try:
+        below = os.path.relpath(path)
+    except (OSError, ValueError):
+        return printable(path)
+    return printable(path if below.startswith("..") else below)
+
+
+def _filed(file: File, named: Named) -> Filed:
+    entry = named.entry
+    draft = Draft(None, entry.text, json.dumps(entry.metadata, ensure_ascii=False, allow_nan=False))
+    again = f"{file.name}:{entry.line}" if entry.line else f"{file.name} again"
+    return Filed(name_in_file(entry), named.ids, draft, entry.marks, entry.cuts, again)
+
+
+def _how(options: Options) -> str:
+    """What tells one way of reading files from another: a word."""
+    chosen = {name: value for name, value in asdict(options).items() if name in _HOW}
+    text = json.dumps([READER, chosen], sort_keys=True)
+    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
+
+
+def _digest(file: File) -> bytes:
+    """Of a file's bytes; empty where it is no file of the disk, or cannot be read."""
+    if not file.stamp:
+        return b""
+    try:
+        with open(file.path, "rb") as opened:
+            return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
+    except OSError:
+        return b""

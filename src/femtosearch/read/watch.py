@@ -1,0 +1,60 @@
+"""Changes of files, as they happen. Needs the extra [watch]."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+from femtosearch.errors import MissingExtraError, ReadError
+from femtosearch.index.index import Index
+from femtosearch.read.walk import STDIN
+
+_PAUSE = 300  # milliseconds of quiet after which a change is told
+_LONGEST = 2_000  # milliseconds after which it is told all the same
+_LOOK = 5_000  # milliseconds after which sources that came or went are looked for
+
+
+def changes(index: Index) -> Iterator[int]:
+    """How many events there were, each time that something in the sources of an index has changed.
+
+    What changed is not said: a folder that was moved, an editor that writes by renaming, and events that the
+    system lost are all the same to a refresh, which looks for itself. Ends never.
+    Raises MissingExtraError, ReadError if there is nothing to watch.
+    """
+    try:
+        from watchfiles import watch
+    except ImportError as error:
+        raise MissingExtraError(
+            "--watch needs watchfiles: pip install 'femtosearch[watch]' (or '.[watch]' in a clone)"
+        ) from error
+    own = "" if index.folder is None else os.path.join(os.path.realpath(index.folder), "")
+    if not _watched(index):
+        raise ReadError("expected files or folders to watch, found none among the sources of the index")
+    while True:
+        folders = _watched(index)
+        events = watch(
+            *folders,
+            watch_filter=lambda _, path: not f"{path}/".startswith(own or "\0"),
+            debounce=_LONGEST,
+            step=_PAUSE,
+            rust_timeout=_LOOK,
+            yield_on_timeout=True,
+            raise_interrupt=True,
+            ignore_permission_denied=True,
+        )
+        for changed in events:
+            if changed:
+                yield len(changed)
+            if _watched(index) != folders:  # a source came or went: watch anew, and look once
+                yield 0
+                break
+
+
+def _watched(index: Index) -> list[str]:
+    """The folders in which something may happen: sources, and of files the folders they are in."""
+    folders = set()
+    for source in index.sources():
+        path = source.path if os.path.isdir(source.path) else os.path.dirname(source.path)
+        if source.path != STDIN and not source.options.get("stream") and os.path.isdir(path):
+            folders.add(path)
+    return sorted(folders)
