@@ -250,6 +250,7 @@ def test_unknown_paths_and_methods_are_told(served):
     status, headers, content = served.ask("PUT", "/search", {})
     assert (status, content["error"]["type"]) == (405, "method") and headers["allow"] == "GET, POST"
     assert served.ask("PATCH", "/documents/a/b")[1]["allow"] == "DELETE, GET"
+    assert served.ask("PATCH", "/documents/delete")[1]["allow"] == "POST"
 
 
 def test_openapi_names_every_path_and_the_shape_of_errors(served):

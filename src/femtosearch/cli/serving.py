@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import importlib
 import os
 import sys
@@ -16,22 +17,15 @@ from femtosearch.model.model import Model
 def serve(options: argparse.Namespace) -> None:
     """Serve indexes over HTTP until a signal comes."""
     running = _extra("run", "server")
-    settings = _extra("settings", "server")
     indexes = _extra("indexes", "server")
-    chosen = settings.Settings(
-        host=options.host,
-        port=options.port,
+    chosen = _settings(
+        options,
         writable=options.writable,
-        read_keys=settings.key_digests(_keys(options.api_key, "FEMTOSEARCH_API_KEY")),
-        write_keys=settings.key_digests(_keys(options.write_key, "FEMTOSEARCH_WRITE_KEY")),
-        names=frozenset(map(str.lower, options.allow_host)),
-        origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origin),
         max_body=options.max_body,
         timeout=float(options.timeout),
         queue=options.queue,
         **({"threads": options.threads} if options.threads else {}),
     )
-    chosen.check()
     opened = indexes.Indexes(options.index, model=_model(options), writable=options.writable)
     running.log_to(sys.stderr, options.log)
     if options.quiet:
@@ -42,6 +36,52 @@ def serve(options: argparse.Namespace) -> None:
         write_note(f"femtosearch: serving {names} on {address}")
 
     running.serve(opened, chosen, started=started)
+
+
+def mcp(options: argparse.Namespace) -> None:
+    """Offer indexes to agents, over standard input and output or HTTP, until these end."""
+    tools_of = _extra("mcp", "mcp")
+    indexes = _extra("indexes", "mcp")
+
+    def opened() -> Any:
+        return indexes.Indexes(options.index, model=_model(options), writable=options.writable)
+
+    tools = tools_of.Tools(opened)
+    server = tools_of.make_server(tools, writable=options.writable)
+    try:
+        if options.http:
+            _serve_mcp(options, tools_of.http_app(server))
+        else:
+            server.run("stdio")
+    finally:
+        tools.close()
+
+
+def _serve_mcp(options: argparse.Namespace, app: Any) -> None:
+    """The tools over HTTP. One key opens all of them: where one writes, it is a key for writing."""
+    running = _extra("run", "server")
+    chosen = _settings(options, writable=options.writable)
+    if options.writable:
+        chosen = dataclasses.replace(chosen, read_keys=chosen.write_keys)
+    if options.quiet:
+        running.hush()
+    running.serve_app(app, chosen, started=lambda address: write_note(f"femtosearch: MCP on {address}/mcp"))
+
+
+def _settings(options: argparse.Namespace, **more: Any) -> Any:
+    """What the options say of where to listen, and to whom. Raises FemtosearchError."""
+    settings = _extra("settings", "server")
+    chosen = settings.Settings(
+        host=options.host,
+        port=options.port,
+        read_keys=settings.key_digests(_keys(options.api_key, "FEMTOSEARCH_API_KEY")),
+        write_keys=settings.key_digests(_keys(options.write_key, "FEMTOSEARCH_WRITE_KEY")),
+        names=frozenset(map(str.lower, options.allow_host)),
+        origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origin),
+        **more,
+    )
+    chosen.check()
+    return chosen
 
 
 def _keys(given: list[str] | None, variable: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from femtosearch.cli.numbers import whole
 
-SERVING = ("serve",)
+SERVING = ("serve", "mcp")
 
 
 def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
@@ -19,23 +19,23 @@ def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
     serve = command_of(commands, "serve", "answer searches over HTTP (needs the extra [server])", json=False)
     _add_serve(serve)
     add_model(serve)
+    mcp = command_of(commands, "mcp", "offer indexes to agents over MCP (needs the extra [mcp])", json=False)
+    _add_mcp(mcp)
+    add_model(mcp)
+
+
+def _add_mcp(command: argparse.ArgumentParser) -> None:
+    command.add_argument("index", metavar="INDEX", nargs="+", help="folders of indexes, or NAME=FOLDER")
+    command.add_argument("--writable", action="store_true", help="let agents add and delete documents")
+    description = "over HTTP, at /mcp, in place of standard input and output"
+    command.add_argument("--http", action="store_true", help=description)
+    _add_listening(command, 8766)
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("index", metavar="INDEX", nargs="*", help="folders of indexes, or NAME=FOLDER")
-    command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
-    command.add_argument(
-        "--port", type=whole(0, 65535), default=8765, metavar="N", help="0 is any free one (default: 8765)"
-    )
     command.add_argument("--writable", action="store_true", help="let documents be added and deleted")
-    description = "who reads needs this key; may be said again (default: $FEMTOSEARCH_API_KEY)"
-    command.add_argument("--api-key", action="append", metavar="KEY", help=description)
-    description = "who writes needs this key; it reads, too (default: $FEMTOSEARCH_WRITE_KEY)"
-    command.add_argument("--write-key", action="append", metavar="KEY", help=description)
-    description = "a name, beside localhost and IP addresses, by which clients call"
-    command.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=description)
-    description = "a site, such as https://example.com, whose pages may call"
-    command.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help=description)
+    _add_listening(command, 8765)
     description = "bytes of a request's body, at most (default: 16 MiB)"
     command.add_argument("--max-body", type=whole(1024), default=16 << 20, metavar="BYTES", help=description)
     description = "seconds for a body to come, and for an answer (default: 30)"
@@ -51,3 +51,19 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     )
     forms = ("text", "json")
     command.add_argument("--log", choices=forms, default="text", help="a request a line on standard error")
+
+
+def _add_listening(command: argparse.ArgumentParser, port: int) -> None:
+    """Where to listen, and to whom."""
+    command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
+    command.add_argument(
+        "--port", type=whole(0, 65535), default=port, metavar="N", help=f"0 is any free one (default: {port})"
+    )
+    description = "who reads needs this key; may be said again (default: $FEMTOSEARCH_API_KEY)"
+    command.add_argument("--api-key", action="append", metavar="KEY", help=description)
+    description = "who writes needs this key; it reads, too (default: $FEMTOSEARCH_WRITE_KEY)"
+    command.add_argument("--write-key", action="append", metavar="KEY", help=description)
+    description = "a name, beside localhost and IP addresses, by which clients call"
+    command.add_argument("--allow-host", action="append", default=[], metavar="NAME", help=description)
+    description = "a site, such as https://example.com, whose pages may call"
+    command.add_argument("--allow-origin", action="append", default=[], metavar="ORIGIN", help=description)

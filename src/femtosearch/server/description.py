@@ -40,5 +40,8 @@ def methods_of(description: dict[str, Any]) -> Methods:
 
 
 def allowed(methods: Methods, path: str) -> list[str]:
-    """The methods of a path."""
+    """The methods of a path; one without parameters goes before those that have some."""
+    named = [names for pattern, names in methods if pattern.pattern == re.escape(path)]
+    if named:
+        return sorted(named[0])
     return sorted({name for pattern, names in methods if pattern.fullmatch(path) for name in names})

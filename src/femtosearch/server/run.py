@@ -17,8 +17,9 @@ import uvicorn
 
 from femtosearch.errors import FemtosearchError
 from femtosearch.server.app import make_app
-from femtosearch.server.guard import MOST_HEAD
+from femtosearch.server.guard import MOST_HEAD, Guard
 from femtosearch.server.indexes import Indexes
+from femtosearch.server.metrics import Metrics
 from femtosearch.server.protocol import patient_protocol
 from femtosearch.server.settings import Settings
 
@@ -40,8 +41,21 @@ def make_server(
     with _closed_on_error(indexes):
         settings.check()
         listener = _listen(settings)
+    return _server(make_app(indexes, settings).guarded, settings, listener, started), listener
+
+
+def serve_app(app: Any, settings: Settings, *, started: Callable[[str], object]) -> None:
+    """Serve another ASGI application behind the same guard; see `serve`."""
+    listener = _listen(settings)
+    server = _server(Guard(app, settings, Metrics()), settings, listener, started)
+    asyncio.run(server.serve(sockets=[listener]))
+
+
+def _server(
+    app: Guard, settings: Settings, listener: socket.socket, started: Callable[[str], object]
+) -> uvicorn.Server:
     config = uvicorn.Config(
-        make_app(indexes, settings).guarded,
+        app,
         http=patient_protocol(settings.head_timeout),
         ws="none",
         lifespan="on",
@@ -55,7 +69,7 @@ def make_server(
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     address = f"http://{host}:{listener.getsockname()[1]}"
-    return _Server(config, lambda: started(address)), listener
+    return _Server(config, lambda: started(address))
 
 
 def log_to(stream: Any, form: str) -> None:

@@ -1,0 +1,177 @@
+"""Indexes for coding agents: tools over the Model Context Protocol, by its official SDK.
+
+Answers are short plain text, the same for the same index: an agent pays for each word that it reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Annotated, Any, TypeVar
+
+from mcp.server.mcpserver import MCPServer
+from mcp.server.mcpserver.exceptions import ToolError
+from mcp.server.transport_security import TransportSecuritySettings
+from mcp.types import ToolAnnotations
+from pydantic import Field
+
+from femtosearch.server.indexes import Indexes
+from femtosearch.server.places import place_of
+from femtosearch.server.problems import problem_of
+from femtosearch.types import Document, Hit
+
+T = TypeVar("T")
+MOST_HITS, MOST_LISTED, MOST_DOCUMENTS = 50, 200, 100
+SHOWN = 700  # characters of a hit
+MOST_TEXT = 20_000  # characters of a document at a time
+INSTRUCTIONS = """Search documents by meaning. Ask `search` with a question or a description in plain words, \
+not with a regular expression; each hit begins with its place, path:line, or its id. `get` reads a document \
+by its id, some lines at a time; `list` says which documents there are."""
+READS = ToolAnnotations(read_only_hint=True, idempotent_hint=True, open_world_hint=False)
+ADDS = ToolAnnotations(
+    read_only_hint=False, destructive_hint=False, idempotent_hint=True, open_world_hint=False
+)
+DELETES = ToolAnnotations(
+    read_only_hint=False, destructive_hint=True, idempotent_hint=True, open_world_hint=False
+)
+Name = Annotated[str | None, Field(description="Which index, where there are several.")]
+Where = Annotated[
+    str | None, Field(description="Only documents whose metadata pass, such as: year >= 2020 and lang = 'en'")
+]
+
+
+class Tools:
+    """What an agent may do with some indexes.
+
+    open_indexes:  makes them, in the first call: until then an agent that starts does not wait for that.
+    """
+
+    def __init__(self, open_indexes: Callable[[], Indexes]) -> None:
+        self._open = open_indexes
+        self._indexes: Indexes | None = None
+        self._lock = asyncio.Lock()
+
+    async def search(
+        self,
+        query: Annotated[str, Field(description="What to look for, in plain words.")],
+        k: Annotated[int, Field(ge=1, le=MOST_HITS, description="How many hits.")] = 5,
+        where: Where = None,
+        index: Name = None,
+    ) -> str:
+        """Find the documents that answer a question or fit a description best, by meaning."""
+        hits = await self._run(lambda indexes: indexes.get(index).search(query, k=k, where=where))
+        return "\n\n".join(map(_shown, hits)) or "nothing found"
+
+    async def get(
+        self,
+        id: Annotated[str, Field(description="The document's id, as `search` and `list` give it.")],
+        line: Annotated[int, Field(ge=1, description="The first line to read.")] = 1,
+        lines: Annotated[int, Field(ge=1, le=2000, description="How many lines.")] = 200,
+        index: Name = None,
+    ) -> str:
+        """Read a document, some lines at a time."""
+        document = await self._run(lambda indexes: indexes.get(index).get(id))
+        if document is None:
+            raise ToolError(f"there is no document {id[:200]!r}: `list` says which there are")
+        return _lines(document, line, lines)
+
+    async def list_documents(
+        self,
+        where: Where = None,
+        after: Annotated[int, Field(ge=-1, description="What the last answer ended with.")] = -1,
+        index: Name = None,
+    ) -> str:
+        """List the ids of documents, in the order in which they were added, and how many there are."""
+        store = await self._run(lambda indexes: indexes.get(index))
+        total = await self._run(lambda _: store.count(where))
+        page = await self._run(lambda _: store.page(after, MOST_LISTED, where=where))
+        told = [f"{total:,} documents", *(document.id for document in page.documents)]
+        return "\n".join([*told, f"more: list(after={page.after})"] if page.after is not None else told)
+
+    async def add(
+        self,
+        documents: Annotated[
+            list[dict[str, Any]],
+            Field(
+                max_length=MOST_DOCUMENTS,
+                description='Documents: {"id": "a", "text": "...", "year": 2020}; other keys are metadata.',
+            ),
+        ],
+        index: Name = None,
+    ) -> str:
+        """Store documents, each in the place of one with the same id."""
+        ids = await self._run(lambda indexes: indexes.get(index).add(documents))
+        return "stored " + json.dumps(ids, ensure_ascii=False)
+
+    async def delete(
+        self,
+        ids: Annotated[list[str], Field(max_length=1000, description="Ids of documents.")],
+        index: Name = None,
+    ) -> str:
+        """Take documents out, by their ids."""
+        count = await self._run(lambda indexes: indexes.get(index).delete(ids))
+        return f"deleted {count:,}"
+
+    def close(self) -> None:
+        """Close the indexes."""
+        if self._indexes is not None:
+            self._indexes.close()
+
+    async def _run(self, function: Callable[[Indexes], T]) -> T:
+        """What a function makes of the indexes, in a thread. Raises ToolError with what an agent may know."""
+        try:
+            async with self._lock:
+                if self._indexes is None:
+                    self._indexes = await asyncio.to_thread(self._open)
+            return await asyncio.to_thread(function, self._indexes)
+        except ToolError:
+            raise
+        except Exception as error:
+            problem = problem_of(error)
+            if problem.kind == "fault":
+                raise  # the SDK logs it, and tells the agent nothing of it
+            raise ToolError(problem.message) from error
+
+
+def make_server(tools: Tools, *, writable: bool) -> MCPServer[Any]:
+    """A server with the tools; those that change something only where that is allowed."""
+    server: MCPServer[Any] = MCPServer("femtosearch", instructions=INSTRUCTIONS, log_level="WARNING")
+    chosen: list[tuple[Callable[..., Any], ToolAnnotations]] = [
+        (tools.search, READS),
+        (tools.get, READS),
+        (tools.list_documents, READS),
+    ]
+    if writable:
+        chosen += [(tools.add, ADDS), (tools.delete, DELETES)]
+    for tool, hints in chosen:
+        name = tool.__name__.partition("_")[0]  # `list`, which as a method would hide the type
+        server.add_tool(tool, name=name, annotations=hints, structured_output=False)
+    return server
+
+
+def http_app(server: MCPServer[Any]) -> Any:
+    """The server as an ASGI application at /mcp, to be put behind a `Guard`, which checks Host and Origin."""
+    unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
+    return server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
+
+
+def _shown(hit: Hit) -> str:
+    """A hit: its place, its title, and the beginning of its best passage."""
+    start, end = hit.passage or (0, len(hit.text))
+    passage = hit.text[start:end].strip()
+    cut = passage if len(passage) <= SHOWN else passage[:SHOWN].rsplit(" ", 1)[0] + " …"
+    title = hit.metadata.get("title")
+    place = place_of(hit)
+    named = f"{place} (id {hit.id})" if not place.startswith(hit.id) else place
+    return f"{named}  {title}\n{cut}" if isinstance(title, str) and title else f"{named}\n{cut}"
+
+
+def _lines(document: Document, line: int, count: int) -> str:
+    """Lines of a document, and how to read on."""
+    lines = document.text.split("\n")
+    text = "\n".join(lines[line - 1 : line - 1 + count])[:MOST_TEXT]
+    last = line - 1 + text.count("\n") + 1
+    if line > len(lines):
+        raise ToolError(f"line {line}: the document has {len(lines)} lines")
+    return text if last >= len(lines) else f"{text}\n[lines {line} to {last} of {len(lines)}]"

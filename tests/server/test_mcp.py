@@ -1,0 +1,175 @@
+"""The tools for agents, called by the SDK's own client: in the process, over stdio and over HTTP."""
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("mcp")
+
+from mcp.client import Client
+from mcp.client.stdio import StdioServerParameters
+
+from femtosearch.cli import main
+from femtosearch.index.index import Index
+from femtosearch.server.indexes import Indexes
+from femtosearch.server.mcp import Tools, make_server
+
+from .conftest import TEXTS, fill
+
+
+@pytest.fixture
+def folder(model, tmp_path):
+    return fill(tmp_path / "notes", model)
+
+
+@pytest.fixture
+def call(model, folder):
+    """call(tool, **arguments) gives the text of an answer; an error's text begins with "error: "."""
+    tools = Tools(lambda: Indexes([str(folder)], model=model, writable=True))
+
+    def call(tool, **arguments):
+        async def ask():
+            async with Client(make_server(tools, writable=True)) as client:
+                return text_of(await client.call_tool(tool, arguments))
+
+        return asyncio.run(ask())
+
+    yield call
+    tools.close()
+
+
+def text_of(answer):
+    (content,) = answer.content
+    return f"error: {content.text}" if answer.is_error else content.text
+
+
+def test_a_search_gives_places_and_passages(call, folder, model):
+    assert call("search", query="a cat", k=1) == f"cat\n{TEXTS['cat']}"
+    with Index(folder, model=model) as index:
+        text = "\n".join(["the dog ran fast"] * 400) + "\nred moon at night"
+        index.add([{"id": "sub/a.md", "text": text, "path": "docs/sub/a.md", "title": "A title"}])
+    place, passage = call("search", query="red moon at night", k=1, where="title = 'A title'").split("\n", 1)
+    number = int(re.fullmatch(r"docs/sub/a\.md:(\d+) \(id sub/a\.md\)  A title", place)[1])
+    assert passage.endswith(("moon at night", " …")) and text.split("\n")[number - 1] == "the dog ran fast"
+    assert call("search", query="a cat", where="length > 99") == "nothing found"
+
+
+def test_a_document_is_read_some_lines_at_a_time(call):
+    call("add", documents=[{"id": "long", "text": "\n".join(map(str, range(1, 501))), "kind": "numbers"}])
+    assert call("get", id="long", line=3, lines=2) == "3\n4\n[lines 3 to 4 of 500]"
+    assert call("get", id="long", line=500) == "500"
+    assert call("get", id="long").endswith("\n200\n[lines 1 to 200 of 500]")
+    assert call("get", id="long", line=501).endswith(" line 501: the document has 500 lines")
+    assert "there is no document 'none'" in call("get", id="none")
+
+
+def test_documents_are_listed_added_and_deleted(call):
+    assert call("list") == "3 documents\ncat\ndog\nmoon"
+    assert call("add", documents=[{"id": str(n), "text": ""} for n in range(100)]).startswith(
+        'stored ["0", "1"'
+    )
+    assert call("add", documents=[{"id": str(n), "text": ""} for n in range(100, 200)])
+    first, *rest = call("list").splitlines()
+    assert first == "203 documents" and len(rest) == 201
+    after = int(re.fullmatch(r"more: list\(after=(\d+)\)", rest[-1])[1])
+    assert call("list", after=after) == "203 documents\n197\n198\n199"
+    assert call("delete", ids=["0", "none"]) == "deleted 1"
+    assert call("list", where="length > 20") == "1 documents\ncat"
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "message"),
+    [
+        ("search", {"query": " "}, "query: it is empty"),
+        ("search", {"query": "a", "where": "a >"}, "where"),
+        ("search", {"query": "a", "k": 1000}, "k"),
+        ("search", {"query": "a", "index": "none"}, "expected one of this server's, 'notes'"),
+        ("add", {"documents": [{"id": "a"}]}, 'it has no "text"'),
+        ("add", {"documents": ["a"]}, "documents"),
+        ("list", {"after": -5}, "after"),
+        ("none", {}, "none"),
+    ],
+)
+def test_what_cannot_be_done_is_told(call, tool, arguments, message):
+    try:
+        told = call(tool, **arguments)
+    except Exception as error:  # an unknown tool is an error of the protocol
+        told = f"error: {error}"
+    assert told.startswith("error: ") and message in told and "Traceback" not in told
+
+
+def test_what_fails_inside_tells_an_agent_nothing_of_it(call, monkeypatch):
+    monkeypatch.setattr(Index, "search", lambda *_, **__: 1 / 0)
+    assert call("search", query="a") == "error: Error executing tool search"
+
+
+def test_tools_that_change_something_are_offered_where_that_is_allowed(model, folder):
+    tools = Tools(lambda: Indexes([str(folder)], model=model))
+
+    async def names(writable):
+        async with Client(make_server(tools, writable=writable)) as client:
+            offered = (await client.list_tools()).tools
+        assert all(tool.description and tool.input_schema["properties"] for tool in offered)
+        reading = [tool.name for tool in offered if tool.annotations.read_only_hint]
+        return reading, [tool.name for tool in offered if not tool.annotations.read_only_hint]
+
+    assert asyncio.run(names(False)) == (["search", "get", "list"], [])
+    assert asyncio.run(names(True)) == (["search", "get", "list"], ["add", "delete"])
+
+
+@pytest.mark.slow
+def test_over_standard_input_and_output(folder):
+    command = ["-m", "femtosearch", "mcp", str(folder), "--model", "femto"]
+
+    async def ask():
+        async with Client(StdioServerParameters(command=sys.executable, args=command)) as client:
+            assert [tool.name for tool in (await client.list_tools()).tools] == ["search", "get", "list"]
+            return text_of(await client.call_tool("search", {"query": "a cat", "k": 1}))
+
+    assert asyncio.run(ask()) == f"cat\n{TEXTS['cat']}"
+
+
+@pytest.mark.slow
+def test_over_http(folder):
+    command = [sys.executable, "-m", "femtosearch", "mcp", str(folder), "--model", "femto", "--writable"]
+    command += ["--http", "--port", "0", "--write-key", "a key to write"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    try:
+        address = re.search(r"http://\S+/mcp", process.stderr.readline())[0]
+        asyncio.run(over_http(address))
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert process.returncode == 0
+
+
+async def over_http(address):
+    import httpx2
+    from mcp.client.streamable_http import streamable_http_client
+
+    headers = {"Authorization": "Bearer a key to write"}
+    async with (
+        httpx2.AsyncClient(headers=headers) as http,
+        Client(streamable_http_client(address, http_client=http)) as client,
+    ):
+        assert len((await client.list_tools()).tools) == 5
+        added = await client.call_tool("add", {"documents": [{"id": "b", "text": "a bird"}]})
+        assert text_of(added) == 'stored ["b"]'
+        assert text_of(await client.call_tool("get", {"id": "b"})) == "a bird"
+    async with httpx2.AsyncClient() as http:
+        body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        assert (await http.post(address, json=body)).status_code == 401
+        assert (await http.post(address, json=body, headers={**headers, "Host": "evil"})).status_code == 421
+        evil = {**headers, "Origin": "https://evil.example"}
+        assert (await http.post(address, json=body, headers=evil)).status_code == 403
+
+
+def test_what_cannot_be_offered_is_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["mcp", "none", "--writable", "--http", "--host", "0.0.0.0"]) == 1
+    assert "anybody could change" in capsys.readouterr().err
+    assert not os.listdir(tmp_path)
