@@ -24,6 +24,7 @@ MODULES = {  # of the commands; else `commands`
     **dict.fromkeys(INDEXING, "indexing"),
     **dict.fromkeys(DATABASE, "database"),
     **dict.fromkeys(SERVING, "serving"),
+    "install": "agents",
 }
 EPILOG = (
     "exit codes: 0 done; 1 an error, told in one line; 2 a wrong command line; 130 Ctrl-C; 141 a closed pipe"

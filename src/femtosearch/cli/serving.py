@@ -9,6 +9,7 @@ import os
 import sys
 from typing import Any
 
+from femtosearch.cli.opening import load_model
 from femtosearch.cli.output import write_note
 from femtosearch.errors import MissingExtraError
 from femtosearch.model.model import Model
@@ -92,15 +93,7 @@ def _keys(given: list[str] | None, variable: str) -> list[str]:
 def _model(options: argparse.Namespace) -> Model | None:
     """The model that the options name; None is each index's own."""
     chosen = options.model or options.conventions or options.pool_factor or options.revision
-    if not chosen and options.engine == "native":
-        return None
-    return Model.load(
-        options.model,
-        conventions=options.conventions,
-        engine=options.engine,
-        pool_factor=options.pool_factor,
-        revision=options.revision,
-    )
+    return load_model(options) if chosen or options.engine != "native" else None
 
 
 def _extra(module: str, extra: str) -> Any:

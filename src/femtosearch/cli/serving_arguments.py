@@ -22,6 +22,21 @@ def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
     mcp = command_of(commands, "mcp", "offer indexes to agents over MCP (needs the extra [mcp])", json=False)
     _add_mcp(mcp)
     add_model(mcp)
+    _add_install(command_of(commands, "install", "give coding agents the tools of `femtosearch mcp`"))
+
+
+def _add_install(command: argparse.ArgumentParser) -> None:
+    names = "claude, claude-desktop, codex, cursor, gemini, opencode, vscode or windsurf"
+    command.add_argument("agent", metavar="AGENT", nargs="*", help=f"{names} (default: those that are here)")
+    command.add_argument(
+        "--index", action="append", metavar="FOLDER", help="an index for them; may be repeated"
+    )
+    command.add_argument("--name", default="femtosearch", help="what they call it (default: femtosearch)")
+    command.add_argument("--project", metavar="FOLDER", help="a project's configuration, not the user's")
+    command.add_argument("--writable", action="store_true", help="let agents add and delete documents")
+    command.add_argument("--undo", action="store_true", help="take it out again")
+    command.add_argument("--dry-run", action="store_true", help="show what would be written")
+    command.add_argument("--yes", action="store_true", help="write without asking")
 
 
 def _add_mcp(command: argparse.ArgumentParser) -> None:

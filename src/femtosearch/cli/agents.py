@@ -1,0 +1,90 @@
+"""`femtosearch install`: an agent's configuration is shown, then written, and taken back by --undo."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from femtosearch.cli.output import write_json, write_line, write_note
+from femtosearch.errors import FemtosearchError
+from femtosearch.index.stats import describe
+from femtosearch.server.agents import AGENTS, Agent, Edit, installing, present, undoing
+
+
+def install(options: argparse.Namespace) -> int:
+    """Give agents the tools of `femtosearch mcp`, or take them away; the exit code."""
+    home, project = Path.home(), None if options.project is None else Path(options.project)
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", options.name):
+        raise FemtosearchError(f"--name: expected letters, digits, - and _, found {options.name!r}")
+    agents = _chosen(options.agent, home, project)
+    command = [] if options.undo else _command(options)
+    edits = []
+    for agent in agents:
+        path = agent.path(home, project)
+        assert path is not None
+        edits.append(
+            undoing(agent, path, options.name)
+            if options.undo
+            else installing(agent, path, options.name, command)
+        )
+    changing = [edit for edit in edits if edit.changes]
+    _show(edits, options)
+    if options.dry_run or not changing or not _agreed(options):
+        return 0 if options.dry_run or not changing else 1
+    for edit in changing:
+        edit.write()
+        if not options.quiet:
+            write_note(f"wrote {edit.path}")
+    return 0
+
+
+def _chosen(names: list[str], home: Path, project: Path | None) -> list[Agent]:
+    """The agents that are named, else those that are used. Raises FemtosearchError."""
+    known = ", ".join(name for name, agent in AGENTS.items() if agent.path(home, project) is not None)
+    agents = [AGENTS.get(name) for name in names] if names else [*present(home, project)]
+    for name, agent in zip(names, agents, strict=False):
+        if agent is None or agent.path(home, project) is None:
+            where = "has no configuration in a project" if agent else "is not known"
+            raise FemtosearchError(f"the agent {name!r} {where}: expected one of {known}")
+    if not agents:
+        raise FemtosearchError(f"no agent's configuration is here: name one of {known}")
+    return [agent for agent in agents if agent is not None]
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    """What an agent runs; with whole paths, since it may start anywhere. Raises StoreError."""
+    if not options.index:
+        raise FemtosearchError("--index: say which index agents shall have")
+    script = shutil.which("femtosearch", path=os.path.dirname(sys.executable))
+    program = [script] if script else [sys.executable, "-m", "femtosearch"]
+    folders = []
+    for folder in options.index:
+        describe(folder)
+        folders.append(os.path.abspath(folder))
+    return [*program, "mcp", *folders, *(["--writable"] if options.writable else [])]
+
+
+def _show(edits: list[Edit], options: argparse.Namespace) -> None:
+    for edit in edits:
+        if options.json:
+            difference = edit.lines() if edit.changes else []
+            write_json({"agent": edit.agent, "file": os.fspath(edit.path), "difference": difference})
+        elif edit.changes:
+            for line in edit.lines():
+                write_line(line)
+        elif not options.quiet:
+            write_note(f"{edit.path}: nothing to change")
+
+
+def _agreed(options: argparse.Namespace) -> bool:
+    """Whether to write: said on the command line, or asked on a terminal. Raises FemtosearchError."""
+    if options.yes:
+        return True
+    if not sys.stdin.isatty():
+        raise FemtosearchError("nothing is written: say --yes, or run this on a terminal, where it asks")
+    print("write this? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")

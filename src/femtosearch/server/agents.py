@@ -1,0 +1,237 @@
+"""The configuration files of coding agents: what gives an agent our tools, and takes them away again.
+
+Everything else in a file stays as it is. A file that is not plain JSON or TOML is left alone.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import os
+import re
+import stat
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from femtosearch.disk import write_whole
+from femtosearch.errors import FemtosearchError
+
+MOST_BYTES = 64 << 20  # of a configuration file
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Where an agent keeps its configuration, and in which shape.
+
+    home:     the file in the user's home folder; None where there is none.
+    project:  the file in a project's folder; None where there is none.
+    keys:     the keys that lead to the servers, by name.
+    form:     "plain": command and args; "typed": the same with a type; "list": one list of all words.
+    """
+
+    name: str
+    home: str | None
+    project: str | None
+    keys: tuple[str, ...] = ("mcpServers",)
+    form: str = "plain"
+
+    def path(self, home: Path, project: Path | None) -> Path | None:
+        """Its file, of the user or of a project."""
+        if project is not None:
+            return None if self.project is None else project / self.project
+        return None if self.home is None else home / self.home
+
+    def entry(self, command: Sequence[str]) -> dict[str, Any]:
+        """What stands there for a server that a command starts."""
+        if self.form == "list":
+            return {"type": "local", "command": list(command), "enabled": True}
+        entry: dict[str, Any] = {"command": command[0], "args": list(command[1:])}
+        return {"type": "stdio", **entry} if self.form == "typed" else entry
+
+
+_DESKTOP = "Library/Application Support/Claude" if sys.platform == "darwin" else ".config/Claude"
+_CODE = "Library/Application Support/Code/User" if sys.platform == "darwin" else ".config/Code/User"
+AGENTS = {
+    agent.name: agent
+    for agent in (
+        Agent("claude", ".claude.json", ".mcp.json", form="typed"),
+        Agent("claude-desktop", f"{_DESKTOP}/claude_desktop_config.json", None),
+        Agent("codex", ".codex/config.toml", None, ("mcp_servers",)),
+        Agent("cursor", ".cursor/mcp.json", ".cursor/mcp.json"),
+        Agent("gemini", ".gemini/settings.json", ".gemini/settings.json"),
+        Agent("opencode", ".config/opencode/opencode.json", "opencode.json", ("mcp",), "list"),
+        Agent("vscode", f"{_CODE}/mcp.json", ".vscode/mcp.json", ("servers",), "typed"),
+        Agent("windsurf", ".codeium/windsurf/mcp_config.json", None),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A file as it is and as it is to be. `before` is None where there is no file."""
+
+    agent: str
+    path: Path
+    before: str | None
+    after: str
+
+    @property
+    def changes(self) -> bool:
+        """Whether it would change anything."""
+        return self.before != self.after and not (self.before is None and not self.after)
+
+    def lines(self) -> list[str]:
+        """The difference, as `diff -u` shows it."""
+        names = (os.fspath(self.path), os.fspath(self.path))
+        before = [] if self.before is None else self.before.splitlines()
+        return list(difflib.unified_diff(before, self.after.splitlines(), *names, lineterm="", n=2))
+
+    def write(self) -> None:
+        """Write the file whole; its rights stay. Raises FemtosearchError if it changed meanwhile."""
+        if _read(self.path) != self.before:
+            raise FemtosearchError(f"{self.path}: somebody changed it meanwhile: try again")
+        target = self.path.resolve()  # a link to a file elsewhere stays one
+        target.parent.mkdir(parents=True, exist_ok=True)
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        write_whole(target, self.after.encode())
+        if mode is not None:
+            target.chmod(mode)
+
+
+def present(home: Path, project: Path | None) -> list[Agent]:
+    """The agents that seem to be used: those whose file is there, or the folder that it belongs in."""
+    used = []
+    for agent in AGENTS.values():
+        path = agent.path(home, project)
+        own_folder = path is not None and path.parent not in (home, project)
+        if path is not None and (path.exists() or (own_folder and path.parent.is_dir())):
+            used.append(agent)
+    return used
+
+
+def installing(agent: Agent, path: Path, name: str, command: Sequence[str]) -> Edit:
+    """The edit that gives an agent a server. Raises FemtosearchError for a file that cannot be edited."""
+    before = _read(path)
+    if path.suffix == ".toml":
+        return Edit(agent.name, path, before, _with_table(before or "", path, agent.keys[0], name, command))
+    content = _parsed(before, path)
+    servers = content
+    for key in agent.keys:
+        servers = servers.setdefault(key, {})
+        if not isinstance(servers, dict):
+            raise FemtosearchError(f"{path}: {key}: expected an object: mend it first")
+    servers[name] = agent.entry(command)
+    return Edit(agent.name, path, before, _written(content, before))
+
+
+def undoing(agent: Agent, path: Path, name: str) -> Edit:
+    """The edit that takes a server out again. Raises FemtosearchError for a file that cannot be edited."""
+    before = _read(path)
+    if path.suffix == ".toml":
+        return Edit(agent.name, path, before, _without_table(before or "", path, agent.keys[0], name))
+    content = _parsed(before, path)
+    levels: list[dict[str, Any]] = [content]
+    for key in agent.keys:
+        deeper = levels[-1].get(key)
+        if not isinstance(deeper, dict):
+            return Edit(agent.name, path, before, before or "")
+        levels.append(deeper)
+    if levels[-1].pop(name, None) is None:
+        return Edit(agent.name, path, before, before or "")
+    for level, key in zip(reversed(levels[:-1]), reversed(agent.keys), strict=True):
+        if not level[key]:
+            del level[key]
+    return Edit(agent.name, path, before, _written(content, before))
+
+
+def _read(path: Path) -> str | None:
+    """A file's text, None where there is none. Raises FemtosearchError."""
+    try:
+        if path.exists() and not path.is_file():
+            raise FemtosearchError(f"{path}: expected a file")
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise FemtosearchError(f"{path}: more than {MOST_BYTES} bytes is no configuration")
+        return content.decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise FemtosearchError(f"{path}: cannot be read: {error}") from None
+
+
+def _parsed(text: str | None, path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(text) if text and text.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise FemtosearchError(
+            f"{path}: not plain JSON ({error}), perhaps it has comments: add what --dry-run of another agent "
+            "shows by hand"
+        ) from None
+    if not isinstance(content, dict):
+        raise FemtosearchError(f"{path}: expected an object, found {type(content).__name__}")
+    return content
+
+
+def _written(content: dict[str, Any], before: str | None) -> str:
+    """JSON, indented as the file was."""
+    indented = re.search(r"\n([ \t]+)\S", before or "")
+    indent: str | int = indented[1] if indented else 2
+    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+
+
+def _with_table(text: str, path: Path, parent: str, name: str, command: Sequence[str]) -> str:
+    """TOML with the server's table at its end, in the place of one of that name."""
+    other = _without_table(text, path, parent, name)
+    words = ", ".join(map(_quoted, command[1:]))
+    table = f"[{parent}.{name}]\ncommand = {_quoted(command[0])}\nargs = [{words}]\n"
+    edited = f"{other.rstrip()}\n\n{table}" if other.strip() else table
+    expected = _toml(other, path)
+    expected.setdefault(parent, {})[name] = {"command": command[0], "args": list(command[1:])}
+    return _checked(edited, expected, path)
+
+
+def _without_table(text: str, path: Path, parent: str, name: str) -> str:
+    """TOML without the server's table."""
+    content = _toml(text, path)
+    if name not in content.get(parent, {}):
+        return text
+    header = re.compile(rf"^\[{re.escape(parent)}\.{re.escape(name)}(\..*)?\]\s*$")
+    kept, ours = [], False
+    for line in text.splitlines(keepends=True):
+        if line.lstrip().startswith("["):
+            ours = header.match(line.strip()) is not None
+        if not ours:
+            kept.append(line)
+    del content[parent][name]
+    if not content[parent]:
+        del content[parent]
+    without = "".join(kept).rstrip()
+    return _checked(f"{without}\n" if without else "", content, path)
+
+
+def _toml(text: str, path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise FemtosearchError(f"{path}: not TOML: {error}: mend it first") from None
+
+
+def _checked(edited: str, expected: dict[str, Any], path: Path) -> str:
+    """The edited text, if it says what it should: a table may be written in ways that lines do not show."""
+    try:
+        right = tomllib.loads(edited) == expected
+    except tomllib.TOMLDecodeError:
+        right = False
+    if not right:
+        raise FemtosearchError(f"{path}: its tables are written in a way that is not edited: edit it by hand")
+    return edited
+
+
+def _quoted(text: str) -> str:
+    """A TOML string: JSON's escapes are TOML's, too."""
+    return json.dumps(text)
