@@ -137,7 +137,9 @@ def answering(*answers):
         for content in answers:
             connection, _ = listener.accept()
             with connection:
-                connection.recv(1 << 16)
+                request = b""
+                while not request.endswith(b"}"):  # the end of its body
+                    request += connection.recv(1 << 16)
                 connection.sendall(content)
         listener.close()
 
