@@ -6,6 +6,7 @@ other document has.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Sequence
@@ -165,7 +166,8 @@ class Filing:
     def _free_id(self, file: OpenFile, document: Filed) -> tuple[str, Taken | None]:
         """The first id that no other document has; a document that no file gave may be this one already."""
         first: Place | None = None
-        candidates = [*document.ids, *(f"{document.ids[-1]} ({n})" for n in range(2, 1_000_000))]
+        further = (f"{document.ids[-1]} ({n})" for n in itertools.count(2))
+        candidates = itertools.chain(document.ids, further)
         for number, candidate in enumerate(candidates):
             stored = self.transaction.stored(candidate)
             if stored is None or self._is_the_same(stored, file, document.draft):
