@@ -43,6 +43,10 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         from benchmarks import words
 
         return words.measure(options.folder, options.model)
+    if options.benchmark == "hybrid":
+        from benchmarks import hybrid
+
+        return hybrid.measure(options.folder, options.cache, options.index, options.questions)
     if options.benchmark == "fde":
         return fde.measure(options.folder or [_folder(options)], options.model, options.runs, options.python)
     if options.benchmark == "peers":
@@ -109,6 +113,12 @@ def _options() -> argparse.Namespace:
     words = _add_judged(
         commands, "words", "MaxSim, BM25 and both fused, for whole and short queries; needs [train]."
     )
+    hybrid = _add_judged(
+        commands, "hybrid", "How much words count beside MaxSim, as other collections choose; needs [train]."
+    )
+    hybrid.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where indexes are kept")
+    hybrid.add_argument("--index", type=Path, metavar="DIR", help="an index of files, for --questions")
+    hybrid.add_argument("--questions", type=Path, metavar="FILE", help="JSON: question, and patterns of ids")
     words.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     return parser.parse_args()
 

@@ -43,7 +43,7 @@ def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], li
 def _figures(collection: Collection, model: Model) -> dict[str, dict[str, float]]:
     """Kind of query -> way of ranking -> mean nDCG@10. All are asked at once: documents are encoded once."""
     subject = ScoredCollection.of(collection, rules_named("beir"))
-    kinds = {"queries": subject.queries, "keywords": _in_few_words(subject.queries)}
+    kinds = {"queries": subject.queries, "keywords": in_few_words(subject.queries)}
     asked = {f"{kind} {name}": text for kind, texts in kinds.items() for name, text in texts.items()}
     both = replace(subject, queries=asked)
     meaning, words = by_rows(both, model, _silent, uncut=False).rankings, by_bm25(both, _silent).rankings
@@ -53,7 +53,7 @@ def _figures(collection: Collection, model: Model) -> dict[str, dict[str, float]
     return {kind: {way: _mean(found, kind, subject) for way, found in ways.items()} for kind in kinds}
 
 
-def _in_few_words(queries: Mapping[str, str]) -> dict[str, str]:
+def in_few_words(queries: Mapping[str, str]) -> dict[str, str]:
     """Two to four words of each query, longer words more likely, as training cuts them."""
     rng = np.random.default_rng(SEED)
     return {name: keywords(text, rng) for name, text in queries.items()}

@@ -138,9 +138,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A document that a query found: its best passage's MaxSim is the score.
+    """A document that a query found.
 
-    passage: (start, end) in characters: hit.text[start:end] is the passage that scored.
+    passage: (start, end) in characters: hit.text[start:end] is the passage that scored best.
+    maxsim:  that passage's MaxSim, or its FDE's product in the mode "fde".
+    bm25:    BM25 of the document's words; None where words were not looked up.
     """
 
     id: str
@@ -148,6 +150,8 @@ class Hit:
     text: str
     metadata: dict[str, Any] = field(default_factory=dict)
     passage: tuple[int, int] | None = None
+    maxsim: float | None = None
+    bm25: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

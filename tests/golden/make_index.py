@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from femtosearch.fde import Muvera  # noqa: E402
 from femtosearch.index.index import Index  # noqa: E402
-from femtosearch.index.schema import LAYOUT  # noqa: E402
+from femtosearch.index.schema import NEWEST  # noqa: E402
 from tests.fakes import FakeModel  # noqa: E402
 
 DOCUMENTS = [
@@ -40,13 +40,13 @@ QUERY = "blue words of the night"
 
 def main() -> None:
     model = FakeModel()
-    place = HERE / "index" / f"v{LAYOUT}"
+    place = HERE / "index" / f"v{NEWEST}"
     with Index(place / "index", model=model, fde=Muvera(3, 2, 4, final=13)) as index:
         index.add(DOCUMENTS)
         index.add([{"id": "replaced", "text": "new words"}])
         index.delete("deleted")
         hits, by_fde = (
-            [[hit.id, hit.score, hit.passage] for hit in index.search(QUERY, mode=mode)]
+            [[hit.id, hit.score, hit.passage] for hit in index.search(QUERY, mode=mode, length_penalty=0)]
             for mode in ("maxsim", "fde")
         )
         ids = [str(document["id"]) for document in DOCUMENTS]

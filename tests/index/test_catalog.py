@@ -12,7 +12,7 @@ from femtosearch.index.catalog import Catalog
 from femtosearch.index.connection import create
 from femtosearch.index.documents import Draft
 from femtosearch.index.index import Index
-from femtosearch.index.schema import APPLICATION, LAYOUT, Origin
+from femtosearch.index.schema import APPLICATION, NEWEST, Origin
 from femtosearch.index.segment import Summary
 from femtosearch.index.stats import describe
 from femtosearch.types import Document
@@ -163,7 +163,7 @@ def test_the_database_of_another_program(fast_path):
 
 def test_too_new_is_not_corrupt(fast_path):
     path = make(fast_path / "i")
-    sql(path, f"PRAGMA user_version = {LAYOUT + 1}")
+    sql(path, f"PRAGMA user_version = {NEWEST + 1}")
     with pytest.raises(StoreError, match="upgrade") as caught:
         Index(fast_path / "i", model=MODEL)
     assert not isinstance(caught.value, CorruptError)
@@ -306,11 +306,11 @@ def test_an_index_whose_making_was_interrupted_is_made(fast_path, left):
 def test_the_header_says_whose_it_is(fast_path):
     header = make(fast_path / "i").read_bytes()[:100]
     assert int.from_bytes(header[68:72], "big") == APPLICATION and header[68:72] == b"Femt"
-    assert int.from_bytes(header[60:64], "big") == LAYOUT == 3
+    assert int.from_bytes(header[60:64], "big") == NEWEST == 4
     with Index(fast_path / "f", model=MODEL, fde=Muvera(2, 2, 4)) as index:
         index.add(["words"])
     header = (fast_path / "f" / "catalog.db").read_bytes()[:100]
-    assert int.from_bytes(header[60:64], "big") == LAYOUT
+    assert int.from_bytes(header[60:64], "big") == NEWEST
 
 
 def test_metadata_is_readable_json(fast_path):

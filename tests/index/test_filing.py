@@ -173,6 +173,6 @@ def test_an_index_without_files_is_as_before(fast_path):  # noqa: F811
     with Index(fast_path / "n", model=MODEL) as index:
         index.add(["x"])
     database = sqlite3.connect(Path(fast_path / "n" / "catalog.db"))
-    assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    assert database.execute("PRAGMA user_version").fetchone() == (4,)
     assert not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'files'").fetchall()
     database.close()

@@ -334,7 +334,7 @@ def test_stats(fast_path):
         index.delete("b")
         stats = index.stats()
     assert (stats.documents, stats.passages, stats.rows, stats.dead_passages) == (2, 5, 40, 1)
-    assert stats.segments == 1 and stats.bytes > 5000 and stats.format_version == 3
+    assert stats.segments == 1 and stats.bytes > 5000 and stats.format_version == 4
     again = describe(fast_path / "notes")
     assert (again.documents, again.rows, again.dead_passages) == (2, 40, 1)
 

@@ -158,7 +158,7 @@ def test_an_fde_that_comes_later_is_the_same(index, size, monkeypatch):
     index.delete(["3", "4"])
     before = stored(index)
     index.set_fde(None)
-    assert index.stats().fde is None and index.stats().format_version == 3
+    assert index.stats().fde is None and index.stats().format_version == 4
     with pytest.raises(QueryError, match="needs an FDE"):
         index.search("word1", mode="fde")
     index.set_fde(FDE)

@@ -224,7 +224,7 @@ HOSTILE = {
     "DELETE FROM documents WHERE id <> '0'; END",
     "another table": "CREATE TABLE photos (x)",
     "an index": "CREATE INDEX i ON documents (text)",
-    "a virtual table": "CREATE VIRTUAL TABLE words USING fts5(text)",
+    "a virtual table": "CREATE VIRTUAL TABLE more_words USING fts5(text)",
     "a generated column": "ALTER TABLE documents ADD COLUMN x AS (abs(key))",
     "a check": "DROP TABLE dead; CREATE TABLE dead (key INTEGER PRIMARY KEY CHECK (key > 5))",
 }

@@ -30,7 +30,9 @@ def index(server):
 def test_hits_are_those_of_the_library(index, server):
     local = server.indexes.get(None)
     assert index.search("a cat", k=2) == local.search("a cat", k=2)
-    assert index.search(["a cat", "the moon"], k=1, mode="maxsim") == local.search(["a cat", "the moon"], k=1)
+    assert index.search(["a cat", "the moon"], k=1, mode="maxsim") == local.search(
+        ["a cat", "the moon"], k=1, mode="maxsim"
+    )
     assert index.search([]) == []
 
 

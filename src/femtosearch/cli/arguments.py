@@ -204,6 +204,10 @@ def _add_search(commands: Any) -> None:
     )
     number.add_argument("--recall", type=float, metavar="R", help=description)
     add_where(command)
+    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.4 in the mode auto)"
+    command.add_argument("--hybrid", type=float, metavar="W", help=description)
+    description = "how much of what long documents have by luck is taken off (default: 0.25)"
+    command.add_argument("--length-penalty", type=float, metavar="C", help=description)
     command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
     description = "at most N hits of one source, or of one value of a field: FIELD=N"
     command.add_argument("--per", type=quota, metavar="N", help=description)
@@ -265,6 +269,8 @@ def _add_compact(commands: Any) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     names = "auto (the model's own), muvera, txtai or fastembed, or none to take it out"
     command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")
+    description = "make the table of words, or take it out"
+    command.add_argument("--words", action=argparse.BooleanOptionalAction, help=description)
     _add_model(command)
 
 
@@ -288,7 +294,7 @@ def _add_evaluate(commands: Any) -> None:
     )
     command.add_argument("source", metavar="SOURCE", nargs="+", help=description)
     description = (
-        "of maxsim, rerank, fde, bm25, exact and float32, with commas between (default: as the rules say)"
+        "of maxsim, rerank, fde, hybrid, bm25, exact, float32, with commas between (default: as rules say)"
     )
     command.add_argument("--mode", metavar="MODES", help=description)
     description = "beir (the default), txtai, pylate or sentence-transformers: score as that does"

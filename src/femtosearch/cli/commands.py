@@ -51,7 +51,7 @@ def search(options: argparse.Namespace) -> None:
 
 def _how(options: argparse.Namespace) -> dict[str, Any]:
     """What the flags of a search are to `Index.search`."""
-    names = ("k", "mode", "candidates", "recall", "where", "min_score", "per")
+    names = ("k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
     return {name: getattr(options, name) for name in names}
 
 
@@ -128,6 +128,8 @@ def compact(options: argparse.Namespace) -> None:
         before = store.stats().bytes
         if options.fde:
             store.set_fde(named_fde(options))
+        if options.words is not None:
+            store.set_words(options.words)
         store.compact()
     after = describe(options.folder).bytes
     if options.json:

@@ -32,6 +32,7 @@ MODES = {
     "rerank": "FDE + MaxSim of 100",
     "fde": "FDE only",
     "maxsim": "`Index.search`",
+    "hybrid": "MaxSim and BM25",
     "bm25": "BM25",
 }
 

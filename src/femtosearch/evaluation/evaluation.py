@@ -52,8 +52,8 @@ def evaluate(
 
     sources:     folders in BEIR's or NanoBEIR's layout, or `beir/NAME`, `nanobeir`, `nanobeir/NAME`.
     model:       a Model, or what Model.load takes; None is the default model.
-    modes:       of "maxsim", "rerank" and "fde" (through an index, as a user searches), "bm25", "exact"
-                 (float32 MaxSim of documents cut at the model's length, as the peers score) and "float32"
+    modes:       of "maxsim", "rerank", "fde" and "hybrid" (through an index, as a user searches), "bm25",
+                 "exact" (float32 MaxSim of documents cut at the model's length, as peers score) and "float32"
                  (float32 MaxSim of documents in passages). None takes the modes that the rules name.
     rules:       "beir", "txtai", "pylate" or "sentence-transformers": docs/evaluation.md says what each does.
     split:       the split of the qrels.

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +18,9 @@ from femtosearch.index.index import Index
 from femtosearch.index.lexical import ENGLISH, LexicalIndex
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
-from femtosearch.types import Document, Rows
+from femtosearch.types import Document, Hit, Rows
 
-INDEXED = ("maxsim", "rerank", "fde")
+INDEXED = ("maxsim", "rerank", "fde", "hybrid")
 MODES = (*INDEXED, "bm25", "exact", "float32")
 CANDIDATES = 100  # passages that "rerank" scores, as in the model cards
 CHUNK = 1000  # documents whose float rows are in memory at a time
@@ -75,12 +76,22 @@ class ModeRankings:
 def by_index(
     scored: ScoredCollection, index: Index, mode: str, candidates: int, progress: Progress
 ) -> ModeRankings:
-    """Rank by searching an index: long documents in passages, int8 rows."""
-    scored_count = candidates if mode == "rerank" else None
+    """Rank by searching an index: long documents in passages, int8 rows.
+
+    "hybrid" is what a search does that is told nothing; the other modes rank by the model alone.
+    """
+    options: dict[str, Any] = {"mode": mode, "hybrid": 0.0, "length_penalty": 0.0}
+    if mode == "hybrid":
+        options = {}
+        if not index.stats().words:  # one that was kept since before there were any
+            index.set_words()
+    elif mode == "rerank":
+        options["candidates"] = candidates
     k = min(candidates, DEPTH + 1) if mode == "rerank" else DEPTH + 1  # an index scores k passages at least
 
     def search(query: str) -> Ranked:
-        return [(hit.id, hit.score) for hit in index.search(query, k=k, mode=mode, candidates=scored_count)]
+        hits: list[Hit] = index.search(query, k=k, **options)
+        return [(hit.id, hit.score) for hit in hits]
 
     size = _bytes(index, mode) / max(1, len(scored.documents))
     return _asked_in_turn(scored, search, progress, mode, size)
@@ -149,7 +160,7 @@ def _bytes(index: Index, mode: str) -> float:
     rows = float(stats.rows * (stats.dims + 4))
     fde = stats.fde or {"dims": 0}
     encodings = float(stats.passages * (width(fde["dims"], fde.get("code_bits", 8)) + 4))
-    return {"maxsim": rows, "rerank": rows + encodings, "fde": encodings}[mode]
+    return {"maxsim": rows, "hybrid": rows, "rerank": rows + encodings, "fde": encodings}[mode]
 
 
 def _by_texts(queries: Rows | None, texts: list[str], model: Model, pads: bool) -> Scores:

@@ -55,6 +55,7 @@ class State:
     tombstones:  [*] int64, rising: keys whose passages may still lie in a segment and do not count.
     fde:         the digest of the FDE, or None where the index has none.
     layout:      the number of the catalogue's layout.
+    has_words:   whether there is the table of words.
     """
 
     version: tuple[int, ...]
@@ -62,6 +63,7 @@ class State:
     tombstones: np.ndarray
     fde: str | None
     layout: int
+    has_words: bool = False
 
 
 class Catalog:
@@ -317,7 +319,8 @@ class Catalog:
         schema = read_schema(reader, self.place)
         segments, tombstones = read_segments(reader), read_tombstones(reader)
         fde = read_fde_digest(reader, schema)
-        return State(self._version_of(reader), segments, tombstones, fde, schema.layout)
+        version = self._version_of(reader)
+        return State(version, segments, tombstones, fde, schema.layout, schema.has_words)
 
     def _select(self, columns: str, keys: Sequence[int | str], by: str = "key") -> list[tuple[Any, ...]]:
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.catalog import Catalog, State
+from femtosearch.index.check_words import word_damage
 from femtosearch.index.encoding import Encoding, widths_of
 from femtosearch.index.segment import Segment
 from femtosearch.index.segments import OutdatedError, check_widths, open_segment
@@ -61,6 +62,8 @@ def _content_damage(store: Store, state: State) -> Iterator[Damage]:
     """What is wrong with documents, with the FDE and with segments."""
     lengths: dict[int, int] = {}
     yield from _document_damage(store.catalog, lengths)
+    if state.has_words:
+        yield from _word_damage(store.catalog)
     encoding = None
     try:
         encoding = store.encoding(state)
@@ -82,6 +85,14 @@ def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Dama
                 lengths[key] = len(str(columns[1]))
                 yield Damage(f"document {str(columns[0])[:80]!r}", str(error))
         after = rows[-1][0]
+
+
+def _word_damage(catalog: Catalog) -> Iterator[Damage]:
+    """What is wrong with the table of words, by which no document is lost: it can be made anew."""
+    try:
+        yield from (Damage(catalog.place, message) for message in word_damage(catalog))
+    except sqlite3.DatabaseError as error:
+        yield Damage(catalog.place, f"the table of words: {error}")
 
 
 def _segment_damage(

@@ -23,12 +23,12 @@ Value = str | int | float | bool | None
 class Selection:
     """The passages of a snapshot whose documents pass a filter.
 
-    documents:  how many documents they are of.
+    keys:       [K] int64, rising: the documents that they are of.
     places:     [M] int64, rising.
     alive:      for each segment [N] bool: which of all its passages they are.
     """
 
-    documents: int
+    keys: np.ndarray
     places: np.ndarray
     alive: dict[int, np.ndarray]
 
@@ -110,7 +110,7 @@ def _selection(snapshot: Snapshot, keys: np.ndarray) -> Selection:
         if view.which is not None:
             mine = _spread(view.segment, view.which, mine)
         alive[number] = mine
-    return Selection(int(passes.sum()), np.flatnonzero(by_passage), alive)
+    return Selection(snapshot.keys[passes], np.flatnonzero(by_passage), alive)
 
 
 def _spread(segment: Segment, which: np.ndarray, living: np.ndarray) -> np.ndarray:

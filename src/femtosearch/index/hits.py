@@ -9,23 +9,24 @@ from collections.abc import Iterator
 import numpy as np
 
 from femtosearch.index.catalog import Catalog
+from femtosearch.index.fusion import Fused
 from femtosearch.index.request import Quota, Request
-from femtosearch.index.snapshot import Ranking, Snapshot
+from femtosearch.index.snapshot import Snapshot
 from femtosearch.types import Document, Hit
 from femtosearch.where.tree import Path
 
 _CHUNK = 256  # documents that are read at a time to count those of one source
 
 
-def best_hits(catalog: Catalog, snapshot: Snapshot, ranking: Ranking, request: Request) -> list[Hit] | None:
+def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Request) -> list[Hit] | None:
     """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
-    scores = ranking.scores
+    scores = fused.ranking.scores
     if request.min_score is not None:
         scores = np.where(scores >= request.min_score, scores, np.float32(-np.inf))
     if request.per is not None:
-        return _spread_hits(catalog, snapshot, ranking, scores, request.k, request.per)
-    numbers = _best_numbers(catalog, ranking.keys, scores, request.k)
-    return None if numbers is None else _hits(catalog, snapshot, ranking, numbers)
+        return _spread_hits(catalog, snapshot, fused, scores, request.k, request.per)
+    numbers = _best_numbers(catalog, fused.ranking.keys, scores, request.k)
+    return None if numbers is None else _hits(catalog, snapshot, fused, numbers)
 
 
 def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
@@ -53,8 +54,9 @@ def _best_numbers(catalog: Catalog, keys: np.ndarray, scores: np.ndarray, k: int
     return [*sure.tolist(), *tied.tolist()]
 
 
-def _hits(catalog: Catalog, snapshot: Snapshot, ranking: Ranking, numbers: list[int]) -> list[Hit] | None:
+def _hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, numbers: list[int]) -> list[Hit] | None:
     """The hits of documents of a ranking, best first; of equals the smaller id first."""
+    ranking, bm25 = fused.ranking, fused.bm25
     keys = [int(ranking.keys[number]) for number in numbers]
     documents = catalog.fetch(keys)
     if len(documents) < len(keys):
@@ -62,18 +64,20 @@ def _hits(catalog: Catalog, snapshot: Snapshot, ranking: Ranking, numbers: list[
     hits = []
     for number, key in zip(numbers, keys, strict=True):
         document, span = documents[key], snapshot.span(ranking.place(number))
-        hits.append(Hit(document.id, float(ranking.scores[number]), document.text, document.metadata, span))
+        words = None if bm25 is None else float(bm25[number])
+        scores = float(ranking.scores[number]), float(fused.maxsim[number])
+        hits.append(Hit(document.id, scores[0], document.text, document.metadata, span, scores[1], words))
     return sorted(hits, key=lambda hit: (-hit.score, hit.id))
 
 
 def _spread_hits(
-    catalog: Catalog, snapshot: Snapshot, ranking: Ranking, scores: np.ndarray, k: int, quota: Quota
+    catalog: Catalog, snapshot: Snapshot, fused: Fused, scores: np.ndarray, k: int, quota: Quota
 ) -> list[Hit] | None:
     """The k best documents of which no more than so many have one value of a field."""
     chosen: list[Hit] = []
     counts: Counter[str] = Counter()
     for numbers in _in_order(scores):
-        hits = _hits(catalog, snapshot, ranking, numbers)
+        hits = _hits(catalog, snapshot, fused, numbers)
         if hits is None:
             return None
         for hit in hits:
@@ -99,7 +103,7 @@ def _in_order(scores: np.ndarray) -> Iterator[list[int]]:
 
 def group_of(hit: Hit, quota: Quota) -> list[str]:
     """The values by which a hit is counted, each as JSON; none where it has no such field."""
-    paths = quota.paths or (("source",),)
+    paths = quota.paths or (("source",), ("path",))
     for path in paths:
         known, value = _at(Document(hit.id, hit.text, hit.metadata), path)
         if known:

@@ -146,6 +146,8 @@ class Index(Contents):
         where: Where | None = None,
         min_score: float | None = None,
         per: int | Mapping[str, int] | None = None,
+        hybrid: float | None = None,
+        length_penalty: float | None = None,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -159,6 +161,8 @@ class Index(Contents):
         where: Where | None = None,
         min_score: float | None = None,
         per: int | Mapping[str, int] | None = None,
+        hybrid: float | None = None,
+        length_penalty: float | None = None,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -171,6 +175,8 @@ class Index(Contents):
         where: Where | None = None,
         min_score: float | None = None,
         per: int | Mapping[str, int] | None = None,
+        hybrid: float | None = None,
+        length_penalty: float | None = None,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents by their best passage, best first; of equals the smaller id first.
 
@@ -187,13 +193,29 @@ class Index(Contents):
         where:       only documents whose metadata pass: {"year": {"$gte": 2020}, "lang": "en"}, or in words
                      'year >= 2020 and lang = "en"' (docs/filters.md). The k best of those that pass.
         min_score:   hits of a lower score are left out.
+        hybrid:      how much the words themselves count: 0 is MaxSim alone, 1 is BM25 alone. None is 0.4 in
+                     the mode "auto" of an index that has words, as new ones have, and else 0. What stands in
+                     double quotes in the query comes first. Hits carry both parts.
+        length_penalty:  how much of what the best passage of a long document has by luck is taken off: 0.25
+                     by default; with 0 and hybrid=0 the score is MaxSim.
         per:         at most so many hits of one source; or of one value of a field: {"author": 1}.
 
         Raises QueryError, StoreError.
         """
         store = self._ready()
         texts = [query] if isinstance(query, str) else query
-        request = check_request(texts, k, mode, candidates, recall, where=where, min_score=min_score, per=per)
+        request = check_request(
+            texts,
+            k,
+            mode,
+            candidates,
+            recall,
+            where=where,
+            min_score=min_score,
+            per=per,
+            hybrid=hybrid,
+            length_penalty=length_penalty,
+        )
         if not request.texts:
             return []
         rows = self.model.encode_queries(request.texts)
@@ -217,6 +239,14 @@ class Index(Contents):
             raise FdeError(f"fde: the model {self.model.name!r} brings none: name another, such as 'muvera'")
         with writing(store) as commit:
             rewrite.replace_fde(commit, chosen)
+
+    def set_words(self, wanted: bool = True) -> None:
+        """Make the table of words, by which hybrid search finds, from the stored texts; False takes it out.
+
+        New indexes have it. Raises LockedError, StoreError.
+        """
+        with writing(self._ready()) as commit:
+            commit.transaction.set_words(bool(wanted))
 
     def calibrate(self, queries: Iterable[str]) -> Calibration:
         """Measure how many candidates the FDE needs for a stated recall, on all passages of this index, and

@@ -33,6 +33,8 @@ class Request:
     where: Filter | None = None
     min_score: float | None = None
     per: Quota | None = None
+    hybrid: float | None = None
+    length_penalty: float | None = None
 
 
 def check_request(
@@ -45,6 +47,8 @@ def check_request(
     where: object = None,
     min_score: object = None,
     per: object = None,
+    hybrid: object = None,
+    length_penalty: object = None,
 ) -> Request:
     """Check what `Index.search` was asked. Raises QueryError."""
     if not isinstance(texts, (list, tuple)):
@@ -65,6 +69,8 @@ def check_request(
         read_filter(where),
         None if min_score is None else _least(min_score),
         None if per is None else _quota(per),
+        _weight(hybrid, mode),
+        None if length_penalty is None else _penalty(length_penalty),
     )
 
 
@@ -82,6 +88,22 @@ def _check_text(text: object, where: str) -> None:
 def _share(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
         raise QueryError(f"recall: expected a number above 0 and at most 1, found {value!r}")
+    return float(value)
+
+
+def _weight(value: object, mode: str) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+        raise QueryError(f"hybrid: expected a number from 0, MaxSim alone, to 1, BM25 alone, found {value!r}")
+    if value and mode == "fde":
+        raise QueryError("hybrid: words go with MaxSim, not with mode='fde': use another mode")
+    return float(value)
+
+
+def _penalty(value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 10:
+        raise QueryError(f"length_penalty: expected a number from 0 to 10, found {value!r}")
     return float(value)
 
 

@@ -7,6 +7,7 @@ layout 4 a feature may have tables of its own, and an index gets that layout wit
     digests  a digest of every document, by which damage is seen
     fde      the segments, or some of them, have FDEs; `meta.fde` is the digest of the table `fde`
     sources  which files documents come from: the tables `sources`, `files` and `origins`
+    words    the words of every document: the full-text table `words`, and what SQLite keeps for it
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from femtosearch.errors import CorruptError, StoreError
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # of a new index
 NEWEST = 4  # of one with features that have tables
-DIGESTS, FDE, SOURCES = "digests", "fde", "sources"
-FEATURES = frozenset({DIGESTS, FDE, SOURCES})
+DIGESTS, FDE, SOURCES, WORDS = "digests", "fde", "sources", "words"
+FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS})
 _MOST_TABLES = 32
 _MOST_META = 64
 
@@ -51,7 +52,19 @@ _ORIGINS = """
 CREATE TABLE origins (key INTEGER PRIMARY KEY, file INTEGER NOT NULL, name TEXT NOT NULL,
                       turn INTEGER NOT NULL, marks TEXT NOT NULL, UNIQUE (file, name))
 """
-_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS)}
+_WORDS = """
+CREATE VIRTUAL TABLE words USING fts5(names, text, parts, content='',
+                                      tokenize='porter unicode61 remove_diacritics 2')
+"""
+_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,)}
+_SHADOWS_OF = {  # tables that SQLite makes for a virtual one
+    WORDS: (
+        "CREATE TABLE 'words_data'(id INTEGER PRIMARY KEY, block BLOB)",
+        "CREATE TABLE 'words_idx'(segid, term, pgno, PRIMARY KEY(segid, term)) WITHOUT ROWID",
+        "CREATE TABLE 'words_docsize'(id INTEGER PRIMARY KEY, sz BLOB)",
+        "CREATE TABLE 'words_config'(k PRIMARY KEY, v) WITHOUT ROWID",
+    )
+}
 _SEQUENCE = "CREATE TABLE sqlite_sequence(name,seq)"  # SQLite's own, for AUTOINCREMENT
 
 
@@ -83,25 +96,36 @@ class Schema:
     def has_sources(self) -> bool:
         return SOURCES in self.features
 
+    @property
+    def has_words(self) -> bool:
+        return WORDS in self.features
+
 
 def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
     """Make the tables of an empty catalogue of the newest layout."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
+    features = [DIGESTS, WORDS]
     meta = {
         "model": origin.name,
         "fingerprint": origin.fingerprint,
         "dims": origin.dims,
         "created": created,
-        "features": json.dumps([DIGESTS]),
+        "features": json.dumps(features),
     }
     connection.execute("BEGIN")
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
-    connection.execute(f"PRAGMA user_version = {LAYOUT}")
-    for statement in _tables(LAYOUT, frozenset([DIGESTS])):
-        if statement != _SEQUENCE:
+    connection.execute(f"PRAGMA user_version = {NEWEST}")
+    own = {_SEQUENCE, *(statement for tables in _SHADOWS_OF.values() for statement in tables)}
+    for statement in _tables(NEWEST, frozenset(features)):
+        if statement not in own:  # which SQLite makes
             connection.execute(statement)
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
     connection.execute("COMMIT")
+
+
+def create_words(connection: sqlite3.Connection) -> None:
+    """Make the table of words in a database of its own, to compare one with."""
+    connection.execute(_WORDS)
 
 
 def read_schema(connection: sqlite3.Connection, place: str) -> Schema:
@@ -121,8 +145,10 @@ def read_schema(connection: sqlite3.Connection, place: str) -> Schema:
     features = frozenset({FDE} if layout == 2 else ())
     if layout >= LAYOUT and ("table", "meta", _META) in entries:  # its features say which tables it has
         features = _features(connection, place)
-    if layout == NEWEST and features.isdisjoint(_TABLES_OF):  # which alone give an index that layout
-        raise StoreError(f"{place}: format version {layout} with nothing that needs it: upgrade femtosearch")
+        if layout == NEWEST and features.isdisjoint(_TABLES_OF):  # which alone give an index that layout
+            raise StoreError(
+                f"{place}: format version {layout} with nothing that needs it: upgrade femtosearch"
+            )
     if difference := _difference(entries, layout, features):
         raise CorruptError(f"{place}: {difference}")
     return Schema(layout, features)
@@ -160,6 +186,22 @@ def add_feature(connection: sqlite3.Connection, schema: Schema, feature: str) ->
     return Schema(NEWEST, features)
 
 
+def drop_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -> Schema:
+    """Take a feature that has tables out of a catalogue; without any such its layout is an older one.
+
+    A transaction must be open.
+    """
+    if feature not in schema.features:
+        return schema
+    for statement in _TABLES_OF[feature]:
+        connection.execute(f"DROP TABLE {statement.split('TABLE')[1].split()[0]}")
+    features = schema.features - {feature}
+    write_features(connection, features)
+    layout = LAYOUT if features.isdisjoint(_TABLES_OF) else NEWEST
+    connection.execute(f"PRAGMA user_version = {layout}")
+    return Schema(layout, features)
+
+
 def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
     """Give a catalogue of layout 1 or 2 what layout 3 says about an FDE."""
     if not schema.has_fde:
@@ -189,7 +231,12 @@ def _tables(layout: int, features: frozenset[str]) -> tuple[str, ...]:
     """The statements of all tables that a catalogue of that layout and those features has."""
     documents = _DOCUMENTS if DIGESTS in features or layout == LAYOUT else _OLD_DOCUMENTS
     fde = (_FDE,) if layout >= 2 else ()
-    own = (statement for feature in features for statement in _TABLES_OF.get(feature, ()))
+    own = (
+        statement
+        for feature in features
+        for tables in (_TABLES_OF, _SHADOWS_OF)
+        for statement in tables.get(feature, ())
+    )
     return (_META, documents, _SEGMENTS, _TOMBSTONES, *fde, *own, _SEQUENCE)
 
 

@@ -2,43 +2,97 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from femtosearch.errors import FdeError
+from femtosearch.errors import FdeError, QueryError
 from femtosearch.fde import Calibration
 from femtosearch.fde.calibration import Sample, fit, prefixes_of
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.encoding import Encoding
 from femtosearch.index.filtering import Selection, select
+from femtosearch.index.fusion import PENALTY, WEIGHT, Fused, fuse
 from femtosearch.index.hits import best_hits
+from femtosearch.index.keywords import WordScores, find
 from femtosearch.index.plan import Extent, Plan, choose
 from femtosearch.index.request import Request
 from femtosearch.index.snapshot import Ranking, Snapshot
 from femtosearch.types import Hit, Rows
 
+WORD_PASSAGES = 4096  # passages of documents that words find, beside the FDE's candidates
+
 
 def search(catalog: Catalog, snapshot: Snapshot, rows: Rows, request: Request) -> list[list[Hit]] | None:
     """The hits of every query, best first; None where a document has gone since the snapshot was taken.
 
-    rows:  the queries' token vectors; a query without rows finds nothing.
+    rows:  the queries' token vectors; a query without rows and without words finds nothing.
     """
     selection = None if request.where is None else select(catalog, snapshot, request.where)
     extent = _extent(snapshot, selection)
     plans = [choose(request, len(query), extent, lambda: snapshot.encoding.fde) for query in rows]
-    vectors = _fde_vectors(snapshot, rows, plans)
+    searches = _Searches(catalog, snapshot, request, selection, _weight(snapshot, request))
     answers: list[list[Hit]] = []
-    for query, plan, vector in zip(rows, plans, vectors, strict=True):
+    for query in zip(request.texts, rows, plans, _fde_vectors(snapshot, rows, plans), strict=True):
+        hits = searches.hits(*query)
+        if hits is None:
+            return None
+        answers.append(hits)
+    return answers
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Searches:
+    """What the searches of one request have in common. `weight` is that of words in a score."""
+
+    catalog: Catalog
+    snapshot: Snapshot
+    request: Request
+    selection: Selection | None
+    weight: float
+
+    def hits(self, text: str, query: np.ndarray, plan: Plan, vector: np.ndarray | None) -> list[Hit] | None:
+        """The hits of one query; None where a document has gone meanwhile."""
+        words = self._words(text) if self.weight else None
         hits: list[Hit] = []
-        for attempt in _attempts(plan, request) if len(query) else ():
-            ranking = rank(snapshot, query, attempt, vector, selection)
-            answer = best_hits(catalog, snapshot, ranking, request)
+        for attempt in _attempts(plan, self.request) if len(query) or words else ():
+            fused = self._fused(query, attempt, vector, words)
+            answer = best_hits(self.catalog, self.snapshot, fused, self.request)
             if answer is None:
                 return None
             hits = answer
-            if len(hits) == request.k:
+            if len(hits) == self.request.k:
                 break
-        answers.append(hits)
-    return answers
+        return hits
+
+    def _words(self, text: str) -> WordScores:
+        exhaustive, depth = self.weight == 1, min(self.request.k, len(self.snapshot.keys))
+        return find(self.catalog, self.snapshot, text, self.selection, depth=depth, exhaustive=exhaustive)
+
+    def _fused(
+        self, query: np.ndarray, plan: Plan, vector: np.ndarray | None, words: WordScores | None
+    ) -> Fused:
+        weight = self.weight if len(query) else 1.0
+        if weight == 1.0 and words is not None:
+            places = self.snapshot.places_of(words.keys)
+            ranking = self.snapshot.rank(self.snapshot.scores(query, places), places)
+        else:
+            ranking = rank(self.snapshot, query, plan, vector, self.selection, words)
+        penalty = 0.0 if plan.mode == "fde" else self.request.length_penalty
+        penalty = PENALTY if penalty is None else penalty
+        return fuse(self.snapshot, query, ranking, words, weight=weight, penalty=penalty)
+
+
+def _weight(snapshot: Snapshot, request: Request) -> float:
+    """How much words count. Raises QueryError where there are none to look up."""
+    if request.hybrid and not snapshot.has_words:
+        raise QueryError(
+            "hybrid: this index has no table of words: make it with set_words() (femtosearch compact FOLDER "
+            "--words), or search with hybrid=0"
+        )
+    if request.hybrid is None:
+        return WEIGHT if request.mode == "auto" and snapshot.has_words else 0.0
+    return request.hybrid
 
 
 def _attempts(plan: Plan, request: Request) -> list[Plan]:
@@ -53,11 +107,13 @@ def rank(
     plan: Plan,
     vector: np.ndarray | None,
     selection: Selection | None = None,
+    words: WordScores | None = None,
 ) -> Ranking:
     """The documents, of all or of a selection, with their scores by a plan.
 
     query:   [Q, D] float32.
     vector:  [P] float32, the query's FDE; None where no plan needs it.
+    words:   documents that are candidates, too.
     """
     places = None if selection is None else selection.places
     if vector is None or plan.mode == "maxsim":
@@ -66,6 +122,8 @@ def rank(
         products = snapshot.products(vector)
         return snapshot.rank(products if places is None else products[places], places)
     places = _candidates(snapshot, vector[: plan.prefix], plan, selection)
+    if words is not None:
+        places = np.union1d(places, _places_of_words(snapshot, words))
     return snapshot.rank(snapshot.scores(query, places), places)
 
 
@@ -84,12 +142,20 @@ def _candidates(
         count *= 4
 
 
+def _places_of_words(snapshot: Snapshot, words: WordScores) -> np.ndarray:
+    """The places of the best documents by their words, as many as do not take long to score."""
+    order = np.argsort(-words.bm25, kind="stable")
+    counts = snapshot.counts[np.searchsorted(snapshot.keys, words.keys[order])]
+    few = order[np.cumsum(counts) <= WORD_PASSAGES]
+    return snapshot.places_of(np.sort(words.keys[few]))
+
+
 def _extent(snapshot: Snapshot, selection: Selection | None) -> Extent:
     """How much is searched; a selection's rows are taken to be as many a passage as all have."""
     rows, passages, documents = snapshot.rows, snapshot.passages, len(snapshot.keys)
     if selection is not None:
         rows = rows * len(selection.places) // max(1, passages)
-        passages, documents = len(selection.places), selection.documents
+        passages, documents = len(selection.places), len(selection.keys)
     return Extent(snapshot.dims, rows, passages, snapshot.has_fde, snapshot.has_stored_fdes, documents)
 
 

@@ -86,6 +86,7 @@ class Snapshot:
     first:     [documents] int64: where each document's passages begin among the living ones.
     rows:      how many rows the living passages have.
     passages:  how many passages live.
+    counts:    [documents] int64, how many passages each document has.
     """
 
     def __init__(self, store: Store, state: State, views: dict[int, View], derived: DerivedFdes) -> None:
@@ -95,12 +96,19 @@ class Snapshot:
         self.rows = sum(view.rows for view in views.values())
         self.passages = sum(view.living for view in views.values())
         self.selections: dict[Any, Any] = {}  # what filters have selected
+        self.frequencies: dict[str, int] = {}  # how many documents have a term
         self._store = store
         self._derived = derived
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
         keys = np.concatenate([np.empty(0, np.int64)] + [view.keys for view in views.values()])
         self.first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
         self.keys = keys[self.first]
+        self.counts = np.diff(self.first, append=self.passages)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the index has the table of words."""
+        return self.state.has_words
 
     @property
     def has_fde(self) -> bool:
@@ -181,9 +189,14 @@ class Snapshot:
     @cached_property
     def owners(self) -> np.ndarray:
         """[passages] int32: of each living passage, the number of its document."""
-        return np.repeat(
-            np.arange(len(self.first), dtype=np.int32), np.diff(self.first, append=self.passages)
-        )
+        return np.repeat(np.arange(len(self.first), dtype=np.int32), self.counts)
+
+    def places_of(self, keys: np.ndarray) -> np.ndarray:
+        """The places of all passages of documents, by their keys, rising: [M] int64."""
+        documents = np.searchsorted(self.keys, keys[contains(self.keys, keys)])
+        counts = self.counts[documents]
+        shifts = np.repeat(self.first[documents] - np.cumsum(counts) + counts, counts)
+        return shifts + np.arange(counts.sum())
 
     def span(self, place: int) -> tuple[int, int]:
         """Where a passage lies in its document's text, in characters."""
@@ -298,6 +311,14 @@ class Snapshots:
                 view = _view(segment, tombstones)
             views[number] = view
         return Snapshot(self._store, state, views, self._derived)
+
+
+def contains(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Which values, [M] bool, are among keys, [K] int64, rising."""
+    if not len(keys):
+        return np.zeros(len(values), bool)
+    places = np.searchsorted(keys, values)
+    return np.asarray(keys[np.minimum(places, len(keys) - 1)] == values)
 
 
 def _view(segment: Segment, tombstones: np.ndarray) -> View:

@@ -20,7 +20,8 @@ class Stats:
     """What an index holds.
 
     `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
-    dims, its parameters and on how many passages it was calibrated.
+    dims, its parameters and on how many passages it was calibrated. `words`: whether it
+    has the table of words.
     """
 
     documents: int
@@ -34,6 +35,7 @@ class Stats:
     dims: int
     fde: dict[str, Any] | None
     format_version: int
+    words: bool = False
 
 
 def describe(folder: str | os.PathLike[str]) -> Stats:
@@ -74,6 +76,7 @@ def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
         dims=store.origin.dims,
         fde=snapshot.encoding.describe() if snapshot.has_fde else None,
         format_version=snapshot.state.layout,
+        words=snapshot.has_words,
     )
 
 

@@ -11,14 +11,17 @@ import numpy as np
 
 from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
+from femtosearch.index import words
 from femtosearch.index.documents import Draft
 from femtosearch.index.schema import (
     FDE,
     LAYOUT,
     SOURCES,
+    WORDS,
     Schema,
     add_feature,
     digest,
+    drop_feature,
     fde_digest,
     write_features,
 )
@@ -57,8 +60,10 @@ class Transaction:
         marks = ", ".join("?" * len(row))
         columns = ("id", "text", "metadata", "digest")[: len(row)]
         insert = f"INSERT INTO documents ({', '.join(columns)}) VALUES ({marks})"
-        key = self._connection.execute(insert, row).lastrowid
-        return _checked(key or 0, "a document's key"), chosen
+        key = _checked(self._connection.execute(insert, row).lastrowid or 0, "a document's key")
+        if self._schema.has_words:
+            words.add(self._connection, key, chosen, draft.text, draft.metadata)
+        return key, chosen
 
     @on_disk
     def remove(self, document_id: str) -> bool:
@@ -73,6 +78,8 @@ class Transaction:
     def remove_key(self, key: int) -> None:
         """Take out the document of a key."""
         self.removes = True
+        if self._schema.has_words:
+            words.remove(self._connection, key)
         self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
         self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
         if self._schema.has_sources:
@@ -126,7 +133,14 @@ class Transaction:
         if self._schema.has_digests and row[-1] != digest(name, text, metadata):
             raise CorruptError(f"{self.place}: document {name[:80]!r} is damaged; add it again")
         changed = change(metadata)
-        return key if changed == metadata else self.put(Draft(name, text, changed))[0]
+        if changed == metadata:
+            return key
+        origin = "SELECT file, name, turn, marks FROM origins WHERE key = ?"
+        origins = self._connection.execute(origin, (key,)).fetchall() if self._schema.has_sources else []
+        renewed = self.put(Draft(name, text, changed))[0]
+        for row in origins:
+            self._connection.execute("INSERT INTO origins VALUES (?, ?, ?, ?, ?)", (renewed, *row))
+        return renewed
 
     @on_disk
     def segments(self) -> dict[int, Summary]:
@@ -163,6 +177,20 @@ class Transaction:
         """Store the bytes of another FDE, or none; the segments have to follow in this commit."""
         self._schema = write_fde(self._connection, self._schema, content, when)
         self._fde_digest = None
+
+    @property
+    def has_words(self) -> bool:
+        """Whether the index has the table of words."""
+        return self._schema.has_words
+
+    @on_disk
+    def set_words(self, wanted: bool) -> None:
+        """Make the table of words from all documents, or take it out."""
+        if not wanted:
+            self._schema = drop_feature(self._connection, self._schema, WORDS)
+            return
+        self._schema = add_feature(self._connection, self._schema, WORDS)
+        words.rebuild(self._connection)
 
     @on_disk
     def next_number(self) -> int:

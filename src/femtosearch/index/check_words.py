@@ -1,0 +1,47 @@
+"""The table of words compared with one that is made anew from the documents."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+
+from femtosearch.index import words
+from femtosearch.index.catalog import Catalog
+from femtosearch.index.schema import create_words
+
+_VOCABULARY = "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words', 'row')"
+_MOST = 10  # documents or terms that are named
+_PAGE = 256  # documents that are read at a time
+
+
+def word_damage(catalog: Catalog) -> Iterator[str]:
+    """What is wrong with the table of words. Raises sqlite3.Error where it cannot be read.
+
+    It is compared term by term (in how many documents, how often) and document by document (how many words).
+    """
+    with closing(sqlite3.connect("")) as database:  # a file of SQLite's own, that goes with it
+        create_words(database)
+        database.execute("BEGIN")
+        after = -1
+        while rows := catalog.rows(after, _PAGE):
+            for key, name, text, metadata, *_ in rows:
+                words.add(database, key, str(name), str(text), str(metadata))
+            after = rows[-1][0]
+        yield from catalog.read(lambda reader: list(_differences(reader, database)))
+
+
+def _differences(reader: sqlite3.Connection, expected: sqlite3.Connection) -> Iterator[str]:
+    for query, what in (
+        ("SELECT id, hex(sz) FROM words_docsize ORDER BY id", "the document of key"),
+        ("SELECT term, doc || ' ' || cnt FROM vocabulary ORDER BY term", "the word"),
+    ):
+        for connection in (reader, expected):
+            if "vocabulary" in query:
+                connection.execute(_VOCABULARY)
+        stored, made = dict(reader.execute(query)), dict(expected.execute(query))
+        wrong = [name for name in stored.keys() | made.keys() if stored.get(name) != made.get(name)]
+        for name in sorted(wrong)[:_MOST]:
+            yield f"the table of words is not that of the documents: {what} {name!r}"
+        if len(wrong) > _MOST:
+            yield f"the table of words is not that of the documents: {len(wrong) - _MOST} more of {what} ..."

@@ -1,0 +1,90 @@
+"""The words of documents: what the full-text table of a catalogue holds for each, by its key.
+
+SQLite's FTS5 keeps the terms and not the texts, so the row of a document that goes is taken out by the text
+that it was made of.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Iterator
+from typing import Any
+
+NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
+MOST_LETTERS = 64  # of an identifier that is split
+# Scripts that put no blanks between words: each character is a term.
+_UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
+_SEAM = re.compile("[a-z][A-Z]|[A-Z][A-Z][a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]")
+_IDENTIFIER = re.compile(rf"[A-Za-z0-9]{{1,{MOST_LETTERS}}}")
+_PIECE = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+_INSERT = "INSERT INTO words (rowid, names, text, parts) VALUES (?, ?, ?, ?)"
+_DELETE = "INSERT INTO words (words, rowid, names, text, parts) VALUES ('delete', ?, ?, ?, ?)"
+
+
+def add(connection: sqlite3.Connection, key: int, name: str, text: str, metadata: str) -> None:
+    """Add the words of a new document. Raises sqlite3.Error."""
+    connection.execute(_INSERT, (key, *columns(name, text, metadata)))
+
+
+def remove(connection: sqlite3.Connection, key: int) -> None:
+    """Take out the words of a document that is still in the table of documents. Raises sqlite3.Error."""
+    query = "SELECT id, text, metadata FROM documents WHERE key = ?"
+    connection.execute(_DELETE, (key, *columns(*connection.execute(query, (key,)).fetchone())))
+
+
+def rebuild(connection: sqlite3.Connection) -> None:
+    """Make the table anew from all documents. Raises sqlite3.Error."""
+    connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
+    rows = connection.execute("SELECT key, id, text, metadata FROM documents ORDER BY key")
+    for key, *document in rows:
+        add(connection, key, *document)
+
+
+def columns(name: str, text: str, metadata: str) -> tuple[str, str, str]:
+    """What the table holds of a document: its names, its text, and the parts of its identifiers.
+
+    metadata:  JSON text; what is no JSON object names nothing.
+    """
+    names = " ".join([name, *_names(metadata)])
+    return spaced(names), spaced(text), " ".join(parts(f"{names}\n{text}"))
+
+
+def spaced(text: str) -> str:
+    """The text with blanks round each character of a script that has none between words."""
+    return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
+
+
+def parts(text: str) -> Iterator[str]:
+    """The pieces of identifiers that are written as one word.
+
+    >>> list(parts("the getUserName of PX7300 and HTTPServer"))
+    ['get', 'User', 'Name', 'PX', '7300', 'HTTP', 'Server']
+    """
+    end = 0
+    for seam in _SEAM.finditer(text):
+        if seam.start() >= end:
+            start = _start(text, seam.start())
+            match = _IDENTIFIER.match(text, start)
+            end = match.end() if match else seam.end()
+            yield from _PIECE.findall(text[start:end])
+
+
+def _start(text: str, at: int) -> int:
+    """Where the identifier begins that a character is in, at most so many letters before it."""
+    least = max(0, at - MOST_LETTERS // 2)
+    while at > least and text[at - 1].isascii() and text[at - 1].isalnum():
+        at -= 1
+    return at
+
+
+def _names(metadata: str) -> list[str]:
+    try:
+        content: Any = json.loads(metadata)
+    except (TypeError, ValueError, RecursionError):
+        return []
+    if not isinstance(content, dict):
+        return []
+    return [value for name in NAMES if isinstance(value := content.get(name), str)]
