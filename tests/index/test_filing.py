@@ -10,7 +10,7 @@ import pytest
 from femtosearch.errors import StoreError
 from femtosearch.fde import Muvera
 from femtosearch.index.documents import Draft
-from femtosearch.index.filing import Filed
+from femtosearch.index.filing import Cut, Filed
 from femtosearch.index.index import Index
 from femtosearch.index.schema import FEATURES, NEWEST, SOURCES
 from femtosearch.index.stats import describe
@@ -129,7 +129,7 @@ def test_nothing_is_filed_where_the_block_raises(index):
 
 
 def test_passages_do_not_cross_a_cut(index):
-    put(index, "/s/a", filed("1", "one two three four", cuts=[8]))
+    put(index, "/s/a", filed("1", "one two three four", cut=Cut([8])))
     assert index.stats().passages == 2
     [hit] = index.search("three four")
     assert hit.text[slice(*hit.passage)] == "three four"

@@ -18,7 +18,21 @@ from femtosearch.index.sources import FileRow, Place
 from femtosearch.index.transaction import Transaction
 
 Mark = tuple[int, dict[str, Any]]
-Encode = Callable[[int, str, Sequence[int]], None]
+
+
+class Cut(NamedTuple):
+    """How a text is cut into passages.
+
+    cuts:          where no passage goes on, in characters, rising.
+    splits_words:  identifiers such as camelCase are found by their parts, too.
+    """
+
+    cuts: Sequence[int] = ()
+    splits_words: bool = False
+
+
+NO_CUT = Cut()
+Encode = Callable[[int, str, Cut], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,7 @@ class Filed:
     ids:    what it may be called in the index, the best first.
     draft:  its text and metadata; its id is not looked at.
     marks:  where in the text lines, pages, cells, rows and headings begin; offsets in characters, rising.
-    cuts:   where in the text a passage may not go on, rising.
+    cut:    how the text is cut into passages.
     again:  what it is called in the file, and may be called in the index, if the name has come before.
     """
 
@@ -37,7 +51,7 @@ class Filed:
     ids: Sequence[str]
     draft: Draft
     marks: Sequence[Mark] = ()
-    cuts: Sequence[int] = ()
+    cut: Cut = NO_CUT
     again: str = ""
 
 
@@ -73,7 +87,7 @@ class OpenFile:
 class Filing:
     """One commit of documents of files. Every method raises StoreError.
 
-    encode:  takes a new document's key, text and cuts; they come with rising keys.
+    encode:  takes a new document's key and text, and how that is cut; they come with rising keys.
     """
 
     transaction: Transaction
@@ -156,9 +170,7 @@ class Filing:
     def _put_again(self, file: OpenFile, document: Filed, place: Place) -> Taken | None:
         """Store a document whose name has come before in its file."""
         ids = [f"{document.again}#{document.ids[0]}"]
-        other = Filed(
-            f"{document.again}\0{document.name}", ids, document.draft, document.marks, document.cuts
-        )
+        other = Filed(f"{document.again}\0{document.name}", ids, document.draft, document.marks, document.cut)
         taken = self.put(file, other)
         chosen = ids[0] if taken is None else taken.chosen
         return Taken(document.ids[0], chosen, place)
@@ -194,7 +206,7 @@ class Filing:
             return stored[0]
         draft = Draft(chosen, document.draft.text, document.draft.metadata)
         key, _ = self.transaction.put(draft)
-        self.encode(key, draft.text, document.cuts)
+        self.encode(key, draft.text, document.cut)
         self.tally.stored += 1
         return key
 

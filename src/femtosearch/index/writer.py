@@ -13,7 +13,9 @@ from femtosearch.index import rewrite
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft, named
+from femtosearch.index.filing import Cut
 from femtosearch.index.store import Store
+from femtosearch.model.identifiers import with_parts
 from femtosearch.model.stretches import Stretch, batches, bounded
 from femtosearch.types import Passages
 
@@ -94,16 +96,16 @@ class Queue:
         self._commit, self._model, self._batch, self._progress = commit, encode, batch, progress
         self._keys: list[int] = []
         self._texts: list[str] = []
-        self._cuts: list[Sequence[int]] = []
+        self._cuts: list[Cut] = []
         self._characters = self._encoded = 0
 
-    def append(self, key: int, text: str, cuts: Sequence[int]) -> None:
+    def append(self, key: int, text: str, cut: Cut) -> None:
         """Encode a document soon, whose key is larger than all before."""
         if self._keys and self._characters + len(text) > _GROUP_CHARACTERS:
             self.flush()
         self._keys.append(key)
         self._texts.append(text)
-        self._cuts.append(cuts)
+        self._cuts.append(cut)
         self._characters += len(text)
         if len(self._keys) >= self._batch:
             self.flush()
@@ -126,12 +128,13 @@ class Queue:
 
 
 def _encode(
-    commit: Commit, keys: list[int], texts: list[str], encode: Encode, cuts: Sequence[Sequence[int]] = ()
+    commit: Commit, keys: list[int], texts: list[str], encode: Encode, cuts: Sequence[Cut] = ()
 ) -> None:
     """Encode documents, whose keys rise, and append their passages to the commit."""
     numbers = np.array(keys, np.int64)
-    for batch in batches(texts, cuts):
-        commit.append(_encoded(batch, numbers, encode))
+    split = {number for number, cut in enumerate(cuts) if cut.splits_words}
+    for batch in batches(texts, [cut.cuts for cut in cuts]):
+        commit.append(_encoded(batch, numbers, encode, split))
 
 
 def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
@@ -143,11 +146,20 @@ def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
     )
 
 
-def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode) -> PassageBatch:
-    """The passages of stretches. keys: [N] int64, of the texts that the stretches are numbered by."""
-    passages = encode([stretch.text for stretch in batch])
+def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[int]) -> PassageBatch:
+    """The passages of stretches.
+
+    keys:   [N] int64, of the texts that the stretches are numbered by.
+    split:  the numbers of the texts whose identifiers are found by their parts, too.
+    """
+    heard = {n: with_parts(stretch.text) for n, stretch in enumerate(batch) if stretch.owner in split}
+    passages = encode([heard[n][0] if n in heard else stretch.text for n, stretch in enumerate(batch)])
     owners = np.array([stretch.owner for stretch in batch], np.int64)
     offsets = np.array([stretch.offset for stretch in batch], np.int64)
-    spans = (passages.spans + offsets[passages.owner, None]).astype(np.int32)
+    spans = passages.spans.copy()
+    for number, (_, places) in heard.items():
+        own = passages.owner == number
+        spans[own] = places[spans[own]]
+    spans += offsets[passages.owner, None]
     rows = RowCodes.of(quantise(passages.rows.rows))
-    return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans, rows)
+    return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans.astype(np.int32), rows)

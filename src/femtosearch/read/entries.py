@@ -48,6 +48,7 @@ class Entry:
     marks: where in the text lines ("lines": the first), pages, cells, rows and headings ("heading": a list)
            begin: pairs of an offset in characters and what begins there, rising.
     cuts:  where in the text no passage goes on, rising.
+    splits_words:  it is found by the parts of identifiers such as camelCase, too.
     """
 
     text: str
@@ -57,6 +58,7 @@ class Entry:
     key: str = ""
     marks: Sequence[Mark] = ()
     cuts: Sequence[int] = ()
+    splits_words: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from femtosearch.errors import ReadError
 from femtosearch.index.documents import Draft
-from femtosearch.index.filing import Filed, Filing, OpenFile, Taken
+from femtosearch.index.filing import Cut, Filed, Filing, OpenFile, Taken
 from femtosearch.index.sources import NEVER, FileRow
 from femtosearch.read.documents import FileReader, name_in_file
 from femtosearch.read.entries import Named, Options, Skipped
@@ -213,7 +213,8 @@ def _filed(file: File, named: Named) -> Filed:
     entry = named.entry
     draft = Draft(None, entry.text, json.dumps(entry.metadata, ensure_ascii=False, allow_nan=False))
     again = f"{file.name}:{entry.line}" if entry.line else f"{file.name} again"
-    return Filed(name_in_file(entry), named.ids, draft, entry.marks, entry.cuts, again)
+    cut = Cut(entry.cuts, entry.splits_words)
+    return Filed(name_in_file(entry), named.ids, draft, entry.marks, cut, again)
 
 
 def _how(options: Options) -> str:

@@ -10,6 +10,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from femtosearch.read.entries import Entry, Fault
 
+LANGUAGES = {  # of source code
+    ".py": "python", ".pyi": "python", ".js": "javascript", ".mjs": "javascript", ".cjs": "javascript",
+    ".jsx": "javascript", ".ts": "typescript", ".tsx": "typescript", ".java": "java", ".c": "c",
+    ".h": "c", ".cc": "c++", ".cpp": "c++", ".cxx": "c++", ".hpp": "c++", ".hh": "c++", ".cs": "c#",
+    ".go": "go", ".rs": "rust", ".rb": "ruby", ".php": "php", ".swift": "swift", ".kt": "kotlin",
+    ".kts": "kotlin", ".scala": "scala", ".sh": "shell", ".bash": "shell", ".zsh": "shell",
+    ".ps1": "powershell", ".pl": "perl", ".pm": "perl", ".r": "r", ".lua": "lua", ".jl": "julia",
+    ".hs": "haskell", ".ml": "ocaml", ".ex": "elixir", ".exs": "elixir", ".erl": "erlang",
+    ".clj": "clojure", ".sql": "sql", ".dart": "dart", ".m": "objective-c", ".zig": "zig",
+    ".vb": "visual basic", ".f90": "fortran", ".css": "css", ".scss": "css", ".toml": "toml",
+    ".yaml": "yaml", ".yml": "yaml",
+}  # fmt: skip
 MODULES = {  # of each kind
     "text": "text",
     "lines": "lines",
@@ -18,6 +30,18 @@ MODULES = {  # of each kind
     "json": "json_lines",
     "csv": "table",
     "tsv": "table",
+    "parquet": "parquet",
+    "html": "html",
+    "notebook": "notebook",
+    "mail": "mail",
+    "mbox": "mail",
+    "pdf": "pdf",
+    "docx": "office",
+    "pptx": "office",
+    "odt": "office",
+    "epub": "office",
+    "code": "code",
+    "man": "man",
 }
 EXTENSIONS = {
     ".txt": "text",
@@ -32,6 +56,21 @@ EXTENSIONS = {
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".ipynb": "notebook",
+    ".eml": "mail",
+    ".mbox": "mbox",
+    ".pdf": "pdf",
+    ".docx": "docx",
+    ".pptx": "pptx",
+    ".odt": "odt",
+    ".odp": "odt",
+    ".epub": "epub",
+    **dict.fromkeys(LANGUAGES, "code"),
+    **{f".{section}": "man" for section in range(1, 9)},
 }
 NAMES = {  # of files without an extension, in small letters
     **dict.fromkeys(

@@ -1,0 +1,35 @@
+"""Identifiers and their parts: `getUserName` is found by "user name" once its parts stand beside it."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+
+_IDENTIFIER = re.compile(r"[^\W\d_][^\W_]{2,63}")
+_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+
+
+def with_parts(text: str) -> tuple[str, np.ndarray]:
+    """The text with each identifier's parts after it, where it comes for the first time.
+
+    snake_case needs none: a tokenizer parts words at `_`.
+    Returns the text and, for each place in it and its end, the place in the text given: [n + 1] int64.
+    >>> with_parts("call getUserName(x)")[0]
+    'call getUserName get User Name (x)'
+    """
+    pieces: list[str] = []
+    places: list[np.ndarray] = []
+    behind, known = 0, set[str]()
+    for match in _IDENTIFIER.finditer(text):
+        parts = _PART.findall(match[0])
+        if len(parts) < 2 or match[0] in known or match[0].islower() or match[0].isupper():
+            continue
+        known.add(match[0])
+        addition = f" {' '.join(parts)} "
+        pieces += [text[behind : match.end()], addition]
+        places += [np.arange(behind, match.end()), np.full(len(addition), match.end())]
+        behind = match.end()
+    pieces.append(text[behind:])
+    places.append(np.arange(behind, len(text) + 1))
+    return "".join(pieces), np.concatenate(places)
