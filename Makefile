@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: dev dev-all test test-all check lint format types docs asan bench results torture
+.PHONY: integrations dev dev-all test test-all check lint format types docs asan bench results torture
 
 dev: .venv/built
 
@@ -47,6 +47,11 @@ asan: # the tests of the native core, under the sanitisers of addresses and of u
 	LD_PRELOAD="$(foreach name,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(name).so))" \
 		ASAN_OPTIONS=detect_leaks=0 .venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py \
 		tests/model/test_encoder.py tests/test_scoring.py tests/fde
+
+integrations: # the frameworks' own packages run what stands between them and us, in an environment of its own
+	$(PYTHON) -m venv .venv-integrations
+	.venv-integrations/bin/pip install --quiet . pytest langchain-core llama-index-core haystack-ai
+	.venv-integrations/bin/python -m pytest tests/integrations
 
 bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode

@@ -19,7 +19,7 @@ ROOMS = [
     ["model"],
     ["index"],
     ["read"],
-    ["evaluation", "server"],
+    ["compat", "evaluation", "server"],
     ["cli"],
     ["train"],
 ]

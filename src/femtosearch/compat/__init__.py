@@ -1,0 +1,1 @@
+"""Other libraries' calls, answered by femtosearch: their lines run with only the imports changed."""

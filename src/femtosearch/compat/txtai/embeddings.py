@@ -1,0 +1,220 @@
+"""txtai's `Embeddings`: an index with its ways of adding, asking and saving.
+
+It ranks by MaxSim, where txtai ranks by one vector a text; a score is the mean of the query rows' best
+products, as txtai's `Similarity` has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from femtosearch.compat.txtai.sql import Row, is_sql, run_sql
+from femtosearch.disk import replace_folder
+from femtosearch.errors import FemtosearchError, QueryError, StoreError
+from femtosearch.index.index import Index
+from femtosearch.model.model import Model
+from femtosearch.types import Document, Hit
+
+# What says how txtai computes, and has nothing to say here.
+NEUTRAL = frozenset(
+    ["backend", "batch", "encodebatch", "format", "gpu", "method", "trust_remote_code", "vectors", "objects"]
+)
+KEY, TAGS = "txtai.id", "txtai.tags"  # metadata: an id that was no string; tags
+
+
+class Embeddings:
+    """An embeddings database.
+
+    config, options:  path, the model: a folder, a built-in one, a name on the Hub; None for the default one.
+                      content: whether searches give texts. What says how txtai computes is passed over;
+                      anything else is an error.
+    Raises FemtosearchError, CheckpointError.
+    """
+
+    def __init__(self, config: Mapping[str, Any] | None = None, **options: Any) -> None:
+        self.config = {**(config or {}), **options}
+        unknown = self.config.keys() - NEUTRAL - {"path", "content"}
+        if unknown:
+            raise FemtosearchError(
+                f"{', '.join(sorted(unknown))}: not supported here; expected path and content, and what says "
+                "how txtai computes"
+            )
+        self._model: Model | None = None
+        self._next = 0  # the id of the next document that has none
+        self._folder: Path | None = None
+        self._index: Index | None = None
+
+    @property
+    def model(self) -> Model:
+        """The model, read as txtai reads it."""
+        if self._model is None:
+            self._model = Model.load(self.config.get("path"), conventions="txtai")
+        return self._model
+
+    def index(self, documents: Iterable[Any], reindex: bool = False) -> None:
+        """Make the index anew of documents: texts, mappings with a `text`, or tuples (id, one of these[,
+        tags]). A document without an id is called by its number, from 0.
+        """
+        del reindex  # txtai would keep its own content: here the documents are given
+        self.close()
+        self._next = 0
+        self.upsert(documents)
+
+    def upsert(self, documents: Iterable[Any]) -> None:
+        """Add documents, each in the place of one with the same id."""
+        self._opened().add(self._documents(documents))
+
+    def delete(self, ids: Iterable[Any]) -> list[Any]:
+        """Take documents out, by their ids; those that were there."""
+        store = self._opened()
+        present = [name for name in ids if str(name) in store]
+        store.delete([str(name) for name in present])
+        return present
+
+    def search(
+        self,
+        query: str,
+        limit: int | None = None,
+        weights: Any = None,
+        index: Any = None,
+        parameters: Mapping[str, Any] | None = None,
+        graph: bool = False,
+    ) -> list[Any]:
+        """The best documents: {"id", "text", "score"} with content, else (id, score). The query is a text or,
+        with content, SQL: select text, score from txtai where similar('a cat') and year > 2020 limit 3.
+
+        Raises QueryError.
+        """
+        if weights is not None or index is not None or graph:
+            raise QueryError("weights, index and graph: not supported here")
+        if self.config.get("content") and is_sql(query):
+            return run_sql(query, limit or 3, parameters or {}, self._similar, self._everything)
+        hits = self._similar(query, limit or 3)
+        if not self.config.get("content"):
+            return [(row.original, row.score) for row in hits]
+        return [{"id": row.id, "text": row.text, "score": row.score} for row in hits]
+
+    def batchsearch(
+        self,
+        queries: Sequence[str],
+        limit: int | None = None,
+        weights: Any = None,
+        index: Any = None,
+        parameters: Sequence[Mapping[str, Any]] | None = None,
+        graph: bool = False,
+    ) -> list[list[Any]]:
+        """What `search` gives for each of several queries."""
+        values: Sequence[Mapping[str, Any]] = parameters or [{} for _ in queries]
+        return [
+            self.search(query, limit, weights, index, named, graph)
+            for query, named in zip(queries, values, strict=True)
+        ]
+
+    def count(self) -> int:
+        """How many documents there are."""
+        return 0 if self._index is None else len(self._index)
+
+    def exists(self, path: str | os.PathLike[str] | None = None) -> bool:
+        """Whether an index is at a path; without one, whether this has one."""
+        return self._index is not None if path is None else Path(path, "catalog.db").exists()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the index to a folder, in the place of one that is there. It is one of femtosearch's, not one
+        of txtai's. Raises StoreError for a folder of other files.
+        """
+        target = Path(path)
+        if target.exists() and not (target / "catalog.db").exists() and any(target.iterdir()):
+            raise StoreError(f"{target}: expected a new folder, an empty one or an index: name another")
+        folder = self._folder
+        if self._index is None or folder is None:
+            return
+        self._index.close()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            shutil.copytree(folder, draft, dirs_exist_ok=True)
+            replace_folder(draft, target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+            self._index = Index(folder, model=self.model)
+
+    def load(self, path: str | os.PathLike[str]) -> Embeddings:
+        """Take the index in a folder, which stays as it is whatever is added here. Raises StoreError."""
+        if not self.exists(path):
+            raise StoreError(f"{os.fspath(path)}: there is no index here: `save` makes one")
+        self.close()
+        shutil.copytree(path, self._new_folder(), dirs_exist_ok=True)
+        numbers = [row.original for row in self._everything() if isinstance(row.original, int)]
+        self._next = max(numbers, default=-1) + 1
+        return self
+
+    def close(self) -> None:
+        """Let go of the index."""
+        if self._index is not None:
+            self._index.close()
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+        self._index = self._folder = None
+
+    def __enter__(self) -> Embeddings:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):  # the interpreter may be half gone
+            self.close()
+
+    def _opened(self) -> Index:
+        if self._index is None:
+            self._index = Index(self._folder or self._new_folder(), model=self.model)
+        return self._index
+
+    def _new_folder(self) -> Path:
+        self._folder = Path(tempfile.mkdtemp(prefix="femtosearch-"))
+        return self._folder
+
+    def _documents(self, documents: Iterable[Any]) -> Iterator[Document]:
+        for document in documents:
+            name, content, tags = _parts(document)
+            if name is None:
+                name, self._next = self._next, self._next + 1
+            metadata = dict(content) if isinstance(content, Mapping) else {}
+            text = metadata.pop("text", "") if isinstance(content, Mapping) else content
+            metadata |= {} if isinstance(name, str) else {KEY: name}
+            yield Document(str(name), text, {**metadata, TAGS: tags} if tags is not None else metadata)
+
+    def _similar(self, query: str, limit: int) -> list[Row]:
+        """The best documents, with the mean of the query rows' best products."""
+        if not self.count():
+            return []
+        rows = max(1, len(self.model.encode_queries([query]).rows))
+        return [_row(hit, hit.score / rows) for hit in self._opened().search(query, k=limit)]
+
+    def _everything(self) -> Iterator[Row]:
+        return map(_row, self._opened()) if self._folder is not None else iter(())
+
+
+def _parts(document: Any) -> tuple[Any, Any, Any]:
+    """(id, content, tags) of a document as txtai takes it."""
+    if not isinstance(document, tuple):
+        return None, document, None
+    if len(document) not in (2, 3):
+        raise QueryError(f"a document: expected (id, text) or (id, text, tags), found {len(document)} parts")
+    name, content = document[:2]
+    if not isinstance(name, (str, int)) or isinstance(name, bool):
+        raise QueryError(f"a document's id: expected a string or a whole number, found {name!r}"[:200])
+    return name, content, document[2] if len(document) == 3 else None
+
+
+def _row(document: Document | Hit, score: float | None = None) -> Row:
+    fields = dict(document.metadata)
+    original, tags = fields.pop(KEY, document.id), fields.pop(TAGS, None)
+    return Row(document.id, original, document.text, tags, fields, score)

@@ -1,0 +1,129 @@
+"""txtai's Embeddings on our index: ids, saving, what is not supported, and SQL that a stranger wrote."""
+
+import pytest
+
+from femtosearch.compat.txtai import Embeddings
+from femtosearch.compat.txtai.pipeline import Reranker, Similarity
+from femtosearch.compat.txtai.sql import is_sql, read_statement
+from femtosearch.errors import FemtosearchError, QueryError, StoreError
+
+TEXTS = ["the cat sat on the mat", "the dog ran fast", "a red moon at night"]
+
+
+@pytest.fixture
+def embeddings():
+    with Embeddings(path="femto", content=True) as embeddings:
+        embeddings.index(TEXTS)
+        yield embeddings
+
+
+def test_ids_and_scores_without_content():
+    with Embeddings({"path": "femto"}) as embeddings:
+        assert embeddings.search("a cat") == [] and embeddings.count() == 0 and not embeddings.exists()
+        embeddings.index([(7, TEXTS[0]), ("own", TEXTS[1], "tag")])
+        embeddings.upsert([TEXTS[2]])
+        assert {name for name, _ in embeddings.search("a cat", 3)} == {7, "own", 0}
+        assert all(isinstance(score, float) and score <= 1 for _, score in embeddings.search("a cat"))
+        assert embeddings.search("select id from txtai")[0][0] in (7, "own", 0)  # a text as any other
+        assert embeddings.delete([7, 8]) == [7] and embeddings.count() == 2
+        assert [
+            [name for name, _ in hits] for hits in embeddings.batchsearch(["the dog", "the moon"], 1)
+        ] == [
+            ["own"],
+            [0],
+        ]
+        embeddings.index(["anew"])
+        assert embeddings.search("anew")[0][0] == 0 and embeddings.count() == 1
+
+
+def test_what_is_saved_is_loaded_and_goes_on(embeddings, tmp_path):
+    embeddings.save(tmp_path / "saved")
+    before = embeddings.search("a cat")
+    embeddings.delete(["0"])
+    with Embeddings(path="femto", content=True) as other:
+        assert other.exists(tmp_path / "saved") and not other.exists(tmp_path)
+        other.load(tmp_path / "saved")
+        assert other.search("a cat") == before
+        other.upsert(["one more"])
+        assert other.search("select id from txtai where text = 'one more'") == [{"id": "3"}]
+    embeddings.save(tmp_path / "saved")
+    with Embeddings(path="femto", content=True).load(tmp_path / "saved") as again:
+        assert again.count() == 2
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "file").write_text("")
+    with pytest.raises(StoreError, match="expected a new folder"):
+        embeddings.save(tmp_path / "theirs")
+    with pytest.raises(StoreError, match="there is no index here"):
+        embeddings.load(tmp_path / "none")
+
+
+def test_sql_with_similar(embeddings):
+    query = "select id, text, score from txtai where similar('a cat') and score > 0.1 and text like '%the%'"
+    (best, *_) = embeddings.search(query)
+    assert best["id"] == "0" and best["text"] == TEXTS[0] and best["score"] > 0.1
+    assert len(embeddings.search("select id from txtai where similar(:q, 1)", parameters={"q": "a dog"})) == 1
+    either = "select id from txtai where similar('it''s a moon', 1) or id = '0' order by id"
+    assert [row["id"] for row in embeddings.search(either)] == ["0", "2"]
+    assert embeddings.search("select count(*) n from txtai limit 1") == [{"n": 3}]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "select * from sqlite_master, txtai",
+        "select load_extension('x') from txtai",
+        "select 1 from txtai; drop table txtai",
+        "select * from txtai, pragma_table_info('txtai')",
+        "select x from txtai where similar(5)",
+        "select x from txtai where similar(:none)",
+        "select from txtai",
+        "select \0 from txtai",
+        "with recursive n(x) as (select 1 union all select x + 1 from n) select max(x) from n, txtai",
+        "select :none from txtai",
+    ],
+)
+def test_sql_of_a_stranger_reads_nothing_else_and_ends(embeddings, query):
+    if not is_sql(query):
+        query = "select * from txtai where id in (" + query.replace("txtai", "n") + ")"
+    with pytest.raises(QueryError):
+        embeddings.search(query)
+    assert embeddings.count() == 3
+
+
+def test_sql_that_would_take_for_ever_is_given_up(embeddings, monkeypatch):
+    monkeypatch.setattr("femtosearch.compat.txtai.sql.MOST_STEPS", 3)
+    tables = ", ".join(f"txtai t{n}" for n in range(12))
+    with pytest.raises(QueryError, match="interrupted"):
+        embeddings.search(f"select count(*) from txtai, {tables} where t0.id + t11.id > 9")
+
+
+def test_a_statement_is_read():
+    statement = read_statement(
+        "SELECT a FROM txtai WHERE similar('x (y)', 5) OR b = 'similar(1)' LIMIT 7;", {}
+    )
+    assert statement.clauses == [("x (y)", 5)] and statement.limit == 7 and not statement.narrows
+    assert statement.sql == "SELECT a FROM txtai WHERE \"similar 1\" OR b = 'similar(1)' LIMIT 7"
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: Embeddings(path="femto", hybrid=True), "hybrid: not supported here"),
+        (lambda: Embeddings(path="femto").index([("a", "b", "c", "d")]), "found 4 parts"),
+        (lambda: Embeddings(path="femto").index([(1.5, "b")]), "expected a string or a whole number"),
+        (lambda: Embeddings(path="femto").index([5]), "text must be a string"),
+        (lambda: Embeddings(path="femto").search("a", weights=0.5), "not supported here"),
+        (lambda: Similarity("femto"), "expected lateencode=True"),
+    ],
+)
+def test_what_is_not_supported_is_told(call, message):
+    with pytest.raises(FemtosearchError, match=message):
+        call()
+
+
+def test_several_queries_are_reranked(embeddings):
+    ranker = Reranker(embeddings, Similarity("femto", lateencode=True))
+    ranked = ranker(["a cat", "the moon"], limit=1)
+    assert [[row["id"] for row in rows] for rows in ranked] == [["0"], ["2"]]
+    with Embeddings(path="femto", content=True) as empty:
+        assert Reranker(empty, Similarity("femto", lateencode=True))("a cat") == []
