@@ -97,6 +97,13 @@ def test_sql_that_would_take_for_ever_is_given_up(embeddings, monkeypatch):
         embeddings.search(f"select count(*) from txtai, {tables} where t0.id + t11.id > 9")
 
 
+def test_words_count_where_they_are_asked_for():
+    with Embeddings(path="femto", content=True, hybrid=True) as embeddings:
+        embeddings.index([*TEXTS, "part PX-7300 fits"])
+        assert embeddings.search("px-7300 manual", 1)[0]["id"] == "3"
+        assert embeddings.search("px-7300 manual", 1, weights=0.1)[0]["id"] == "3"
+
+
 def test_a_statement_is_read():
     statement = read_statement(
         "SELECT a FROM txtai WHERE similar('x (y)', 5) OR b = 'similar(1)' LIMIT 7;", {}
@@ -108,11 +115,11 @@ def test_a_statement_is_read():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: Embeddings(path="femto", hybrid=True), "hybrid: not supported here"),
+        (lambda: Embeddings(path="femto", graph={}), "graph: not supported here"),
         (lambda: Embeddings(path="femto").index([("a", "b", "c", "d")]), "found 4 parts"),
         (lambda: Embeddings(path="femto").index([(1.5, "b")]), "expected a string or a whole number"),
         (lambda: Embeddings(path="femto").index([5]), "text must be a string"),
-        (lambda: Embeddings(path="femto").search("a", weights=0.5), "not supported here"),
+        (lambda: Embeddings(path="femto").search("a", weights=0.5), "weights: expected a number"),
         (lambda: Similarity("femto"), "expected lateencode=True"),
     ],
 )

@@ -61,6 +61,12 @@ class SearchBody(_Strict):
     recall: float | None = Field(
         default=None, gt=0, le=1, description="As many candidates as find this share of the ten best."
     )
+    hybrid: float | None = Field(
+        default=None, ge=0, le=1, description="How much words count: 0 is MaxSim alone, 1 is BM25 alone."
+    )
+    length_penalty: float | None = Field(
+        default=None, ge=0, le=10, description="How much of a long document's luck is taken off."
+    )
     where: Where = None
     min_score: float | None = Field(default=None, description="Hits of a lower score are left out.")
     per: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] | None = Field(
@@ -77,12 +83,14 @@ class HitBody(BaseModel):
     """A document that was found."""
 
     id: str
-    score: float | None = Field(description="Its best passage's MaxSim; null where it has no word.")
+    score: float | None = Field(description="null where the document has no word.")
     text: str
     metadata: dict[str, Any]
     passage: tuple[int, int] | None = Field(
         description="Start and end of the best passage in the document's text, in characters."
     )
+    maxsim: float | None = Field(description="The best passage's MaxSim.")
+    bm25: float | None = Field(description="BM25 of its words; null where words were not looked up.")
 
 
 class HitsBody(BaseModel):

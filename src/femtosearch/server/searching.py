@@ -23,6 +23,7 @@ from femtosearch.server.state import Shared, State, as_json
 from femtosearch.types import Hit
 
 router = APIRouter()
+SCORES = ("score", "maxsim", "bm25")
 HIT_FIELDS = [entry.name for entry in fields(Hit)]
 
 
@@ -75,7 +76,7 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
     index = shared.indexes.get(body.index)
 
     def answer() -> Any:
-        names = ("mode", "candidates", "recall", "where", "min_score", "per")
+        names = ("mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
         how: dict[str, Any] = {name: getattr(body, name) for name in names}
         several = isinstance(body.query, list)
         queries = body.query if isinstance(body.query, list) else [body.query]
@@ -89,7 +90,9 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
 def _hit(hit: Hit, text: str) -> dict[str, Any]:
     """A hit as JSON."""
     entry = {name: getattr(hit, name) for name in HIT_FIELDS}
-    entry["score"] = hit.score if math.isfinite(hit.score) else None
+    for name in SCORES:
+        number = entry[name]
+        entry[name] = number if number is not None and math.isfinite(number) else None
     if text == "none":
         entry["text"] = ""
     elif text == "passage" and hit.passage is not None:

@@ -32,20 +32,22 @@ class Embeddings:
     """An embeddings database.
 
     config, options:  path, the model: a folder, a built-in one, a name on the Hub; None for the default one.
-                      content: whether searches give texts. What says how txtai computes is passed over;
-                      anything else is an error.
+                      content: whether searches give texts. hybrid: whether words count, too; a score is
+                      then the index's own. What says how txtai computes is passed over; anything else is
+                      an error.
     Raises FemtosearchError, CheckpointError.
     """
 
     def __init__(self, config: Mapping[str, Any] | None = None, **options: Any) -> None:
         self.config = {**(config or {}), **options}
-        unknown = self.config.keys() - NEUTRAL - {"path", "content"}
+        unknown = self.config.keys() - NEUTRAL - {"path", "content", "hybrid"}
         if unknown:
+            names = ", ".join(sorted(unknown))
             raise FemtosearchError(
-                f"{', '.join(sorted(unknown))}: not supported here; expected path and content, and what says "
-                "how txtai computes"
+                f"{names}: not supported here; expected path, content, hybrid, and what says how txtai computes"
             )
         self._model: Model | None = None
+        self._words: float | None = None  # the weight of words in a hybrid search
         self._next = 0  # the id of the next document that has none
         self._folder: Path | None = None
         self._index: Index | None = None
@@ -91,8 +93,9 @@ class Embeddings:
 
         Raises QueryError.
         """
-        if weights is not None or index is not None or graph:
-            raise QueryError("weights, index and graph: not supported here")
+        if index is not None or graph:
+            raise QueryError("index and graph: not supported here")
+        self._weigh(weights)
         if self.config.get("content") and is_sql(query):
             return run_sql(query, limit or 3, parameters or {}, self._similar, self._everything)
         hits = self._similar(query, limit or 3)
@@ -196,7 +199,16 @@ class Embeddings:
         if not self.count():
             return []
         rows = max(1, len(self.model.encode_queries([query]).rows))
-        return [_row(hit, hit.score / rows) for hit in self._opened().search(query, k=limit)]
+        if self.config.get("hybrid"):
+            return [_row(hit, hit.score) for hit in self._opened().search(query, k=limit, hybrid=self._words)]
+        hits = self._opened().search(query, k=limit, hybrid=0.0, length_penalty=0.0)
+        return [_row(hit, hit.score / rows) for hit in hits]
+
+    def _weigh(self, weights: Any) -> None:
+        """Take txtai's weight of meaning, which leaves the rest to words. Raises QueryError."""
+        if weights is not None and (not self.config.get("hybrid") or not isinstance(weights, (int, float))):
+            raise QueryError("weights: expected a number, the weight of meaning, and hybrid=True")
+        self._words = None if weights is None else 1.0 - float(weights)
 
     def _everything(self) -> Iterator[Row]:
         return map(_row, self._opened()) if self._folder is not None else iter(())
