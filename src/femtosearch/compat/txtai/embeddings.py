@@ -44,7 +44,7 @@ class Embeddings:
         if unknown:
             names = ", ".join(sorted(unknown))
             raise FemtosearchError(
-                f"{names}: not supported here; expected path, content, hybrid, and what says how txtai computes"
+                f"{names}: not supported here; expected path, content, hybrid and how txtai computes"
             )
         self._model: Model | None = None
         self._words: float | None = None  # the weight of words in a hybrid search
