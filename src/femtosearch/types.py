@@ -143,6 +143,11 @@ class Hit:
     passage: (start, end) in characters: hit.text[start:end] is the passage that scored best.
     maxsim:  that passage's MaxSim, or its FDE's product in the mode "fde".
     bm25:    BM25 of the document's words; None where words were not looked up.
+    source:  the path of the file that the document is of; None if no file gave it.
+    lines:   (first, last) of the file, from 1, on which the passage is; or page, cell or row, from 1.
+    heading: the headings that the passage is under, the outermost first.
+    span:    (start, end) of the token that matched best; with `spots=True`.
+    copies:  the ids of documents with the same text; with `fold=True`.
     """
 
     id: str
@@ -152,6 +157,14 @@ class Hit:
     passage: tuple[int, int] | None = None
     maxsim: float | None = None
     bm25: float | None = None
+    source: str | None = None
+    lines: tuple[int, int] | None = None
+    page: int | None = None
+    cell: int | None = None
+    row: int | None = None
+    heading: tuple[str, ...] = ()
+    span: tuple[int, int] | None = None
+    copies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from femtosearch.types import Hit
 from ..tiny import write_tiny_model
 
 KEYS = ("query", "rank", "id", "score", "text", "metadata", "passage", "maxsim", "bm25")
+KEYS += ("source", "lines", "page", "cell", "row", "heading", "span", "copies")
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 TEXTS = {
     "a.md": "# The cat\n\nthe cat sat on a mat",

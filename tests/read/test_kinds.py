@@ -73,8 +73,8 @@ def test_html(entry):
     assert "  kept\n   as it is" in page.text and "first\nsecond" in page.text
     for hidden in ("color", "var x", "comment", "hidden"):
         assert hidden not in page.text
-    assert place(page, "first") == {"lines": 5, "heading": ["Top", "Below"]}
-    assert place(page, "end of the page")["lines"] == 7
+    assert place(page, "first") == {"line": 5, "heading": ["Top", "Below"]}
+    assert place(page, "end of the page")["line"] == 7
 
 
 def test_html_of_another_encoding_and_without_an_end(entry):

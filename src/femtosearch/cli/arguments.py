@@ -192,6 +192,9 @@ def _add_search(commands: Any) -> None:
     command.add_argument(
         "query", type=_text, metavar="QUERY", help="the query, or - for one a line on standard input"
     )
+    command.add_argument("--text", action="store_true", help="with --json the whole text, not the passage")
+    description = "show every document, also those that have the text of one before"
+    command.add_argument("--no-fold", dest="fold", action="store_false", help=description)
     modes = "auto (the default), maxsim, rerank or fde"
     command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
     description = (

@@ -38,7 +38,7 @@ def search(options: argparse.Namespace) -> None:
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
     with open_index(options) as store:
         for query in queries:
-            hits = store.search(query, **_how(options))
+            hits = store.search(query, **_how(options), spots=True, fold=options.fold)
             if several and not options.json:
                 write_line(f"? {query}")
             _show_hits(options, query, hits)
@@ -175,7 +175,10 @@ def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> 
     for rank, hit in enumerate(hits, 1):
         if options.json:
             score = hit.score if math.isfinite(hit.score) else None  # of a document without a word
-            write_json({"query": query, "rank": rank, **asdict(hit), "score": score})
+            facts = {"query": query, "rank": rank, **asdict(hit), "score": score}
+            if hit.passage is not None and not getattr(options, "text", False):
+                facts["text"] = hit.text[slice(*hit.passage)]
+            write_json(facts)
         else:
             for line in hit_lines(rank, hit, query, sys.stdout):
                 print(line)

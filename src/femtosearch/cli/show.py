@@ -9,6 +9,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
+from femtosearch.read.lines import STDIN
+from femtosearch.read.steps import near
 from femtosearch.types import Hit
 
 BOLD, PLAIN = "\x1b[1m", "\x1b[22m"
@@ -33,14 +35,19 @@ def size(number: int) -> str:
 
 
 def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
-    """A hit for people: rank, score, id, title and its passage round the query's words, on 1 to 3 lines."""
+    """A hit for people, on 1 to 3 lines: rank, score, place, headings, and its passage where it matched.
+
+    The place is path:line, as editors open it, or the id of a document that no file gave.
+    """
     words = query_words(query)
+    if hit.span is not None and (token := hit.text[slice(*hit.span)].strip().lower()):
+        words = [*words, token]
     marked = words if wants_colour(stream) else []
     room = max(20, shutil.get_terminal_size().columns - 1)
     title = hit.metadata.get("title")
-    name = f"{hit.id}  {title}" if isinstance(title, str) else hit.id
-    head = _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(name)}", room)
-    text = snippet(_shown_text(hit, title), words, LINES * (room - INDENT))
+    head = _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(_heading(hit))}", room)
+    text, focus = _shown_text(hit, title)
+    text = snippet(text, words, LINES * (room - INDENT), focus)
     if _columns(head) + 2 + _columns(text) <= room:
         yield f"{head}  {embolden(text, marked)}"
         return
@@ -49,12 +56,31 @@ def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
         yield " " * INDENT + embolden(line, marked)
 
 
-def _shown_text(hit: Hit, title: object) -> str:
-    """The passage that scored, without the title that is shown above it."""
+def place_of(hit: Hit) -> str:
+    """Where a hit is: path:line, or the path and the page or cell, or the id where no file is known."""
+    if hit.source is None or hit.source == STDIN:
+        return hit.id
+    path = near(hit.source)
+    if hit.page is not None or hit.cell is not None:
+        return f"{path} (page {hit.page})" if hit.page is not None else f"{path} (cell {hit.cell})"
+    place = f"{path}:{hit.lines[0]}" if hit.lines else path
+    return place if hit.row is None else f"{place}  {hit.id}"
+
+
+def _heading(hit: Hit) -> str:
+    """The place, the headings or the title, and how many copies there are."""
+    title = hit.metadata.get("title")
+    headings = list(hit.heading) or ([title] if isinstance(title, str) else [])
+    copies = f"  (and {count(len(hit.copies), 'copy').replace('copys', 'copies')})" if hit.copies else ""
+    return "  ".join([place_of(hit), *([" \u203a ".join(headings)] if headings else [])]) + copies
+
+
+def _shown_text(hit: Hit, title: object) -> tuple[str, int | None]:
+    """The passage that scored, without the title that is shown above it, and where in it it matched best."""
     start, end = hit.passage or (0, len(hit.text))
     if isinstance(title, str) and start == 0 and hit.text.startswith(title) and end > len(title):
         start = len(title)
-    return hit.text[start:end]
+    return hit.text[start:end], None if hit.span is None else max(0, hit.span[0] - start)
 
 
 def wants_colour(stream: TextIO) -> bool:
@@ -68,21 +94,29 @@ def query_words(query: str) -> list[str]:
     return [word for word in words if len(word) > 2 or not word.isascii()] or words
 
 
-def snippet(text: str, words: list[str], room: int) -> str:
-    """At most `room` columns of a text, on one line, where most words of the query are."""
+def snippet(text: str, words: list[str], room: int, focus: int | None = None) -> str:
+    """At most `room` columns of a text, on one line, where most words of the query are.
+
+    focus:  where the text matched best, in characters, if that is known: the snippet is there.
+    """
+    if focus is not None:
+        focus = len(_tidy(text[:focus] + "x")) - 1
     text = _tidy(text)
     if _columns(text) <= room:
         return text
     starts = [match.start() for match in _pattern(words).finditer(text)] if words else []
     reach = room - LEAD
     best = max(starts, key=lambda start: _distinct(words, text[start : start + reach]), default=0)
+    best = best if focus is None else max(0, focus - reach // 3)
     start = 0 if best <= LEAD else text.rfind(" ", 0, best - LEAD // 2) + 1
-    start = start if best - start <= LEAD else best
+    start = start if best - start <= LEAD else best - LEAD // 2
     head = "… " if start else ""
     cut = head + text[start:]
     if _columns(cut) <= room:
         return cut
-    return _fit(cut, room - 2).rsplit(" ", 1)[0] + " …"
+    cut = _fit(cut, room - 2)
+    words_end = cut.rfind(" ")  # in text without blanks there is none but that after the first mark
+    return (cut[:words_end] if words_end > len(cut) // 2 else cut) + " …"
 
 
 def embolden(line: str, words: list[str]) -> str:

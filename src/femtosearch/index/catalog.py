@@ -189,6 +189,21 @@ class Catalog:
 
         return self.read(lambda reader: self._of_sources(reader, places, {}))
 
+    @on_disk
+    def places_of(self, ids: Sequence[str]) -> dict[str, Place]:
+        """The same by id."""
+
+        def places(reader: sqlite3.Connection) -> dict[str, Place]:
+            found: dict[str, Place] = {}
+            for at in range(0, len(ids), _CHUNK):
+                chunk = [*ids[at : at + _CHUNK]]
+                query = f"SELECT key, id FROM documents WHERE id IN ({','.join('?' * len(chunk))})"
+                names = dict(reader.execute(query, chunk))
+                found.update({names[key]: place for key, place in read_places(reader, [*names]).items()})
+            return found
+
+        return self.read(lambda reader: self._of_sources(reader, places, {}))
+
     def _of_sources(self, reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T], none: T) -> T:
         """What a function reads of the tables of sources, or `none` where there are no such tables."""
         return query(reader) if read_schema(reader, self.place).has_sources else none

@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, overload
+
+import numpy as np
 
 from femtosearch.errors import DocumentError, FdeError, StoreError
 from femtosearch.fde import Calibration, Fde, calibrated
@@ -24,7 +27,8 @@ from femtosearch.index.passage_encoder import (
     fitting_fde,
     origin_of,
 )
-from femtosearch.index.request import check_request
+from femtosearch.index.places import folded, located, spotted
+from femtosearch.index.request import Request, check_request
 from femtosearch.index.search import measure_fde, search
 from femtosearch.index.snapshot import Snapshots
 from femtosearch.index.sources import FileRow, Source
@@ -32,8 +36,9 @@ from femtosearch.index.stats import Stats, stats
 from femtosearch.index.store import Store
 from femtosearch.index.transaction import ALWAYS, LARGE
 from femtosearch.index.writer import Queue, add_documents, writing
-from femtosearch.types import Document, Hit, Passages
+from femtosearch.types import Document, Hit, Passages, Rows
 
+_MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 _MOST = 1_000_000  # documents of a batch, or threads
 
 
@@ -148,6 +153,8 @@ class Index(Contents):
         per: int | Mapping[str, int] | None = None,
         hybrid: float | None = None,
         length_penalty: float | None = None,
+        spots: bool = False,
+        fold: bool = False,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -163,6 +170,8 @@ class Index(Contents):
         per: int | Mapping[str, int] | None = None,
         hybrid: float | None = None,
         length_penalty: float | None = None,
+        spots: bool = False,
+        fold: bool = False,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -177,6 +186,8 @@ class Index(Contents):
         per: int | Mapping[str, int] | None = None,
         hybrid: float | None = None,
         length_penalty: float | None = None,
+        spots: bool = False,
+        fold: bool = False,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents by their best passage, best first; of equals the smaller id first.
 
@@ -199,6 +210,8 @@ class Index(Contents):
         length_penalty:  how much of what the best passage of a long document has by luck is taken off: 0.25
                      by default; with 0 and hybrid=0 the score is MaxSim.
         per:         at most so many hits of one source; or of one value of a field: {"author": 1}.
+        spots:       say of each hit where it matched best, `hit.span`, which takes about a millisecond a hit.
+        fold:        of documents with one text give the best alone, and the ids of the others as `copies`.
 
         Raises QueryError, StoreError.
         """
@@ -219,8 +232,27 @@ class Index(Contents):
         if not request.texts:
             return []
         rows = self.model.encode_queries(request.texts)
-        answers = self._snapshots.ask(lambda snapshot: search(store.catalog, snapshot, rows, request))
+        answers = self._best(request, rows)
+        if fold:
+            answers = [self._folded(request, rows, n, hits) for n, hits in enumerate(answers)]
+        if spots:
+            token_rows = getattr(self.model, "token_rows", None)
+            answers = [spotted(rows[n], hits, token_rows) for n, hits in enumerate(answers)]
+        answers = [located(store.catalog, hits) for hits in answers]
         return answers[0] if isinstance(query, str) else answers
+
+    def _best(self, request: Request, rows: Rows) -> list[list[Hit]]:
+        catalog = self._store.catalog
+        return self._snapshots.ask(lambda snapshot: search(catalog, snapshot, rows, request))
+
+    def _folded(self, request: Request, rows: Rows, number: int, hits: list[Hit]) -> list[Hit]:
+        """The hits of one query without copies, asked for again where copies have taken places."""
+        query = Rows(rows[number], np.array([0, len(rows[number])]))
+        one, k = replace(request, texts=[request.texts[number]]), request.k
+        while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
+            k *= 2
+            hits = self._best(replace(one, k=k), query)[0]
+        return folded(hits)[: request.k]
 
     def compact(self) -> None:
         """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""

@@ -227,7 +227,9 @@ def _hit_lists(answer: Any) -> list[list[Hit]]:
 def _hit(entry: dict[str, Any]) -> Hit:
     known = {name: entry[name] for name in _HIT_FIELDS if name in entry}
     known["score"] = -math.inf if entry["score"] is None else float(entry["score"])
-    known["passage"] = None if entry["passage"] is None else tuple(entry["passage"])
+    for name in ("passage", "lines", "heading", "span", "copies"):  # which JSON has as lists
+        if known.get(name) is not None:
+            known[name] = tuple(known[name])
     return Hit(**known)
 
 

@@ -113,7 +113,10 @@ def with_title(entry: Entry, title: str) -> Entry:
     if title in entry.text[: len(title) + 100]:
         return replace(entry, metadata=metadata)
     before = f"{title}\n\n"
-    marks = [(offset + len(before) if offset else 0, facts) for offset, facts in entry.marks]
+    marks = [(offset + len(before), facts) for offset, facts in entry.marks]
+    if marks and entry.marks[0][0] == 0:  # the title is at the beginning, on no line of its own
+        first = {("line" if name == "lines" else name): fact for name, fact in marks[0][1].items()}
+        marks.insert(0, (0, first))
     cuts = [cut + len(before) for cut in entry.cuts]
     return replace(entry, text=before + entry.text, metadata=metadata, marks=marks, cuts=cuts)
 

@@ -100,7 +100,7 @@ class _Page(HTMLParser):
         by_offset: dict[int, dict[str, object]] = {}
         if counts_lines:
             for offset, line in self._lines:
-                by_offset.setdefault(offset, {"lines": line})
+                by_offset.setdefault(offset, {"line": line})
         for start, path in paths(self.headings):
             by_offset[start] = {**by_offset.get(start, {}), "heading": path}
         return _with_last(sorted(by_offset.items()))

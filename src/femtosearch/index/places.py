@@ -1,0 +1,110 @@
+"""Where hits are: the file that a document is of, and in it the lines, page, cell or row, and headings."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from femtosearch.index.catalog import Catalog
+from femtosearch.index.sources import Place
+from femtosearch.types import Hit
+
+TokenRows = Callable[..., tuple[np.ndarray, np.ndarray]]
+_WINDOW = 240  # characters of the stretch of a passage whose tokens score best together
+
+
+def located(catalog: Catalog, hits: Sequence[Hit]) -> list[Hit]:
+    """The hits with their places. A document that no file gave has none."""
+    places = catalog.places_of([hit.id for hit in hits])
+    return [_located(hit, places[hit.id]) if hit.id in places else hit for hit in hits]
+
+
+def spotted(query: np.ndarray, hits: Sequence[Hit], token_rows: TokenRows | None) -> list[Hit]:
+    """The hits with the span of the token that is most like one of the query's, in the best stretch.
+
+    query:       [Q, D] float32, the query's rows.
+    token_rows:  gives a text's rows and the span of each; None where the model cannot say.
+    """
+    if token_rows is None or not len(query):
+        return list(hits)
+    return [replace(hit, span=_span(query, hit, token_rows)) for hit in hits]
+
+
+def folded(hits: Sequence[Hit]) -> list[Hit]:
+    """The hits without those whose text one before has; that one names them."""
+    kept: dict[str, int] = {}
+    copies: list[list[str]] = []
+    first: list[Hit] = []
+    for hit in hits:
+        if hit.text and hit.text in kept:
+            copies[kept[hit.text]].append(hit.id)
+            continue
+        kept[hit.text] = len(first)
+        first.append(hit)
+        copies.append([])
+    return [replace(hit, copies=tuple(ids)) for hit, ids in zip(first, copies, strict=True)]
+
+
+def _located(hit: Hit, place: Place) -> Hit:
+    start, end = hit.passage or (0, len(hit.text))
+    start, end = hit.span or (start, end)
+    facts = _facts(place, start)
+    return replace(
+        hit,
+        source=place.path,
+        lines=_lines(hit.text, place, start, end),
+        page=_whole(facts.get("page")),
+        cell=_whole(facts.get("cell")),
+        row=_whole(facts.get("row")),
+        heading=tuple(map(str, facts.get("heading") or ())),
+    )
+
+
+def _facts(place: Place, offset: int) -> dict[str, Any]:
+    """What was last said to begin at or before an offset."""
+    number = bisect_right([start for start, _ in place.marks], offset) - 1
+    return place.marks[number][1] if number >= 0 else {}
+
+
+def _lines(text: str, place: Place, start: int, end: int) -> tuple[int, int] | None:
+    first, last = _line(text, place, start), _line(text, place, max(start, end - 1))
+    return None if first is None or last is None else (first, last)
+
+
+def _line(text: str, place: Place, offset: int) -> int | None:
+    """The line of a file at which a character of its text is."""
+    number = bisect_right([start for start, _ in place.marks], offset) - 1
+    if number < 0:
+        return None
+    begin, facts = place.marks[number]
+    if "lines" in facts:  # the text has the lines of the file
+        return int(facts["lines"]) + text.count("\n", begin, offset)
+    line = facts.get("line", facts.get("row") if facts.get("page") is None else None)
+    return _whole(line)
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) else None
+
+
+def _span(query: np.ndarray, hit: Hit, token_rows: TokenRows) -> tuple[int, int] | None:
+    """The best token of the stretch of a passage in which the query's tokens find most."""
+    begin, end = hit.passage or (0, len(hit.text))
+    rows, spans = token_rows(hit.text[begin:end])
+    known = spans[:, 0] >= 0
+    rows, spans = rows[known], spans[known]
+    if not len(rows):
+        return None
+    products = query @ rows.T
+    # A query row that is no word, and finds all alike, tells no place from another.
+    weights = products - products.mean(axis=1, keepdims=True)
+    ends = np.searchsorted(spans[:, 0], spans[:, 0] + _WINDOW)
+    totals = [float(weights[:, at : ends[at]].max(axis=1).sum()) for at in range(len(spans))]
+    first = int(np.argmax(totals))
+    best = first + int(np.argmax(weights[:, first : ends[first]].max(axis=0)))
+    start, stop = spans[best].tolist()
+    return begin + start, begin + stop
