@@ -33,7 +33,7 @@ def check(pythons: Mapping[str, str], ours: str) -> list[dict[str, object]]:
     """Run every pair. pythons: of each peer's environment; ours: of this one."""
     page, said = PAGE.read_text(encoding="utf-8"), []
     with tempfile.TemporaryDirectory() as place:
-        Model.load().save(Path(place) / "femto")
+        Model.load().save(Path(place) / "megabyte")
         for peer, theirs, mine in pairs(page):
             if peer in pythons:
                 printed = [

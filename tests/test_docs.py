@@ -64,7 +64,7 @@ COMING_FROM = PAGE.read_text(encoding="utf-8")
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     place = tmp_path_factory.mktemp("coming-from")
-    Model.load().save(place / "femto")
+    Model.load().save(place / "megabyte")
     return place
 
 

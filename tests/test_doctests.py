@@ -15,8 +15,8 @@ MODULES = [
     if not module.name.endswith(("__main__", "_core"))
 ]
 EXTRAS = (
-    "torch", "transformers", "onnx", "fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client", "mcp",
-    "haystack", "langchain_core", "llama_index",
+    "torch", "transformers", "onnx", "fastapi", "starlette", "pydantic", "uvicorn", "prometheus_client",
+    "mcp", "haystack", "langchain_core", "llama_index",
 )  # fmt: skip
 
 

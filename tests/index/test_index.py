@@ -565,6 +565,17 @@ def test_what_did_not_change_is_not_encoded_again(index, monkeypatch):
     assert index.get("a").text == "z" and index.stats().dead_passages == 1
 
 
+def test_a_mapping_means_what_a_line_of_json_does(index):
+    index.add([{"id": "t", "title": "Quantum teapot", "text": "It boils.", "metadata": {"k": 1}}])
+    index.add([{"id": "o", "text": "a cup"}])
+    document = index.get("t")
+    assert document.text == "Quantum teapot It boils."
+    assert document.metadata == {"title": "Quantum teapot", "k": 1}
+    assert index.search("quantum teapot", k=1)[0].id == "t"
+    index.add([{"id": "t", "text": document.text, **document.metadata}])  # and again it is the same
+    assert index.get("t") == document
+
+
 def test_an_index_that_is_mostly_dead_is_compacted_by_itself(index):
     for turn in range(5):
         index.add([{"id": f"{n}", "text": f"word{turn} of {n}"} for n in range(10)])

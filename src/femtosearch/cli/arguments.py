@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code. Raises SystemExit on a wrong command line, --help and --version."""
     output.open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    output.set_encodings(json="--json" in arguments)
     told: tuple[type[BaseException], ...] = () if "--debug" in arguments else (Exception, KeyboardInterrupt)
     try:
         code = _run(arguments)

@@ -141,7 +141,8 @@ def _show_refreshed(
     if options.json:
         write_json({**_facts(report), "seconds": round(seconds, 3), "index": asdict(stats)})
         return
-    _note_all(options, "skipped", report.skipped)
+    _note_all(options, "skipped", [fault for fault in report.skipped if not fault.kept])
+    _note_all(options, "kept, changed", [fault for fault in report.skipped if fault.kept])
     _note_all(options, "kept under another id", report.repeated)
     for path in report.missing:
         show_note(options, f"not there: {path}; its documents stay (femtosearch forget takes them out)")

@@ -7,6 +7,7 @@ reader's cursor or give the terminal a command, is written as an escape.
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -52,6 +53,14 @@ def show_note(options: argparse.Namespace, line: str) -> None:
     """Write what is said beside it to standard error, unless --quiet."""
     if not options.quiet:
         write_note(line)
+
+
+def set_encodings(*, json: bool) -> None:
+    """Let what a terminal or pipe cannot write go there as an escape; JSON is UTF-8 everywhere."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            utf8 = json and stream is sys.stdout
+            stream.reconfigure(encoding="utf-8" if utf8 else None, errors="backslashreplace")
 
 
 def open_missing_streams() -> None:

@@ -16,7 +16,7 @@ from femtosearch import _core
 from femtosearch.errors import QueryError, ReadError
 from femtosearch.evaluation.cache import cache_folder, open_index
 from femtosearch.evaluation.collection import Collection
-from femtosearch.evaluation.measures import measure
+from femtosearch.evaluation.measures import check_extra, measure
 from femtosearch.evaluation.rankings import (
     CANDIDATES,
     INDEXED,
@@ -66,6 +66,7 @@ def evaluate(
     CheckpointError, StoreError.
     """
     scoring, modes = rules_named(rules), _modes(modes, rules_named(rules))
+    check_extra()  # before the work, not after it
     loaded = model if isinstance(model, Model) else Model.load(model)
     collections = _collections(sources, split)
     call: Progress = progress or (lambda *_: None)

@@ -58,6 +58,11 @@ def _theirs(name: str) -> str:
     return f"{THEIRS[kind]}@{cut}"
 
 
+def check_extra() -> None:
+    """Raise MissingExtraError without ir-measures: better before hours of work than after."""
+    _ir_measures()
+
+
 def _ir_measures() -> Any:
     try:
         import ir_measures

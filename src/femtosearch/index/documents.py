@@ -71,6 +71,13 @@ def named(draft: Draft) -> Draft:
     return replace(draft, id=content_name(*texts))
 
 
+def titled(title: object, text: str) -> str:
+    """The text with its title before it, where it has one that is not blank and does not begin with it."""
+    if not isinstance(title, str) or not title.strip() or text.startswith(title):
+        return text
+    return f"{title} {text}".strip()
+
+
 def is_id(value: str) -> bool:
     """Whether a document can have that id."""
     try:
@@ -92,13 +99,23 @@ def _draft(document: object, position: int) -> Draft:
         where = _named(where, key)
         if "text" not in remaining:
             raise DocumentError(f'{where}: it has no "text": give one, which may be empty')
-        text, metadata = remaining.pop("text"), remaining
+        text, metadata = _titled(remaining.pop("text"), remaining)
     else:
         raise DocumentError(
             f'{where}: expected a string, a mapping with "text" or a Document, found {_kind(document)}'
         )
     where = _named(where, key)
     return Draft(key, _text(text, where), check_metadata(metadata, where))
+
+
+def _titled(text: Any, metadata: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """A mapping's text and metadata as those of a line of JSON: its title before the text, and what is inside
+    a mapping called "metadata" beside the other keys.
+    """
+    inner = metadata.get("metadata")
+    if isinstance(inner, Mapping) and inner:
+        metadata = {**inner, **{name: value for name, value in metadata.items() if name != "metadata"}}
+    return (titled(metadata.get("title"), text) if isinstance(text, str) else text), metadata
 
 
 def _named(where: str, key: str | None) -> str:

@@ -60,9 +60,8 @@ class FileReader:
         self.could_read = True
 
         def tell(line: int | None, changed: str, expected: str) -> None:
-            self.skip(
-                path if line is None else f"{path}:{line}", expected if self.options.strict else changed
-            )
+            where = path if line is None else f"{path}:{line}"
+            self.skip(where, expected if self.options.strict else changed, kept=True)
 
         try:
             with opened(file, self.options, tell, self._watch) as content:
@@ -81,11 +80,11 @@ class FileReader:
             self._complain(file, Fault(f"cannot be read: {getattr(error, 'strerror', None) or error}"))
         self._behind += file.size or 0
 
-    def skip(self, where: str, reason: str) -> None:
-        """Remember that something was left out or changed. Raises ReadError if the options are strict."""
+    def skip(self, where: str, reason: str, *, kept: bool = False) -> None:
+        """Remember that something was left out or, if kept, changed. Raises ReadError if that is strict."""
         if self.options.strict:
             raise ReadError(f"{where}: {reason}")
-        self.skipped.append(Skipped(where, reason))
+        self.skipped.append(Skipped(where, reason, kept))
 
     def _watch(self, raw: IO[bytes]) -> None:
         self._raw = raw

@@ -71,10 +71,11 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """Something that was left out or changed. `where` is a path, or path:line."""
+    """Something that was left out or, if it was kept, changed. `where` is a path, or path:line."""
 
     where: str
     reason: str
+    kept: bool = False
 
 
 @dataclass(frozen=True, slots=True)

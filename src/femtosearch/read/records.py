@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from femtosearch.errors import DocumentError
-from femtosearch.index.documents import check_document
+from femtosearch.index.documents import check_document, titled
 from femtosearch.read.entries import Entry, Fault
 from femtosearch.types import Document
 
@@ -100,11 +100,6 @@ def _take_text(record: dict[str, Any], column: str, needs_text: bool) -> str:
     if not isinstance(text, str):
         raise ValueError(f"expected {column!r} to be a text, found {kind_of(text)}")
     return titled(record.get("title"), text)
-
-
-def titled(title: object, text: str) -> str:
-    """The text with its title before it, where it has one that is not blank."""
-    return f"{title} {text}".strip() if isinstance(title, str) and title.strip() else text
 
 
 def _id(value: Any) -> str:

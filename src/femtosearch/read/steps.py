@@ -119,7 +119,7 @@ class Steps:
             for named in self.reader.read(file):
                 yield Put(file, named)
             # What is wrong with a file is told each time that it is met: it has no stamp.
-            is_whole = len(self.reader.skipped) == faults
+            is_whole = all(fault.kept for fault in self.reader.skipped[faults:])
             self.read += 1
             stamp = self._stamp_now(file) if is_whole else NEVER
             # What comes through a pipe is another thing each time: nothing of it is gone.

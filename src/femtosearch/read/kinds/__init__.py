@@ -83,7 +83,7 @@ NAMES = {  # of files without an extension, in small letters
 def kind_of_file(path: str) -> str | None:
     """The kind of a file by its name, or None where that says nothing."""
     base = os.path.basename(path).lower().removesuffix(".gz")
-    return EXTENSIONS.get(os.path.splitext(base)[1]) or NAMES.get(base)
+    return EXTENSIONS.get(os.path.splitext(base)[1]) or NAMES.get(base.removesuffix(".debian"))
 
 
 def entries(content: Any) -> Iterator[Entry | Fault]:

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from email.message import EmailMessage, Message
 from itertools import count
 
+from femtosearch.index.documents import titled
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry, Fault
 from femtosearch.read.kinds.html import page_entry
-from femtosearch.read.records import titled
 
 MOST_BYTES = 1 << 26  # of a message
 _FIELDS = {"from": "from", "to": "to", "cc": "cc", "date": "date"}
