@@ -9,7 +9,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, encode, family, fde, kernels, members, million, parity, peers, results, search
+from benchmarks import (
+    compare,
+    encode,
+    family,
+    fde,
+    kernels,
+    members,
+    million,
+    parity,
+    peers,
+    precision,
+    results,
+    search,
+)
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -47,6 +60,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         from benchmarks import hybrid
 
         return hybrid.measure(options.folder, options.cache, options.index, options.questions)
+    if options.benchmark == "precision":
+        return precision.measure(options.folder or [_folder(options)], options.model, options.runs)
     if options.benchmark == "fde":
         return fde.measure(options.folder or [_folder(options)], options.model, options.runs, options.python)
     if options.benchmark == "peers":
@@ -82,7 +97,7 @@ def _folder(options: argparse.Namespace) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for module in (encode, search, fde, peers, kernels, family, members):
+    for module in (encode, precision, search, fde, peers, kernels, family, members):
         name = module.__name__.rsplit(".", 1)[1]
         command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
         command.add_argument(
@@ -90,7 +105,7 @@ def _options() -> argparse.Namespace:
         )
         command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
         command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
-        if module is fde:
+        if module in (fde, precision):
             command.add_argument(
                 "folder", nargs="*", type=Path, help="BEIR folders (default: the one of --data)"
             )

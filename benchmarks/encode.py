@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from benchmarks.judged import collection
+from benchmarks.judged import collection, texts
 from benchmarks.machine import about, best_and_median, cores, in_child, seconds
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.model.encoder import Encoder
@@ -42,17 +42,17 @@ def measure(data: Path, model: str | None, runs: int) -> tuple[dict[str, Any], l
 
 def _measure(data: Path, source: str | None, runs: int) -> dict[str, Any]:
     """In a process of its own, with the cores that it was given."""
-    texts = collection(data).texts
+    documents = texts(data)
     model = Model.load(source)
-    model.encode_documents(texts[:BATCH])  # threads are started, pages touched
-    times = [seconds(model.encode_documents, texts) for _ in range(runs)]
-    pieces = [parts(texts, source) for _ in range(runs)]
+    model.encode_documents(documents[:BATCH])  # threads are started, pages touched
+    times = [seconds(model.encode_documents, documents) for _ in range(runs)]
+    pieces = [parts(documents, source) for _ in range(runs)]
     tokens = pieces[0]["tokens"]
     tokenizer = min(piece["tokenizer"] for piece in pieces)
     encoder = min(piece["encoder"] for piece in pieces)
     return {
         "tokens": tokens,
-        "documents_per_second": best_and_median([len(texts) / time for time in times]),
+        "documents_per_second": best_and_median([len(documents) / time for time in times]),
         "tokens_per_second": best_and_median([tokens / time for time in times]),
         "tokenizer_tokens_per_second": tokens / tokenizer,
         "encoder_tokens_per_second": tokens / encoder,
@@ -63,9 +63,10 @@ def _measure(data: Path, source: str | None, runs: int) -> dict[str, Any]:
 
 def parts(texts: list[str], source: str | None) -> dict[str, float]:
     """Seconds of the tokenizer and of the encoder, in the batches that Model uses."""
-    checkpoint = read_checkpoint(Model.load(source).source)
+    model = Model.load(source)
+    checkpoint = read_checkpoint(model.source)
     tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
-    encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense)
+    encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense, precision=model.precision)
     batches = [texts[at : at + BATCH] for at in range(0, len(texts), BATCH)]
     made = [tokenizer.documents(batch) for batch in batches[:1]]
     tokenizing = seconds(lambda: made.extend(tokenizer.documents(batch) for batch in batches))

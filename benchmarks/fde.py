@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 
 from benchmarks.encode import Row
-from benchmarks.judged import Collection, collection, ndcg
+from benchmarks.judged import collection, ndcg
 from benchmarks.machine import about
 from femtosearch.codes import Codes, quantise, width
+from femtosearch.evaluation.rankings import ScoredCollection
 from femtosearch.fde import Fde, Lemur, Muvera, inner_products, preset
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
@@ -101,7 +102,7 @@ class Cut:
         return Passages(self._model.encode_documents(texts), np.arange(len(texts)), spans)
 
 
-def _quality(data_set: Collection, model: Model | Cut) -> dict[str, Any]:
+def _quality(data_set: ScoredCollection, model: Model | Cut) -> dict[str, Any]:
     """nDCG@10 of each way, and the share of MaxSim's first ten documents that is among the candidates."""
     with Index(model=model) as index:
         index.add(data_set.documents)
@@ -128,22 +129,22 @@ def _quality(data_set: Collection, model: Model | Cut) -> dict[str, Any]:
     return {**sizes, "rows_per_passage": stats.rows / stats.passages, "methods": methods}
 
 
-def _run(index: Index, data_set: Collection, **how: Any) -> dict[str, list[str]]:
+def _run(index: Index, data_set: ScoredCollection, **how: Any) -> dict[str, list[str]]:
     hits = index.search(list(data_set.queries.values()), **how)
     return {query: [hit.id for hit in found] for query, found in zip(data_set.queries, hits, strict=True)}
 
 
-def _ndcg(run: dict[str, list[str]], data_set: Collection) -> float:
-    return fmean(ndcg(run[query], grades) for query, grades in data_set.judged.items())
+def _ndcg(run: dict[str, list[str]], data_set: ScoredCollection) -> float:
+    return fmean(ndcg(run[query], grades) for query, grades in data_set.relevant.items())
 
 
 def _share(wanted: list[str], found: list[str]) -> float:
     return len(set(wanted) & set(found)) / len(wanted) if wanted else 1.0
 
 
-def _cost(data_set: Collection, model: Model, runs: int, python: str | None) -> dict[str, Any]:
+def _cost(data_set: ScoredCollection, model: Model, runs: int, python: str | None) -> dict[str, Any]:
     """Documents/s of one core: of each FDE, of the rows that they are made of, of txtai on the same rows."""
-    texts = data_set.texts[:TIMED]
+    texts = [document.text for document in data_set.documents[:TIMED]]
     rows = model.encode_documents(texts)
     found: dict[str, Any] = {
         "rows, from text": _rate(lambda: model.encode_documents(texts, threads=1), len(texts), runs)

@@ -8,15 +8,22 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from femtosearch.errors import ReadError
-from femtosearch.evaluation import Collection, read_source
+from femtosearch.evaluation import read_source
+from femtosearch.evaluation.rankings import ScoredCollection
+from femtosearch.evaluation.rules import rules_named
 
 
-def collection(folder: Path) -> Collection:
-    """Read a folder; one that is no collection ends the program with what was expected."""
+def collection(folder: Path) -> ScoredCollection:
+    """Read a folder under BEIR's rules; one that is no collection ends the program with the reason."""
     try:
-        return read_source(folder)[0]
+        return ScoredCollection.of(read_source(folder)[0], rules_named("beir"))
     except ReadError as error:
         sys.exit(f"{error}; give another --data")
+
+
+def texts(folder: Path, limit: int | None = None) -> list[str]:
+    """The texts of a folder's first documents; None takes all."""
+    return [document.text for document in collection(folder).documents[:limit]]
 
 
 def ndcg(ranked: list[str], grades: Mapping[str, int], k: int = 10) -> float:

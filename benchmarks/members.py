@@ -13,7 +13,7 @@ import numpy as np
 
 from benchmarks.checkpoints import SIZES, random_checkpoint
 from benchmarks.encode import Row
-from benchmarks.judged import collection
+from benchmarks.judged import texts
 from benchmarks.machine import about, in_child, seconds
 from femtosearch.checkpoint import Checkpoint
 from femtosearch.checkpoint.write import write_checkpoint
@@ -38,7 +38,7 @@ def measure(data: Path, names: list[str], limit: int) -> tuple[dict[str, Any], l
 
 def _measure(data: Path, name: str, limit: int) -> dict[str, Any]:
     """A folder is written, loaded, indexes and answers; a document's own words have to find it."""
-    documents = collection(data).texts[:limit]
+    documents = texts(data, limit)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / name
         write(folder, name)

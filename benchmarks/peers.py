@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks import judged
 from benchmarks.encode import Row
-from benchmarks.judged import collection
 from benchmarks.machine import about, best_and_median, in_child, seconds
 from femtosearch.model.model import Model
 
@@ -23,7 +23,7 @@ def measure(
     data: Path, source: str | None, runs: int, python: str, limit: int
 ) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table. `python`: of an environment in which PyLate is installed."""
-    texts = collection(data).texts[:limit]
+    texts = judged.texts(data, limit)
     model = Model.load(source)
     with tempfile.TemporaryDirectory() as place:
         before = in_child(_rates, texts, source, runs)

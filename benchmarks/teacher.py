@@ -12,9 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks.encode import Row
-from femtosearch.evaluation import Collection, read_source
+from benchmarks.judged import collection
 from femtosearch.evaluation.confidence import Interval
 from femtosearch.evaluation.measures import measure as measured
+from femtosearch.evaluation.rankings import ScoredCollection
 from femtosearch.evaluation.results import intervals, table_of
 from femtosearch.train.corpus import Texts
 from femtosearch.train.device import chosen
@@ -30,7 +31,7 @@ WAYS = ("teacher, MaxSim", "teacher, pooled")
 def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
     teacher = Teacher(SOURCE, BATCH_TOKENS, chosen())
-    found = {one.name: _judged(one, teacher) for folder in folders for one in read_source(folder)}
+    found = {data_set.name: _judged(data_set, teacher) for data_set in map(collection, folders)}
     results = {
         "teacher": "all-MiniLM-L6-v2, bfloat16",
         "length": LENGTH,
@@ -50,17 +51,19 @@ def vars_of(value: Interval) -> dict[str, float]:
     return {"mean": value.mean, "low": value.low, "high": value.high}
 
 
-def _judged(collection: Collection, teacher: Teacher) -> dict[str, Interval]:
-    queries = list(collection.queries.values())
-    scores = _scores(_texts(teacher, queries), _texts(teacher, collection.texts), teacher)
-    ids = np.array([document.id for document in collection.documents])
+def _judged(data_set: ScoredCollection, teacher: Teacher) -> dict[str, Interval]:
+    queries = list(data_set.queries.values())
+    scores = _scores(
+        _texts(teacher, queries), _texts(teacher, [document.text for document in data_set.documents]), teacher
+    )
+    ids = np.array([document.id for document in data_set.documents])
     group = {}
     for way, of_way in zip(WAYS, scores, strict=True):
         ranked = {
             query: ids[np.lexsort((ids, -row))[:DEPTH]].tolist()
-            for query, row in zip(collection.queries, of_way, strict=True)
+            for query, row in zip(data_set.queries, of_way, strict=True)
         }
-        group[way] = table_of(measured(ranked, collection.judged))
+        group[way] = table_of(measured(ranked, data_set.relevant))
     return {way: means["ndcg@10"] for way, means in intervals([group]).items()}
 
 

@@ -44,15 +44,15 @@ std::vector<Group> grouped(const std::vector<Text>& texts, int threads) {
 
 }  // namespace
 
-Encoder::Encoder(const Bert& bert)
-    : kernel_(femto::kernel()), layers_(bert.layer_count), dense_(bert.dense_count), packed_() {
+Encoder::Encoder(const Bert& bert, Precision precision)
+    : kernel_(femto::kernel()), bert_(&kernel_->bert[int(precision)]), layers_(bert.layer_count), dense_(bert.dense_count), packed_() {
   packed_.layers = layers_.data();
   packed_.dense = dense_.data();
   Arena counter{nullptr, 0};
-  kernel_->pack(bert, counter, packed_);
+  bert_->pack(bert, counter, packed_);
   storage_.resize(counter.used + kLine);
   Arena arena{aligned(storage_.data()), 0};
-  kernel_->pack(bert, arena, packed_);
+  bert_->pack(bert, arena, packed_);
 }
 
 void Encoder::encode(const Texts& texts, int threads, float* rows) const {
@@ -62,9 +62,9 @@ void Encoder::encode(const Texts& texts, int threads, float* rows) const {
   const std::vector<Group> groups = grouped(list, threads);
   int most = 0;
   for (const Group& group : groups) most = std::max(most, group.rows);
-  PerThread scratch(threads, kernel_->scratch(packed_, most, groups[0].longest));
+  PerThread scratch(threads, bert_->scratch(packed_, most, groups[0].longest));
   share(threads, int64_t(groups.size()),
-        [&](int thread, int64_t g) { kernel_->encode(packed_, groups[g], scratch.of(thread)); });
+        [&](int thread, int64_t g) { bert_->encode(packed_, groups[g], scratch.of(thread)); });
 }
 
 }  // namespace femto

@@ -19,7 +19,7 @@ struct Texts {
 class Encoder {
  public:
   // Copies the weights, for the instruction set in use.
-  explicit Encoder(const Bert& bert);
+  Encoder(const Bert& bert, Precision precision);
 
   int dims() const { return packed_.dims; }
   int vocab() const { return packed_.vocab; }
@@ -31,6 +31,7 @@ class Encoder {
 
  private:
   const Kernel* kernel_;
+  const BertKernel* bert_;
   std::vector<PackedLayer> layers_;
   std::vector<Panels> dense_;
   std::vector<float> storage_;

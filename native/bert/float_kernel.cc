@@ -2,9 +2,25 @@
 #include "bert/attention.h"
 #include "cpu/functions.h"
 #include "bert/pack.h"
+#include "bert/texts.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {
+
+Panels pack_in_blocks(const Linear* const* parts, int count, float scale, Arena& arena) {
+  return pack_side_by_side(parts, count, scale, in_blocks(parts[0]->in, outputs(parts, count)), arena);
+}
+
+void pack_words(const Bert& bert, Arena& arena, PackedBert& packed) {
+  pack_table(bert, bert.code_width, bert.code_width, arena, packed);
+  float* projection = arena.take(size_t(bert.code_width) * packed.stride);
+  for (int p = 0; projection && p < bert.code_width; ++p) {
+    float* row = projection + size_t(p) * packed.stride;
+    memset(row, 0, packed.stride * sizeof(float));
+    for (int h = 0; h < bert.hidden; ++h) row[h] = bert.projection.weight[size_t(h) * bert.code_width + p];
+  }
+  packed.projection = projection;
+}
 
 // The working memory of some texts.
 struct Scratch {
@@ -75,18 +91,6 @@ void embed(const PackedBert& bert, const Group& group, float* row) {
   }
 }
 
-// Moves the rows to keep to the front.
-void keep_rows(const Group& group, float* rows, size_t stride, int width) {
-  float *from = rows, *to = rows;
-  for (const Text* text = group.texts; text < group.texts + group.count; ++text) {
-    for (int t = 0; t < text->length; ++t, from += stride) {
-      if (!text->keep[t]) continue;
-      if (to != from) memcpy(to, from, width * sizeof(float));
-      to += stride;
-    }
-  }
-}
-
 // Each text attends to itself alone. `last`: the queries, and the context, are only of rows to keep.
 void attend_texts(const PackedBert& bert, const Group& group, const Scratch& s, bool last) {
   const size_t stride = s.qkv_stride;
@@ -151,7 +155,9 @@ void write_unit(const float* row, int dims, float* out) {
 
 }  // namespace
 
-void pack(const Bert& bert, Arena& arena, PackedBert& packed) { pack_bert(bert, arena, packed); }
+void pack(const Bert& bert, Arena& arena, PackedBert& packed) {
+  pack_bert(bert, arena, packed, {&pack_in_blocks, &pack_words});
+}
 
 size_t scratch(const PackedBert& bert, int rows, int longest) {
   Arena arena{nullptr, 0};

@@ -8,6 +8,12 @@ inline void fill(float* to, const float* from, int count, float scale = 1) {
   for (int i = 0; i < count; ++i) to[i] = from[i] * scale;
 }
 
+inline int outputs(const Linear* const* parts, int count) {
+  int out = 0;
+  for (int i = 0; i < count; ++i) out += parts[i]->out;
+  return out;
+}
+
 // Puts layers side by side: their outputs follow each other in one product. The first is scaled.
 inline Panels pack_side_by_side(const Linear* const* parts, int count, float scale, Panels packed, Arena& arena) {
   const size_t size = size_t(packed.depth) * packed.width;
@@ -29,12 +35,24 @@ inline Panels pack_side_by_side(const Linear* const* parts, int count, float sca
 }
 
 inline Panels in_blocks(int depth, int out) {
-  return {nullptr, nullptr, depth, out, padded(out), block(depth), block(padded(out))};
+  return {nullptr, nullptr, depth, out, padded(out), block(depth), block(padded(out)), nullptr, nullptr, nullptr};
 }
 
 inline Panels in_one_block(int depth, int out) {
-  return {nullptr, nullptr, depth, out, padded(out), depth, padded(out)};
+  return {nullptr, nullptr, depth, out, padded(out), depth, padded(out), nullptr, nullptr, nullptr};
 }
+
+// How one precision packs what is multiplied.
+struct Packer {
+  // Layers of one input, their outputs one after the other; the first layer's outputs are scaled.
+  Panels (*side_by_side)(const Linear* const* parts, int count, float scale, Arena& arena);
+  void (*words)(const Bert& bert, Arena& arena, PackedBert& packed);  // a table and its projection
+
+  Panels linear(const Linear& linear, Arena& arena) const {
+    const Linear* part = &linear;
+    return side_by_side(&part, 1, 1, arena);
+  }
+};
 
 inline Panels pack_linear(const Linear& linear, Arena& arena) {
   const Linear* part = &linear;
@@ -56,21 +74,7 @@ inline Norm pack_norm(const Norm& norm, int count, int stride, Arena& arena) {
   return {weight, pack_row(norm.bias, count, stride, arena)};
 }
 
-inline void pack_embeddings(const Bert& bert, Arena& arena, PackedBert& packed) {
-  const int from = bert.code_width ? bert.code_width : bert.hidden;
-  packed.table_stride = bert.code_width ? bert.code_width : packed.stride;
-  float* table = arena.take(bert.vocab * packed.table_stride);
-  for (int id = 0; table && id < bert.vocab; ++id) {
-    float* row = table + id * packed.table_stride;
-    __builtin_memset(row, 0, packed.table_stride * sizeof(float));
-    fill(row, bert.table + size_t(id) * from, from);
-  }
-  float* projection = arena.take(size_t(bert.code_width) * packed.stride);
-  for (int p = 0; projection && p < bert.code_width; ++p) {
-    float* row = projection + size_t(p) * packed.stride;
-    __builtin_memset(row, 0, packed.stride * sizeof(float));
-    for (int h = 0; h < bert.hidden; ++h) row[h] = bert.projection.weight[size_t(h) * bert.code_width + p];
-  }
+inline void pack_positions(const Bert& bert, Arena& arena, PackedBert& packed) {
   float* position = arena.take(size_t(bert.positions) * packed.stride);
   for (int i = 0; position && i < bert.positions; ++i) {
     float* row = position + size_t(i) * packed.stride;
@@ -80,23 +84,32 @@ inline void pack_embeddings(const Bert& bert, Arena& arena, PackedBert& packed) 
       row[h] += bert.type[h] + (bert.projection.bias ? bert.projection.bias[h] : 0);
     }
   }
-  packed.table = table;
-  packed.projection = projection;
   packed.position = position;
 }
 
-inline void pack_layer(const Layer& layer, int hidden, int heads, int stride, Arena& arena, PackedLayer& packed) {
+// The table of words, each row padded to the stride.
+inline void pack_table(const Bert& bert, int width, size_t stride, Arena& arena, PackedBert& packed) {
+  float* table = arena.take(bert.vocab * stride);
+  for (int id = 0; table && id < bert.vocab; ++id) {
+    float* row = table + id * stride;
+    __builtin_memset(row, 0, stride * sizeof(float));
+    fill(row, bert.table + size_t(id) * width, width);
+  }
+  packed.table = table, packed.table_stride = stride;
+}
+
+inline void pack_layer(const Layer& layer, int hidden, int heads, int stride, Arena& arena, PackedLayer& packed,
+                       const Packer& packer) {
   const Linear* qkv[] = {&layer.query, &layer.key, &layer.value};
-  const float scale = 1 / __builtin_sqrtf(float(hidden / heads));
-  packed.qkv = pack_side_by_side(qkv, 3, scale, in_blocks(hidden, 3 * hidden), arena);
-  packed.attention = pack_linear(layer.attention, arena);
+  packed.qkv = packer.side_by_side(qkv, 3, 1 / __builtin_sqrtf(float(hidden / heads)), arena);
+  packed.attention = packer.linear(layer.attention, arena);
   packed.attention_norm = pack_norm(layer.attention_norm, hidden, stride, arena);
-  packed.up = pack_linear(layer.up, arena);
-  packed.down = pack_linear(layer.down, arena);
+  packed.up = packer.linear(layer.up, arena);
+  packed.down = packer.linear(layer.down, arena);
   packed.norm = pack_norm(layer.norm, hidden, stride, arena);
 }
 
-inline void pack_bert(const Bert& bert, Arena& arena, PackedBert& packed) {
+inline void pack_bert(const Bert& bert, Arena& arena, PackedBert& packed, const Packer& packer) {
   const int head = bert.hidden / bert.heads;
   int stride = padded(bert.hidden - head + padded(head));  // a head may write this far beyond its place
   for (int i = 0; i < bert.dense_count; ++i) stride = larger(stride, padded(bert.dense[i].out));
@@ -110,12 +123,17 @@ inline void pack_bert(const Bert& bert, Arena& arena, PackedBert& packed) {
   packed.epsilon = bert.epsilon;
   packed.dense_count = bert.dense_count;
   packed.dims = bert.dense_count ? bert.dense[bert.dense_count - 1].out : bert.hidden;
-  pack_embeddings(bert, arena, packed);
+  if (bert.code_width) {
+    packer.words(bert, arena, packed);
+  } else {
+    pack_table(bert, bert.hidden, packed.stride, arena, packed);
+  }
+  pack_positions(bert, arena, packed);
   packed.norm = pack_norm(bert.norm, bert.hidden, stride, arena);
   for (int i = 0; i < bert.layer_count; ++i) {
-    pack_layer(bert.layers[i], bert.hidden, bert.heads, stride, arena, packed.layers[i]);
+    pack_layer(bert.layers[i], bert.hidden, bert.heads, stride, arena, packed.layers[i], packer);
   }
-  for (int i = 0; i < bert.dense_count; ++i) packed.dense[i] = pack_linear(bert.dense[i], arena);
+  for (int i = 0; i < bert.dense_count; ++i) packed.dense[i] = packer.linear(bert.dense[i], arena);
 }
 
 }  // namespace femto::FEMTO_KERNEL

@@ -42,13 +42,14 @@ Returned<float> output(nb::handle out, size_t rows, size_t dims) {
 }
 
 void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, int inner, int positions, int types,
-                  std::optional<int> code_width, float epsilon, const nb::dict& arrays, const nb::list& dense) {
+                  std::optional<int> code_width, float epsilon, const nb::dict& arrays, const nb::list& dense,
+                  bool int8) {
   Weights weights{};
   Bert& bert = weights.bert;
   bert.vocab = vocab, bert.hidden = hidden, bert.layer_count = layers, bert.heads = heads, bert.inner = inner;
   bert.positions = positions, bert.code_width = code_width.value_or(0), bert.epsilon = epsilon;
   borrow_weights(arrays, dense, types, weights);
-  new (place) Encoder(bert);
+  new (place) Encoder(bert, int8 ? Precision::kInt8 : Precision::kFloat32);
 }
 
 Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended,
@@ -195,7 +196,8 @@ NB_MODULE(_core, m) {
   nb::register_exception_translator(translate);
   nb::class_<Encoder>(m, "Encoder")
       .def("__init__", &make_encoder, "vocab_size"_a, "hidden_size"_a, "layers"_a, "heads"_a, "intermediate_size"_a,
-           "positions"_a, "types"_a, "code_width"_a.none(), "norm_epsilon"_a, "weights"_a, "dense"_a)
+           "positions"_a, "types"_a, "code_width"_a.none(), "norm_epsilon"_a, "weights"_a, "dense"_a,
+           "int8"_a = false)
       .def_prop_ro("dims", &Encoder::dims)
       .def_prop_ro("kernel", &Encoder::kernel)
       .def("encode", &encode, "ids"_a.none(), "starts"_a.none(), "attended"_a.none(), "keep"_a.none(),

@@ -7,6 +7,13 @@ namespace femto::FEMTO_KERNEL {
 void pack(const Bert& bert, Arena& arena, PackedBert& packed);
 size_t scratch(const PackedBert& bert, int rows, int longest);
 void encode(const PackedBert& bert, const Group& group, float* memory);
+
+namespace int8 {
+void pack(const Bert& bert, Arena& arena, PackedBert& packed);
+size_t scratch(const PackedBert& bert, int rows, int longest);
+void encode(const PackedBert& bert, const Group& group, float* memory);
+}  // namespace int8
+
 void pack_query(const float* query, int count, int dims, Arena& arena, Panels& packed);
 float maxsim(const Panels& query, const float* rows, int64_t count, float* best);
 float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,

@@ -40,15 +40,21 @@ struct Group {
   int rows, kept, longest;  // tokens, tokens to keep, and tokens of the longest text
 };
 
-struct Kernel {
-  const char* name;
-
+// BERT in one precision.
+struct BertKernel {
   // Transposes and pads the weights into the arena; `packed` has layers and dense to fill.
   void (*pack)(const Bert& bert, Arena& arena, PackedBert& packed);
   // Floats of scratch that `encode` needs for a group of so many rows, and the longest text of so many tokens.
   size_t (*scratch)(const PackedBert& bert, int rows, int longest);
   // Writes the unit rows of a group, each as if its text were alone.
   void (*encode)(const PackedBert& bert, const Group& group, float* scratch);
+};
+
+enum class Precision { kFloat32, kInt8 };
+
+struct Kernel {
+  const char* name;
+  BertKernel bert[2];  // by Precision
 
   // Transposes and pads a query [count, dims] into the arena.
   void (*pack_query)(const float* query, int count, int dims, Arena& arena, Panels& packed);

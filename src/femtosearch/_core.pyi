@@ -21,6 +21,7 @@ class Encoder:
         norm_epsilon: float,
         weights: dict[str, NDArray[np.float32]],
         dense: list[tuple[NDArray[np.float32], NDArray[np.float32] | None]],
+        int8: bool = False,
     ) -> None: ...
     @property
     def dims(self) -> int: ...

@@ -11,6 +11,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+Precision = Literal["float32", "int8"]  # of what the native engine multiplies
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:

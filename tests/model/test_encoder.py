@@ -8,6 +8,7 @@ import pytest
 
 from femtosearch import reference
 from femtosearch.errors import ShapeError
+from femtosearch.model import reference_int8
 from femtosearch.model.encoder import Encoder
 from femtosearch.types import BertConfig
 
@@ -19,6 +20,7 @@ NARROW = BertConfig(40, 4, 1, 4, 1, 300, 2, 1)
 SHALLOW = BertConfig(40, 20, 0, 2, 20, 300, 2, None)
 DEEP = BertConfig(30, 400, 1, 5, 900, 300, 2, None)  # more than one block, of columns and of depth
 LENGTHS = [0, 1, 2, 5, 7, 13, 100, 300]
+PRECISIONS = ["float32", "int8"]
 
 
 def random_weights(config, seed=0):
@@ -108,8 +110,9 @@ def test_rows_are_the_references(kernel, expected, name):
     np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-6)
 
 
-def test_a_text_gives_the_same_bits_in_any_company(kernel):
-    encoder = Encoder(FEMTO, random_weights(FEMTO), random_dense(50, 50))
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_text_gives_the_same_bits_in_any_company(kernel, precision):
+    encoder = Encoder(FEMTO, random_weights(FEMTO), random_dense(50, 50), precision=precision)
     lengths = np.random.default_rng(5).integers(0, 70, 40)
     ids, starts, attended, keep = random_texts(FEMTO, lengths)
 
@@ -161,6 +164,41 @@ def test_models_of_any_shape_give_the_references_rows(kernel, name):
     assert np.abs(rows - expected).max() <= 1e-5
 
 
+@pytest.mark.parametrize("name", SHAPES)
+def test_int8_gives_the_references_bits(kernel, name):
+    model, texts, _ = shaped(name)
+    rows = Encoder(*model, precision="int8").encode(*texts)
+    assert rows.tobytes() == reference_int8.encode(*model, *texts).tobytes()
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_int8_gives_the_references_bits_of_long_texts(kernel, name):
+    config, dense = MODELS[name]
+    model, texts = (config, random_weights(config), dense), random_texts(config)
+    rows = Encoder(*model, precision="int8").encode(*texts)
+    assert rows.tobytes() == reference_int8.encode(*model, *texts).tobytes()
+
+
+def test_int8_is_near_to_float32(expected):
+    """Weights drawn at random are the hardest: what is learned is nearer."""
+    for name in ("femto", "plain", "deep"):
+        config, dense = MODELS[name]
+        rows = Encoder(config, random_weights(config), dense, precision="int8").encode(*random_texts(config))
+        assert (rows * expected[name]).sum(axis=1).min() > 0.999
+
+
+def test_int8_of_rows_that_are_all_alike_or_zero():
+    """Where a row's least number is its largest, a code stands for nothing and the middle is the number."""
+    weights = random_weights(FEMTO)
+    for name in ("embeddings.LayerNorm.weight", "encoder.layer.0.attention.self.value.weight"):
+        weights[name] = np.zeros_like(weights[name])
+    weights["embeddings.LayerNorm.bias"] = np.full(50, 2, np.float32)
+    model, texts = (FEMTO, weights, []), random_texts(FEMTO, [9, 1])
+    rows = Encoder(*model, precision="int8").encode(*texts)
+    assert rows.tobytes() == reference_int8.encode(*model, *texts).tobytes()
+    np.testing.assert_allclose(rows, reference.encode(*model, *texts), atol=0.02)
+
+
 @pytest.mark.parametrize("inner", [385, 511, 769, 1000, 1930])
 def test_inner_sizes_that_cut_into_uneven_blocks(kernel, inner):
     config = BertConfig(20, 9, 1, 3, inner, 40, 2, None)
@@ -169,11 +207,12 @@ def test_inner_sizes_that_cut_into_uneven_blocks(kernel, inner):
     assert np.abs(rows - reference.encode(config, weights, [], *texts)).max() <= 1e-5
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("name", ["deep", "odd"])
-def test_texts_that_share_a_group_do_not_meet(kernel, name):
+def test_texts_that_share_a_group_do_not_meet(kernel, name, precision):
     """Many texts, of which few fill a group of rows; kept rows move to the front of their group."""
     config, dense = MODELS[name]
-    encoder = Encoder(config, random_weights(config), dense)
+    encoder = Encoder(config, random_weights(config), dense, precision=precision)
     lengths = np.array([1, 100, 40, 0, 300, 2, 55, 3, 90, 90, 17])
     ids, starts, attended, keep = random_texts(config, lengths)
     keep[starts[6] : starts[7]] = False  # a text that leaves no row
@@ -186,8 +225,9 @@ def test_texts_that_share_a_group_do_not_meet(kernel, name):
         assert together.tobytes() == np.concatenate(alone).tobytes()
 
 
-def test_rows_that_are_not_kept_change_nothing(kernel):
-    encoder = Encoder(FEMTO, random_weights(FEMTO), random_dense(50, 50))
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_rows_that_are_not_kept_change_nothing(kernel, precision):
+    encoder = Encoder(FEMTO, random_weights(FEMTO), random_dense(50, 50), precision=precision)
     ids, starts, attended, keep = random_texts(FEMTO)
     everything = encoder.encode(ids, starts, attended, np.ones_like(keep))
     assert encoder.encode(ids, starts, attended, keep).tobytes() == everything[keep].tobytes()
@@ -244,19 +284,23 @@ def test_a_projection_may_lack_its_bias():
     assert (rows == Encoder(FEMTO, weights).encode(*texts)).all()
 
 
+@pytest.mark.parametrize("precision", PRECISIONS)
 @pytest.mark.parametrize("value", [np.nan, np.inf, 3e38, -3e38])
-def test_absurd_weights_do_no_harm(kernel, value):
+def test_absurd_weights_do_no_harm(kernel, value, precision):
     """Rows of such a model are no numbers; `make asan` looks for overflows on the way to them."""
     weights = random_weights(FEMTO)
     for name in weights:
         if "query" in name or "intermediate" in name:
             weights[name][...] = value
     texts = random_texts(FEMTO)
-    assert Encoder(FEMTO, weights).encode(*texts).shape == (texts[3].sum(), FEMTO.hidden_size)
+    encoder = Encoder(FEMTO, weights, precision=precision)
+    assert encoder.encode(*texts).shape == (texts[3].sum(), FEMTO.hidden_size)
 
 
-def test_a_row_of_zeros_stays_zero():
-    encoder = Encoder(FEMTO, random_weights(FEMTO), [(np.zeros((50, 50), np.float32), None)])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_row_of_zeros_stays_zero(precision):
+    zeros = [(np.zeros((50, 50), np.float32), None)]
+    encoder = Encoder(FEMTO, random_weights(FEMTO), zeros, precision=precision)
     assert not encoder.encode(*random_texts(FEMTO, [9])).any()
 
 

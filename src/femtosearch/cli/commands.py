@@ -193,6 +193,7 @@ def _about_model(model: Model) -> dict[str, Any]:
         "architecture": model.config.architecture,
         **asdict(model.config),
         "dims": model.dims,
+        "precision": model.precision,
         "parameters": model.parameters,
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "fingerprint": model.fingerprint,

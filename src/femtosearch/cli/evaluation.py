@@ -22,7 +22,11 @@ def evaluate(options: argparse.Namespace) -> None:
     modes = options.mode.split(",") if options.mode else None
     if options.losses:
         modes = [*(modes or []), *LOSS_MODES]
-    how = {"conventions": options.conventions, "pool_factor": options.pool_factor}
+    how = {
+        "conventions": options.conventions,
+        "pool_factor": options.pool_factor,
+        "precision": options.precision,
+    }
     model = Model.load(options.model, engine=options.engine, revision=options.revision, **how)
     try:
         evaluation = score(

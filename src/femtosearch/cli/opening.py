@@ -15,6 +15,7 @@ def load_model(options: argparse.Namespace, source: str | Path | None = None) ->
         source or getattr(options, "model", None),
         conventions=options.conventions,
         engine=options.engine,
+        precision=options.precision,
         pool_factor=options.pool_factor,
         revision=options.revision,
     )
@@ -22,9 +23,14 @@ def load_model(options: argparse.Namespace, source: str | Path | None = None) ->
 
 def open_index(options: argparse.Namespace) -> Index:
     """The index in the folder; its model is loaded by name unless an option says how it is to be used."""
-    chosen = options.model or options.conventions or options.pool_factor or options.revision
-    model = load_model(options) if chosen or options.engine != "native" else None
-    return Index(options.folder, model=model, fde=named_fde(options))
+    return Index(options.folder, model=chosen_model(options), fde=named_fde(options))
+
+
+def chosen_model(options: argparse.Namespace) -> Model | None:
+    """The model that the options name or say how to use; None is each index's own."""
+    names = ("model", "conventions", "pool_factor", "revision", "precision")
+    chosen = any(getattr(options, name) for name in names) or options.engine != "native"
+    return load_model(options) if chosen else None
 
 
 def named_fde(options: argparse.Namespace) -> str | None:

@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from femtosearch.cli.opening import load_model
+from femtosearch.cli.opening import chosen_model
 from femtosearch.cli.output import write_note
 from femtosearch.errors import MissingExtraError
 from femtosearch.model.model import Model
@@ -27,7 +27,7 @@ def serve(options: argparse.Namespace) -> None:
         queue=options.queue,
         **({"threads": options.threads} if options.threads else {}),
     )
-    opened = indexes.Indexes(options.index, model=_model(options), writable=options.writable)
+    opened = indexes.Indexes(options.index, model=chosen_model(options), writable=options.writable)
     running.log_to(sys.stderr, options.log)
     if options.quiet:
         running.hush()
@@ -45,7 +45,7 @@ def mcp(options: argparse.Namespace) -> None:
     indexes = _extra("indexes", "mcp")
 
     def opened() -> Any:
-        return indexes.Indexes(options.index, model=_model(options), writable=options.writable)
+        return indexes.Indexes(options.index, model=chosen_model(options), writable=options.writable)
 
     tools = tools_of.Tools(opened)
     server = tools_of.make_server(tools, writable=options.writable)
@@ -88,12 +88,6 @@ def _settings(options: argparse.Namespace, **more: Any) -> Any:
 def _keys(given: list[str] | None, variable: str) -> list[str]:
     """Keys of the command line, else the one in the environment, which other users cannot see."""
     return given or [key for key in [os.environ.get(variable)] if key]
-
-
-def _model(options: argparse.Namespace) -> Model | None:
-    """The model that the options name; None is each index's own."""
-    chosen = options.model or options.conventions or options.pool_factor or options.revision
-    return load_model(options) if chosen or options.engine != "native" else None
 
 
 def _extra(module: str, extra: str) -> Any:

@@ -78,9 +78,9 @@ def _advance(progress: Progress, begin: int, count: int, done: int) -> None:
 
 
 def _digest(scored: ScoredCollection, model: Model, fde: Fde) -> str:
-    """A digest of the model, its FDE and the documents."""
+    """A digest of the model, its precision, its FDE and the documents."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in (model.fingerprint, fde.kind, repr(fde.spec())):
+    for text in (model.fingerprint, model.precision, fde.kind, repr(fde.spec())):
         digest.update(text.encode() + b"\0")
     for document in scored.documents:
         digest.update(document.id.encode() + b"\0" + document.text.encode() + b"\0")

@@ -17,6 +17,7 @@ import numpy as np
 from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_conventions
 from femtosearch.checkpoint.files import Files
 from femtosearch.checkpoint.hub import locate, repository
+from femtosearch.checkpoint.packed import loses_nothing
 from femtosearch.checkpoint.write import caveats, check_new, folded, new_files, write_checkpoint
 from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtraError
 from femtosearch.fde import Fde, restore_fde, store_fde
@@ -24,7 +25,7 @@ from femtosearch.model.encoder import Encoder
 from femtosearch.model.onnx import write_onnx
 from femtosearch.model.pooling import pool
 from femtosearch.model.tokenizer import Tokenizer, Tokens
-from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Rows
+from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Precision, Rows
 
 BUILT_INS = Path(__file__).parent / "builtin"
 FDE = "fde.safetensors"  # of a model folder
@@ -44,10 +45,10 @@ class Model:
     True
     """
 
-    def __init__(self, checkpoint: Checkpoint, engine: str = "native") -> None:
+    def __init__(self, checkpoint: Checkpoint, engine: str = "native", precision: str | None = None) -> None:
         self._checkpoint = checkpoint
         self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
-        self._encoder = _encoder(checkpoint, engine)
+        self._encoder = _encoder(checkpoint, engine, precision)
 
     @classmethod
     def load(
@@ -56,6 +57,7 @@ class Model:
         *,
         conventions: str | Conventions | None = None,
         engine: str = "native",
+        precision: str | None = None,
         pool_factor: float | None = None,
         revision: str | None = None,
     ) -> Model:
@@ -67,6 +69,8 @@ class Model:
                      that library makes of it; or they are given whole.
         engine:      "native"; or "torch" (extra [torch]), which computes every architecture that transformers
                      knows. Its rows are the same in any company only up to rounding.
+        precision:   "float32" or "int8", of the native engine (see `Encoder`); None is int8 if that loses
+                     nothing of the layers' weights, as in the built-in models, and float32 if it does.
         pool_factor: pool documents to about one row in so many, whatever the conventions say.
         revision:    a branch, tag or commit of the Hub's repository.
         Raises CheckpointError: what was expected in the folder, what was found, what to do.
@@ -75,7 +79,7 @@ class Model:
         if pool_factor is not None:
             pooled = replace(checkpoint.conventions, pool_factor=pool_factor)
             checkpoint = with_conventions(checkpoint, pooled)
-        return cls(checkpoint, engine)
+        return cls(checkpoint, engine, precision)
 
     @property
     def name(self) -> str:
@@ -113,6 +117,12 @@ class Model:
         dims: int = self._encoder.dims
         return dims
 
+    @property
+    def precision(self) -> Precision:
+        """What the engine computes in."""
+        precision: Precision = self._encoder.precision
+        return precision
+
     @cached_property
     def parameters(self) -> int:
         """How many numbers the model has, Dense included."""
@@ -121,7 +131,9 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all that rows depend on: two models with the same one give the same rows."""
+        """A digest of all that rows depend on but the precision: two models with the same one give the same
+        rows, up to rounding.
+        """
         return _fingerprint(self._checkpoint)
 
     @cached_property
@@ -245,9 +257,13 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
     return locate(BUILT_INS / DEFAULT if source is None else source, revision)
 
 
-def _encoder(checkpoint: Checkpoint, engine: str) -> Any:
+def _encoder(checkpoint: Checkpoint, engine: str, precision: str | None) -> Any:
     """The engine's encoder: `Encoder`, or what has its attributes and methods."""
+    if precision not in (None, "float32", "int8"):
+        raise FemtosearchError(f"expected precision 'float32' or 'int8', found {precision!r}")
     if engine == "torch":
+        if precision == "int8":
+            raise FemtosearchError("the torch engine computes in float32; load without precision='int8'")
         return _torch_engine().TorchEncoder(checkpoint)
     if engine != "native":
         raise FemtosearchError(f"expected engine 'native' or 'torch', found {engine!r}")
@@ -255,7 +271,16 @@ def _encoder(checkpoint: Checkpoint, engine: str) -> Any:
         raise CheckpointError(
             f"{checkpoint.unfit}; load it with engine='torch' (pip install 'femtosearch[torch]')"
         )
-    return Encoder(cast(BertConfig, checkpoint.config), checkpoint.weights, checkpoint.dense)
+    config = cast(BertConfig, checkpoint.config)
+    chosen = cast(Precision, precision or _precision(checkpoint.weights))
+    return Encoder(config, checkpoint.weights, checkpoint.dense, precision=chosen)
+
+
+def _precision(weights: Mapping[str, np.ndarray]) -> Precision:
+    layers = [
+        array for name, array in weights.items() if name.startswith("encoder.layer") and array.ndim == 2
+    ]
+    return "int8" if layers and all(map(loses_nothing, layers)) else "float32"
 
 
 def _torch_engine() -> Any:

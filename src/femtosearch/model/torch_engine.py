@@ -32,6 +32,8 @@ class TorchEncoder:
     Raises CheckpointError if transformers does not know the architecture, or tensors are missing.
     """
 
+    precision = "float32"
+
     def __init__(self, checkpoint: Checkpoint) -> None:
         self._backbone = _backbone(checkpoint).eval()
         self._dense = nn.Sequential(*map(_Dense, checkpoint.modules)).eval()
