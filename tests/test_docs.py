@@ -105,8 +105,8 @@ def test_the_changelogs_newest_version_is_the_packages():
     assert newest == PROJECT["version"]
 
 
-def test_there_are_two_run_time_dependencies():
-    assert [re.match(r"[a-z]+", name).group() for name in PROJECT["dependencies"]] == ["numpy", "tokenizers"]
+def test_numpy_is_the_one_run_time_dependency():
+    assert [re.match(r"[a-z]+", name).group() for name in PROJECT["dependencies"]] == ["numpy"]
 
 
 @pytest.mark.parametrize("name", built_in())

@@ -61,10 +61,10 @@ def test_the_two_roads_of_the_index_never_meet(path):
         assert not names & (ROAD_IN | ROAD_OUT | ENTRANCES)
 
 
-def test_importing_the_package_brings_only_its_two_dependencies():
+def test_importing_the_package_brings_only_numpy():
     code = "import femtosearch, sys; print('\\n'.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     found = {name.split(".")[0] for name in loaded.splitlines()}
-    assert {"numpy", "tokenizers"} <= found
-    heavy = {"torch", "transformers", "huggingface_hub", "pyarrow", "pandas", "scipy"}
+    assert "numpy" in found
+    heavy = {"tokenizers", "torch", "transformers", "huggingface_hub", "pyarrow", "pandas", "scipy"}
     assert not found & heavy

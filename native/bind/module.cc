@@ -14,6 +14,7 @@
 #include "bert/encoder.h"
 #include "bind/fde_bind.h"
 #include "bind/lemur_bind.h"
+#include "bind/text_bind.h"
 #include "bind/returned.h"
 #include "scan/scan.h"
 
@@ -209,6 +210,7 @@ NB_MODULE(_core, m) {
         "rows"_a);
   bind_fde(m);
   bind_lemur(m);
+  bind_text(m);
   m.def("kernels", &kernel_names);
   m.def("kernel", [] { return std::string(kernel()->name); });
   m.def("use", [](const std::string& name) { use_kernel(name.c_str()); }, "name"_a);

@@ -37,6 +37,29 @@ class Encoder:
         out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]: ...
 
+class WordPiece:
+    """`model.wordpiece.WordPiece` of a vocabulary's tokens and their ids [V]; added: (token, id)."""
+
+    def __init__(
+        self,
+        tokens: list[str],
+        ids: NDArray[np.int32],
+        added: list[tuple[str, int]],
+        unknown: int,
+        prefix: str,
+        longest: int,
+        clean: bool,
+        chinese: bool,
+        strip: bool,
+        lower: bool,
+        first: list[int],
+        last: list[int],
+    ) -> None: ...
+    def encode(
+        self, texts: list[str], places: bool = False, threads: int = 0
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64], NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+        """ids [T], starts [N+1] and, with places, begins, ends and words [T], which are empty without."""
+
 class Muvera:
     """`fde.reference.muvera`, of planes [bits, R, D], projection [R, p, D] and order [2^bits].
 

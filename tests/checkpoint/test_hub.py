@@ -111,7 +111,7 @@ def test_a_repository_cannot_ask_for_files_of_another_place(cache):
 
 def test_without_the_hubs_library_it_is_named(cache, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
-    with pytest.raises(MissingExtraError, match="pip install huggingface-hub"):
+    with pytest.raises(MissingExtraError, match=r"pip install .femtosearch\[hub\]"):
         Model.load("someone/tiny")
 
 

@@ -29,7 +29,7 @@ def texts_of(tokens):
 
 
 def words_id(tokenizer, word):
-    return tokenizer._pieces.id_of(word)
+    return tokenizer._texts.id_of(word)
 
 
 def test_a_query_is_prefixed_and_padded_with_unattended_masks(tokenizer):

@@ -62,7 +62,7 @@ def _fetch(name: str, revision: str | None, patterns: list[str]) -> Path:
         import huggingface_hub
     except ImportError:
         raise MissingExtraError(
-            f"{name!r} is no folder; to fetch a model from the Hub, pip install huggingface-hub"
+            f"{name!r} is no folder; to fetch a model from the Hub, pip install 'femtosearch[hub]'"
         ) from None
     try:
         return Path(huggingface_hub.snapshot_download(name, revision=revision, allow_patterns=patterns))

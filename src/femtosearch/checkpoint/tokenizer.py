@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from base64 import b64decode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from reprlib import repr as short
@@ -24,6 +24,8 @@ MOST_ADDED = 1 << 16  # tokens beside the vocabulary
 LONGEST_WORD = 1000  # characters: a WordPiece takes time by a word's square
 LONGEST_AFFIX = 16  # characters that mark a word's later pieces, or its end
 
+# How an added token is looked for that is found where a text has it, whatever is beside it.
+AS_WRITTEN = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
 # Each makes of a character what Unicode says, or nothing, or puts spaces round it: no setting makes it more.
 STEADY_NORMALIZERS = frozenset(
     {"BertNormalizer", "Lowercase", "NFC", "NFD", "NFKC", "NFKD", "Nmt", "Strip", "StripAccents"}
@@ -63,13 +65,25 @@ class TokenizerFile:
         model: dict[str, Any] = self.settings["model"]
         return model
 
+    @property
+    def added(self) -> list[dict[str, Any]]:
+        """The added tokens."""
+        return list(self.settings.get("added_tokens") or [])
+
     def has_token(self, token: str) -> bool:
         """Whether it is an added token, or one of a vocabulary that is an object."""
         vocabulary = self.model.get("vocab")
-        added = self.settings.get("added_tokens") or []
-        return any(entry["content"] == token for entry in added) or (
+        return any(entry["content"] == token for entry in self.added) or (
             isinstance(vocabulary, dict) and token in vocabulary
         )
+
+    def with_added(self, tokens: Mapping[str, int]) -> dict[str, Any]:
+        """The JSON object in which more tokens of the vocabulary are looked for in a text as it is."""
+        added = [
+            {"id": number, "content": token, **AS_WRITTEN, "special": False}
+            for token, number in tokens.items()
+        ]
+        return self.settings | {"added_tokens": [*self.added, *added]}
 
     @property
     def lowers_case(self) -> bool:

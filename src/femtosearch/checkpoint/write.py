@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tokenizers import AddedToken, Tokenizer
-
 from femtosearch.checkpoint import (
     CONFIG_KEYS,
     CONVENTION_KEYS,
@@ -27,6 +25,7 @@ from femtosearch.checkpoint import (
     expected_shapes,
 )
 from femtosearch.checkpoint.files import Files
+from femtosearch.checkpoint.tokenizer import TokenizerFile, read_tokenizer
 from femtosearch.disk import whole_folder
 from femtosearch.errors import CheckpointError
 from femtosearch.tensors import write_tensors
@@ -160,18 +159,13 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     """tokenizer.json, in which each prefix is a token that is found in a text, and what transformers asks
     beside it. Sentence Transformers and txtai put the prefix before the text instead of inserting its id.
     """
-    tokenizer = Tokenizer.from_file(str(checkpoint.tokenizer))
-    added = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    prefixes = (checkpoint.conventions.query_prefix, checkpoint.conventions.document_prefix)
-    hidden = [
-        prefix for prefix in prefixes if prefix not in added and tokenizer.token_to_id(prefix) is not None
-    ]
-    if checkpoint.conventions.prefix_as != "token":
-        hidden = []  # a prefix that is text stays text
+    tokenizer = read_tokenizer(checkpoint.tokenizer)
+    hidden = {}
+    if checkpoint.conventions.prefix_as == "token":  # a prefix that is text stays text
+        hidden = _hidden(tokenizer, checkpoint.conventions)
     target = folder / "tokenizer.json"
     if hidden:
-        tokenizer.add_tokens([AddedToken(prefix, normalized=False) for prefix in hidden])
-        tokenizer.save(str(target), pretty=False)
+        target.write_text(json.dumps(tokenizer.with_added(hidden), ensure_ascii=False), encoding="utf-8")
     elif checkpoint.tokenizer.resolve() != target.resolve():
         shutil.copyfile(checkpoint.tokenizer, target)
     settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast"}
@@ -179,9 +173,17 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
     if "type_vocab_size" not in backbone_settings(checkpoint):
         settings["model_input_names"] = ["input_ids", "attention_mask"]
     for role, names in SPECIAL_TOKENS.items():
-        present = [name for name in names if tokenizer.token_to_id(name) is not None]
+        present = [name for name in names if tokenizer.has_token(name)]
         settings |= {role: present[0]} if present else {}
     _write_json(folder / "tokenizer_config.json", settings)
+
+
+def _hidden(tokenizer: TokenizerFile, conventions: Conventions) -> dict[str, int]:
+    """The prefixes, and their ids, that are in the vocabulary but not looked for in a text."""
+    vocabulary, added = tokenizer.model["vocab"], {entry["content"] for entry in tokenizer.added}
+    prefixes = (conventions.query_prefix, conventions.document_prefix)
+    known = vocabulary if isinstance(vocabulary, dict) else {}
+    return {prefix: known[prefix] for prefix in prefixes if prefix in known and prefix not in added}
 
 
 def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from typing import Any
 from femtosearch.cli.opening import chosen_model
 from femtosearch.cli.output import write_note
 from femtosearch.errors import MissingExtraError
-from femtosearch.model.model import Model
 
 
 def serve(options: argparse.Namespace) -> None:

@@ -178,7 +178,7 @@ class Model:
 
     def encode_passages(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
         """Rows of documents of any length: a text that is too long is cut into passages that fit."""
-        tokens, owner, spans = self._tokenizer.passages(_checked(texts))
+        tokens, owner, spans = self._tokenizer.passages(_checked(texts), threads)
         return Passages(self._pooled(self._rows(tokens, threads)), owner, spans)
 
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
@@ -213,12 +213,12 @@ class Model:
     def _encode(
         self,
         texts: Sequence[str],
-        tokenise: Callable[[Sequence[str]], Tokens],
+        tokenise: Callable[[Sequence[str], int], Tokens],
         threads: int,
         progress: Progress | None,
     ) -> Rows:
         texts = _checked(texts)
-        batches = [tokenise(texts[at : at + BATCH]) for at in range(0, len(texts), BATCH)]
+        batches = [tokenise(texts[at : at + BATCH], threads) for at in range(0, len(texts), BATCH)]
         ends = np.cumsum([0, *(int(batch.keep.sum()) for batch in batches)])
         rows = np.empty((int(ends[-1]), self.dims), dtype=np.float32)
         starts = [np.zeros(1, dtype=np.int64)]

@@ -8,20 +8,21 @@ tokenised and cut together, as Sentence Transformers and txtai do.
 
 from __future__ import annotations
 
-import itertools
+import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Encoding
 
+from femtosearch.checkpoint.tokenizer import read_tokenizer
 from femtosearch.errors import CheckpointError
+from femtosearch.model.encodings import Encodings, Ids, TextEncoder, check_texts, end_to_end
+from femtosearch.model.library_tokenizer import LibraryTokenizer
 from femtosearch.model.stretches import Stretch, batches
-from femtosearch.model.wordpieces import WordPieces, check_texts
+from femtosearch.model.wordpiece import WordPiece, wordpiece_settings
 from femtosearch.types import BertConfig, Conventions, OtherConfig
 
-Ids = tuple[np.ndarray, np.ndarray]  # ids [T] int32 end to end and starts [N+1] int64, rising from 0 to T
 LEAST_ROOM = 3  # [CLS], [SEP] and one token of the text
 SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
 
@@ -56,7 +57,7 @@ class Tokenizer:
     def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
         self.path = path
         self.conventions = conventions
-        self._pieces = WordPieces(path)
+        self._texts = text_encoder(path)
         self._check(config)
         self.query = self._prefix(conventions.query_prefix, conventions.query_length)
         self.document = self._prefix(conventions.document_prefix, conventions.document_length)
@@ -65,12 +66,12 @@ class Tokenizer:
         # A document without a word keeps the rows of its special tokens, the skiplist's aside.
         self._wordless = int(self.documents([""]).keep.sum())
 
-    def queries(self, texts: Sequence[str]) -> Tokens:
+    def queries(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of queries: cut to query_length; every row is kept but, if the conventions say so, the
         skiplist's.
         """
         conventions = self.conventions
-        ids, starts = self._cut(self._tokenise(texts, self.query), self.query)
+        ids, starts = self._cut(self._tokenise(texts, self.query, threads), self.query)
         attended = np.diff(starts).astype(np.int32)
         if conventions.expand_queries:
             length = conventions.expansion_length or conventions.query_length
@@ -80,11 +81,11 @@ class Tokenizer:
         keep = ~self.skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
         return Tokens(ids, starts, attended, keep)
 
-    def documents(self, texts: Sequence[str]) -> Tokens:
+    def documents(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
-        return self._documents(self._tokenise(texts, self.document))
+        return self._documents(self._tokenise(texts, self.document, threads))
 
-    def passages(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray, np.ndarray]:
+    def passages(self, texts: Sequence[str], threads: int = 0) -> tuple[Tokens, np.ndarray, np.ndarray]:
         """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
 
         A text that is longer than document_length is cut where a sentence ends, or else between words, into
@@ -93,45 +94,47 @@ class Tokenizer:
         """
         if not all(isinstance(text, str) for text in texts):
             check_texts(texts)
-        pieces = [piece for batch in batches(texts) for piece in self._divided(batch)]
+        pieces = [piece for batch in batches(texts) for piece in self._divided(batch, threads)]
         owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
         spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
-        if self._pieces.splits_on_words and not self.document.text:
-            tokenised = _end_to_end([piece.ids for piece in pieces])
+        if self._texts.splits_on_words and not self.document.text:
+            tokenised = end_to_end([piece.ids for piece in pieces])
         else:
             cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
-            tokenised = self._tokenise(cut, self.document)
+            tokenised = self._tokenise(cut, self.document, threads)
         return _with_words(self._documents(tokenised), self._wordless, owner, spans)
 
     def save(self, path: Path) -> None:
         """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
-        self._pieces.save(path)
+        self._texts.save(str(path))
 
-    def _divided(self, batch: list[Stretch]) -> Iterator[Piece]:
+    def _divided(self, batch: list[Stretch], threads: int) -> Iterator[Piece]:
         """The pieces of stretches."""
         room = self.document.length - len(self.document.ids)
-        encodings = self._pieces.encode([stretch.text for stretch in batch])
-        for stretch, encoding in zip(batch, encodings, strict=True):
-            if len(encoding) > room:
-                yield from _pieces(stretch, encoding, room)
+        encodings = self._texts.encode([stretch.text for stretch in batch], threads)
+        starts = encodings.starts.tolist()
+        for n, stretch in enumerate(batch):
+            if starts[n + 1] - starts[n] > room:
+                yield from _pieces(stretch, encodings[n], room)
             else:
-                yield Piece(stretch.owner, (stretch.offset, stretch.end), encoding.ids)
+                ids = encodings.ids[starts[n] : starts[n + 1]]
+                yield Piece(stretch.owner, (stretch.offset, stretch.end), ids)
 
     def _documents(self, tokenised: Ids) -> Tokens:
         ids, starts = self._cut(tokenised, self.document)
         return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self.skipped[ids])
 
-    def _tokenise(self, texts: Sequence[str], prefix: Prefix) -> Ids:
+    def _tokenise(self, texts: Sequence[str], prefix: Prefix, threads: int = 0) -> Ids:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
         if prefix.text:
             texts = [prefix.text + text if isinstance(text, str) else text for text in texts]
-        return _end_to_end(self._pieces.ids(texts))
+        return self._texts.ids(texts, threads)
 
     def _cut(self, tokenised: Ids, prefix: Prefix) -> Ids:
         return _cut_and_prefix(*tokenised, prefix.length, () if prefix.text else prefix.ids)
 
     def _check(self, config: BertConfig | OtherConfig) -> None:
-        highest = self._pieces.highest_id
+        highest = self._texts.highest_id
         if highest >= config.vocab_size:
             raise CheckpointError(
                 f"{self.path}: the tokenizer's highest id is {highest}, the model has {config.vocab_size} "
@@ -143,7 +146,7 @@ class Tokenizer:
                 f"{self.path.parent}: query_length or document_length is {longest}, the model has only "
                 f"{config.positions} positions"
             )
-        around = self._pieces.ids([""])[0]
+        around, _ = self._texts.ids([""])
         if len(around) != 2:
             raise CheckpointError(
                 f"{self.path}: expected a tokenizer that puts one token before a text and one after it, "
@@ -160,40 +163,47 @@ class Tokenizer:
             return Prefix(length)
         if self.conventions.prefix_as == "token":
             token = self._prefix_id(prefix)
-            self._pieces.keep_whole(prefix)
+            self._texts.keep_whole(prefix)
             return Prefix(length, (token,))
         if self.conventions.prefix_as == "marker":
             candidates = [prefix, *prefix.split(None, 1)[:1]]
-            tokens = [piece for piece in candidates if self._pieces.id_of(piece) is not None]
+            tokens = [piece for piece in candidates if self._texts.id_of(piece) is not None]
             if tokens:
-                self._pieces.keep_whole(tokens[0], as_written=True)
-        ids = tuple(self._pieces.ids([prefix])[0][1:-1])
+                self._texts.keep_whole(tokens[0], as_written=True)
+        ids = tuple(self._texts.ids([prefix])[0][1:-1].tolist())
         if len(ids) + LEAST_ROOM > length:
             raise CheckpointError(
                 f"{self.path}: the prefix {prefix!r} is {len(ids)} tokens long, which leaves no room "
                 f"in {length}"
             )
-        return Prefix(length, ids, "" if self._pieces.stands_alone(prefix) else prefix)
+        return Prefix(length, ids, "" if self._stands_alone(prefix) else prefix)
+
+    def _stands_alone(self, prefix: str) -> bool:
+        """Whether the ids of prefix + text are those of the prefix and those of the text, for any text."""
+        if not self._texts.splits_on_words or not (prefix[-1].isspace() or prefix[-1] in string.punctuation):
+            return False
+        heads = (token[:n] for token in self._texts.added for n in range(1, len(token)))
+        return not any(prefix.lower().endswith(head.lower()) for head in heads)
 
     def _prefix_id(self, prefix: str) -> int:
-        number = self._pieces.id_of(prefix)
+        number = self._texts.id_of(prefix)
         if number is None:
             raise CheckpointError(f"{self.path}: the prefix {prefix!r} is not a token of the tokenizer")
         return number
 
     def _mask_id(self) -> int:
         mask = self.conventions.expansion_token
-        number = self._pieces.id_of(mask)
+        number = self._texts.id_of(mask)
         if number is None:
             raise CheckpointError(f"{self.path}: query expansion needs a {mask} token, found none")
         return number
 
     def _skip_ids(self) -> np.ndarray:
         """[V] bool. A word that is no token stands for [UNK] or for nothing, by the conventions."""
-        skipped = np.zeros(self._pieces.highest_id + 1, dtype=bool)
-        unknown = self._pieces.id_of("[UNK]") if self.conventions.skip_unknown else None
+        skipped = np.zeros(self._texts.highest_id + 1, dtype=bool)
+        unknown = self._texts.id_of("[UNK]") if self.conventions.skip_unknown else None
         for word in self.conventions.skiplist:
-            number = self._pieces.id_of(word)
+            number = self._texts.id_of(word)
             number = unknown if number is None else number
             if number is not None:
                 skipped[number] = True
@@ -219,47 +229,51 @@ class Piece:
 
     owner: int
     span: tuple[int, int]
-    ids: list[int]
+    ids: np.ndarray
 
 
-def _pieces(stretch: Stretch, encoding: Encoding, room: int) -> Iterator[Piece]:
+def text_encoder(path: Path) -> TextEncoder:
+    """The tokenizer.json at work.
+
+    Raises CheckpointError if it cannot be read, MissingExtraError if it needs a library that is missing.
+    """
+    file = read_tokenizer(path)
+    settings = wordpiece_settings(file)
+    return LibraryTokenizer(file) if settings is None else WordPiece(file, settings)
+
+
+def _pieces(stretch: Stretch, encoding: Encodings, room: int) -> Iterator[Piece]:
     """Pieces of at most `room` tokens of a stretch that has more.
 
     They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
     """
-    ids, offsets, words = encoding.ids, encoding.offsets, encoding.word_ids
+    ids, words = encoding.ids, encoding.words.tolist()
+    begins, ends = encoding.begins.tolist(), encoding.ends.tolist()
     at, last, room = 1, len(ids) - 1, room - 2  # within [CLS] and [SEP]
     while at < last:
         stop = last
         if last - at > room:
             target = at + (last - at) // -((at - last) // room)
             within = range(at + max(1, (target - at) // 2), at + room + 1)
-            stop = _boundary(stretch.text, offsets, words, within, target)
-        span = (stretch.offset + offsets[at][0], stretch.offset + offsets[stop - 1][1])
-        yield Piece(stretch.owner, span, [ids[0], *ids[at:stop], ids[-1]])
+            stop = _boundary(stretch.text, begins, ends, words, within, target)
+        span = (stretch.offset + begins[at], stretch.offset + ends[stop - 1])
+        yield Piece(stretch.owner, span, np.concatenate([ids[:1], ids[at:stop], ids[-1:]]))
         at = stop
 
 
 def _boundary(
-    text: str, offsets: list[tuple[int, int]], words: list[int | None], within: range, target: int
+    text: str, begins: list[int], ends: list[int], words: list[int], within: range, target: int
 ) -> int:
     """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
     words.
     """
     nearest = sorted(within, key=lambda token: abs(token - target))
     between = [token for token in nearest if words[token - 1] != words[token]]
-    spaced = [token for token in between if offsets[token - 1][1] < offsets[token][0]]
+    spaced = [token for token in between if ends[token - 1] < begins[token]]
     for token in spaced:
-        if not SENTENCE_ENDS.isdisjoint(text[offsets[token - 1][1] - 1 : offsets[token][0]]):
+        if not SENTENCE_ENDS.isdisjoint(text[ends[token - 1] - 1 : begins[token]]):
             return token
     return next(iter(spaced or between), target)
-
-
-def _end_to_end(texts: list[list[int]]) -> tuple[np.ndarray, np.ndarray]:
-    """Lists of ids -> ids [T] int32 and starts [N+1] int64."""
-    starts = np.zeros(len(texts) + 1, dtype=np.int64)
-    np.cumsum([len(ids) for ids in texts], out=starts[1:])
-    return np.fromiter(itertools.chain.from_iterable(texts), dtype=np.int32, count=int(starts[-1])), starts
 
 
 def _cut_and_prefix(flat: np.ndarray, starts: np.ndarray, length: int, prefix: tuple[int, ...]) -> Ids:

@@ -26,8 +26,8 @@ try:
     from femtosearch.train.command import train
     from femtosearch.train.recipe import Recipe, read_recipe
 except ModuleNotFoundError as error:
-    if error.name != "torch":
+    if error.name not in ("torch", "tokenizers"):
         raise
-    raise MissingExtraError("training needs torch: pip install 'femtosearch[train]'") from error
+    raise MissingExtraError(f"training needs {error.name}: pip install 'femtosearch[train]'") from error
 
 __all__ = ["Recipe", "read_recipe", "train"]

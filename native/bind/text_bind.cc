@@ -1,0 +1,100 @@
+#include "bind/text_bind.h"
+
+#include <nanobind/stl/pair.h>
+#include <nanobind/stl/string.h>
+#include <nanobind/stl/vector.h>
+
+#include "bind/check.h"
+#include "bind/returned.h"
+#include "cpu/parallel.h"
+#include "text/wordpiece.h"
+
+namespace femto {
+namespace {
+
+constexpr size_t kChunk = 16;  // texts that a thread takes at a time
+
+// The texts of a list, and what keeps them alive.
+struct BorrowedTexts {
+  std::vector<nb::object> owners;
+  std::vector<std::string_view> views;
+
+  explicit BorrowedTexts(const nb::list& texts) {
+    for (nb::handle text : texts) {
+      Py_ssize_t size;
+      const char* start = PyUnicode_AsUTF8AndSize(text.ptr(), &size);
+      if (!start) throw nb::python_error();
+      owners.push_back(nb::borrow(text));
+      views.emplace_back(start, size_t(size));
+    }
+  }
+};
+
+void make(WordPiece* self, const std::vector<std::string>& tokens, nb::handle ids,
+          const std::vector<std::pair<std::string, int32_t>>& added, int32_t unknown, const std::string& prefix,
+          int longest, bool clean, bool chinese, bool strip, bool lower, const std::vector<int32_t>& first,
+          const std::vector<int32_t>& last) {
+  const auto numbers = borrow<int32_t>(ids, "ids", {int64_t(tokens.size())});
+  for (const auto& [text, id] : added) {
+    if (text.empty()) fail("added", "texts of at least one character", "an empty one");
+  }
+  require(longest >= 1, "longest", "at least 1", longest);
+  new (self) WordPiece({{clean, chinese, strip, lower}, unknown, prefix, longest, first, last}, tokens, numbers.data(),
+                       added);
+}
+
+std::vector<Pieces> encode_all(const WordPiece& model, const std::vector<std::string_view>& texts, bool places,
+                               int threads) {
+  std::vector<Pieces> chunks((texts.size() + kChunk - 1) / kChunk);
+  share(thread_count(threads, int64_t(chunks.size())), int64_t(chunks.size()), [&](int, int64_t c) {
+    const size_t end = std::min(texts.size(), (size_t(c) + 1) * kChunk);
+    for (size_t n = size_t(c) * kChunk; n < end; ++n) model.encode(texts[n], places, chunks[c]);
+  });
+  return chunks;
+}
+
+// One array of what `part` says of every chunk, end to end.
+Returned<int32_t> joined(const std::vector<Pieces>& chunks, std::vector<int32_t> Pieces::*part) {
+  size_t size = 0;
+  for (const Pieces& chunk : chunks) size += (chunk.*part).size();
+  auto array = fresh<int32_t>({size});
+  int32_t* to = array.data();
+  for (const Pieces& chunk : chunks) to = std::copy((chunk.*part).begin(), (chunk.*part).end(), to);
+  return array;
+}
+
+Returned<int64_t> starts_of(const std::vector<Pieces>& chunks, size_t texts) {
+  auto array = fresh<int64_t>({texts + 1});
+  int64_t* to = array.data();
+  *to = 0;
+  for (const Pieces& chunk : chunks) {
+    for (int64_t size : chunk.sizes) to[1] = to[0] + size, ++to;
+  }
+  return array;
+}
+
+nb::tuple encode(const WordPiece& self, const nb::list& texts, bool places, nb::handle threads) {
+  const int cores = threads_of(threads);
+  const BorrowedTexts borrowed(texts);
+  std::vector<Pieces> chunks;
+  {
+    nb::gil_scoped_release unlocked;
+    chunks = encode_all(self, borrowed.views, places, cores);
+  }
+  const auto ids = joined(chunks, &Pieces::ids);
+  const auto starts = starts_of(chunks, borrowed.views.size());
+  return nb::make_tuple(ids, starts, joined(chunks, &Pieces::begins), joined(chunks, &Pieces::ends),
+                        joined(chunks, &Pieces::words));
+}
+
+}  // namespace
+
+void bind_text(nb::module_& m) {
+  using namespace nb::literals;
+  nb::class_<WordPiece>(m, "WordPiece")
+      .def("__init__", &make, "tokens"_a, "ids"_a.none(), "added"_a, "unknown"_a, "prefix"_a, "longest"_a, "clean"_a,
+           "chinese"_a, "strip"_a, "lower"_a, "first"_a, "last"_a)
+      .def("encode", &encode, "texts"_a, "places"_a = false, "threads"_a = 0);
+}
+
+}  // namespace femto

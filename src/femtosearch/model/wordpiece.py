@@ -1,0 +1,199 @@
+"""BERT's tokenizer in the native core: ids, offsets and words are those of the library `tokenizers`.
+
+A tokenizer.json is BERT's if its components are BertNormalizer, BertPreTokenizer and WordPiece, and its added
+tokens are looked for in the text as it is. The library runs any other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+
+from femtosearch import _core
+from femtosearch.checkpoint.tokenizer import AS_WRITTEN, TokenizerFile
+from femtosearch.model.encodings import HIGHEST, Encodings, Ids, check_texts
+
+STEPS = ("clean_text", "handle_chinese_chars", "lowercase")
+
+
+@dataclass(frozen=True, slots=True)
+class WordPieceSettings:
+    """What a tokenizer.json says of BERT's tokenizer.
+
+    vocabulary:   piece -> id.
+    added:        token -> id.
+    steps:        of the normaliser: whether control characters go, spaces are put round Chinese characters,
+                  accents go, letters become small.
+    unknown:      the id of a word that no pieces make up.
+    prefix:       of the pieces that go on with a word.
+    longest:      characters of a word; a longer one is unknown.
+    first, last:  the ids round each text.
+    """
+
+    vocabulary: Mapping[str, int]
+    added: Mapping[str, int]
+    steps: tuple[bool, bool, bool, bool]
+    unknown: int
+    prefix: str
+    longest: int
+    first: list[int]
+    last: list[int]
+
+
+class WordPiece:
+    """A tokenizer.json of BERT's kind: see TextEncoder."""
+
+    splits_on_words = True
+
+    def __init__(self, file: TokenizerFile, settings: WordPieceSettings) -> None:
+        self._file = file
+        self._settings = settings
+        self._ids = dict(settings.vocabulary) | dict(settings.added)
+        self._undivided: dict[str, int] = {}
+        self._set_up()
+
+    def _set_up(self) -> None:
+        settings = self._settings
+        self._native = _core.WordPiece(
+            list(settings.vocabulary),
+            np.fromiter(settings.vocabulary.values(), np.int32, len(settings.vocabulary)),
+            list((dict(settings.added) | self._undivided).items()),
+            settings.unknown,
+            settings.prefix,
+            settings.longest,
+            *settings.steps,
+            settings.first,
+            settings.last,
+        )
+
+    @property
+    def added(self) -> list[str]:
+        """The tokens that are looked for in a text as it is."""
+        return [*self._settings.added, *self._undivided]
+
+    @property
+    def highest_id(self) -> int:
+        """The highest id of any token; -1 if there is none."""
+        return max(self._ids.values(), default=-1)
+
+    def id_of(self, token: str) -> int | None:
+        """A token's id; None if there is no such token."""
+        return self._ids.get(token)
+
+    def keep_whole(self, token: str, *, as_written: bool = False) -> None:
+        """From now on, do not divide a token of the vocabulary where a text has it."""
+        first, last = self._settings.first, self._settings.last
+        if self.ids([token])[0].tolist() != [*first, self._ids[token], *last]:
+            self._undivided[token] = self._ids[token]
+            self._set_up()
+
+    def ids(self, texts: Sequence[str], threads: int = 0) -> Ids:
+        """Each text's ids, with those round it. Raises FemtosearchError naming a text that is no str."""
+        encodings = self._encode(texts, threads, places=False)
+        return encodings.ids, encodings.starts
+
+    def encode(self, texts: Sequence[str], threads: int = 0) -> Encodings:
+        """Each text's ids, offsets and words. Raises as `ids` does."""
+        return self._encode(texts, threads, places=True)
+
+    def save(self, path: str) -> None:
+        """Write a tokenizer.json that gives the same ids, neither truncating nor padding."""
+        settings = self._file.with_added(self._undivided) | {"truncation": None, "padding": None}
+        with open(path, "w", encoding="utf-8") as stream:
+            json.dump(settings, stream, ensure_ascii=False, separators=(",", ":"))
+
+    def _encode(self, texts: Sequence[str], threads: int, *, places: bool) -> Encodings:
+        try:
+            return Encodings(*self._native.encode(list(texts), places, threads))
+        except (TypeError, UnicodeEncodeError):
+            check_texts(texts)
+            raise
+
+
+def wordpiece_settings(file: TokenizerFile) -> WordPieceSettings | None:
+    """What the file says, if it is of BERT's kind; else None."""
+    model, splitters = file.model, file.splitters
+    vocabulary, unknown = _vocabulary(model.get("vocab")), model.get("unk_token")
+    steps, around = _steps(file.normalizers), _around(file.settings.get("post_processor"))
+    added = _added(file.added, vocabulary)
+    prefix, longest = model.get("continuing_subword_prefix"), model.get("max_input_chars_per_word")
+    if (
+        model.get("type") != "WordPiece"
+        or [splitter["type"] for splitter in splitters] != ["BertPreTokenizer"]
+        or not isinstance(unknown, str)
+        or unknown not in vocabulary
+        or not isinstance(prefix, str)
+        or type(longest) is not int
+        or longest < 1
+        or steps is None
+        or around is None
+        or added is None
+    ):
+        return None
+    return WordPieceSettings(vocabulary, added, steps, vocabulary[unknown], prefix, longest, *around)
+
+
+def _vocabulary(entries: Any) -> dict[str, int]:
+    """piece -> id; empty if it is anything else."""
+    if not isinstance(entries, dict):
+        return {}
+    return entries if all(map(_is_id, entries.values())) else {}
+
+
+def _is_id(number: Any) -> bool:
+    return type(number) is int and 0 <= number <= HIGHEST
+
+
+def _steps(normalizers: list[dict[str, Any]]) -> tuple[bool, bool, bool, bool] | None:
+    """Of one BertNormalizer; None of any other, and of one whose settings are not as they should be."""
+    if [step["type"] for step in normalizers] != ["BertNormalizer"]:
+        return None
+    clean, chinese, lower = (normalizers[0].get(name) for name in STEPS)
+    strip = normalizers[0].get("strip_accents")
+    strip = lower if strip is None else strip
+    if not all(type(step) is bool for step in (clean, chinese, strip, lower)):
+        return None
+    return bool(clean), bool(chinese), bool(strip), bool(lower)
+
+
+def _added(entries: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> dict[str, int] | None:
+    """token -> id; None if one is looked for in another way than as it is, or has not the vocabulary's id."""
+    added: dict[str, int] = {}
+    for entry in entries:
+        token, number = entry["content"], entry.get("id", -1)
+        as_written = all(entry.get(name) is value for name, value in AS_WRITTEN.items())
+        if not token or not as_written or not _is_id(number) or vocabulary.get(token, number) != number:
+            return None
+        added[token] = int(number)
+    return added
+
+
+def _around(processor: Any) -> tuple[list[int], list[int]] | None:
+    """The ids before a text and after it; None if the processor is of another kind, or odd."""
+    if not isinstance(processor, dict):
+        return None
+    try:
+        if processor["type"] == "BertProcessing":
+            first, last = [processor["cls"][1]], [processor["sep"][1]]
+        elif processor["type"] == "TemplateProcessing":
+            first, last = _template(processor)
+        else:
+            return None
+    except (KeyError, IndexError, TypeError, ValueError):
+        return None
+    return (first, last) if all(map(_is_id, [*first, *last])) else None
+
+
+def _template(processor: dict[str, Any]) -> tuple[list[int], list[int]]:
+    pieces = processor["single"]
+    text = next(n for n, piece in enumerate(pieces) if "Sequence" in piece)
+    ids = [
+        [] if n == text else processor["special_tokens"][piece["SpecialToken"]["id"]]["ids"]
+        for n, piece in enumerate(pieces)
+    ]
+    return list(chain.from_iterable(ids[:text])), list(chain.from_iterable(ids[text:]))
