@@ -68,12 +68,6 @@ def int8_matrix(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.rint(matrix / safe[:, None]).astype(np.int8), scale.astype(np.float32)
 
 
-def loses_nothing(matrix: np.ndarray) -> bool:
-    """Whether a matrix [out, in] float32 is what int8 codes and a scale for each row stand for."""
-    codes, scale = int8_matrix(matrix)
-    return bool(np.allclose(codes * scale[:, None], matrix, rtol=1e-6, atol=0))
-
-
 def _table(path: Path, name: str, codes: np.ndarray, books: np.ndarray | None) -> np.ndarray:
     if (
         books is None or codes.dtype != np.uint8 or codes.ndim != 2
