@@ -2,8 +2,8 @@
 
     python native/text/make_unicode.py
 
-The library's crates have tables of several versions of Unicode; so each is asked what it does with each character
-alone, and tests/model/test_wordpiece.py compares whole texts.
+The library's crates have tables of several versions of Unicode; so each is asked what it does with each
+character alone, and tests/model/test_wordpiece.py compares whole texts.
 """
 
 from __future__ import annotations

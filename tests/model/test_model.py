@@ -135,17 +135,8 @@ def test_what_a_fingerprint_is_made_of_is_spelled_as_in_version_0_1_0():
     assert _spelled(config, replace(conventions, pool_factor=2)) == f"({shape}, {pooled})"
 
 
-def test_precision_is_int8_where_that_loses_nothing(tmp_path):
-    for name in built_in():
-        model = Model.load(name)
-        assert model.precision == "int8" and Model.load(name, precision="float32").precision == "float32"
-    model.save(tmp_path / "copy")  # as float32, for other libraries
-    copy = Model.load(tmp_path / "copy")
-    assert copy.precision == "int8"
-    assert copy.encode_queries(AWKWARD).rows.tobytes() == model.encode_queries(AWKWARD).rows.tobytes()
-
-
-def test_precision_of_any_other_model_is_float32_unless_said(model):
+def test_precision_is_float32_unless_said(model):
+    assert Model.load().precision == "float32"
     assert model.precision == "float32"
     int8 = Model.load(model.source, precision="int8")
     assert int8.precision == "int8" and int8.fingerprint == model.fingerprint

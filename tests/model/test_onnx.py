@@ -87,7 +87,7 @@ def test_every_kind_of_backbone_and_dense(reader, tmp_path, kind):
 
 
 def test_the_built_in_model(reader):
-    model = Model.load(precision="float32")
+    model = Model.load()
     assert_same_rows(reader(model), model, 2e-5)
 
 

@@ -28,9 +28,9 @@ def open_index(options: argparse.Namespace) -> Index:
 
 def chosen_model(options: argparse.Namespace) -> Model | None:
     """The model that the options name or say how to use; None is each index's own."""
-    names = ("model", "conventions", "pool_factor", "revision", "precision")
-    chosen = any(getattr(options, name) for name in names) or options.engine != "native"
-    return load_model(options) if chosen else None
+    named = options.model or options.conventions or options.pool_factor or options.revision
+    usual = (options.engine, options.precision) == ("native", "float32")
+    return load_model(options) if named or not usual else None
 
 
 def named_fde(options: argparse.Namespace) -> str | None:
