@@ -139,6 +139,36 @@ class Document:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenMatch:
+    """A token of a query and the token of the document that is most like it.
+
+    token, match:  their texts; "" for one of the model's own, such as [CLS].
+    span:          where the match lies in the document's text, in characters; None for one of the model's.
+    similarity:    the inner product of the two rows, at most 1; MaxSim is the sum over a query's tokens.
+    """
+
+    token: str
+    match: str
+    span: tuple[int, int] | None
+    similarity: float
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a hit is a hit.
+
+    tokens:  one for each row of the query, in its order.
+    words:   each word that was looked up and is there -> its part of BM25.
+    ranks:   what found the document -> its rank there, from 1: "exact" (MaxSim of everything), "fde" (the
+             passages by the FDE's product) or "words" (BM25).
+    """
+
+    tokens: list[TokenMatch]
+    words: dict[str, float]
+    ranks: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Hit:
     """A document that a query found.
 
@@ -150,6 +180,7 @@ class Hit:
     heading: the headings that the passage is under, the outermost first.
     span:    (start, end) of the token that matched best; with `spots=True`.
     copies:  the ids of documents with the same text; with `fold=True`.
+    explanation:  with `explain=True`.
     """
 
     id: str
@@ -167,6 +198,7 @@ class Hit:
     heading: tuple[str, ...] = ()
     span: tuple[int, int] | None = None
     copies: tuple[str, ...] = ()
+    explanation: Explanation | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -210,10 +210,11 @@ def _add_search(commands: Any) -> None:
     )
     number.add_argument("--recall", type=float, metavar="R", help=description)
     add_where(command)
-    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.4 in the mode auto)"
+    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.36 in the mode auto)"
     command.add_argument("--hybrid", type=float, metavar="W", help=description)
-    description = "how much of what long documents have by luck is taken off (default: 0.25)"
+    description = "how much of what long documents have by luck is taken off (default: 0.1875)"
     command.add_argument("--length-penalty", type=float, metavar="C", help=description)
+    command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
     command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
     description = "at most N hits of one source, or of one value of a field: FIELD=N"
     command.add_argument("--per", type=quota, metavar="N", help=description)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from femtosearch.cli.explaining import explanation_lines
 from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count, hit_lines, size
@@ -52,7 +53,7 @@ def search(options: argparse.Namespace) -> None:
 def _how(options: argparse.Namespace) -> dict[str, Any]:
     """What the flags of a search are to `Index.search`."""
     names = ("k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
-    return {name: getattr(options, name) for name in names}
+    return {name: getattr(options, name) for name in (*names, "explain")}
 
 
 def rerank(options: argparse.Namespace) -> None:
@@ -178,9 +179,11 @@ def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> 
             facts = {"query": query, "rank": rank, **asdict(hit), "score": score}
             if hit.passage is not None and not getattr(options, "text", False):
                 facts["text"] = hit.text[slice(*hit.passage)]
+            if hit.explanation is None:
+                del facts["explanation"]
             write_json(facts)
         else:
-            for line in hit_lines(rank, hit, query, sys.stdout):
+            for line in (*hit_lines(rank, hit, query, sys.stdout), *explanation_lines(hit, sys.stdout)):
                 print(line)
 
 

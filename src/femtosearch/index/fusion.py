@@ -9,8 +9,8 @@ import numpy as np
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.snapshot import Ranking, Snapshot, contains
 
-WEIGHT = 0.4  # of BM25 in a score, the rest being MaxSim's
-PENALTY = 0.25  # of what the best of so many passages gains by chance
+WEIGHT = 0.36  # of BM25 in a score, the rest being MaxSim's
+PENALTY = 0.1875  # of what the best of so many passages gains by chance
 SPREADS = 8.0  # how many standard deviations of MaxSim count as much as all words
 _SAMPLE = 512  # passages that a query's MaxSim is taken to be spread over like all
 

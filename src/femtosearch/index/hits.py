@@ -18,7 +18,10 @@ from femtosearch.where.tree import Path
 _CHUNK = 256  # documents that are read at a time to count those of one source
 
 
-def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Request) -> list[Hit] | None:
+Numbered = tuple[int, Hit]  # the number of a document in its ranking, and the hit
+
+
+def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Request) -> list[Numbered] | None:
     """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
     scores = fused.ranking.scores
     if request.min_score is not None:
@@ -54,7 +57,7 @@ def _best_numbers(catalog: Catalog, keys: np.ndarray, scores: np.ndarray, k: int
     return [*sure.tolist(), *tied.tolist()]
 
 
-def _hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, numbers: list[int]) -> list[Hit] | None:
+def _hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, numbers: list[int]) -> list[Numbered] | None:
     """The hits of documents of a ranking, best first; of equals the smaller id first."""
     ranking, bm25 = fused.ranking, fused.bm25
     keys = [int(ranking.keys[number]) for number in numbers]
@@ -66,25 +69,26 @@ def _hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, numbers: list[int]
         document, span = documents[key], snapshot.span(ranking.place(number))
         words = None if bm25 is None else float(bm25[number])
         scores = float(ranking.scores[number]), float(fused.maxsim[number])
-        hits.append(Hit(document.id, scores[0], document.text, document.metadata, span, scores[1], words))
-    return sorted(hits, key=lambda hit: (-hit.score, hit.id))
+        hit = Hit(document.id, scores[0], document.text, document.metadata, span, scores[1], words)
+        hits.append((number, hit))
+    return sorted(hits, key=lambda pair: (-pair[1].score, pair[1].id))
 
 
 def _spread_hits(
     catalog: Catalog, snapshot: Snapshot, fused: Fused, scores: np.ndarray, k: int, quota: Quota
-) -> list[Hit] | None:
+) -> list[Numbered] | None:
     """The k best documents of which no more than so many have one value of a field."""
-    chosen: list[Hit] = []
+    chosen: list[Numbered] = []
     counts: Counter[str] = Counter()
     for numbers in _in_order(scores):
         hits = _hits(catalog, snapshot, fused, numbers)
         if hits is None:
             return None
-        for hit in hits:
+        for number, hit in hits:
             values = group_of(hit, quota)
             if all(counts[value] < quota.most for value in values):
                 counts.update(values)
-                chosen.append(hit)
+                chosen.append((number, hit))
                 if len(chosen) == k:
                     return chosen
     return chosen

@@ -17,6 +17,7 @@ from femtosearch.index import rewrite
 from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.explain import TokenRows, token_rows_of
 from femtosearch.index.filing import Filing
 from femtosearch.index.passage_encoder import (
     AUTO,
@@ -155,6 +156,7 @@ class Index(Contents):
         length_penalty: float | None = None,
         spots: bool = False,
         fold: bool = False,
+        explain: bool = False,
     ) -> list[Hit]: ...
     @overload
     def search(
@@ -172,6 +174,7 @@ class Index(Contents):
         length_penalty: float | None = None,
         spots: bool = False,
         fold: bool = False,
+        explain: bool = False,
     ) -> list[list[Hit]]: ...
     def search(
         self,
@@ -188,6 +191,7 @@ class Index(Contents):
         length_penalty: float | None = None,
         spots: bool = False,
         fold: bool = False,
+        explain: bool = False,
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents by their best passage, best first; of equals the smaller id first.
 
@@ -204,14 +208,16 @@ class Index(Contents):
         where:       only documents whose metadata pass: {"year": {"$gte": 2020}, "lang": "en"}, or in words
                      'year >= 2020 and lang = "en"' (docs/filters.md). The k best of those that pass.
         min_score:   hits of a lower score are left out.
-        hybrid:      how much the words themselves count: 0 is MaxSim alone, 1 is BM25 alone. None is 0.4 in
+        hybrid:      how much the words themselves count: 0 is MaxSim alone, 1 is BM25 alone. None is 0.36 in
                      the mode "auto" of an index that has words, as new ones have, and else 0. What stands in
                      double quotes in the query comes first. Hits carry both parts.
-        length_penalty:  how much of what the best passage of a long document has by luck is taken off: 0.25
-                     by default; with 0 and hybrid=0 the score is MaxSim.
+        length_penalty:  how much of what the best passage of a long document has by luck is taken off:
+                     0.1875 by default; with 0 and hybrid=0 the score is MaxSim.
         per:         at most so many hits of one source; or of one value of a field: {"author": 1}.
         spots:       say of each hit where it matched best, `hit.span`, which takes about a millisecond a hit.
         fold:        of documents with one text give the best alone, and the ids of the others as `copies`.
+
+        explain:     give each hit its `explanation`: which token found which, and what each word counts.
 
         Raises QueryError, StoreError.
         """
@@ -232,26 +238,29 @@ class Index(Contents):
         if not request.texts:
             return []
         rows = self.model.encode_queries(request.texts)
-        answers = self._best(request, rows)
+        explainer = token_rows_of(self.model) if explain else None
+        answers = self._best(request, rows, explainer)
         if fold:
-            answers = [self._folded(request, rows, n, hits) for n, hits in enumerate(answers)]
+            answers = [self._folded(request, rows, n, hits, explainer) for n, hits in enumerate(answers)]
         if spots:
             token_rows = getattr(self.model, "token_rows", None)
             answers = [spotted(rows[n], hits, token_rows) for n, hits in enumerate(answers)]
         answers = [located(store.catalog, hits) for hits in answers]
         return answers[0] if isinstance(query, str) else answers
 
-    def _best(self, request: Request, rows: Rows) -> list[list[Hit]]:
+    def _best(self, request: Request, rows: Rows, explainer: TokenRows | None) -> list[list[Hit]]:
         catalog = self._store.catalog
-        return self._snapshots.ask(lambda snapshot: search(catalog, snapshot, rows, request))
+        return self._snapshots.ask(lambda snapshot: search(catalog, snapshot, rows, request, explainer))
 
-    def _folded(self, request: Request, rows: Rows, number: int, hits: list[Hit]) -> list[Hit]:
+    def _folded(
+        self, request: Request, rows: Rows, number: int, hits: list[Hit], explainer: TokenRows | None
+    ) -> list[Hit]:
         """The hits of one query without copies, asked for again where copies have taken places."""
         query = Rows(rows[number], np.array([0, len(rows[number])]))
         one, k = replace(request, texts=[request.texts[number]]), request.k
         while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
             k *= 2
-            hits = self._best(replace(one, k=k), query)[0]
+            hits = self._best(replace(one, k=k), query, explainer)[0]
         return folded(hits)[: request.k]
 
     def compact(self) -> None:

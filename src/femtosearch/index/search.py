@@ -11,9 +11,10 @@ from femtosearch.fde import Calibration
 from femtosearch.fde.calibration import Sample, fit, prefixes_of
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.encoding import Encoding
+from femtosearch.index.explain import Question, TokenRows, explained
 from femtosearch.index.filtering import Selection, select
 from femtosearch.index.fusion import PENALTY, WEIGHT, Fused, fuse
-from femtosearch.index.hits import best_hits
+from femtosearch.index.hits import Numbered, best_hits
 from femtosearch.index.keywords import WordScores, find
 from femtosearch.index.plan import Extent, Plan, choose
 from femtosearch.index.request import Request
@@ -23,15 +24,18 @@ from femtosearch.types import Hit, Rows
 WORD_PASSAGES = 4096  # passages of documents that words find, beside the FDE's candidates
 
 
-def search(catalog: Catalog, snapshot: Snapshot, rows: Rows, request: Request) -> list[list[Hit]] | None:
+def search(
+    catalog: Catalog, snapshot: Snapshot, rows: Rows, request: Request, token_rows: TokenRows | None = None
+) -> list[list[Hit]] | None:
     """The hits of every query, best first; None where a document has gone since the snapshot was taken.
 
-    rows:  the queries' token vectors; a query without rows and without words finds nothing.
+    rows:        the queries' token vectors; a query without rows and without words finds nothing.
+    token_rows:  gives the rows of a text, with which hits are explained.
     """
     selection = None if request.where is None else select(catalog, snapshot, request.where)
     extent = _extent(snapshot, selection)
     plans = [choose(request, len(query), extent, lambda: snapshot.encoding.fde) for query in rows]
-    searches = _Searches(catalog, snapshot, request, selection, _weight(snapshot, request))
+    searches = _Searches(catalog, snapshot, request, selection, _weight(snapshot, request), token_rows)
     answers: list[list[Hit]] = []
     for query in zip(request.texts, rows, plans, _fde_vectors(snapshot, rows, plans), strict=True):
         hits = searches.hits(*query)
@@ -43,18 +47,23 @@ def search(catalog: Catalog, snapshot: Snapshot, rows: Rows, request: Request) -
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Searches:
-    """What the searches of one request have in common. `weight` is that of words in a score."""
+    """What the searches of one request have in common.
+
+    weight:      that of words in a score.
+    token_rows:  what explains hits; None where nobody asked.
+    """
 
     catalog: Catalog
     snapshot: Snapshot
     request: Request
     selection: Selection | None
     weight: float
+    token_rows: TokenRows | None
 
     def hits(self, text: str, query: np.ndarray, plan: Plan, vector: np.ndarray | None) -> list[Hit] | None:
         """The hits of one query; None where a document has gone meanwhile."""
         words = self._words(text) if self.weight else None
-        hits: list[Hit] = []
+        hits: list[Numbered] = []
         for attempt in _attempts(plan, self.request) if len(query) or words else ():
             fused = self._fused(query, attempt, vector, words)
             answer = best_hits(self.catalog, self.snapshot, fused, self.request)
@@ -63,7 +72,10 @@ class _Searches:
             hits = answer
             if len(hits) == self.request.k:
                 break
-        return hits
+        if self.token_rows is None or not hits:
+            return [hit for _, hit in hits]
+        question = Question(text, query, vector if attempt.mode != "maxsim" else None, words, self.selection)
+        return explained(self.catalog, self.snapshot, self.token_rows, question, fused, hits)
 
     def _words(self, text: str) -> WordScores:
         exhaustive, depth = self.weight == 1, min(self.request.k, len(self.snapshot.keys))

@@ -180,6 +180,16 @@ class Model:
         tokens, owner, spans = self._tokenizer.passages(_checked(texts), threads)
         return Passages(self._pooled(self._rows(tokens, threads)), owner, spans)
 
+    def token_rows(self, text: str, *, query: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """The rows of one text, before pooling, [T, D] float32, and where in it each comes from, in
+        characters: [T, 2] int64, -1 for a row of no character.
+
+        query:  as a query, else as a document, cut at the model's document length.
+        """
+        (text,) = _checked([text])
+        tokenise = self._tokenizer.queries if query else self._tokenizer.documents
+        return self._rows(tokenise([text]), 0).rows, self._tokenizer.spans(text, query=query)
+
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
         """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
         load with the same rows. It must be new or empty. The FDE comes along if it fits what is written.

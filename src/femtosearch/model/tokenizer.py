@@ -104,6 +104,27 @@ class Tokenizer:
             tokenised = self._tokenise(cut, self.document, threads)
         return _with_words(self._documents(tokenised), self._wordless, owner, spans)
 
+    def spans(self, text: str, *, query: bool) -> np.ndarray:
+        """Where in a text each of its rows comes from, in characters: [rows, 2] int64; -1 for a row of no
+        character of it, such as [CLS]'s, a prefix's or [MASK]'s. Rows are those before pooling.
+
+        query:  as a query, else as a document.
+        """
+        prefix = self.query if query else self.document
+        (encoding,) = self._pieces.encode([prefix.text + text])
+        places, starts = np.arange(len(encoding.ids)), np.array([0, len(encoding.ids)])
+        inserted = () if prefix.text else (-1,) * len(prefix.ids)
+        places, starts = _cut_and_prefix(places, starts, prefix.length, inserted)
+        conventions = self.conventions
+        if query and conventions.expand_queries:
+            places, _ = _expand(places, starts, conventions.expansion_length or conventions.query_length, -1)
+        tokens = self.queries([text]) if query else self.documents([text])
+        places = places[tokens.keep]
+        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        spans: np.ndarray = offsets[places] - len(prefix.text)
+        spans[(places < 0) | (spans[:, 0] < 0) | (spans[:, 0] == spans[:, 1])] = -1
+        return spans
+
     def save(self, path: Path) -> None:
         """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
         self._texts.save(str(path))

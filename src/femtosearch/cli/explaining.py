@@ -1,0 +1,44 @@
+"""How an explanation looks on a terminal: a line for ranks, one for the tokens, one for the words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TextIO
+
+from femtosearch.cli.output import harmless
+from femtosearch.cli.show import wants_colour
+from femtosearch.types import Hit, TokenMatch
+
+PLAIN = "\x1b[0m"
+SHADES = (
+    (0.75, "\x1b[32m"),
+    (0.5, "\x1b[33m"),
+    (-2.0, "\x1b[2m"),
+)  # similar: green; less so: yellow; else dim
+OWN = "·"  # a token of the model's own
+FOUND = {"exact": "MaxSim of everything", "fde": "the FDE's product", "words": "BM25"}
+
+
+def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
+    """Why a hit is a hit, in at most three lines; none without an explanation."""
+    if hit.explanation is None:
+        return
+    ranks = ", ".join(f"{FOUND[name]} {rank:,}" for name, rank in hit.explanation.ranks.items())
+    parts = f"MaxSim {hit.maxsim:.2f}" if hit.maxsim is not None else ""
+    parts += f", BM25 {hit.bm25:.2f}" if hit.bm25 is not None else ""
+    yield f"     ranks: {ranks or 'none'}; {parts}"
+    coloured = wants_colour(stream)
+    tokens = [_token(match, coloured) for match in hit.explanation.tokens if match.token]
+    if tokens:
+        yield f"     tokens: {'  '.join(tokens)}"
+    words = [f"{harmless(word)} {score:.2f}" for word, score in hit.explanation.words.items()]
+    if words:
+        yield f"     words: {'  '.join(words)}"
+
+
+def _token(match: TokenMatch, coloured: bool) -> str:
+    shown = f"{harmless(match.token)}→{harmless(match.match) or OWN} {match.similarity:.2f}"
+    if not coloured:
+        return shown
+    shade = next(code for least, code in SHADES if match.similarity >= least)
+    return f"{shade}{shown}{PLAIN}"

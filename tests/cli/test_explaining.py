@@ -1,0 +1,43 @@
+"""Explanations on a terminal, in a pipe and as JSON."""
+
+import io
+
+import pytest
+
+from femtosearch.cli.explaining import explanation_lines
+from femtosearch.types import Explanation, Hit, TokenMatch
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+TOKENS = [
+    TokenMatch("", "", None, 0.9),
+    TokenMatch("cats", "kitten\x1b[2J", (2, 8), 0.8),
+    TokenMatch("small", "", None, 0.1),
+]
+HIT = Hit(
+    "a", 0.5, "text", maxsim=1.8, bm25=0.25, explanation=Explanation(TOKENS, {"cats": 0.25}, {"exact": 1})
+)
+
+
+def test_in_a_pipe():
+    assert list(explanation_lines(HIT, io.StringIO())) == [
+        "     ranks: MaxSim of everything 1; MaxSim 1.80, BM25 0.25",
+        "     tokens: cats→kitten\\x1b[2J 0.80  small→· 0.10",
+        "     words: cats 0.25",
+    ]
+
+
+def test_on_a_terminal(monkeypatch):
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    lines = list(explanation_lines(HIT, Terminal()))
+    assert "\x1b[32mcats→kitten\\x1b[2J 0.80\x1b[0m" in lines[1] and "\x1b[2msmall→· 0.10\x1b[0m" in lines[1]
+
+
+@pytest.mark.parametrize("hit", [Hit("a", 1.0, "x"), Hit("a", 1.0, "x", explanation=Explanation([], {}, {}))])
+def test_little_to_say(hit):
+    assert len(list(explanation_lines(hit, io.StringIO()))) <= 1
