@@ -14,6 +14,7 @@ import numpy as np
 from femtosearch.errors import DocumentError, FdeError, StoreError
 from femtosearch.fde import Calibration, Fde, calibrated
 from femtosearch.index import rewrite
+from femtosearch.index.backup import copy_index
 from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.documents import Draft, drafts
@@ -29,6 +30,7 @@ from femtosearch.index.passage_encoder import (
     origin_of,
 )
 from femtosearch.index.places import folded, located, spotted
+from femtosearch.index.repair import Repair, mend
 from femtosearch.index.request import Request, check_request
 from femtosearch.index.search import measure_fde, search
 from femtosearch.index.snapshot import Snapshots
@@ -316,6 +318,31 @@ class Index(Contents):
         the index cannot be read at all.
         """
         return verify(self._ready())
+
+    def repair(self) -> Repair:
+        """Mend what `verify` finds, from the texts: segments that are damaged or gone are encoded anew, bit
+        for bit as they were where they still say which passages they had, and the table of words is made
+        anew. All in one commit. What cannot be mended, such as a document whose text was changed, stays.
+
+        Raises LockedError, StoreError.
+        """
+        store = self._ready()
+        if not verify(store):
+            return Repair([], [])
+        encode = self._encode(0)
+        with writing(store) as commit:
+            mended = mend(commit, encode)
+        return Repair(mended, verify(store))
+
+    def snapshot(self, folder: str | os.PathLike[str]) -> int:
+        """Write a copy of the index, as of one moment, into a folder that is not there or empty; its bytes.
+
+        Others may write meanwhile. The copy is whole or not there. Raises StoreError.
+        """
+        store, target = self._ready(), _folder(folder)
+        if target is None:
+            raise StoreError("snapshot: expected a folder, found None")
+        return self._snapshots.ask(lambda snapshot: copy_index(store.catalog, snapshot, target.absolute()))
 
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""

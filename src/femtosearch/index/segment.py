@@ -234,6 +234,11 @@ class Segment:
             raise damaged(name, f"{len(data)} bytes, where the header alone has {_HEADER.size}")
         return cls(room[offset : offset + len(data)], name)
 
+    @property
+    def content(self) -> np.ndarray:
+        """The bytes of the whole file, [*] uint8."""
+        return self._data
+
     def verify(self) -> None:
         """Check every byte: the checksums, and zeros where the format has them. Raises CorruptError."""
         end = _HEADER.size + len(self._sections) * _SECTION.size

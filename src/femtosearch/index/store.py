@@ -20,7 +20,7 @@ from femtosearch.index.schema import Origin
 from femtosearch.index.segments import Directory, FolderDirectory, MemoryDirectory
 from femtosearch.index.transaction import ALWAYS, Transaction
 
-CATALOG, _LOCK, _SEGMENTS = "catalog.db", "writer.lock", "segments"
+CATALOG, _LOCK, SEGMENTS = "catalog.db", "writer.lock", "segments"
 
 
 class Store:
@@ -51,12 +51,12 @@ class Store:
         try:
             if not is_index(folder):
                 return None
-            check_folder(folder / _SEGMENTS)
+            check_folder(folder / SEGMENTS)
             writable = os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK)
         except OSError as error:
             raise refusal(error, os.fspath(folder)) from error
         catalog = Catalog(folder / CATALOG, writable=writable, timeout=timeout)
-        return cls(catalog, FolderDirectory(folder / _SEGMENTS), FolderLock(folder / _LOCK), timeout)
+        return cls(catalog, FolderDirectory(folder / SEGMENTS), FolderLock(folder / _LOCK), timeout)
 
     @classmethod
     def create(
@@ -71,8 +71,8 @@ class Store:
             _make_folder(folder)
             with FolderLock(folder / _LOCK).hold(timeout):
                 if not is_index(folder):
-                    if not check_folder(folder / _SEGMENTS):
-                        (folder / _SEGMENTS).mkdir()
+                    if not check_folder(folder / SEGMENTS):
+                        (folder / SEGMENTS).mkdir()
                     create_catalog(folder / CATALOG, origin, content, when)
         except (OSError, sqlite3.Error) as error:
             raise refusal(error, os.fspath(folder)) from error
@@ -133,8 +133,8 @@ def is_index(folder: Path) -> bool:
         return True
     # A process that died while it made an index leaves some of its own names behind, and nothing else.
     foreign = [name for name in os.listdir(folder) if not name.startswith(f"{CATALOG}.part")]
-    foreign = sorted(set(foreign) - {_LOCK, _SEGMENTS})
-    if check_folder(folder / _SEGMENTS) and os.listdir(folder / _SEGMENTS):
+    foreign = sorted(set(foreign) - {_LOCK, SEGMENTS})
+    if check_folder(folder / SEGMENTS) and os.listdir(folder / SEGMENTS):
         raise StoreError(f"{folder}: an index without its {CATALOG}: restore it, or choose another folder")
     if foreign:
         raise StoreError(

@@ -178,6 +178,49 @@ class Transaction:
         self._schema = write_fde(self._connection, self._schema, content, when)
         self._fde_digest = None
 
+    @on_disk
+    def reindex(self) -> None:
+        """Make SQLite's own indexes anew."""
+        self._connection.execute("REINDEX")
+
+    @on_disk
+    def revive(self) -> list[int]:
+        """No longer count documents as deleted that are there: their keys."""
+        query = "SELECT key FROM dead WHERE key IN (SELECT key FROM documents) ORDER BY key"
+        keys = [key for (key,) in self._connection.execute(query).fetchall()]
+        self._connection.executemany("DELETE FROM dead WHERE key = ?", [(key,) for key in keys])
+        return keys
+
+    @on_disk
+    def bury(self, keys: Sequence[int]) -> None:
+        """Count keys as deleted whose passages may still lie in a segment."""
+        self._connection.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(key,) for key in keys])
+
+    @on_disk
+    def known(self, keys: Iterable[int]) -> set[int]:
+        """Those of the keys that are a document's, or a tombstone's."""
+        living = {key for (key,) in self._connection.execute("SELECT key FROM documents")}
+        return set(keys) & (living | set(self.tombstones().tolist()))
+
+    @on_disk
+    def texts(self, first: int, end: int) -> dict[int, str]:
+        """The texts of the documents of keys from `first` to below `end`, rising; not of damaged ones."""
+        query = "SELECT * FROM documents WHERE key >= ? AND key < ? ORDER BY key"
+        rows = self._connection.execute(query, (first, end))
+        return {row[0]: row[2] for row in rows if self._is_intact(row)}
+
+    @on_disk
+    def without(self, keys: set[int]) -> dict[int, tuple[str, str, str]]:
+        """Key -> id, text and metadata of the documents of other keys; not of damaged ones."""
+        rows = self._connection.execute("SELECT * FROM documents ORDER BY key")
+        return {row[0]: row[1:4] for row in rows if row[0] not in keys and self._is_intact(row)}
+
+    def _is_intact(self, row: Sequence[Any]) -> bool:
+        try:
+            return not self._schema.has_digests or row[4] == digest(*row[1:4])
+        except AttributeError:  # what should be a text is none
+            return False
+
     @property
     def has_words(self) -> bool:
         """Whether the index has the table of words."""

@@ -1,0 +1,80 @@
+"""A copy of an index as of one moment, made while others write to it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from tempfile import mkdtemp
+
+from femtosearch.disk import check_regular, refusal, replace_folder
+from femtosearch.errors import StoreError
+from femtosearch.index.catalog import Catalog
+from femtosearch.index.snapshot import Snapshot
+from femtosearch.index.store import CATALOG, SEGMENTS
+
+
+def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
+    """Write a snapshot as an index of its own, whole or not at all; its bytes.
+
+    The snapshot has its segments open, so they can be copied though a compaction removes their files. They
+    are copied and not linked: a file with a second name is refused when an index is opened.
+
+    target:  a folder that is not there, or is empty. Raises StoreError; OutdatedError if a commit came in
+             between.
+    """
+    _check_target(target)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            os.chmod(draft, 0o777 & ~_umask())
+            _copy_catalog(catalog, snapshot, draft / CATALOG)
+            (draft / SEGMENTS).mkdir()
+            for number, view in snapshot.views.items():
+                (draft / SEGMENTS / f"{number}.seg").write_bytes(view.segment.content.data)
+            total = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
+            _put(draft, target)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+    except (OSError, sqlite3.Error) as error:
+        raise refusal(error, os.fspath(target)) from error
+    return total
+
+
+def _copy_catalog(catalog: Catalog, snapshot: Snapshot, path: Path) -> None:
+    """The catalogue as of the snapshot, by SQLite's own copy, as a file without a log."""
+    with closing(sqlite3.connect(path, isolation_level=None)) as copy:
+        catalog.read_at(snapshot.state, lambda reader: reader.backup(copy))
+        copy.execute("PRAGMA synchronous = FULL")
+        if copy.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
+            raise StoreError(f"{path}: this file system cannot hold it: use a local disk")
+    log = path.with_name(f"{path.name}-wal")
+    if check_regular(log) and log.stat().st_size:
+        raise StoreError(f"{path}: it could not be written whole: check the space of the disk and try again")
+
+
+def _check_target(target: Path) -> None:
+    if "\0" in os.fspath(target):
+        raise StoreError(f"{os.fspath(target)!r}: expected a folder, found a name with a NUL: choose another")
+    if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
+        raise StoreError(
+            f"{target}: it is there already: choose another place for the copy; nothing was changed"
+        )
+
+
+def _put(draft: Path, target: Path) -> None:
+    """Put a folder that is ready under its name, where by now nothing else is."""
+    _check_target(target)
+    if target.exists():
+        target.rmdir()
+    replace_folder(draft, target)
+
+
+def _umask() -> int:
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,177 @@
+"""A damaged index mended from the texts that it has: words, tombstones, and segments encoded anew."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from femtosearch.codes import quantise
+from femtosearch.errors import CorruptError, FdeError, StoreError
+from femtosearch.index.batch import PassageBatch, RowCodes
+from femtosearch.index.check import Damage
+from femtosearch.index.commit import Commit
+from femtosearch.index.documents import Draft
+from femtosearch.index.encoding import Encoding
+from femtosearch.index.segment import Segment, Summary
+from femtosearch.model.stretches import batches
+from femtosearch.types import Passages
+
+_BATCH = 256  # passages, or documents, that are encoded at a time
+
+Encode = Callable[[list[str]], Passages]
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """What a repair did.
+
+    mended:  what was put right, in words.
+    lost:    the damage that is left, which could not be mended from what the index has.
+    """
+
+    mended: list[str]
+    lost: list[Damage]
+
+
+def mend(commit: Commit, encode: Encode) -> list[str]:
+    """Mend what can be mended, within one commit; what was done, in words. Raises StoreError.
+
+    A segment that is damaged, or gone, is encoded anew from the texts of its documents: bit for bit as it
+    was, by the same model, where it still says which passages it had, else with passages cut anew.
+    """
+    return _Mending(commit, encode).all()
+
+
+class _Mending:
+    def __init__(self, commit: Commit, encode: Encode) -> None:
+        self._commit = commit
+        self._encode = encode
+        self._transaction = commit.transaction
+        self._target = _encoding(commit)
+        self._done: list[str] = []
+
+    def all(self) -> list[str]:
+        self._transaction.reindex()
+        if self._transaction.has_words:
+            self._transaction.set_words(True)
+            self._done.append("the table of words: made anew")
+        for key in self._transaction.revive():
+            self._done.append(f"the document of key {key}: no longer counted as deleted")
+        summaries = self._transaction.segments()
+        firsts = sorted(summary.first for summary in summaries.values())
+        present: set[int] = set()
+        for number, summary in summaries.items():
+            after = [first for first in firsts if first > summary.first]
+            present |= self._segment(number, summary, after[0] if after else 1 << 62)
+        self._complete(present)
+        return self._done
+
+    def _segment(self, number: int, summary: Summary, end: int) -> set[int]:
+        """The keys whose passages a segment has, once it is mended if it was damaged.
+
+        end:  the first key of the next segment.
+        """
+        segment, problem = _examined(self._commit, number, summary, self._target)
+        if problem is None and segment is not None:
+            return self._buried(segment)
+        self._done.append(f"segment {number}: encoded anew ({problem})")
+        texts = self._transaction.texts(summary.first, end)
+        dead = self._transaction.tombstones()
+        writer = self._commit.new_segments()
+        present: set[int] = set()
+        try:
+            for batch in self._batches(segment, texts):
+                present.update(batch.keys.tolist())
+                target = self._target
+                writer.append(batch if target is None else target.add_to(batch, self._commit.dims))
+        except BaseException:
+            self._commit.discard(writer)
+            raise
+        gone = dead[(dead >= summary.first) & (dead < end)]
+        self._commit.replace([number], writer.finish(), gone)
+        return present
+
+    def _batches(self, segment: Segment | None, texts: dict[int, str]) -> Iterator[PassageBatch]:
+        """The passages of documents, by their keys: those that the segment had, or others."""
+        if segment is not None:
+            known = np.isin(segment.keys, np.array(list(texts), np.int64))
+            columns = segment.keys[known], segment.spans[known], np.diff(segment.starts)[known]
+            same = self._same(*columns, texts)
+            if same is not None:
+                yield from same
+                return
+            self._done.append(f"{segment.name}: its passages are cut anew")
+        numbers = np.array(list(texts), np.int64)
+        for stretch in batches(texts.values()):
+            passages = self._encode([each.text for each in stretch])
+            owners = np.array([each.owner for each in stretch], np.int64)[passages.owner]
+            offsets = np.array([each.offset for each in stretch], np.int64)[passages.owner, None]
+            yield _batch(numbers[owners], passages, passages.spans + offsets)
+
+    def _same(
+        self, keys: np.ndarray, spans: np.ndarray, counts: np.ndarray, texts: dict[int, str]
+    ) -> list[PassageBatch] | None:
+        """The passages with those keys, spans and numbers of rows; None if the texts do not give these."""
+        made = []
+        for begin in range(0, len(keys), _BATCH):
+            chosen = slice(begin, begin + _BATCH)
+            pairs = zip(keys[chosen].tolist(), spans[chosen].tolist(), strict=True)
+            passages = self._encode([texts[key][start:stop] for key, (start, stop) in pairs])
+            if not np.array_equal(passages.owner, np.arange(len(keys[chosen]))):
+                return None
+            if not np.array_equal(np.diff(passages.rows.starts), counts[chosen]):
+                return None
+            made.append(_batch(keys[chosen], passages, spans[chosen]))
+        return made
+
+    def _buried(self, segment: Segment) -> set[int]:
+        """Count passages of documents that are not in the catalogue as deleted; the keys of the others."""
+        keys = set(segment.keys.tolist())
+        unknown = keys - self._transaction.known(keys)
+        if unknown:
+            self._transaction.bury(sorted(unknown))
+            self._done.append(
+                f"{segment.name}: passages of {len(unknown)} unknown documents count as deleted"
+            )
+        return keys - unknown
+
+    def _complete(self, present: set[int]) -> None:
+        """Encode documents that have words and no passages anywhere."""
+        for key, (name, text, metadata) in self._transaction.without(present).items():
+            if len(self._encode([text])):
+                renewed, _ = self._transaction.put(Draft(name, text, metadata))
+                for batch in self._batches(None, {renewed: text}):
+                    self._commit.append(batch)
+                self._done.append(f"document {name[:80]!r}: encoded, for its passages were gone (key {key})")
+
+
+def _encoding(commit: Commit) -> Encoding | None:
+    """The FDE that segments have, or None; also where it is damaged, which `verify` reports afterwards."""
+    try:
+        return commit.encoding if commit.needs_fdes else None
+    except (CorruptError, FdeError):
+        return None
+
+
+def _examined(
+    commit: Commit, number: int, summary: Summary, encoding: Encoding | None
+) -> tuple[Segment | None, str | None]:
+    """A segment if it can be opened at all, and what is wrong with it."""
+    try:
+        segment = commit.store.directory.open(number)
+    except StoreError as error:
+        return None, str(error)
+    try:
+        commit.open(number, summary, encoding).verify()
+        segment.check_scales()
+        segment.check_fde_scales()
+    except StoreError as error:
+        return (segment if segment.dims == commit.dims else None), str(error)
+    return segment, None
+
+
+def _batch(keys: np.ndarray, passages: Passages, spans: np.ndarray) -> PassageBatch:
+    rows = RowCodes.of(quantise(passages.rows.rows))
+    return PassageBatch(keys, passages.rows.starts, spans.astype(np.int32), rows)

@@ -1,0 +1,136 @@
+"""Repair: every damage that can be mended is, and what cannot is named."""
+
+import os
+import sqlite3
+from contextlib import closing
+
+import pytest
+
+from femtosearch.fde import Muvera
+from femtosearch.index.index import Index
+from femtosearch.index.repair import Repair
+
+from ..fakes import FakeModel, fast_path
+
+__all__ = ["fast_path"]
+
+MODEL = FakeModel()
+DOCUMENTS = [{"id": f"d{n}", "text": f"word{n % 7} word{n % 5} w{n} " * (1 + n % 9)} for n in range(120)]
+
+
+@pytest.fixture(params=[None, Muvera(3, 2, 4)], ids=["bare", "fde"])
+def folder(fast_path, request):
+    with Index(fast_path / "n", model=MODEL, fde=request.param) as index:
+        for begin in (0, 40, 80):
+            index.add(DOCUMENTS[begin : begin + 40])
+        index.delete(["d7", "d90"])
+        index.add([{"id": "empty", "text": "!"}])
+    return fast_path / "n"
+
+
+def answers(folder):
+    with Index(folder, model=MODEL) as index:
+        hits = index.search("word1 word2 w9", k=200, mode="maxsim", hybrid=0.4)
+        return [(hit.id, hit.score, hit.passage, hit.bm25) for hit in hits]
+
+
+def mended(folder):
+    with Index(folder, model=MODEL) as index:
+        assert index.verify()
+        repair = index.repair()
+        assert repair.lost == index.verify()
+        return repair
+
+
+def sql(folder, statement):
+    with closing(sqlite3.connect(folder / "catalog.db")) as database, database:
+        database.execute(statement)
+
+
+def segment(folder, number=2):
+    return folder / "segments" / f"{number}.seg"
+
+
+def flip(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0xFF
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("offset", [0, 20, 70, 500, -3])
+def test_a_changed_byte_of_a_segment(folder, offset):
+    """Bit for bit: the file that is written anew holds the same sections."""
+    before, content = answers(folder), segment(folder).read_bytes()
+    flip(segment(folder), offset if offset >= 0 else len(content) + offset)
+    repair = mended(folder)
+    assert repair.lost == [] and any("segment 2: encoded anew" in line for line in repair.mended)
+    assert answers(folder) == before
+    if offset == 500:  # codes alone: the passages are still known
+        (new,) = [path for path in (folder / "segments").iterdir() if path.read_bytes() == content]
+        assert new != segment(folder)
+
+
+def test_a_segment_that_is_gone_or_cut(folder):
+    before = answers(folder)
+    os.unlink(segment(folder))
+    with open(segment(folder, 3), "r+b") as file:
+        file.truncate(100)
+    assert mended(folder).lost == [] and answers(folder) == before
+
+
+def test_all_segments_gone(folder):
+    before = answers(folder)
+    for path in (folder / "segments").iterdir():
+        path.unlink()
+    assert mended(folder).lost == [] and answers(folder) == before
+
+
+def test_the_table_of_words(folder):
+    before = answers(folder)
+    sql(folder, "DELETE FROM words_data WHERE id > 10")
+    assert mended(folder).lost == [] and answers(folder) == before
+
+
+def test_tombstones(folder):
+    before = answers(folder)
+    sql(folder, "INSERT INTO dead SELECT key FROM documents WHERE id IN ('d1', 'd91')")
+    assert mended(folder).lost == [] and answers(folder) == before
+
+
+def test_passages_of_unknown_documents(folder):
+    before = [answer for answer in answers(folder) if answer[0] != "d20"]
+    sql(folder, "DELETE FROM documents WHERE id = 'd20'")
+    repair = mended(folder)
+    assert repair.lost == [] and any("1 unknown documents" in line for line in repair.mended)
+    assert {answer[0] for answer in answers(folder)} == {answer[0] for answer in before}
+
+
+def test_documents_whose_passages_are_gone(folder):
+    before = sorted(answer[0] for answer in answers(folder))
+    sql(folder, "DELETE FROM segments WHERE number = 2")
+    with Index(folder, model=MODEL) as index:
+        assert index.verify() == []  # a document may have no passage, so this is no damage to see
+        assert index.repair() == Repair([], [])
+    sql(folder, "DELETE FROM words_data WHERE id > 10")  # but it is mended with what is
+    assert mended(folder).lost == [] and sorted(answer[0] for answer in answers(folder)) == before
+
+
+def test_a_changed_text_cannot_be_mended(folder):
+    sql(folder, "UPDATE documents SET text = 'other' WHERE id = 'd45'")
+    flip(segment(folder), 500)
+    repair = mended(folder)
+    assert len(repair.lost) == 1 and "'d45'" in repair.lost[0].place
+    assert "d45" not in [answer[0] for answer in answers_of_the_rest(folder)]
+
+
+def answers_of_the_rest(folder):
+    with Index(folder, model=MODEL) as index:
+        hits = index.search("word1 word2 w9", k=99, mode="maxsim", hybrid=0)
+        return [(hit.id,) for hit in hits]
+
+
+def test_a_whole_index_is_left_alone(folder):
+    before = {path: path.read_bytes() for path in (folder / "segments").iterdir()}
+    with Index(folder, model=MODEL) as index:
+        assert index.repair() == Repair([], [])
+    assert {path: path.read_bytes() for path in (folder / "segments").iterdir()} == before
