@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from femtosearch.cli import output
-from femtosearch.cli.database_arguments import DATABASE, add_database, add_where, quota
+from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where, quota
 from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
 from femtosearch.cli.numbers import whole
 from femtosearch.cli.serving_arguments import SERVING, add_serving
@@ -63,7 +63,7 @@ def _run(arguments: list[str]) -> int:
         return (evaluation.compare if compares else evaluation.evaluate)(options) or OK
     module = MODULES.get(options.command, "commands")
     commands = importlib.import_module(f"femtosearch.cli.{module}")  # numpy and all
-    return getattr(commands, options.command)(options) or OK
+    return getattr(commands, FUNCTIONS.get(options.command, options.command))(options) or OK
 
 
 def _tell(error: BaseException) -> int:
@@ -132,7 +132,6 @@ def parser(
     _add_export(commands)
     add_database(commands, _command)
     _add_compact(commands)
-    _add_check(commands)
     _add_calibrate(commands)
     add_serving(commands, _command, _add_model)
     (_add_compare if compares else _add_evaluate)(commands)
@@ -251,24 +250,17 @@ def _add_info(commands: Any) -> None:
 
 
 def _add_export(commands: Any) -> None:
-    command = _command(
-        commands, "export", "write a model for PyLate, Sentence Transformers and txtai, or ONNX"
-    )
+    command = _command(commands, "export", "write an index's documents, or a model for other libraries")
     form = command.add_mutually_exclusive_group()
     form.add_argument("--onnx", action="store_true", help="write an ONNX graph (needs the extra [onnx])")
     form.add_argument("--fold-dense", action="store_true", help="make one Dense of several, as txtai needs")
-    command.add_argument(
-        "model", metavar="MODEL", nargs="?", help="a model folder, or a built-in model's name"
-    )
-    command.add_argument(
-        "target", metavar="TARGET", help="a new or empty folder or, with --onnx, a file named FILE.onnx"
-    )
+    form.add_argument("--vectors", action="store_true", help="of an index: with the rows of its passages")
+    description = "an index, a model folder, or a built-in model's name"
+    command.add_argument("model", metavar="SOURCE", nargs="?", help=description)
+    description = "for an index FILE.jsonl, .jsonl.gz or .parquet; for a model a new folder, or FILE.onnx"
+    command.add_argument("target", metavar="TARGET", help=description)
+    add_where(command)
     _add_reading(command)
-
-
-def _add_check(commands: Any) -> None:
-    command = _command(commands, "check", "look for damage: read every checksum of an index")
-    command.add_argument("folder", metavar="FOLDER", help="the index")
 
 
 def _add_compact(commands: Any) -> None:

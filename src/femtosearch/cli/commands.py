@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from femtosearch.cli.database import export_documents
 from femtosearch.cli.explaining import explanation_lines
 from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
@@ -105,7 +106,12 @@ def info(options: argparse.Namespace) -> None:
 
 
 def export(options: argparse.Namespace) -> None:
-    """Write a model as a folder that other libraries load, or as an ONNX graph."""
+    """Write an index's documents; or a model, as a folder that other libraries load, or as an ONNX graph."""
+    if options.model and is_index(options.model):
+        export_documents(options)
+        return
+    if options.vectors or options.where:
+        raise QueryError(f"expected an index for --vectors and --where, found {options.model or 'a model'}")
     model, target = load_model(options), Path(options.target)
     if options.onnx:
         model.save_onnx(target)
@@ -137,22 +143,6 @@ def compact(options: argparse.Namespace) -> None:
         write_json({"bytes_before": before, "bytes": after})
     else:
         show_result(options, f"{options.folder}: {size(before)} before, {size(after)} now")
-
-
-def check(options: argparse.Namespace) -> int:
-    """Look for damage in an index; the exit code is 1 if there is any."""
-    check_index(options.folder)
-    with Index(options.folder) as store:
-        damage = store.verify()
-        documents = len(store)
-    if options.json:
-        write_json({"documents": documents, "damage": [asdict(item) for item in damage]})
-    else:
-        for item in damage:
-            write_line(f"{item.place}: {item.message}")
-        if not damage:
-            show_result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
-    return 1 if damage else 0
 
 
 def calibrate(options: argparse.Namespace) -> None:

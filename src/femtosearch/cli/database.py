@@ -6,13 +6,17 @@ import argparse
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from femtosearch.cli.opening import check_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
-from femtosearch.cli.show import count
+from femtosearch.cli.show import count, size
 from femtosearch.errors import DocumentError
 from femtosearch.index.index import Index
+from femtosearch.index.repair import Repair
+from femtosearch.progress import Progress
+from femtosearch.read.collections import read_collection
 from femtosearch.types import Document
 
 
@@ -74,6 +78,68 @@ def update(options: argparse.Namespace) -> None:
     if unknown:
         show_note(options, f"not in {options.folder}: {', '.join(unknown)}")
     show_result(options, f"updated {count(changed, 'document')}")
+
+
+def snapshot(options: argparse.Namespace) -> None:
+    """Copy an index into a new folder."""
+    check_index(options.folder)
+    with Index(options.folder) as store:
+        total = store.snapshot(options.target)
+    if options.json:
+        write_json({"folder": options.target, "bytes": total})
+    else:
+        show_result(options, f"{options.target}: a copy of {options.folder}, {size(total)}")
+
+
+def export_documents(options: argparse.Namespace) -> None:
+    """Write the documents of an index to a file."""
+    with Index(options.model) as store:
+        documents = store.export(options.target, vectors=options.vectors, where=options.where)
+    if options.json:
+        write_json({"documents": documents, "file": options.target})
+    else:
+        show_result(options, f"wrote {count(documents, 'document')} of {options.model} to {options.target}")
+
+
+def import_documents(options: argparse.Namespace) -> None:
+    """Add the documents of an exported file, or of another program's folder."""
+    source = Path(options.source)
+    first = None if source.is_file() else read_collection(source, options.collection)  # before one is made
+    with Progress(quiet=options.quiet) as progress, Index(options.folder, model=options.model) as store:
+
+        def report(done: int) -> None:
+            progress.update("importing", done, unit="documents")
+
+        if first is None:
+            adopted = store.import_file(source, progress=report)
+            documents, kept = adopted.documents, adopted.with_rows
+        else:
+            documents, kept = len(store.add(first, progress=report)), 0
+    if options.json:
+        write_json({"documents": documents, "with_vectors": kept})
+    else:
+        how = f", {kept:,} with their vectors" if kept else ""
+        show_result(options, f"imported {count(documents, 'document')}{how} into {options.folder}")
+
+
+def check(options: argparse.Namespace) -> int:
+    """Look for damage in an index, and mend it if asked to; the exit code is 1 if there is any left."""
+    check_index(options.folder)
+    with Index(options.folder) as store:
+        repair = store.repair() if options.repair else Repair([], store.verify())
+        documents = len(store)
+    if options.json:
+        damage = [asdict(problem) for problem in repair.lost]
+        facts = {"documents": documents, "damage": damage}
+        write_json({**facts, "mended": repair.mended} if options.repair else facts)
+        return 1 if damage else 0
+    for line in repair.mended:
+        show_result(options, f"mended: {line}")
+    for problem in repair.lost:
+        write_line(f"{problem.place}: {problem.message}")
+    if not repair.lost:
+        show_result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
+    return 1 if repair.lost else 0
 
 
 def _documents(store: Index, options: argparse.Namespace) -> Iterator[Document]:

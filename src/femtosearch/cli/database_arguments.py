@@ -6,7 +6,8 @@ import argparse
 import os
 from typing import Any
 
-DATABASE = ("delete", "get", "facets", "update")
+DATABASE = ("delete", "get", "facets", "update", "snapshot", "import", "check")
+FUNCTIONS = {"import": "import_documents"}  # of commands whose names are Python's own
 
 
 def add_database(commands: Any, command_of: Any) -> None:
@@ -18,6 +19,9 @@ def add_database(commands: Any, command_of: Any) -> None:
     _add_get(command_of(commands, "get", "print documents of an index"))
     _add_facets(command_of(commands, "facets", "count the values of a field"))
     _add_update(command_of(commands, "update", "change the metadata of documents"))
+    _add_snapshot(command_of(commands, "snapshot", "copy an index as of one moment, while others write"))
+    _add_import(command_of(commands, "import", "add what an index, Chroma, txtai or LanceDB has"))
+    _add_check(command_of(commands, "check", "look for damage: read every checksum of an index"))
 
 
 def add_where(command: argparse.ArgumentParser) -> None:
@@ -58,6 +62,24 @@ def _add_update(command: argparse.ArgumentParser) -> None:
     command.add_argument("metadata", metavar="JSON", help='the keys to set: {"year": 2024}')
     command.add_argument("id", type=_text, metavar="ID", nargs="+", help="ids of documents")
     command.add_argument("--replace", action="store_true", help="drop the keys that are not named")
+
+
+def _add_snapshot(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("target", metavar="DEST", help="a new or empty folder")
+
+
+def _add_import(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index, made if there is none")
+    description = "a file that `femtosearch export` wrote, or a folder of Chroma, txtai or LanceDB"
+    command.add_argument("source", metavar="SOURCE", help=description)
+    command.add_argument("--collection", metavar="NAME", help="which, where a folder has several")
+    command.add_argument("--model", metavar="MODEL", help="of a new index: a folder, a built-in model's name")
+
+
+def _add_check(command: argparse.ArgumentParser) -> None:
+    command.add_argument("folder", metavar="FOLDER", help="the index")
+    command.add_argument("--repair", action="store_true", help="mend what can be mended from the texts")
 
 
 def _text(argument: str) -> str:

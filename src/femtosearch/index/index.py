@@ -6,17 +6,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, overload
 
 import numpy as np
 
-from femtosearch.errors import DocumentError, FdeError, StoreError
+from femtosearch.errors import FdeError, StoreError
 from femtosearch.fde import Calibration, Fde, calibrated
 from femtosearch.index import rewrite
-from femtosearch.index.backup import copy_index
-from femtosearch.index.check import Damage, verify
-from femtosearch.index.contents import Contents, Where
+from femtosearch.index.contents import Where
 from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.explain import TokenRows, token_rows_of
 from femtosearch.index.filing import Filing
@@ -30,7 +27,6 @@ from femtosearch.index.passage_encoder import (
     origin_of,
 )
 from femtosearch.index.places import folded, located, spotted
-from femtosearch.index.repair import Repair, mend
 from femtosearch.index.request import Request, check_request
 from femtosearch.index.search import measure_fde, search
 from femtosearch.index.snapshot import Snapshots
@@ -38,14 +34,14 @@ from femtosearch.index.sources import FileRow, Source
 from femtosearch.index.stats import Stats, stats
 from femtosearch.index.store import Store
 from femtosearch.index.transaction import ALWAYS, LARGE
+from femtosearch.index.upkeep import Upkeep, count_of, folder_of
 from femtosearch.index.writer import Queue, add_documents, writing
 from femtosearch.types import Document, Hit, Passages, Rows
 
 _MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
-_MOST = 1_000_000  # documents of a batch, or threads
 
 
-class Index(Contents):
+class Index(Upkeep):
     """A folder, or the memory of this process, in which documents are found by meaning.
 
     folder:   made if absent; None for an index in memory.
@@ -74,7 +70,7 @@ class Index(Contents):
     ) -> None:
         if model is not None and not isinstance(model, (str, os.PathLike)):
             check_encoder(model)
-        self.folder = _folder(folder)
+        self.folder = folder_of(folder)
         self._pid = os.getpid()
         self._closed = False
         self._model = ModelOfIndex(model)
@@ -107,7 +103,7 @@ class Index(Contents):
         Raises DocumentError, LockedError, StoreError.
         """
         store = self._ready()
-        batch = _count("batch", batch, 1)
+        batch = count_of("batch", batch, 1)
         encode = self._encode(threads)
         checked: Iterable[Draft] = drafts(documents)
         if self.folder is None:
@@ -126,7 +122,7 @@ class Index(Contents):
         All of it is stored when the block ends, and none of it if it raises. Raises LockedError, StoreError.
         """
         store = self._ready()
-        batch = _count("batch", batch, 1)
+        batch = count_of("batch", batch, 1)
         encode = self._encode(threads)
         with writing(store) as commit:
             queue = Queue(commit, encode, batch, progress)
@@ -311,39 +307,6 @@ class Index(Contents):
             commit.set_fde(calibrated(encoding.fde, calibration), commit.transaction.fde_when())
         return calibration
 
-    def verify(self) -> list[Damage]:
-        """Look for damage: read every checksum, and compare the catalogue with the segments.
-
-        Returns what is wrong, file by file; an index that is whole gives an empty list. Raises StoreError if
-        the index cannot be read at all.
-        """
-        return verify(self._ready())
-
-    def repair(self) -> Repair:
-        """Mend what `verify` finds, from the texts: segments that are damaged or gone are encoded anew, bit
-        for bit as they were where they still say which passages they had, and the table of words is made
-        anew. All in one commit. What cannot be mended, such as a document whose text was changed, stays.
-
-        Raises LockedError, StoreError.
-        """
-        store = self._ready()
-        if not verify(store):
-            return Repair([], [])
-        encode = self._encode(0)
-        with writing(store) as commit:
-            mended = mend(commit, encode)
-        return Repair(mended, verify(store))
-
-    def snapshot(self, folder: str | os.PathLike[str]) -> int:
-        """Write a copy of the index, as of one moment, into a folder that is not there or empty; its bytes.
-
-        Others may write meanwhile. The copy is whole or not there. Raises StoreError.
-        """
-        store, target = self._ready(), _folder(folder)
-        if target is None:
-            raise StoreError("snapshot: expected a folder, found None")
-        return self._snapshots.ask(lambda snapshot: copy_index(store.catalog, snapshot, target.absolute()))
-
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""
         store = self._ready()
@@ -415,23 +378,11 @@ class Index(Contents):
             passages: Passages = encode_passages(texts, **options)
             return passages
 
-        options = {"threads": _count("threads", threads, 0)} if threads else {}
+        options = {"threads": count_of("threads", threads, 0)} if threads else {}
         return encode
-
-
-def _folder(folder: object) -> Path | None:
-    if folder is not None and not isinstance(folder, (str, os.PathLike)):
-        raise StoreError(f"folder: expected a path or None, found {type(folder).__name__}")
-    return None if folder is None else Path(folder)
 
 
 def _seconds(timeout: object) -> float:
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
         raise StoreError(f"timeout: expected a number of seconds, found {timeout!r}")
     return float(timeout)
-
-
-def _count(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-        raise DocumentError(f"{name}: expected a whole number from {least} to {_MOST:,}, found {value!r}")
-    return value

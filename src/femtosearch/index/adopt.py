@@ -1,0 +1,178 @@
+"""Documents of an exported file taken into an index, with their rows where the model is the same."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from femtosearch.codes import width
+from femtosearch.disk import refusal
+from femtosearch.errors import DocumentError, StoreError
+from femtosearch.index.batch import PassageBatch, RowCodes
+from femtosearch.index.commit import Commit
+from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
+from femtosearch.index.schema import Origin
+from femtosearch.index.writer import Encode, add_documents
+
+_MOST_LINE = 1 << 30  # bytes of a line
+_GROUP = 100  # rows of a Parquet file that are read at a time
+
+
+@dataclass(frozen=True, slots=True)
+class Adopted:
+    """How many documents a file had, and of how many the rows were taken as they are."""
+
+    documents: int
+    with_rows: int
+
+
+def adopt(
+    commit: Commit, path: Path, encode: Encode, batch: int, progress: Callable[[int], object] | None = None
+) -> Adopted:
+    """Add the documents of an exported file; what has no rows, or another model's, is encoded.
+
+    Raises DocumentError, which names the line or row, StoreError.
+    """
+    documents = with_rows = 0
+    try:
+        checked = _checked(path, commit.store.origin)
+        for has_rows, group in groupby(checked, key=lambda pair: pair[1] is not None):
+            if has_rows:
+                for draft, passages in group:
+                    key, _ = commit.transaction.put(draft)
+                    if passages is not None and len(passages.keys):
+                        commit.append(PassageBatch(passages.keys + key, *_columns(passages)))
+                    documents, with_rows = documents + 1, with_rows + 1
+            else:
+                documents += len(
+                    add_documents(commit, (draft for draft, _ in group), encode, batch, progress)
+                )
+            if progress is not None:
+                progress(documents)
+    except (OSError, EOFError) as error:
+        raise refusal(error if isinstance(error, OSError) else OSError(str(error)), str(path)) from error
+    return Adopted(documents, with_rows)
+
+
+def _columns(passages: PassageBatch) -> tuple[np.ndarray, np.ndarray, RowCodes]:
+    return passages.starts, passages.spans, passages.rows
+
+
+def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch | None]]:
+    """Each document with its rows, of key 0; None where they are to be encoded."""
+    kind = kind_of(path)
+    same_model = False
+    for where, record in _rows(path) if kind == ".parquet" else _lines(path, kind):
+        if HEADER in record and "text" not in record:
+            same_model = record[HEADER] == header_of(origin)
+            continue
+        passages = record.pop("passages", None)
+        metadata = record.pop("metadata", {})
+        if not isinstance(metadata, dict):
+            raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")
+        fields: dict[str, Any] = {name: record[name] for name in ("id", "text") if name in record}
+        others = {name: content for name, content in record.items() if name not in fields}
+        try:
+            (draft,) = drafts([{**others, **metadata, **fields}])
+        except DocumentError as error:
+            raise DocumentError(f"{where}: {error}") from None
+        yield (
+            draft,
+            _batch(passages, draft.text, origin.dims, where) if same_model and passages is not None else None,
+        )
+
+
+def _lines(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    with ExitStack() as stack:
+        file: Any = stack.enter_context(open(path, "rb"))
+        if kind.endswith(".gz"):
+            file = stack.enter_context(gzip.GzipFile(fileobj=file))
+        number = 0
+        while line := file.readline(_MOST_LINE):
+            number += 1
+            where = f"{path}, line {number}"
+            if len(line) == _MOST_LINE:
+                raise DocumentError(f"{where}: longer than {_MOST_LINE:,} bytes")
+            if line.strip():
+                yield where, _object(line, where)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
+    arrow = parquet()
+    try:
+        with arrow.parquet.ParquetFile(path) as file:
+            header = (file.schema_arrow.metadata or {}).get(HEADER.encode())
+            if header is not None:
+                yield f"{path}", {HEADER: _object(header, f"{path}: its metadata")}
+            number = 0
+            for batch in file.iter_batches(_GROUP):
+                for record in batch.to_pylist():
+                    number += 1
+                    where = f"{path}, row {number}"
+                    if isinstance(record.get("metadata"), str):
+                        record["metadata"] = _object(record["metadata"], f"{where}: metadata")
+                    yield where, {name: value for name, value in record.items() if value is not None}
+    except arrow.ArrowException as error:
+        raise StoreError(f"{path}: expected a Parquet file of documents, found: {error}") from None
+
+
+def _object(text: bytes | str, where: str) -> dict[str, Any]:
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise DocumentError(f"{where}: expected a JSON object: {error}") from None
+    if not isinstance(content, dict):
+        raise DocumentError(f"{where}: expected a JSON object, found {type(content).__name__}")
+    return content
+
+
+def _batch(passages: object, text: str, dims: int, where: str) -> PassageBatch:
+    """The passages of one document, checked to be some of that text."""
+    if not isinstance(passages, list):
+        raise DocumentError(f"{where}: passages: expected a list, found {type(passages).__name__}")
+    made = [_passage(passage, len(text), dims, f"{where}: passage {n}") for n, passage in enumerate(passages)]
+    spans = np.array([span for span, _ in made], np.int32).reshape(-1, 2)
+    counts = [len(rows) for _, rows in made]
+    values = np.concatenate([np.empty((0, width(dims, 8)), np.int8), *(rows.values for _, rows in made)])
+    scales = np.concatenate([np.empty(0, np.float32), *(rows.scales for _, rows in made)])
+    starts = np.cumsum([0, *counts]).astype(np.int64)
+    return PassageBatch(np.zeros(len(made), np.int64), starts, spans, RowCodes(values, scales))
+
+
+def _passage(passage: object, length: int, dims: int, where: str) -> tuple[list[int], RowCodes]:
+    if not isinstance(passage, dict):
+        raise DocumentError(f"{where}: expected an object, found {type(passage).__name__}")
+    span, count = passage.get("span"), passage.get("rows")
+    whole = isinstance(span, list) and len(span) == 2 and all(type(place) is int for place in span)
+    if not whole or not 0 <= span[0] <= span[1] <= length:  # type: ignore[index]
+        raise DocumentError(f"{where}: span: expected two places in the text, found {str(span)[:80]}")
+    if type(count) is not int or count < 1:
+        raise DocumentError(f"{where}: rows: expected a whole number of 1 or more, found {str(count)[:80]}")
+    size = width(dims, 8)
+    codes = np.frombuffer(_bytes(passage.get("codes"), count * size, f"{where}: codes"), np.int8)
+    scales = np.frombuffer(_bytes(passage.get("scales"), 4 * count, f"{where}: scales"), "<f4")
+    values = codes.reshape(count, size)
+    if values[:, dims:].any() or not np.isfinite(scales).all() or (scales < 0).any():
+        raise DocumentError(f"{where}: expected codes of {dims} dims and scales of 0 or more, found others")
+    return list(span), RowCodes(values, scales.astype(np.float32))  # type: ignore[arg-type]
+
+
+def _bytes(content: object, length: int, where: str) -> bytes:
+    """Bytes, as Parquet has them, or in base64."""
+    if isinstance(content, str):
+        with suppress(ValueError):
+            content = base64.b64decode(content, validate=True)
+    if not isinstance(content, bytes) or len(content) != length:
+        found = len(content) if isinstance(content, (bytes, str)) else type(content).__name__
+        raise DocumentError(f"{where}: expected {length} bytes, found {found}")
+    return content

@@ -1,0 +1,155 @@
+"""Documents of an index written to a file that other programs read: JSON lines, or Parquet."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from femtosearch.disk import refusal, whole_file
+from femtosearch.index.catalog import Catalog
+from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
+from femtosearch.index.snapshot import Snapshot
+from femtosearch.where import Condition, Filter, compile_filter
+
+_GROUP = 1000  # documents of a row group
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A document as it is written.
+
+    passages:  for each its `span`, its number of `rows`, and its `codes` and `scales`; None without vectors.
+    """
+
+    id: str
+    text: str
+    metadata: dict[str, Any]
+    passages: list[dict[str, Any]] | None
+
+
+def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | None, *, vectors: bool) -> int:
+    """Write the documents that pass a filter, as of a snapshot, in the order in which they were added; their
+    number. The file is whole or not there. Raises StoreError; OutdatedError if a commit came in between.
+    """
+    kind = kind_of(path)
+    header = header_of(catalog.origin) if vectors else None
+
+    def write(reader: sqlite3.Connection) -> int:
+        records = _records(catalog, reader, snapshot, filter, vectors)
+        with whole_file(path) as file:
+            if kind == ".parquet":
+                return _write_parquet(file, records, header)
+            with _compressed(file, kind) as lines:
+                return _write_lines(lines, records, header)
+
+    try:
+        return catalog.read_at(snapshot.state, write)
+    except OSError as error:
+        raise refusal(error, str(path)) from error
+
+
+def _records(
+    catalog: Catalog, reader: sqlite3.Connection, snapshot: Snapshot, filter: Filter | None, vectors: bool
+) -> Iterator[Record]:
+    condition = Condition("TRUE") if filter is None else compile_filter(filter)
+    sql = f"SELECT * FROM documents WHERE {condition.sql} ORDER BY key"
+    passages = _passages(snapshot) if vectors else iter(())
+    at, current = next(passages, (1 << 62, []))
+    for row in reader.execute(sql, condition.parameters):
+        document = catalog.document(row)
+        while at < row[0]:
+            at, current = next(passages, (1 << 62, []))
+        own = (current if at == row[0] else []) if vectors else None
+        yield Record(document.id, document.text, document.metadata, own)
+
+
+def _passages(snapshot: Snapshot) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """The key and the passages of each document that has any, by rising keys."""
+    each = (passage for view in snapshot.views.values() for passage in _of_view(view))
+    for key, group in groupby(each, key=lambda pair: pair[0]):
+        yield key, [passage for _, passage in group]
+
+
+def _of_view(view: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+    view.segment.verify()  # or damage would be written as if it were whole
+    for batch in view.segment.batches(view.alive):
+        for n, key in enumerate(batch.keys.tolist()):
+            rows = batch.rows[slice(batch.starts[n], batch.starts[n + 1])]
+            yield (
+                key,
+                {
+                    "span": batch.spans[n].tolist(),
+                    "rows": len(rows),
+                    "codes": rows.values.tobytes(),
+                    "scales": rows.scales.astype("<f4").tobytes(),
+                },
+            )
+
+
+def _write_lines(file: BinaryIO, records: Iterable[Record], header: dict[str, Any] | None) -> int:
+    count = 0
+    if header is not None:
+        file.write(_line({HEADER: header}))
+    for record in records:
+        count += 1
+        fields: dict[str, Any] = {"id": record.id, "text": record.text, "metadata": record.metadata}
+        if record.passages is not None:
+            fields["passages"] = [_as_text(passage) for passage in record.passages]
+        file.write(_line(fields))
+    return count
+
+
+def _write_parquet(file: BinaryIO, records: Iterable[Record], header: dict[str, Any] | None) -> int:
+    arrow = parquet()
+    schema = _schema(arrow, header)
+    count = 0
+    with arrow.parquet.ParquetWriter(file, schema, compression="zstd") as writer:
+        for _, group in groupby(enumerate(records), key=lambda pair: pair[0] // _GROUP):
+            rows = [_row(record) for _, record in group]
+            writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+            count += len(rows)
+    return count
+
+
+def _schema(arrow: Any, header: dict[str, Any] | None) -> Any:
+    fields = [("id", arrow.string()), ("text", arrow.string()), ("metadata", arrow.string())]
+    if header is None:
+        return arrow.schema(fields)
+    passage = arrow.struct([
+        ("span", arrow.list_(arrow.int64())),
+        ("rows", arrow.int64()),
+        ("codes", arrow.binary()),
+        ("scales", arrow.binary()),
+    ])  # fmt: skip
+    return arrow.schema([*fields, ("passages", arrow.list_(passage))], {HEADER: json.dumps(header)})
+
+
+def _row(record: Record) -> dict[str, Any]:
+    metadata = json.dumps(record.metadata, ensure_ascii=False)
+    return {"id": record.id, "text": record.text, "metadata": metadata, "passages": record.passages}
+
+
+def _as_text(passage: dict[str, Any]) -> dict[str, Any]:
+    encoded = {name: base64.b64encode(passage[name]).decode() for name in ("codes", "scales")}
+    return {**passage, **encoded}
+
+
+def _line(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode() + b"\n"
+
+
+@contextmanager
+def _compressed(file: BinaryIO, kind: str) -> Iterator[BinaryIO]:
+    if not kind.endswith(".gz"):
+        yield file
+        return
+    with gzip.GzipFile(fileobj=file, mode="wb", mtime=0) as lines:
+        yield lines  # type: ignore[misc]

@@ -1,0 +1,35 @@
+"""The files that documents are exported to and imported from: their kinds, and whose rows they have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from femtosearch.errors import MissingExtraError, StoreError
+from femtosearch.index.schema import Origin
+
+KINDS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".parquet")
+HEADER = "femtosearch"  # the key of the line, or the metadata, that names the model
+
+
+def kind_of(path: Path) -> str:
+    """How a file is written or read, by its name. Raises StoreError."""
+    for kind in KINDS:
+        if path.name.lower().endswith(kind):
+            return kind
+    raise StoreError(f"{path}: expected a name that ends with one of {', '.join(KINDS)}")
+
+
+def header_of(origin: Origin) -> dict[str, Any]:
+    """What says which model's rows a file has."""
+    return {"model": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims}
+
+
+def parquet() -> Any:
+    """pyarrow. Raises MissingExtraError."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingExtraError("Parquet needs pyarrow: pip install 'femtosearch[files]'") from None
+    return pyarrow

@@ -1,0 +1,117 @@
+"""An index looked after: checked, repaired, copied, exported and imported."""
+
+from __future__ import annotations
+
+import os
+from abc import abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+from femtosearch.errors import DocumentError, StoreError
+from femtosearch.index.adopt import Adopted, adopt
+from femtosearch.index.backup import copy_index
+from femtosearch.index.check import Damage, verify
+from femtosearch.index.contents import Contents, Where
+from femtosearch.index.export import export
+from femtosearch.index.repair import Repair, mend
+from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.writer import writing
+from femtosearch.types import Passages
+from femtosearch.where import read_filter
+
+_MOST = 1_000_000  # documents of a batch, or threads
+
+
+class Upkeep(Contents):
+    """What keeps an index safe. `Index` is what a user makes."""
+
+    _snapshots: Snapshots
+
+    @abstractmethod
+    def _encode(self, threads: int) -> Callable[[list[str]], Passages]: ...
+
+    def verify(self) -> list[Damage]:
+        """Look for damage: read every checksum, and compare the catalogue with the segments.
+
+        Returns what is wrong, file by file; an index that is whole gives an empty list. Raises StoreError if
+        the index cannot be read at all.
+        """
+        return verify(self._ready())
+
+    def repair(self) -> Repair:
+        """Mend what `verify` finds, from the texts: segments that are damaged or gone are encoded anew, bit
+        for bit as they were where they still say which passages they had, and the table of words is made
+        anew. All in one commit. What cannot be mended, such as a document whose text was changed, stays.
+
+        Raises LockedError, StoreError.
+        """
+        store = self._ready()
+        if not verify(store):
+            return Repair([], [])
+        encode = self._encode(0)
+        with writing(store) as commit:
+            mended = mend(commit, encode)
+        return Repair(mended, verify(store))
+
+    def export(
+        self, path: str | os.PathLike[str], *, vectors: bool = False, where: Where | None = None
+    ) -> int:
+        """Write documents to a file, as of one moment, in the order in which they were added; their number.
+
+        path:     .jsonl (or .jsonl.gz), or .parquet, which needs the extra [files].
+        vectors:  with the rows of their passages, so that an index with the same model need not encode them.
+        where:    only documents that pass.
+        Raises MissingExtraError, QueryError, StoreError.
+        """
+        store, target = self._ready(), file_of(path)
+        filter = read_filter(where)
+        return self._snapshots.ask(
+            lambda snapshot: export(store.catalog, snapshot, target, filter, vectors=vectors)
+        )
+
+    def import_file(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        batch: int = 256,
+        threads: int = 0,
+        progress: Callable[[int], object] | None = None,
+    ) -> Adopted:
+        """Add the documents of a file that `export` wrote, all or none. What it has without vectors, or with
+        those of another model, is encoded.
+
+        batch, threads, progress:  as for `add`.
+        Raises DocumentError, MissingExtraError, LockedError, StoreError.
+        """
+        store, batch = self._ready(), count_of("batch", batch, 1)
+        encode, source = self._encode(threads), file_of(path)
+        with writing(store) as commit:
+            return adopt(commit, source, encode, batch, progress)
+
+    def snapshot(self, folder: str | os.PathLike[str]) -> int:
+        """Write a copy of the index, as of one moment, into a folder that is not there or empty; its bytes.
+
+        Others may write meanwhile. The copy is whole or not there. Raises StoreError.
+        """
+        store, target = self._ready(), folder_of(folder)
+        if target is None:
+            raise StoreError("snapshot: expected a folder, found None")
+        return self._snapshots.ask(lambda snapshot: copy_index(store.catalog, snapshot, target.absolute()))
+
+
+def folder_of(folder: object) -> Path | None:
+    if folder is not None and not isinstance(folder, (str, os.PathLike)):
+        raise StoreError(f"folder: expected a path or None, found {type(folder).__name__}")
+    return None if folder is None else Path(folder)
+
+
+def file_of(path: object) -> Path:
+    if not isinstance(path, (str, os.PathLike)):
+        raise StoreError(f"path: expected the path of a file, found {type(path).__name__}")
+    return Path(path)
+
+
+def count_of(name: str, value: object, least: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
+        raise DocumentError(f"{name}: expected a whole number from {least} to {_MOST:,}, found {value!r}")
+    return value

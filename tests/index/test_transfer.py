@@ -1,0 +1,179 @@
+"""Export and import: JSON lines and Parquet, with vectors and without, and files that lie."""
+
+import base64
+import gzip
+import json
+
+import numpy as np
+import pytest
+
+from femtosearch.errors import DocumentError, QueryError, StoreError
+from femtosearch.fde import Muvera
+from femtosearch.index.adopt import Adopted
+from femtosearch.index.index import Index
+
+from ..fakes import FakeModel, fast_path
+
+__all__ = ["fast_path"]
+
+KINDS = ["e.jsonl", "e.jsonl.gz", "e.ndjson", "e.parquet"]
+DOCUMENTS = [
+    {"id": f"d{n}", "text": f"word{n % 7} é漢 " * (n % 12), "n": n, "deep": {"x": [n, None, "\u2028"]}}
+    for n in range(50)
+]
+
+
+class CountingModel(FakeModel):
+    encoded = 0
+
+    def encode_passages(self, texts):
+        self.encoded += len(texts)
+        return super().encode_passages(texts)
+
+
+@pytest.fixture
+def index():
+    with Index(model=FakeModel(), fde=Muvera(3, 2, 4)) as index:
+        index.add(DOCUMENTS)
+        index.delete("d9")
+        yield index
+
+
+def answers(index):
+    hits = index.search("word1 word2", k=99, mode="maxsim", hybrid=0.4)
+    return list(index), [(hit.id, hit.score, hit.passage) for hit in hits]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("vectors", [False, True])
+def test_there_and_back(index, fast_path, kind, vectors):
+    if kind.endswith("parquet"):
+        pytest.importorskip("pyarrow")
+    model = CountingModel()
+    assert index.export(fast_path / kind, vectors=vectors) == 49
+    with Index(fast_path / "n", model=model) as other:
+        assert other.import_file(fast_path / kind) == Adopted(49, 49 if vectors else 0)
+        assert answers(other) == answers(index) and not other.verify()
+        assert (model.encoded == 0) == vectors
+        other.import_file(fast_path / kind)  # again: each in the place of the one that is there
+        assert answers(other) == answers(index) and not other.verify()
+
+
+def test_only_what_passes(index, fast_path):
+    assert index.export(fast_path / "e.jsonl", vectors=True, where="n >= 45") == 5
+    with Index(model=FakeModel()) as other:
+        assert other.import_file(fast_path / "e.jsonl").documents == 5
+        assert [document.id for document in other] == [f"d{n}" for n in range(45, 50)]
+
+
+def test_rows_of_another_model_are_encoded(index, fast_path):
+    index.export(fast_path / "e.jsonl", vectors=True)
+    with Index(model=FakeModel(dims=8)) as other:
+        assert other.import_file(fast_path / "e.jsonl") == Adopted(49, 0)
+
+
+def test_files_that_others_wrote(fast_path):
+    path = fast_path / "e.jsonl"
+    path.write_text('{"text": "x", "year": 1}\n\n{"id": "b", "text": "y", "metadata": {"year": 2}}\n')
+    with Index(model=FakeModel()) as index:
+        assert index.import_file(path).documents == 2
+        assert sorted(index.facets("year").items()) == [(1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize(
+    ("path", "error"),
+    [("e.txt", StoreError), (3, StoreError), (None, StoreError), ("no/such.jsonl", StoreError)],
+)
+def test_places_that_cannot_be(index, fast_path, path, error):
+    place = fast_path / path if isinstance(path, str) else path
+    with pytest.raises(error):
+        index.export(place)
+    with pytest.raises(error):
+        index.import_file(place)
+    with pytest.raises(QueryError):
+        index.export(fast_path / "e.jsonl", where="x =")
+    assert list(fast_path.iterdir()) == []
+
+
+def exported(index, path):
+    index.export(path, vectors=True, where="id = 'd5'")
+    header, record = map(json.loads, path.read_text().splitlines())
+    return header, record
+
+
+def encoded(content):
+    return base64.b64encode(content).decode()
+
+
+def scales(record, value):
+    return encoded(np.full(record["passages"][0]["rows"], value, "<f4").tobytes())
+
+
+def ones(record):
+    return encoded(b"\x01" * (8 * record["passages"][0]["rows"]))
+
+
+def change(**fields):
+    return lambda record: record["passages"][0].update(fields)
+
+
+CHANGES = [
+    ("span: expected", change(span=[0, 10**6])),
+    ("span: expected", change(span=[5, 2])),
+    ("span: expected", change(span=[0])),
+    ("span: expected", change(span="x")),
+    ("span: expected", change(span=[-1, 2])),
+    ("rows: expected", change(rows=0)),
+    ("rows: expected", change(rows=True)),
+    ("codes: expected", change(rows=10**9)),
+    ("codes: expected", change(codes="!!")),
+    ("codes: expected", change(codes=None)),
+    ("codes: expected", change(codes=encoded(b"x"))),
+    ("scales: expected", change(scales="")),
+    ("expected codes", lambda record: change(scales=scales(record, np.nan))(record)),
+    ("expected codes", lambda record: change(scales=scales(record, -1))(record)),
+    ("expected codes", lambda record: change(codes=ones(record))(record)),
+    ("passages: expected", lambda record: record.update(passages={})),
+    ("expected an object", lambda record: record.update(passages=[1])),
+    ("metadata: expected", lambda record: record.update(metadata=[])),
+    ("the text must be a string", lambda record: record.update(text=3)),
+    ("the id must be a string", lambda record: record.update(id=3)),
+    ('it has no "text"', lambda record: record.pop("text")),
+]
+
+
+@pytest.mark.parametrize(("message", "altered"), CHANGES)
+def test_files_that_lie(index, fast_path, message, altered):
+    path = fast_path / "e.jsonl"
+    header, record = exported(index, path)
+    altered(record)
+    path.write_text(f"{json.dumps(header)}\n{json.dumps(record)}\n")
+    with Index(model=FakeModel()) as other:
+        with pytest.raises(DocumentError, match=rf"e\.jsonl, line 2: .*{message}"):
+            other.import_file(path)
+        assert len(other) == 0
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff\xfe", b"[" * 100_000, b'{"text": "x"}\n5'])
+def test_lines_that_are_none(fast_path, content):
+    (fast_path / "e.jsonl").write_bytes(content)
+    with Index(model=FakeModel()) as index:
+        with pytest.raises(DocumentError, match=r"e\.jsonl, line \d: expected a JSON object"):
+            index.import_file(fast_path / "e.jsonl")
+        assert len(index) == 0
+
+
+def test_compressed_files_that_are_cut(index, fast_path):
+    index.export(fast_path / "e.jsonl.gz")
+    whole = (fast_path / "e.jsonl.gz").read_bytes()
+    for content in (whole[:-20], b"plain", gzip.compress(b"x")[:12]):
+        (fast_path / "e.jsonl.gz").write_bytes(content)
+        with Index(model=FakeModel()) as other, pytest.raises((StoreError, DocumentError)):
+            other.import_file(fast_path / "e.jsonl.gz")
+
+
+def test_parquet_that_is_none(fast_path):
+    pytest.importorskip("pyarrow")
+    (fast_path / "e.parquet").write_bytes(b"PAR1 and nothing")
+    with Index(model=FakeModel()) as index, pytest.raises(StoreError, match="expected a Parquet file"):
+        index.import_file(fast_path / "e.parquet")
