@@ -97,7 +97,7 @@ def test_places_that_cannot_be(index, fast_path, path, error):
 
 def exported(index, path):
     index.export(path, vectors=True, where="id = 'd5'")
-    header, record = map(json.loads, path.read_text().splitlines())
+    header, record = map(json.loads, path.read_text().split("\n")[:2])
     return header, record
 
 
