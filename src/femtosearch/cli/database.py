@@ -112,13 +112,13 @@ def import_documents(options: argparse.Namespace) -> None:
 
         if first is None:
             adopted = store.import_file(source, progress=report)
-            documents, kept = adopted.documents, adopted.with_rows
+            documents, with_rows = adopted.documents, adopted.with_rows
         else:
-            documents, kept = len(store.add(first, progress=report)), 0
+            documents, with_rows = len(store.add(first, progress=report)), 0
     if options.json:
-        write_json({"documents": documents, "with_vectors": kept})
+        write_json({"documents": documents, "with_vectors": with_rows})
     else:
-        how = f", {kept:,} with their vectors" if kept else ""
+        how = f", {with_rows:,} with their vectors" if with_rows else ""
         show_result(options, f"imported {count(documents, 'document')}{how} into {options.folder}")
 
 

@@ -24,9 +24,9 @@ def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
     if hit.explanation is None:
         return
     ranks = ", ".join(f"{FOUND[name]} {rank:,}" for name, rank in hit.explanation.ranks.items())
-    parts = f"MaxSim {hit.maxsim:.2f}" if hit.maxsim is not None else ""
-    parts += f", BM25 {hit.bm25:.2f}" if hit.bm25 is not None else ""
-    yield f"     ranks: {ranks or 'none'}; {parts}"
+    scores = f"MaxSim {hit.maxsim:.2f}" if hit.maxsim is not None else ""
+    scores += f", BM25 {hit.bm25:.2f}" if hit.bm25 is not None else ""
+    yield f"     ranks: {ranks or 'none'}; {scores}"
     coloured = wants_colour(stream)
     tokens = [_token(match, coloured) for match in hit.explanation.tokens if match.token]
     if tokens:

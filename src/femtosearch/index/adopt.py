@@ -81,9 +81,9 @@ def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch |
         if not isinstance(metadata, dict):
             raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")
         fields: dict[str, Any] = {name: record[name] for name in ("id", "text") if name in record}
-        others = {name: content for name, content in record.items() if name not in fields}
+        remaining = {name: content for name, content in record.items() if name not in fields}
         try:
-            (draft,) = drafts([{**others, **metadata, **fields}])
+            (draft,) = drafts([{**remaining, **metadata, **fields}])
         except DocumentError as error:
             raise DocumentError(f"{where}: {error}") from None
         yield (
@@ -140,21 +140,23 @@ def _batch(passages: object, text: str, dims: int, where: str) -> PassageBatch:
     """The passages of one document, checked to be some of that text."""
     if not isinstance(passages, list):
         raise DocumentError(f"{where}: passages: expected a list, found {type(passages).__name__}")
-    made = [_passage(passage, len(text), dims, f"{where}: passage {n}") for n, passage in enumerate(passages)]
-    spans = np.array([span for span, _ in made], np.int32).reshape(-1, 2)
-    counts = [len(rows) for _, rows in made]
-    values = np.concatenate([np.empty((0, width(dims, 8)), np.int8), *(rows.values for _, rows in made)])
-    scales = np.concatenate([np.empty(0, np.float32), *(rows.scales for _, rows in made)])
+    checked = [
+        _passage(passage, len(text), dims, f"{where}: passage {n}") for n, passage in enumerate(passages)
+    ]
+    spans = np.array([span for span, _ in checked], np.int32).reshape(-1, 2)
+    counts = [len(rows) for _, rows in checked]
+    values = np.concatenate([np.empty((0, width(dims, 8)), np.int8), *(rows.values for _, rows in checked)])
+    scales = np.concatenate([np.empty(0, np.float32), *(rows.scales for _, rows in checked)])
     starts = np.cumsum([0, *counts]).astype(np.int64)
-    return PassageBatch(np.zeros(len(made), np.int64), starts, spans, RowCodes(values, scales))
+    return PassageBatch(np.zeros(len(checked), np.int64), starts, spans, RowCodes(values, scales))
 
 
 def _passage(passage: object, length: int, dims: int, where: str) -> tuple[list[int], RowCodes]:
     if not isinstance(passage, dict):
         raise DocumentError(f"{where}: expected an object, found {type(passage).__name__}")
     span, count = passage.get("span"), passage.get("rows")
-    whole = isinstance(span, list) and len(span) == 2 and all(type(place) is int for place in span)
-    if not whole or not 0 <= span[0] <= span[1] <= length:  # type: ignore[index]
+    is_pair = isinstance(span, list) and len(span) == 2 and all(type(place) is int for place in span)
+    if not is_pair or not 0 <= span[0] <= span[1] <= length:  # type: ignore[index]
         raise DocumentError(f"{where}: span: expected two places in the text, found {str(span)[:80]}")
     if type(count) is not int or count < 1:
         raise DocumentError(f"{where}: rows: expected a whole number of 1 or more, found {str(count)[:80]}")
@@ -173,6 +175,6 @@ def _bytes(content: object, length: int, where: str) -> bytes:
         with suppress(ValueError):
             content = base64.b64decode(content, validate=True)
     if not isinstance(content, bytes) or len(content) != length:
-        found = len(content) if isinstance(content, (bytes, str)) else type(content).__name__
-        raise DocumentError(f"{where}: expected {length} bytes, found {found}")
+        actual = len(content) if isinstance(content, (bytes, str)) else type(content).__name__
+        raise DocumentError(f"{where}: expected {length} bytes, found {actual}")
     return content

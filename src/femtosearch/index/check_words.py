@@ -39,8 +39,8 @@ def _differences(reader: sqlite3.Connection, expected: sqlite3.Connection) -> It
         for connection in (reader, expected):
             if "vocabulary" in query:
                 connection.execute(_VOCABULARY)
-        stored, made = dict(reader.execute(query)), dict(expected.execute(query))
-        wrong = [name for name in stored.keys() | made.keys() if stored.get(name) != made.get(name)]
+        stored, anew = dict(reader.execute(query)), dict(expected.execute(query))
+        wrong = [name for name in stored.keys() | anew.keys() if stored.get(name) != anew.get(name)]
         for name in sorted(wrong)[:_MOST]:
             yield f"the table of words is not that of the documents: {what} {name!r}"
         if len(wrong) > _MOST:

@@ -106,17 +106,17 @@ def _words(
     query = f"SELECT rowid, -rank FROM words WHERE words MATCH ? AND rowid IN ({marks})"
 
     def contributions(reader: sqlite3.Connection) -> defaultdict[int, dict[str, float]]:
-        found: defaultdict[int, dict[str, float]] = defaultdict(dict)
+        by_key: defaultdict[int, dict[str, float]] = defaultdict(dict)
         for term in terms:
             for key, score in reader.execute(query, (term, *keys)):
-                found[key][term.strip('"')] = score
-        return found
+                by_key[key][term.strip('"')] = score
+        return by_key
 
     return catalog.read_at(snapshot.state, contributions) if terms else defaultdict(dict)
 
 
 class _Ranks:
-    """What found documents, and their ranks there."""
+    """What by_key documents, and their ranks there."""
 
     def __init__(self, snapshot: Snapshot, question: Question, fused: Fused) -> None:
         self._question = question

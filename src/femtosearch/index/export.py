@@ -67,8 +67,8 @@ def _records(
         document = catalog.document(row)
         while at < row[0]:
             at, current = next(passages, (1 << 62, []))
-        own = (current if at == row[0] else []) if vectors else None
-        yield Record(document.id, document.text, document.metadata, own)
+        passages_of = (current if at == row[0] else []) if vectors else None
+        yield Record(document.id, document.text, document.metadata, passages_of)
 
 
 def _passages(snapshot: Snapshot) -> Iterator[tuple[int, list[dict[str, Any]]]]:

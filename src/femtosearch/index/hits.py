@@ -109,8 +109,8 @@ def group_of(hit: Hit, quota: Quota) -> list[str]:
     """The values by which a hit is counted, each as JSON; none where it has no such field."""
     paths = quota.paths or (("source",), ("path",))
     for path in paths:
-        known, value = _at(Document(hit.id, hit.text, hit.metadata), path)
-        if known:
+        is_there, value = _at(Document(hit.id, hit.text, hit.metadata), path)
+        if is_there:
             values = value if isinstance(value, list) else [value]
             return list(dict.fromkeys(json.dumps(value, sort_keys=True) for value in values))
     return []

@@ -96,8 +96,8 @@ class _Mending:
     def _batches(self, segment: Segment | None, texts: dict[int, str]) -> Iterator[PassageBatch]:
         """The passages of documents, by their keys: those that the segment had, or others."""
         if segment is not None:
-            known = np.isin(segment.keys, np.array(list(texts), np.int64))
-            columns = segment.keys[known], segment.spans[known], np.diff(segment.starts)[known]
+            living = np.isin(segment.keys, np.array(list(texts), np.int64))
+            columns = segment.keys[living], segment.spans[living], np.diff(segment.starts)[living]
             same = self._same(*columns, texts)
             if same is not None:
                 yield from same
@@ -114,7 +114,7 @@ class _Mending:
         self, keys: np.ndarray, spans: np.ndarray, counts: np.ndarray, texts: dict[int, str]
     ) -> list[PassageBatch] | None:
         """The passages with those keys, spans and numbers of rows; None if the texts do not give these."""
-        made = []
+        redone = []
         for begin in range(0, len(keys), _BATCH):
             chosen = slice(begin, begin + _BATCH)
             pairs = zip(keys[chosen].tolist(), spans[chosen].tolist(), strict=True)
@@ -123,8 +123,8 @@ class _Mending:
                 return None
             if not np.array_equal(np.diff(passages.rows.starts), counts[chosen]):
                 return None
-            made.append(_batch(keys[chosen], passages, spans[chosen]))
-        return made
+            redone.append(_batch(keys[chosen], passages, spans[chosen]))
+        return redone
 
     def _buried(self, segment: Segment) -> set[int]:
         """Count passages of documents that are not in the catalogue as deleted; the keys of the others."""

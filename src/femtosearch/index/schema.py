@@ -115,9 +115,9 @@ def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
     connection.execute("BEGIN")
     connection.execute(f"PRAGMA application_id = {APPLICATION}")
     connection.execute(f"PRAGMA user_version = {NEWEST}")
-    own = {_SEQUENCE, *(statement for tables in _SHADOWS_OF.values() for statement in tables)}
+    by_sqlite = {_SEQUENCE, *(statement for tables in _SHADOWS_OF.values() for statement in tables)}
     for statement in _tables(NEWEST, frozenset(features)):
-        if statement not in own:  # which SQLite makes
+        if statement not in by_sqlite:  # which SQLite makes
             connection.execute(statement)
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
     connection.execute("COMMIT")
@@ -231,13 +231,13 @@ def _tables(layout: int, features: frozenset[str]) -> tuple[str, ...]:
     """The statements of all tables that a catalogue of that layout and those features has."""
     documents = _DOCUMENTS if DIGESTS in features or layout == LAYOUT else _OLD_DOCUMENTS
     fde = (_FDE,) if layout >= 2 else ()
-    own = (
+    of_features = (
         statement
         for feature in features
         for tables in (_TABLES_OF, _SHADOWS_OF)
         for statement in tables.get(feature, ())
     )
-    return (_META, documents, _SEGMENTS, _TOMBSTONES, *fde, *own, _SEQUENCE)
+    return (_META, documents, _SEGMENTS, _TOMBSTONES, *fde, *of_features, _SEQUENCE)
 
 
 @lru_cache(maxsize=8)  # for each write looks

@@ -162,8 +162,8 @@ class Snapshot:
         alive:   of each segment [N] bool, which of its passages count; None for all that live.
         """
         counting = [view.alive for view in self.views.values()] if alive is None else list(alive.values())
-        parts = [(codes, which) for (_, codes), which in zip(self._fdes(), counting, strict=True)]
-        numbers, _ = nearest(vector, parts, count)
+        scanned = [(codes, which) for (_, codes), which in zip(self._fdes(), counting, strict=True)]
+        numbers, _ = nearest(vector, scanned, count)
         views = list(self.views.values())
         if all(view.which is None for view in views):
             return numbers

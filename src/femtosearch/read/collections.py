@@ -51,8 +51,8 @@ def _guarded(path: Path, rows: Any, name: str | None) -> Iterator[Document]:
             for setting in ("trusted_schema = OFF", "cell_size_check = ON", "query_only = ON"):
                 database.execute(f"PRAGMA {setting}")
             query = "SELECT name FROM sqlite_schema WHERE type IN ('view', 'trigger')"
-            if others := database.execute(query).fetchall():
-                raise ReadError(f"{path}: expected tables alone, found {str(others[0][0])[:80]!r}")
+            if views := database.execute(query).fetchall():
+                raise ReadError(f"{path}: expected tables alone, found {str(views[0][0])[:80]!r}")
             yield from rows(database, path, name)
     except (sqlite3.Error, UnicodeError) as error:
         raise ReadError(f"{path}: it cannot be read: {error}") from error
@@ -118,8 +118,8 @@ def _lance(folder: Path, name: str | None) -> Iterator[Document]:
             number += 1
             text, identity = row.pop(column), row.pop("id", None)
             metadata = json.loads(json.dumps(row, default=str))
-            known = str(identity) if identity not in (None, "") else f"{table.name}:{number}"
-            yield Document(known, text if isinstance(text, str) else "", metadata)
+            name_of_row = str(identity) if identity not in (None, "") else f"{table.name}:{number}"
+            yield Document(name_of_row, text if isinstance(text, str) else "", metadata)
 
 
 def _chosen(names: dict[str, Any], name: str | None, path: Path) -> str:
@@ -129,5 +129,5 @@ def _chosen(names: dict[str, Any], name: str | None, path: Path) -> str:
     if name in names:
         return str(name)
     shown = ", ".join(sorted(map(str, names)))[:200] or "none"
-    wanted = "the name of one collection" if name is None else repr(name)
-    raise ReadError(f"{path}: expected {wanted}, found {shown}: say which with --collection")
+    expected = "the name of one collection" if name is None else repr(name)
+    raise ReadError(f"{path}: expected {expected}, found {shown}: say which with --collection")

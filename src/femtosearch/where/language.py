@@ -214,9 +214,9 @@ class _Parser:
     def _fail(self, expected: str) -> NoReturn:
         token = self._next
         where = "at the end" if token.kind == "end" else f"at character {token.start + 1}"
-        found = "nothing" if token.kind == "end" else repr(token.text[:40])
+        shown = "nothing" if token.kind == "end" else repr(token.text[:40])
         raise QueryError(
-            f"where: {where}: expected {expected}, found {found}, in {_shown(self._text, token.start)}"
+            f"where: {where}: expected {expected}, found {shown}, in {_shown(self._text, token.start)}"
         )
 
 
