@@ -111,8 +111,8 @@ class Tokenizer:
         query:  as a query, else as a document.
         """
         prefix = self.query if query else self.document
-        (encoding,) = self._pieces.encode([prefix.text + text])
-        places, starts = np.arange(len(encoding.ids)), np.array([0, len(encoding.ids)])
+        encoded = self._texts.encode([prefix.text + text])
+        places, starts = np.arange(len(encoded.ids)), encoded.starts
         inserted = () if prefix.text else (-1,) * len(prefix.ids)
         places, starts = _cut_and_prefix(places, starts, prefix.length, inserted)
         conventions = self.conventions
@@ -120,7 +120,7 @@ class Tokenizer:
             places, _ = _expand(places, starts, conventions.expansion_length or conventions.query_length, -1)
         tokens = self.queries([text]) if query else self.documents([text])
         places = places[tokens.keep]
-        offsets = np.array(encoding.offsets, np.int64).reshape(-1, 2)
+        offsets = np.stack([encoded.begins, encoded.ends], axis=1).astype(np.int64)
         spans: np.ndarray = offsets[places] - len(prefix.text)
         spans[(places < 0) | (spans[:, 0] < 0) | (spans[:, 0] == spans[:, 1])] = -1
         return spans
