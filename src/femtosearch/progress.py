@@ -63,8 +63,9 @@ class Progress:
             self._write(CLEAR + self._text(done, total, share, unit, note, now - self._began))
 
     def clear(self) -> None:
-        """Take the line away."""
-        if self._shown:
+        """Take the line away, if there is one."""
+        if self._shown and self._drawn > -math.inf:
+            self._drawn = -math.inf
             self._write(CLEAR)
 
     def _text(

@@ -232,6 +232,26 @@ def test_search_many(run, notes, stdin):
     assert [row for row in out.splitlines() if row.startswith("? ")] == ["? cat", "? moon"]
 
 
+def test_what_a_model_does_not_see_of_a_query_is_told(run, notes):
+    long = " ".join(["cat"] * 30)
+    assert "the query has 30 tokens, of which the first 9 are used" in run("search", notes, long)[2]
+    assert "2 words of the query unknown to this model: '🎂', '猫'" in run("search", notes, "cat 🎂 猫")[2]
+    assert run("search", notes, "the cat")[2] == ""
+    assert run("search", notes, "🎂", "--quiet")[2] == ""
+
+
+def test_output_that_a_terminal_cannot_write(run, notes, here, model):
+    (here / "docs" / "k.txt").write_text("K\u00e4ufer \u732b", encoding="utf-8")
+    run("index", notes, "docs", "--quiet")
+    environment = {**os.environ, "LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
+    shown = {}
+    for flags in ((), ("--json",)):
+        search = command("search", "--model", model, notes, "cat", *flags)
+        shown[flags] = subprocess.run(search, capture_output=True, env=environment, check=True).stdout
+    assert b"K\\xe4ufer \\u732b" in shown[()]
+    assert "K\u00e4ufer \u732b".encode() in shown[("--json",)]
+
+
 def test_nothing_found(here, run, stdin):
     stdin(b"")
     run("index", "empty", "-")
@@ -626,6 +646,34 @@ def test_a_terminal_gets_a_progress_bar(here, model):
     *_, last = said.split("\x1b[K")
     assert last.startswith("indexed 3 documents")
     assert "indexing" not in on_a_terminal(("index", "notes", "docs", "--model", model, "--quiet"))
+
+
+def test_the_snippet_of_text_without_blanks():
+    text = "ab" * 200 + "\u8acb\u6c42\u66f8" + "cd" * 200
+    assert "\u8acb\u6c42\u66f8" in show.snippet(text, ["\u8acb\u6c42\u66f8"], 180)
+    assert "xyz" in show.snippet("\u6771" * 300 + "xyz" + "\u4eac" * 300, ["nothing"], 120, focus=300)
+    assert show.snippet("a" * 500, ["b"], 100).startswith("aaa")
+
+
+def test_the_snippet_is_where_it_matched():
+    text = "First words of it. " * 20 + "A feline napped on the couch. " + "Then more of it. " * 20
+    shown = show.snippet(text, ["sleeping", "cat"], 160, focus=text.index("feline"))
+    assert "A feline napped on the couch." in shown
+
+
+def test_a_hit_says_its_place(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    path = str(tmp_path / "d" / "a.md")
+    hit = Hit("a.md", 1.0, "x", {"title": "T"}, source=path, lines=(7, 9), heading=("T", "Part"))
+    assert show.place_of(hit) == "d/a.md:7"
+    [line] = show.hit_lines(1, hit, "x", io.StringIO())
+    assert line == "  1    1.00  d/a.md:7 T \u203a Part  x"
+    assert show.place_of(Hit("1", 1.0, "x", source=path, row=4, lines=(4, 4))) == "d/a.md:4  1"
+    assert show.place_of(Hit("b", 1.0, "x", source=path, page=3)) == "d/a.md (page 3)"
+    assert show.place_of(Hit("b", 1.0, "x", source="/elsewhere/b", cell=2)) == "/elsewhere/b (cell 2)"
+    assert show.place_of(Hit("b", 1.0, "x")) == "b"
+    [line] = show.hit_lines(1, Hit("b", 1.0, "x", copies=("c", "d")), "x", io.StringIO())
+    assert "(and 2 copies)" in line
 
 
 # The pieces

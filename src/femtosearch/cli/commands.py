@@ -44,6 +44,7 @@ def search(options: argparse.Namespace) -> None:
             if several and not options.json:
                 write_line(f"? {query}")
             _show_hits(options, query, hits)
+            _note_coverage(options, store.model, query)
             if not hits:
                 holds = f"{options.folder} holds {count(len(store), 'document')}"
                 passing = f", {store.count(options.where):,} of which pass" if options.where else ""
@@ -57,13 +58,26 @@ def _how(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in (*names, "explain")}
 
 
+def _note_coverage(options: argparse.Namespace, model: Any, query: str) -> None:
+    """Say what of a query the model does not see."""
+    if not hasattr(model, "coverage"):
+        return
+    tokens, used, unknown = model.coverage(query)
+    if used < tokens:
+        show_note(options, f"the query has {tokens:,} tokens, of which the first {used:,} are used")
+    if unknown:
+        words = ", ".join(map(repr, unknown[:5]))
+        show_note(options, f"{count(len(unknown), 'word')} of the query unknown to this model: {words}")
+
+
 def rerank(options: argparse.Namespace) -> None:
     """Order the lines of standard input; a document's id is the number of its line."""
     documents = [Document(str(number), text) for number, text in numbered_lines(STDIN, "documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
-    hits = order(load_model(options), options.query, documents, k=options.k)
-    _show_hits(options, options.query, hits)
+    model = load_model(options)
+    _show_hits(options, options.query, order(model, options.query, documents, k=options.k))
+    _note_coverage(options, model, options.query)
 
 
 def encode(options: argparse.Namespace) -> None:

@@ -168,6 +168,13 @@ class Model:
         """
         return self._encode(texts, self._tokenizer.queries, threads, progress)
 
+    def coverage(self, query: str) -> tuple[int, int, list[str]]:
+        """How many tokens a query has, how many of them are used (the others are cut off), and its words that
+        no token of the vocabulary stands for, which are all alike to the model.
+        """
+        (text,) = _checked([query])
+        return self._tokenizer.coverage(text)
+
     def encode_documents(
         self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
     ) -> Rows:

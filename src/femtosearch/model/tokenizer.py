@@ -81,6 +81,16 @@ class Tokenizer:
         keep = ~self.skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
         return Tokens(ids, starts, attended, keep)
 
+    def coverage(self, query: str) -> tuple[int, int, list[str]]:
+        """How many tokens a query has, how many of them are used, and its words that no token stands for."""
+        encoded = self._texts.encode([query])
+        inside = encoded.words >= 0
+        unknown = inside & (encoded.ids == self._texts.id_of("[UNK]"))
+        words = [query[encoded.begins[n] : encoded.ends[n]] for n in unknown.nonzero()[0].tolist()]
+        count = int(inside.sum())
+        room = self.query.length - len(inside) + count - len(self.query.ids)
+        return count, min(count, room), words
+
     def documents(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
         return self._documents(self._tokenise(texts, self.document, threads))

@@ -144,7 +144,7 @@ class _Rows:
         except StopIteration:
             return [], taken, ""
         except csv.Error as error:
-            unclosed = "unexpected end of data" in str(error)
+            unclosed = "unexpected end of data" in str(error) or first.count('"') % 2 == 1
             return None, 0, "a quote that never closes" if unclosed else str(error)
         if taken > 1 and len(cells) > width and any(cells[width:]):
             return None, 0, "a quote that closes in another row"
