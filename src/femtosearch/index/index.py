@@ -14,6 +14,7 @@ from femtosearch.errors import FdeError, StoreError
 from femtosearch.fde import Calibration, Fde, calibrated
 from femtosearch.index import rewrite
 from femtosearch.index.contents import Where
+from femtosearch.index.context import CONTEXT_HITS, Context, make_context
 from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.explain import TokenRows, token_rows_of
 from femtosearch.index.filing import Filing
@@ -245,6 +246,18 @@ class Index(Upkeep):
             answers = [spotted(rows[n], hits, token_rows) for n, hits in enumerate(answers)]
         answers = [located(store.catalog, hits) for hits in answers]
         return answers[0] if isinstance(query, str) else answers
+
+    def context(
+        self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
+    ) -> Context:
+        """The best passages for a question, for a language model's prompt: none twice, each with its number
+        and place, so that an answer can name them.
+
+        max_tokens:  of the model, about, that the text may have.
+        k:           documents that are looked at; where: only of those that pass.
+        Raises QueryError, StoreError.
+        """
+        return make_context(self.search(question, k=k, where=where), max_tokens)
 
     def _best(self, request: Request, rows: Rows, explainer: TokenRows | None) -> list[list[Hit]]:
         catalog = self._store.catalog

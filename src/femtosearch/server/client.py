@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
 from femtosearch.index.contents import Where
+from femtosearch.index.context import CONTEXT_HITS, Context, make_context
 from femtosearch.index.stats import Stats
 from femtosearch.server import calls
 from femtosearch.server.calls import Call, Server
@@ -129,6 +130,12 @@ class RemoteIndex:
         `Index.search` takes beside them.
         """
         return self._run(calls.search(self._server, query, {"k": k, "mode": mode, **options}))
+
+    def context(
+        self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
+    ) -> Context:
+        """The best passages for a question, for a language model's prompt; see `Index.context`."""
+        return make_context(self.search(question, k=k, where=where), max_tokens)
 
     def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""
@@ -298,6 +305,12 @@ class AsyncRemoteIndex:
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents, best first; a list of queries gives a list of such lists."""
         return await self._run(calls.search(self._server, query, {"k": k, "mode": mode, **options}))
+
+    async def context(
+        self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
+    ) -> Context:
+        """The best passages for a question, for a language model's prompt; see `Index.context`."""
+        return make_context(await self.search(question, k=k, where=where), max_tokens)
 
     async def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""

@@ -16,8 +16,8 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
+from femtosearch.index.context import place_of
 from femtosearch.server.indexes import Indexes
-from femtosearch.server.places import place_of
 from femtosearch.server.problems import problem_of
 from femtosearch.types import Document, Hit
 

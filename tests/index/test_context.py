@@ -1,0 +1,67 @@
+"""The context for a question: within its tokens, nothing twice, each passage cited."""
+
+import pytest
+
+from femtosearch.errors import QueryError
+from femtosearch.index.context import make_context
+from femtosearch.index.index import Index
+from femtosearch.types import Hit
+
+from ..fakes import FakeModel
+
+
+def hit(name, text, passage=None, **metadata):
+    return Hit(name, 1.0, text, metadata, (0, len(text)) if passage is None else passage)
+
+
+def test_each_passage_has_its_number_and_place():
+    text = "A heading\n\nthe first words of a text\n\nmore"
+    context = make_context([hit("b", text, (11, 36), path="notes/b.md"), hit("a", "other words")], 100)
+    assert str(context) == "[1] notes/b.md:3\nthe first words of a text\n\n[2] a\nother words"
+    first, second = context.citations
+    assert text[first.start : first.end] == first.text and (second.number, second.id) == (2, "a")
+    assert context.tokens == -(-len(context.text) // 4)
+
+
+def test_a_passage_grows_to_its_paragraph_but_not_much():
+    text = "before\n\n  one two three four five six  \n\nafter"
+    (citation,) = make_context([hit("a", text, (14, 30))], 100).citations
+    assert citation.text == "one two three four five six"
+    long = "one two three. " * 50
+    (citation,) = make_context([hit("a", long, (15, 29))], 1000).citations
+    assert citation.text == "one two three."
+
+
+def test_what_was_said_is_not_said_again():
+    words = "a cat sat on a mat and then it slept for all of the day"
+    hits = [hit("a", words), hit("b", words.upper() + "!"), hit("c", words + " long"), hit("d", "a cat")]
+    assert [citation.id for citation in make_context(hits, 1000).citations] == ["a", "d"]
+
+
+@pytest.mark.parametrize("most", [1, 5, 17, 40, 200])
+def test_it_keeps_to_its_tokens_and_takes_what_still_fits(most):
+    hits = [hit(str(n), f"é{n} " * size) for n, size in enumerate((40, 3, 90, 1))]
+    context = make_context(hits, most)
+    assert len(context.text.encode()) <= 4 * most and context.tokens <= most
+    assert [citation.number for citation in context.citations] == list(range(1, len(context.citations) + 1))
+    assert len(context.citations) == {1: 0, 5: 1, 17: 2, 40: 2, 200: 4}[most]
+
+
+def test_documents_without_words_and_no_hits():
+    assert str(make_context([hit("a", "", (0, 0)), Hit("b", 1.0, "x")], 10)) == ""
+
+
+@pytest.mark.parametrize("most", [0, -1, 1.5, "5", True, None, 10**9])
+def test_tokens_that_make_no_sense_are_told(most):
+    with pytest.raises(QueryError, match="max_tokens: expected a whole number"):
+        make_context([], most)
+
+
+def test_an_index_gives_one():
+    with Index(model=FakeModel()) as index:
+        index.add(
+            [{"id": "cat", "text": "a cat slept", "year": 1}, {"id": "dog", "text": "a dog ran", "year": 2}]
+        )
+        assert index.context("cat").citations[0].id == "cat"
+        assert str(index.context("cat", where="year = 2")) == "[1] dog\na dog ran"
+        assert len(index.context("a", k=1).citations) == 1
