@@ -78,16 +78,19 @@ def _without_repetition(hits: Iterable[Hit]) -> Iterator[Citation]:
 
 
 def place_of(hit: Hit) -> str:
-    """`path:line` of the best passage, the line from 1; the id where the document has no path.
+    """`path:line` of the best passage, or path and page; the id where no path is known.
 
     >>> place_of(Hit("a", 1.0, "one line\\nanother", {"path": "notes/a.txt"}, (9, 16)))
     'notes/a.txt:2'
     """
-    path = hit.metadata.get("path")
-    if not isinstance(path, str) or not path:
+    path = hit.metadata.get("path") or hit.source
+    if not isinstance(path, str):
         return hit.id
+    if hit.page is not None:
+        return f"{path} (page {hit.page})"
     start = 0 if hit.passage is None else hit.passage[0]
-    return f"{path}:{hit.text.count(chr(10), 0, start) + 1}"
+    line = hit.lines[0] if hit.lines else hit.text.count("\n", 0, start) + 1
+    return f"{path}:{line}"
 
 
 def _paragraphs(text: str, start: int, end: int) -> tuple[int, int]:

@@ -67,6 +67,7 @@ class SearchBody(_Strict):
     length_penalty: float | None = Field(
         default=None, ge=0, le=10, description="How much of a long document's luck is taken off."
     )
+    explain: bool = Field(default=False, description="Say of each hit which token found which.")
     where: Where = None
     min_score: float | None = Field(default=None, description="Hits of a lower score are left out.")
     per: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] | None = Field(
@@ -91,6 +92,22 @@ class HitBody(BaseModel):
     )
     maxsim: float | None = Field(description="The best passage's MaxSim.")
     bm25: float | None = Field(description="BM25 of its words; null where words were not looked up.")
+
+
+class MatchesBody(_Strict):
+    """A query and a text whose tokens are compared."""
+
+    query: Query
+    text: Annotated[str, StringConstraints(max_length=100_000)]
+    index: IndexName = None
+
+
+class MatchedBody(BaseModel):
+    """Tokens, and products[n][m] of the query's n-th with the text's m-th, each at most 1."""
+
+    query: list[str]
+    passage: list[str]
+    products: list[list[float]]
 
 
 class HitsBody(BaseModel):

@@ -11,7 +11,7 @@ import numpy as np
 from femtosearch.errors import QueryError
 from femtosearch.index.rerank import rerank
 from femtosearch.model.model import Model
-from femtosearch.server.bodies import EmbeddingsBody, RerankBody
+from femtosearch.server.bodies import EmbeddingsBody, MatchesBody, RerankBody
 from femtosearch.types import Document, Rows
 
 
@@ -44,6 +44,24 @@ def embeddings(model: Model, body: EmbeddingsBody) -> dict[str, Any]:
     count = len(rows.rows)
     usage = {"prompt_tokens": count, "total_tokens": count}
     return {"object": "list", "model": model.name, "data": entries, "usage": usage}
+
+
+def matches(model: Any, body: MatchesBody) -> dict[str, Any]:
+    """The tokens of a query and of a text, and the product of each pair. Raises QueryError."""
+    if not hasattr(model, "token_rows"):
+        raise QueryError(f"matches: the model {model.name!r} does not say which rows its tokens have")
+    query, text = model.token_rows(body.query, query=True), model.token_rows(body.text)
+    products = np.round(query[0] @ text[0].T, 4)
+    return {
+        "query": _tokens(body.query, query[1]),
+        "passage": _tokens(body.text, text[1]),
+        "products": products.tolist(),
+    }
+
+
+def _tokens(text: str, spans: np.ndarray) -> list[str]:
+    """Each token as it stands in the text; a dot for one of the model's own."""
+    return [text[start:end] if start >= 0 else "\u00b7" for start, end in spans.tolist()]
 
 
 def _embedding(body: EmbeddingsBody, number: int, vector: np.ndarray, rows: Rows) -> dict[str, Any]:

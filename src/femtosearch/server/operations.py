@@ -6,10 +6,18 @@ from dataclasses import asdict
 from typing import Any
 
 from fastapi import APIRouter, Response
+from starlette.responses import HTMLResponse
 
+from femtosearch.server.page import page_policy, page_text
 from femtosearch.server.state import Shared, as_json
 
 router = APIRouter(tags=["operations"])
+
+
+@router.get("/", include_in_schema=False)
+async def page() -> Response:
+    """The page for people. Nothing of it comes from elsewhere, and nothing else may run in it."""
+    return HTMLResponse(page_text(), headers={"Content-Security-Policy": page_policy()})
 
 
 @router.get("/health", operation_id="health")

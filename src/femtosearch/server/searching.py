@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import fields
+import os
+from dataclasses import asdict, fields
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
@@ -14,6 +15,8 @@ from femtosearch.server.bodies import (
     EmbeddedBody,
     EmbeddingsBody,
     HitsBody,
+    MatchedBody,
+    MatchesBody,
     RanksBody,
     RerankBody,
     SearchBody,
@@ -23,6 +26,7 @@ from femtosearch.server.state import Shared, State, as_json
 from femtosearch.types import Hit
 
 router = APIRouter()
+OPTIONS = ("mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
 SCORES = ("score", "maxsim", "bm25")
 HIT_FIELDS = [entry.name for entry in fields(Hit)]
 
@@ -62,6 +66,18 @@ async def embeddings(body: EmbeddingsBody, shared: Shared) -> Response:
     return as_json(await shared.workers.run(_with_model, shared, models.embeddings, body))
 
 
+@router.post("/matches", response_model=MatchedBody, tags=["models"], operation_id="matches")
+async def matches(body: MatchesBody, shared: Shared) -> Response:
+    """The product of every token of a query with every token of a text: what a heat map shows."""
+    index = shared.indexes.get(body.index) if len(shared.indexes) else None
+
+    def products() -> dict[str, Any]:
+        model: Any = shared.indexes.model if index is None else index.model
+        return models.matches(model, body)
+
+    return as_json(await shared.workers.run(products))
+
+
 @router.get("/v1/models", tags=["models"], operation_id="models")
 async def list_models(shared: Shared) -> dict[str, Any]:
     """The one model of the server, in the shape of OpenAI's clients."""
@@ -76,8 +92,8 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
     index = shared.indexes.get(body.index)
 
     def answer() -> Any:
-        names = ("mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
-        how: dict[str, Any] = {name: getattr(body, name) for name in names}
+        how: dict[str, Any] = {name: getattr(body, name) for name in OPTIONS}
+        how |= {"explain": True} if body.explain and "explanation" in HIT_FIELDS else {}
         several = isinstance(body.query, list)
         queries = body.query if isinstance(body.query, list) else [body.query]
         answers = index.search(queries, k=body.k, **how)
@@ -90,6 +106,9 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
 def _hit(hit: Hit, text: str) -> dict[str, Any]:
     """A hit as JSON."""
     entry = {name: getattr(hit, name) for name in HIT_FIELDS}
+    entry["source"] = _public(hit)
+    if entry.get("explanation") is not None:
+        entry["explanation"] = asdict(entry["explanation"])
     for name in SCORES:
         number = entry[name]
         entry[name] = number if number is not None and math.isfinite(number) else None
@@ -98,6 +117,14 @@ def _hit(hit: Hit, text: str) -> dict[str, Any]:
     elif text == "passage" and hit.passage is not None:
         entry["text"] = hit.text[hit.passage[0] : hit.passage[1]]
     return entry
+
+
+def _public(hit: Hit) -> str | None:
+    """The file that a hit is of, as the documents say it themselves, or its name: no path of the server."""
+    if hit.source is None:
+        return None
+    path = hit.metadata.get("path")
+    return path if isinstance(path, str) else os.path.basename(hit.source)
 
 
 def _with_model(shared: State, function: Any, *arguments: Any) -> Any:
