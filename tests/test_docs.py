@@ -27,6 +27,7 @@ def shell(tmp_path):
     """Runs a command line as the README's reader would, with this Python's scripts first."""
     bin_folder = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{bin_folder}{os.pathsep}{os.environ['PATH']}", "COLUMNS": "100"}
+    environment["XDG_DATA_HOME"] = str(tmp_path / "data")
     for name in ("docs", "README.md"):
         (tmp_path / name).symlink_to(ROOT / name)
     (tmp_path / "lines.txt").write_text("Stock markets fell.\nA kitten slept.\n")

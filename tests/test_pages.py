@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from femtosearch.cli.arguments import parser
+from femtosearch.cli.arguments import command_names, parser
+from femtosearch.cli.find_arguments import with_find
 from femtosearch.model.model import BUILT_INS, built_in
 
 ROOT = Path(__file__).parent.parent
@@ -94,7 +95,8 @@ def commands_of(text):
 def parse(arguments):
     """Raises SystemExit for what the command line does not take."""
     trains = {"train": "fde_command" if arguments[1:2] == ["fde"] else "command"}.get(arguments[0])
-    parser(trains, compares=arguments[:2] == ["evaluate", "compare"]).parse_args(arguments)
+    parsing = parser(trains, compares=arguments[:2] == ["evaluate", "compare"])
+    parsing.parse_args(with_find(arguments, command_names(parsing)))
 
 
 @present

@@ -491,7 +491,7 @@ def test_a_model_that_brings_its_fde(here, capsys):
     "arguments",
     [
         [],
-        ["nonsense"],
+        ["serach"],
         ["search"],
         ["search", "notes"],
         ["index", "notes"],

@@ -14,6 +14,7 @@ from typing import Any
 
 from femtosearch.cli import output
 from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where, quota
+from femtosearch.cli.find_arguments import FINDING, add_finding, with_find
 from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
 from femtosearch.cli.numbers import whole
 from femtosearch.cli.serving_arguments import SERVING, add_serving
@@ -23,9 +24,13 @@ OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is
 MODULES = {  # of the commands; else `commands`
     **dict.fromkeys(INDEXING, "indexing"),
     **dict.fromkeys(DATABASE, "database"),
+    **dict.fromkeys(FINDING, "find"),
     **dict.fromkeys(SERVING, "serving"),
     "install": "agents",
 }
+DESCRIPTION = (
+    'Late-interaction search. `femtosearch "a question" [PATH...]` searches files, with no index to name.'
+)
 EPILOG = (
     "exit codes: 0 done; 1 an error, told in one line; 2 a wrong command line; 130 Ctrl-C; 141 a closed pipe"
 )
@@ -53,7 +58,7 @@ def _run(arguments: list[str]) -> int:
     compares = arguments[:2] == ["evaluate", "compare"]
     lists = any(argument.startswith("--files-from") for argument in arguments)
     parsing = parser(trains, compares=compares, lists=lists)
-    options = parsing.parse_args(arguments)
+    options = parsing.parse_args(with_find(arguments, command_names(parsing)))
     if options.command == "delete" and not options.id and options.where is None:
         parsing.error("delete: the following arguments are required: ID, or --where")
     if trains:
@@ -63,7 +68,13 @@ def _run(arguments: list[str]) -> int:
         return (evaluation.compare if compares else evaluation.evaluate)(options) or OK
     module = MODULES.get(options.command, "commands")
     commands = importlib.import_module(f"femtosearch.cli.{module}")  # numpy and all
-    return getattr(commands, FUNCTIONS.get(options.command, options.command))(options) or OK
+    function: Any = getattr(commands, {**FUNCTIONS, **FINDING}.get(options.command, options.command))
+    return function(options) or OK
+
+
+def command_names(parsing: argparse.ArgumentParser) -> list[str]:
+    """The names of all commands."""
+    return [name for action in parsing._actions if action.dest == "command" for name in action.choices or ()]
 
 
 def _tell(error: BaseException) -> int:
@@ -121,9 +132,10 @@ def parser(
     `compares`: `evaluate compare` in the place of `evaluate SOURCE`; `lists`: a list of paths is
     there, so that `index` needs none.
     """
-    top = argparse.ArgumentParser("femtosearch", description="Late-interaction search.", epilog=EPILOG)
+    top = argparse.ArgumentParser("femtosearch", description=DESCRIPTION, epilog=EPILOG)
     top.add_argument("--version", action=_Version, help="print the version and exit")
     commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    add_finding(commands, _command)
     add_indexing(commands, _command, _add_model, lists=lists)
     _add_search(commands)
     _add_rerank(commands)

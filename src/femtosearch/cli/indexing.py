@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from femtosearch.cli.find import forget_root
 from femtosearch.cli.opening import check_index, is_index, open_index
 from femtosearch.cli.output import show_note, show_result, write_json
 from femtosearch.cli.show import count, size
@@ -58,7 +60,16 @@ def refresh(options: argparse.Namespace) -> None:
 
 
 def forget(options: argparse.Namespace) -> None:
-    """Take sources out of an index, with the documents that they gave."""
+    """Take sources out of an index, with the documents that they gave; or remove the index that was made of
+    a folder without being named.
+    """
+    if not options.source:
+        automatic = forget_root(options.folder)
+        if options.json:
+            write_json({"removed": os.fspath(automatic.folder), "roots": automatic.roots})
+        else:
+            show_result(options, f"removed the index of {' '.join(automatic.roots)}")
+        return
     check_index(options.folder)
     with Index(options.folder) as store:
         report = Refreshed()

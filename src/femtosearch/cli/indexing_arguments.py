@@ -81,4 +81,5 @@ def _add_refresh(commands: Any, make: Any, add_model: Any) -> None:
 def _add_forget(commands: Any, make: Any) -> None:
     command = make(commands, "forget", "take a source out of an index, with its documents")
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    command.add_argument("source", metavar="SOURCE", nargs="+", help="a file or folder, as info lists it")
+    description = "a file or folder, as info lists it (default: the index that `find` made of FOLDER goes)"
+    command.add_argument("source", metavar="SOURCE", nargs="*", help=description)

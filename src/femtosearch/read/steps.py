@@ -109,7 +109,7 @@ class Steps:
 
     def _all(self, due: list[File]) -> Iterator[Step]:
         for file in due:
-            digest, row = _digest(file), self._known.get(file.real)
+            digest, row = digest_of(file), self._known.get(file.real)
             if row is not None and digest and row.digest == digest and self._was_read_so(row):
                 self._leave(file)
                 yield Touch(file, self._stamp_now(file), digest)
@@ -224,7 +224,7 @@ def _how(options: Options) -> str:
     return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
-def _digest(file: File) -> bytes:
+def digest_of(file: File) -> bytes:
     """Of a file's bytes; empty where it is no file of the disk, or cannot be read."""
     if not file.stamp:
         return b""

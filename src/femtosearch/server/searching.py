@@ -26,7 +26,7 @@ from femtosearch.server.state import Shared, State, as_json
 from femtosearch.types import Hit
 
 router = APIRouter()
-OPTIONS = ("mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
+OPTIONS = ("explain", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
 SCORES = ("score", "maxsim", "bm25")
 HIT_FIELDS = [entry.name for entry in fields(Hit)]
 
@@ -93,7 +93,6 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
 
     def answer() -> Any:
         how: dict[str, Any] = {name: getattr(body, name) for name in OPTIONS}
-        how |= {"explain": True} if body.explain and "explanation" in HIT_FIELDS else {}
         several = isinstance(body.query, list)
         queries = body.query if isinstance(body.query, list) else [body.query]
         answers = index.search(queries, k=body.k, **how)
@@ -107,8 +106,8 @@ def _hit(hit: Hit, text: str) -> dict[str, Any]:
     """A hit as JSON."""
     entry = {name: getattr(hit, name) for name in HIT_FIELDS}
     entry["source"] = _public(hit)
-    if entry.get("explanation") is not None:
-        entry["explanation"] = asdict(entry["explanation"])
+    if hit.explanation is not None:
+        entry["explanation"] = asdict(hit.explanation)
     for name in SCORES:
         number = entry[name]
         entry[name] = number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,100 @@
+"""The indexes that `femtosearch QUERY [PATH...]` makes by itself, one a set of roots, in the user's data."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from femtosearch.disk import whole_file
+from femtosearch.errors import FemtosearchError, ReadError, StoreError
+from femtosearch.index.stats import Stats, describe, describe_sources
+
+NOTE = (
+    "This folder is femtosearch's: `femtosearch list` says of what, `femtosearch forget PATH` removes it.\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Automatic:
+    """An index that was made by itself. roots: the files and folders that it is of, by their real paths."""
+
+    folder: Path
+    roots: tuple[str, ...]
+
+    @property
+    def exists(self) -> bool:
+        """Whether it is there already."""
+        return (self.folder / "catalog.db").exists()
+
+    def stats(self) -> Stats:
+        """What it holds. Raises StoreError."""
+        return describe(self.folder)
+
+
+def data_folder() -> Path:
+    """Where they are: below $XDG_DATA_HOME, or where the system keeps a user's data."""
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if os.path.isabs(base):
+        return Path(base, "femtosearch", "indexes")
+    place = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
+    return Path.home() / place / "femtosearch" / "indexes"
+
+
+def automatic_of(paths: Sequence[str]) -> Automatic:
+    """The index of some paths: one that is there and has all of them, else one of their own.
+
+    Raises ReadError for what is not there, and for a folder that nobody means as a whole.
+    """
+    roots = tuple(sorted({_root(path) for path in paths}))
+    digest = hashlib.sha256("\0".join(roots).encode(errors="surrogateescape")).hexdigest()
+    own = Automatic(data_folder() / digest[:20], roots)
+    if own.exists:
+        return own
+    for known in automatics():
+        if all(is_below(root, known.roots) for root in roots):
+            return known
+    for root in roots:
+        if root in (os.path.realpath(Path.home()), os.path.realpath(os.sep)):
+            raise ReadError(f"{root}: that is all that you have: name a folder in it")
+    return own
+
+
+def automatics() -> Iterator[Automatic]:
+    """All that are there, by their roots. What cannot be read is passed over."""
+    known = []
+    folder = data_folder()
+    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+        try:
+            roots = tuple(source.path for source in describe_sources(entry))
+        except FemtosearchError:
+            continue
+        if roots:
+            known.append(Automatic(entry, roots))
+    return iter(sorted(known, key=lambda automatic: automatic.roots))
+
+
+def make_place(automatic: Automatic) -> None:
+    """Make the folder that the index lies in, for this user alone. Raises OSError."""
+    base = data_folder()
+    base.mkdir(parents=True, exist_ok=True, mode=0o700)
+    note = base.parent / "README.txt"
+    if not note.exists():
+        with whole_file(note) as file:
+            file.write(NOTE.encode())
+    if automatic.folder.is_symlink():
+        raise StoreError(f"{automatic.folder}: a link: remove it")
+
+
+def is_below(path: str, roots: Sequence[str]) -> bool:
+    """Whether a path is one of some roots, or in one."""
+    return any(path == root or path.startswith(os.path.join(root, "")) for root in roots)
+
+
+def _root(path: str) -> str:
+    if not os.path.exists(path):
+        raise ReadError(f"{path}: there is no such file or folder")
+    return os.path.realpath(path)

@@ -1,0 +1,209 @@
+"""`femtosearch QUERY [PATH...]`: files searched by meaning, with the habits of grep and no index to name."""
+
+from __future__ import annotations
+
+import argparse
+import fnmatch
+import math
+import os
+import shutil
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from urllib.parse import quote
+
+from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
+from femtosearch.cli.output import harmless, show_note, write_json, write_line
+from femtosearch.cli.show import count, embolden, place_of, query_words, size, snippet, wants_colour
+from femtosearch.errors import QueryError, ReadError
+from femtosearch.index.index import Index
+from femtosearch.index.stats import describe_sources
+from femtosearch.progress import Progress
+from femtosearch.read import Options
+from femtosearch.read.refresh import Run
+from femtosearch.read.steps import digest_of, near
+from femtosearch.read.walk import walk
+from femtosearch.types import Hit
+
+PATIENCE = 5.0  # seconds of indexing, after which what is found so far is shown
+MOST_SPOTTED = 100  # hits of which it is asked where they matched best
+NOTHING = 1  # the exit code where nothing is found, as grep's
+TYPES = {
+    "c": "*.c *.h", "cpp": "*.cc *.cpp *.cxx *.h *.hpp", "css": "*.css *.scss", "go": "*.go",
+    "html": "*.html *.htm", "java": "*.java", "js": "*.js *.mjs *.cjs *.jsx", "json": "*.json *.jsonl",
+    "md": "*.md *.markdown",
+    "py": "*.py *.pyi", "rs": "*.rs", "rust": "*.rs", "sh": "*.sh *.bash", "sql": "*.sql", "toml": "*.toml",
+    "ts": "*.ts *.tsx", "txt": "*.txt *.text", "yaml": "*.yaml *.yml", "csv": "*.csv *.tsv",
+    "ipynb": "*.ipynb",
+}  # fmt: skip
+
+
+def find(options: argparse.Namespace) -> int:
+    """Search files by meaning, after indexing what is new or has changed; the exit code is 1 for nothing."""
+    paths = options.path or ["."]
+    automatic = automatic_of(paths)
+    make_place(automatic)
+    below = [os.path.realpath(path) for path in paths]
+    with Index(automatic.folder) as store, Progress(quiet=options.quiet) as progress:
+        run = Run(automatic.roots, Options(keep_going=True), store.files())
+
+        run.into(store, progress=_reporter(options, store, progress, below))
+        progress.clear()
+        hits = _hits(options, store, below)
+        documents = len(store)
+    if not hits:
+        show_note(options, f"nothing found in {count(documents, 'document')}")
+        return NOTHING
+    _show(options, hits)
+    return 0
+
+
+def _reporter(
+    options: argparse.Namespace, store: Index, progress: Progress, below: Sequence[str]
+) -> Callable[[int, float | None], None]:
+    """What shows how far the indexing is and, once on a terminal, what is found in what there is by then."""
+    waits = sys.stdout.isatty() and not options.json and not options.files
+
+    def report(done: int, share: float | None) -> None:
+        nonlocal waits
+        progress.update("indexing", done, share=share, unit="documents")
+        if waits and progress.seconds > PATIENCE and len(store):
+            waits = False
+            hits = _hits(options, store, below)
+            progress.clear()
+            show_note(options, f"in the first {count(len(store), 'document')}, while the others are indexed:")
+            _show(options, hits)
+            sys.stdout.flush()
+
+    return report
+
+
+def list_indexes(options: argparse.Namespace) -> None:
+    """The indexes that were made by themselves."""
+    known = [*automatics()]
+    for automatic in known:
+        stats = automatic.stats()
+        if options.json:
+            facts = {"roots": automatic.roots, "folder": os.fspath(automatic.folder)}
+            write_json({**facts, "documents": stats.documents, "bytes": stats.bytes})
+        else:
+            roots = " ".join(automatic.roots)
+            write_line(f"{roots}  {count(stats.documents, 'document')}, {size(stats.bytes)}")
+    if not known:
+        show_note(options, 'none yet: femtosearch "a question" makes one of the folder that you are in')
+
+
+def status(options: argparse.Namespace) -> int:
+    """What the index of a folder holds, and what has changed since it was last read; the exit code."""
+    automatic = automatic_of([options.path])
+    if not automatic.exists:
+        show_note(options, f"{options.path}: not indexed yet")
+        return NOTHING
+    with Index(automatic.folder) as store:
+        known, stats = store.files(), automatic.stats()
+    here = {file.real: file for file in walk(automatic.roots, Options(keep_going=True)).files}
+    touched = [
+        file for path, file in here.items() if path in known and not known[path].stamp.startswith(file.stamp)
+    ]
+    changed = sum(digest_of(file) != known[file.real].digest for file in touched)
+    new, gone = len(here.keys() - known.keys()), len(known.keys() - here.keys())
+    if options.json:
+        facts = {
+            "roots": automatic.roots,
+            "folder": os.fspath(automatic.folder),
+            "documents": stats.documents,
+        }
+        write_json({**facts, "bytes": stats.bytes, "new": new, "changed": changed, "gone": gone})
+    else:
+        roots = " ".join(automatic.roots)
+        write_line(f"{roots}  {count(stats.documents, 'document')}, {size(stats.bytes)}")
+        write_line(f"files: {new:,} new, {changed:,} changed, {gone:,} gone")
+    return 0
+
+
+def forget_root(path: str) -> Automatic:
+    """Remove the index that was made of a root, which need not be there any more. Raises ReadError."""
+    names = {os.path.abspath(path), os.path.realpath(path)}
+    for automatic in automatics():
+        if names & {*automatic.roots}:
+            describe_sources(automatic.folder)
+            shutil.rmtree(automatic.folder)
+            return automatic
+    raise ReadError(f"{path}: no index was made of it by itself: `femtosearch list` names those that were")
+
+
+def _hits(options: argparse.Namespace, store: Index, below: Sequence[str]) -> Sequence[Hit]:
+    """The best hits in files of the paths, kinds and names that were asked for."""
+    globs = [*(glob for kind in options.type for glob in _globs(kind)), *options.include]
+    total, k = len(store), options.k
+    while True:
+        found = store.search(options.query, k=k, where=options.where, fold=True, spots=k <= MOST_SPOTTED)
+        kept = [hit for hit in found if _passes(hit, below, globs, options.exclude)]
+        if len(kept) >= options.k or len(found) < k or k >= total:
+            return kept[: options.k]
+        k = min(total, 4 * k)
+
+
+def _globs(kind: str) -> Sequence[str]:
+    if kind not in TYPES:
+        raise QueryError(f"--type: expected one of {', '.join(sorted(TYPES))}, found {kind!r}")
+    return TYPES[kind].split()
+
+
+def _passes(hit: Hit, below: Sequence[str], globs: Sequence[str], excluded: Sequence[str]) -> bool:
+    if hit.source is None or not is_below(hit.source, below):
+        return False
+    names = (os.path.basename(hit.source), near(hit.source))
+    matches = lambda glob: any(fnmatch.fnmatch(name, glob) for name in names)  # noqa: E731
+    return (not globs or any(map(matches, globs))) and not any(map(matches, excluded))
+
+
+def _show(options: argparse.Namespace, hits: Sequence[Hit]) -> None:
+    end = "\0" if options.null else "\n"
+    if options.files:
+        for path in dict.fromkeys(near(hit.source or "") for hit in hits):
+            sys.stdout.write((path if options.null else harmless(_linked(path, path, None))) + end)
+        return
+    for rank, hit in enumerate(hits, 1):
+        if options.json:
+            score = hit.score if math.isfinite(hit.score) else None
+            write_json({"query": options.query, "rank": rank, **asdict(hit), "score": score})
+            continue
+        if options.context and rank > 1:
+            write_line("--")
+        for line in _lines(options, hit):
+            sys.stdout.write(line + "\n")
+
+
+def _lines(options: argparse.Namespace, hit: Hit) -> Iterator[str]:
+    """`path:line: text` of the line that matched, and lines round it as `path-line- text`."""
+    lines, at = hit.text.split("\n"), (hit.span or hit.passage or (0, 0))[0]
+    words = query_words(options.query)
+    begin = hit.text.count("\n", 0, at)
+    first = None if hit.lines is None else hit.lines[0] - begin
+    own = begin if hit.span else _best_line(lines, begin, hit, words)
+    words = words if wants_colour(sys.stdout) else []
+    path, place = near(hit.source or hit.id), place_of(hit)
+    room = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
+    for number in range(max(0, own - options.context), min(len(lines), own + options.context + 1)):
+        mark = ":" if number == own else "-"
+        named = place if first is None else f"{path}{mark}{first + number}"
+        focus = at - sum(len(line) + 1 for line in lines[:own]) if hit.span and number == own else None
+        text = snippet(lines[number], words, max(20, room - len(named) - 2), focus)
+        line = None if first is None else first + number
+        yield f"{_linked(harmless(named), path, line)}{mark} {embolden(text, words)}"
+
+
+def _best_line(lines: Sequence[str], begin: int, hit: Hit, words: Sequence[str]) -> int:
+    """The line of the passage that has most of the query's words; the first of several that is not empty."""
+    end = hit.text.count("\n", 0, hit.passage[1]) if hit.passage else begin
+    numbers = [number for number in range(begin, end + 1) if lines[number].strip()] or [begin]
+    return max(numbers, key=lambda number: sum(word in lines[number].lower() for word in words))
+
+
+def _linked(text: str, path: str, line: int | None) -> str:
+    """The text as a link to the file, on a terminal that shows colours (OSC 8)."""
+    if not wants_colour(sys.stdout):
+        return text
+    target = f"file://{quote(os.path.abspath(path))}" + ("" if line is None else f"#L{line}")
+    return f"\x1b]8;;{target}\x1b\\{text}\x1b]8;;\x1b\\"

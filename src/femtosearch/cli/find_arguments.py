@@ -1,0 +1,70 @@
+"""The arguments of the commands that need no index to be named: find, list, status."""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import os
+from collections.abc import Collection
+from typing import Any
+
+from femtosearch.cli.database_arguments import add_where
+from femtosearch.cli.numbers import whole
+
+FINDING = {"find": "find", "list": "list_indexes", "status": "status"}  # the command, and its function
+ALIKE = 0.75  # of a word to a command's name, for it to be that one misspelled
+HELP = ("-h", "--help", "--version")
+
+
+def add_finding(commands: Any, command_of: Any) -> None:
+    """Add the commands.
+
+    command_of:  makes a command with the flags that every command has.
+    """
+    _add_find(command_of(commands, "find", "search files by meaning; the word find may be left out"))
+    command_of(commands, "list", "list the indexes that were made without being named")
+    status = command_of(commands, "status", "say what has changed since files were indexed")
+    status.add_argument("path", metavar="PATH", nargs="?", default=".", help="default: this folder")
+
+
+def with_find(arguments: list[str], commands: Collection[str]) -> list[str]:
+    """A command line, `find` put before one that begins with a query in the place of a command.
+
+    >>> with_find(["how are uploads retried", "src"], ["index", "search"])
+    ['find', 'how are uploads retried', 'src']
+    >>> with_find(["serach", "notes", "a cat"], ["index", "search"])
+    ['serach', 'notes', 'a cat']
+    """
+    if not arguments or arguments[0] in commands or arguments[0] in HELP:
+        return arguments
+    misspelled = difflib.get_close_matches(arguments[0], commands, 1, ALIKE)
+    return arguments if misspelled else ["find", *arguments]
+
+
+def _add_find(command: argparse.ArgumentParser) -> None:
+    command.add_argument("query", type=_text, metavar="QUERY", help="what to look for, in plain words")
+    command.add_argument("path", metavar="PATH", nargs="*", help="files and folders (default: this folder)")
+    command.add_argument(
+        "-k", type=whole(1, 10_000), default=10, metavar="N", help="hits to show (default: 10)"
+    )
+    command.add_argument("-l", "--files", action="store_true", help="print the files alone")
+    command.add_argument("-n", action="store_true", help="print line numbers, as is always done")
+    command.add_argument(
+        "-C",
+        "--context",
+        type=whole(0, 1000),
+        default=0,
+        metavar="N",
+        help="lines round the best",
+    )
+    command.add_argument("-0", "--null", action="store_true", help="with -l: a NUL after each file")
+    for flag, does in (("--include", "these files alone"), ("--exclude", "not these files")):
+        command.add_argument(flag, action="append", default=[], metavar="GLOB", help=does)
+    kinds = "files of a kind alone: py, md, js, ..."
+    command.add_argument("--type", action="append", default=[], metavar="KIND", help=kinds)
+    add_where(command)
+
+
+def _text(argument: str) -> str:
+    """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
+    return os.fsencode(argument).decode("utf-8", "replace")

@@ -1,0 +1,161 @@
+"""`femtosearch "a question" [PATH...]`: no index named, none made first, and grep's habits."""
+
+import json
+import os
+import pty
+import re
+import subprocess
+import sys
+
+import pytest
+
+from femtosearch.cli import main
+from femtosearch.cli.automatic import automatics, data_folder
+
+FILES = {
+    "src/retry.py": "\n\n\ndef upload():\n    # failed uploads are retried with a growing pause\n    pass\n",
+    "src/colour.py": "RED = 'red'\n",
+    "docs/moon.md": "# Moon\n\nThe red moon rises at night.\n",
+    "docs/bread.md": "# Bread\n\nBake for forty minutes.\n",
+}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with some files, and a user's data folder of its own."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    for name, text in FILES.items():
+        path = tmp_path / "work" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.chdir(tmp_path / "work")
+    return tmp_path / "work"
+
+
+@pytest.fixture
+def run(capsys):
+    def run(*arguments):
+        code = main([*map(str, arguments)])
+        printed = capsys.readouterr()
+        return code, printed.out, printed.err
+
+    return run
+
+
+def test_one_command_finds_a_line(here, run):
+    code, out, err = run("how are failed uploads retried", "-k", 1)
+    assert (code, err) == (0, "")
+    assert out == "src/retry.py:5:     # failed uploads are retried with a growing pause\n".replace(
+        ":     #", ": #"
+    )
+    assert run("find", "how are failed uploads retried", ".", "-k", 1, "-n")[1] == out
+    assert sorted(os.listdir(here)) == ["docs", "src"]
+
+
+def test_it_follows_what_changes(here, run):
+    assert "docs/moon.md:3" in run("moon at night", "-k", 1)[1]
+    (here / "docs/moon.md").unlink()
+    (here / "docs/owl.md").write_text("The owl flies at night under the moon.\n")
+    assert run("moon at night", "-k", 1)[1].startswith("docs/owl.md:1: The owl")
+
+
+def test_an_index_above_is_used_for_what_is_below(here, run):
+    assert run("red", "-l")[0] == 0
+    assert set(run("red", "src", "-l")[1].splitlines()) == {"src/colour.py", "src/retry.py"}
+    assert [automatic.roots for automatic in automatics()] == [(str(here),)]
+    assert set(run("red", "docs", "src/colour.py", "-l")[1].splitlines()) == {
+        "docs/moon.md", "docs/bread.md", "src/colour.py",
+    }  # fmt: skip
+
+
+def test_kinds_and_names_narrow(here, run):
+    assert set(run("red", "-l", "--type", "md")[1].splitlines()) == {"docs/moon.md", "docs/bread.md"}
+    assert run("red", "-l", "--include", "*moon*")[1] == "docs/moon.md\n"
+    assert run("red", "-l", "--exclude", "docs/*", "--exclude", "retry.py")[1] == "src/colour.py\n"
+    assert run("red", "-l", "--where", "title = 'Bread'")[1] == "docs/bread.md\n"
+    code, out, err = run("red", "--include", "*.none")
+    assert (code, out, err) == (1, "", "nothing found in 4 documents\n")
+
+
+def test_context_null_and_json(here, run):
+    assert run("growing pause", "-k", 1, "-C", 1)[1].splitlines() == [
+        "src/retry.py-4- def upload():",
+        "src/retry.py:5: # failed uploads are retried with a growing pause",
+        "src/retry.py-6- pass",
+    ]
+    assert set(run("red", "-l", "-0")[1].split("\0")) == {*FILES, ""}
+    (line,) = run("red moon", "-k", 1, "--json")[1].splitlines()
+    hit = json.loads(line)
+    assert hit["rank"] == 1 and hit["source"] == str(here / "docs/moon.md") and hit["lines"]
+
+
+def test_list_status_and_forget(here, run):
+    assert run("list") == (
+        0,
+        "",
+        'none yet: femtosearch "a question" makes one of the folder that you are in\n',
+    )
+    assert run("status")[0] == 1
+    run("red", ".")
+    assert re.fullmatch(rf"{here}  4 documents, .*\n", run("list")[1])
+    (here / "docs/bread.md").unlink()
+    (here / "new.txt").write_text("new")
+    os.utime(here / "docs/moon.md", ns=(1, 1))
+    (here / "src/colour.py").write_text("BLUE = 1\n")
+    assert run("status")[1].splitlines()[1] == "files: 1 new, 1 changed, 1 gone"
+    facts = json.loads(run("status", "src", "--json")[1])
+    assert facts["roots"] == [str(here)] and (facts["new"], facts["changed"], facts["gone"]) == (1, 1, 1)
+    assert run("forget", ".")[0] == 0 and not [*automatics()]
+    assert "no index was made of it" in run("forget", ".")[2]
+
+
+def test_the_data_folder(here, monkeypatch):
+    assert data_folder() == here.parent / "data" / "femtosearch" / "indexes"
+    monkeypatch.setenv("XDG_DATA_HOME", "relative")
+    monkeypatch.setenv("HOME", "/home/somebody")
+    monkeypatch.setattr(sys, "platform", "linux")
+    assert str(data_folder()) == "/home/somebody/.local/share/femtosearch/indexes"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["a cat", "none"], "none: there is no such file or folder"),
+        (["a cat", "/"], "that is all that you have: name a folder in it"),
+        (["a cat", "--type", "nonsense"], "--type: expected one of c, cpp,"),
+        ([" "], "query: it is empty"),
+        (["a cat", "--where", "x >"], "where"),
+    ],
+)
+def test_what_cannot_be_searched_is_told(here, run, arguments, message):
+    code, out, err = run(*arguments)
+    assert code == 1 and message in err and not out
+
+
+def test_a_misspelled_command_is_no_query(here, run, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(["serach", "notes", "a cat"])
+    assert stop.value.code == 2 and not [*automatics()]
+
+
+def test_a_home_folder_is_not_indexed_by_accident(here, run, monkeypatch):
+    monkeypatch.setenv("HOME", str(here))
+    assert "that is all that you have" in run("a cat")[2]
+
+
+def test_files_in_which_nothing_is_text(here, run):
+    (here / "empty").mkdir()
+    assert run("a cat", "empty") == (1, "", "nothing found in 0 documents\n")
+
+
+@pytest.mark.slow
+def test_a_terminal_gets_colours_and_links(here):
+    master, slave = pty.openpty()
+    command = [sys.executable, "-m", "femtosearch", "red moon", "-k", "1"]
+    environment = {name: text for name, text in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
+    process = subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL, cwd=here, env=environment)
+    process.wait(60)
+    os.close(slave)
+    printed = os.read(master, 10_000).decode()
+    assert f"\x1b]8;;file://{here}/docs/moon.md#L3\x1b\\docs/moon.md:3\x1b]8;;\x1b\\: " in printed
+    assert "\x1b[1mred\x1b[22m \x1b[1mmoon\x1b[22m" in printed
