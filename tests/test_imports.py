@@ -62,8 +62,14 @@ def test_the_two_roads_of_the_index_never_meet(path):
         assert not names & (ROAD_IN | ROAD_OUT | ENTRANCES)
 
 
-def test_importing_the_package_brings_only_numpy():
+def test_importing_the_package_brings_nothing():
     code = "import femtosearch, sys; print('\\n'.join(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert "numpy" not in loaded.splitlines()
+
+
+def test_what_the_package_has_brings_only_numpy():
+    code = "from femtosearch import *; import sys; print('\\n'.join(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     found = {name.split(".")[0] for name in loaded.splitlines()}
     assert "numpy" in found

@@ -1,35 +1,37 @@
-"""Late-interaction search with a one-megabyte model, without torch."""
+"""Late-interaction search with a one-megabyte model, without torch.
+
+A name is imported when it is first used: who only asks for the version or the help does not wait for numpy.
+"""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-import femtosearch.fde as fde
-from femtosearch.errors import (
-    CheckpointError,
-    CorruptError,
-    DocumentError,
-    FdeError,
-    FdeMismatchError,
-    FemtosearchError,
-    LockedError,
-    MissingExtraError,
-    ModelMismatchError,
-    QueryError,
-    ReadError,
-    RecipeError,
-    ServerError,
-    ShapeError,
-    StoreError,
-)
-from femtosearch.index.index import Index
-from femtosearch.index.rerank import rerank
-from femtosearch.model.model import Model
-from femtosearch.scoring import maxsim
-from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
-
 if TYPE_CHECKING:
+    import femtosearch.fde as fde
+    from femtosearch.errors import (
+        CheckpointError,
+        CorruptError,
+        DocumentError,
+        FdeError,
+        FdeMismatchError,
+        FemtosearchError,
+        LockedError,
+        MissingExtraError,
+        ModelMismatchError,
+        QueryError,
+        ReadError,
+        RecipeError,
+        ServerError,
+        ShapeError,
+        StoreError,
+    )
     from femtosearch.evaluation import evaluate
+    from femtosearch.index.index import Index
+    from femtosearch.index.rerank import rerank
+    from femtosearch.model.model import Model
+    from femtosearch.scoring import maxsim
     from femtosearch.server.client import connect, connect_async
+    from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
 
 __all__ = [
     "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
@@ -38,18 +40,25 @@ __all__ = [
     "ShapeError", "StoreError", "connect", "connect_async", "evaluate", "fde", "maxsim", "rerank",
 ]  # fmt: skip
 
-
-LATER = {
-    "connect": "femtosearch.server.client",
-    "connect_async": "femtosearch.server.client",
-    "evaluate": "femtosearch.evaluation",
-}  # what is imported when it is first used: whoever only searches does not wait for it
+MODULES = {  # where names come from, the errors aside
+    **dict.fromkeys(("BertConfig", "Conventions", "Document", "Hit", "Passages", "Rows"), "types"),
+    "Index": "index.index",
+    "Model": "model.model",
+    "connect": "server.client",
+    "connect_async": "server.client",
+    "evaluate": "evaluation",
+    "maxsim": "scoring",
+    "rerank": "index.rerank",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name not in LATER:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return globals().setdefault(name, getattr(import_module(LATER[name]), name))
+    if name == "fde":
+        return import_module("femtosearch.fde")
+    module = import_module(f"femtosearch.{MODULES.get(name, 'errors')}")
+    return globals().setdefault(name, getattr(module, name))
 
 
 def __dir__() -> list[str]:

@@ -85,7 +85,8 @@ def _table(path: Path, name: str, codes: np.ndarray, books: np.ndarray | None) -
             f"for {codes.size * books.shape[2]:,} numbers; expected at most {MOST_NUMBERS:,}, and at most "
             f"{WIDEST_BOOK} of a code"
         )
-    return np.concatenate([book[code] for book, code in zip(books, codes.T, strict=True)], axis=1)
+    entries = codes.astype(np.intp) + np.arange(codes.shape[1]) * books.shape[1]
+    return books.reshape(-1, books.shape[2]).take(entries, axis=0).reshape(len(codes), -1)
 
 
 def _matrix(path: Path, name: str, codes: np.ndarray, scale: np.ndarray | None) -> np.ndarray:

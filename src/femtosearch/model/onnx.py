@@ -7,7 +7,7 @@ rows are kept. docs/export.md has both, and a reader of twenty lines.
 from __future__ import annotations
 
 import json
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -88,5 +88,7 @@ def _graph(checkpoint: Checkpoint) -> bytes:
         raise MissingExtraError(
             f"an ONNX export needs {error.name}, which is not installed: pip install 'femtosearch[onnx]'"
         ) from error
+    from importlib import metadata  # slow to import, and seldom needed
+
     content: bytes = graph(checkpoint, metadata.version("femtosearch")).SerializeToString()
     return content
