@@ -661,6 +661,12 @@ def test_the_snippet_is_where_it_matched():
     assert "A feline napped on the couch." in shown
 
 
+def test_words_that_are_all_there_are_shown_first():
+    text = "\u6771\u4eac" * 200 + "\u8acb\u6c42\u66f8" + "\u5929\u66f8" * 200
+    assert "\u8acb\u6c42\u66f8" in show.snippet(text, ["\u8acb\u6c42\u66f8"], 100, focus=700)
+    assert all(len(line) > 2 for line in show._wrap("\u2026 " + "\u6771" * 60, 50))
+
+
 def test_a_hit_says_its_place(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     path = str(tmp_path / "d" / "a.md")

@@ -120,6 +120,23 @@ def test_a_file_over_several_commits(index):
     assert contents(index) == {"1": "one", "2": "two"} and index.files()["/s/a"].stamp == "1"
 
 
+def test_two_processes_that_read_one_file_lose_nothing(index):
+    with index.filing() as filing:
+        first = filing.begin(filing.source("/s", {}), "/s/a")
+        filing.put(first, filed("1", "one"))
+    with index.filing() as filing:
+        second = filing.begin(filing.source("/s", {}), "/s/a")
+        filing.put(second, filed("1", "one"))
+        filing.put(second, filed("2", "two"))
+    with index.filing() as filing:
+        again = filing.go_on(first)
+        filing.put(again, filed("2", "two"))
+        filing.end(again, "1", b"")
+    with index.filing() as filing:
+        filing.end(filing.go_on(second), "1", b"")
+    assert contents(index) == {"1": "one", "2": "two"}
+
+
 def test_nothing_is_filed_where_the_block_raises(index):
     put(index, "/s/a", filed("1", "one"))
     with pytest.raises(KeyError), index.filing() as filing:

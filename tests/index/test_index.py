@@ -576,6 +576,15 @@ def test_a_mapping_means_what_a_line_of_json_does(index):
     assert index.get("t") == document
 
 
+def test_ligatures_and_full_width_forms_are_letters(index):
+    text = "the of\ufb01ce work\ufb02ow \uff21\uff22 end"
+    index.add([{"id": "f", "text": text}, {"id": "o", "text": "a b c"}])
+    for query in ("office", "of\ufb01ce", "workflow", "AB", "\uff21\uff22"):
+        assert index.search(query, k=1, hybrid=0)[0].id == "f"
+    hit = index.search("office workflow", k=1)[0]
+    assert hit.text[slice(*hit.passage)] == hit.text == text
+
+
 def test_an_index_that_is_mostly_dead_is_compacted_by_itself(index):
     for turn in range(5):
         index.add([{"id": f"{n}", "text": f"word{turn} of {n}"} for n in range(10)])

@@ -87,3 +87,11 @@ def test_the_mean_of_maxima_is_a_convention(tmp_path):
     for one, other in zip(rerank(summed, "cat", texts), rerank(mean, "cat", texts), strict=True):
         assert one.id == other.id
         assert other.score == pytest.approx(one.score / 12)
+
+
+def test_ligatures_are_letters():
+    texts = ["bread and \ufb02our", "the \ufb01nancial of\ufb01ce", "needs yeast"]
+    model = Model.load("femto")
+    for query in ("\ufb01nancial of\ufb01ce", "financial office"):
+        hit = rerank(model, query, texts)[0]
+        assert hit.id == "1" and hit.passage == (0, len(texts[1]))

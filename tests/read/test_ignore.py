@@ -114,6 +114,8 @@ def test_the_rules_of_the_repository_above(tmp_path):
     for name in ("a.md", "b.md", "secret.md", "e.md"):
         write(tmp_path / "docs" / name)
     assert names(tmp_path / "docs") == ["a.md", "b.md"]
+    write(tmp_path / ".git" / "info" / "exclude", "/docs/a.md\n")
+    assert "docs/a.md" not in names(tmp_path)
     shutil.rmtree(tmp_path / ".git")  # and no repository has no rules above it
     assert len(names(tmp_path / "docs")) == 4
 

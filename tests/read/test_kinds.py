@@ -10,7 +10,7 @@ import pytest
 from femtosearch.errors import MissingExtraError, ReadError
 from femtosearch.read import Options, read
 from femtosearch.read.documents import FileReader
-from femtosearch.read.kinds import EXTENSIONS, MODULES
+from femtosearch.read.kinds import EXTENSIONS, MODULES, kind_of_file
 from femtosearch.read.walk import walk
 
 from .make_files import DC, docx, epub, odt, pdf, pptx, zipped
@@ -53,6 +53,7 @@ def place(entry, words):
 
 def test_every_extension_leads_to_a_module():
     assert set(EXTENSIONS.values()) <= set(MODULES)
+    assert kind_of_file("man7/x.7ssl.gz") == kind_of_file("ls.1") == "man" and kind_of_file("a.7z") is None
 
 
 # HTML

@@ -40,9 +40,8 @@ def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
     The place is path:line, as editors open it, or the id of a document that no file gave.
     """
     words = query_words(query)
-    if hit.span is not None and (token := hit.text[slice(*hit.span)].strip().lower()):
-        words = [*words, token]
-    marked = words if wants_colour(stream) else []
+    token = "" if hit.span is None else hit.text[slice(*hit.span)].strip().lower()
+    marked = [*words, *([token] if token else [])] if wants_colour(stream) else []
     room = max(20, shutil.get_terminal_size().columns - 1)
     title = hit.metadata.get("title")
     head = _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(_heading(hit))}", room)
@@ -107,7 +106,8 @@ def snippet(text: str, words: list[str], room: int, focus: int | None = None) ->
     starts = [match.start() for match in _pattern(words).finditer(text)] if words else []
     reach = room - LEAD
     best = max(starts, key=lambda start: _distinct(words, text[start : start + reach]), default=0)
-    best = best if focus is None else max(0, focus - reach // 3)
+    has_all = bool(words) and _distinct(words, text[best : best + reach]) == len(words)
+    best = best if focus is None or has_all else max(0, focus - reach // 3)
     start = 0 if best <= LEAD else text.rfind(" ", 0, best - LEAD // 2) + 1
     start = start if best - start <= LEAD else best - LEAD // 2
     head = "… " if start else ""
@@ -166,7 +166,7 @@ def _wrap(text: str, room: int) -> list[str]:
     lines = []
     while _columns(text) > room:
         line = _fit(text, room)
-        if text[len(line)] != " " and " " in line:
+        if text[len(line)] != " " and " " in line[len(line) // 2 :]:
             line = line[: line.rindex(" ")]
         lines.append(line)
         text = text[len(line) :].lstrip()

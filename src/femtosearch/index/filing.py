@@ -123,7 +123,8 @@ class Filing:
         marks = json.dumps(document.marks)
         stored = None if known is None else self.transaction.stored_key(known.key)
         if known is not None and stored is not None and stored[1:] == _content(document.draft):
-            table.put_document(known.key, file.number, document.name, file.turn, marks)
+            turn = max(file.turn, known.turn)  # of another process, if that reads the file as well
+            table.put_document(known.key, file.number, document.name, turn, marks)
             self.tally.unchanged += 1
             return None
         chosen, taken = (stored[0], None) if stored is not None else self._free_id(file, document)

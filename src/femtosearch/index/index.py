@@ -37,6 +37,7 @@ from femtosearch.index.store import Store
 from femtosearch.index.transaction import ALWAYS, LARGE
 from femtosearch.index.upkeep import Upkeep, count_of, folder_of
 from femtosearch.index.writer import Queue, add_documents, writing
+from femtosearch.model.foldings import folded as folded_text
 from femtosearch.types import Document, Hit, Passages, Rows
 
 _MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
@@ -236,7 +237,7 @@ class Index(Upkeep):
         )
         if not request.texts:
             return []
-        rows = self.model.encode_queries(request.texts)
+        rows = self.model.encode_queries([folded_text(text) for text in request.texts])
         explainer = token_rows_of(self.model) if explain else None
         answers = self._best(request, rows, explainer)
         if fold:

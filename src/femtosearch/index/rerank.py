@@ -10,6 +10,7 @@ import numpy as np
 
 from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.request import check_request
+from femtosearch.model.foldings import folded, folded_with_places
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
 from femtosearch.types import Document, Hit
@@ -31,8 +32,11 @@ def rerank(
     """
     request = check_request([query], 1 if k is None else k)
     checked = list(drafts(documents))
-    passages = model.encode_passages([draft.text for draft in checked])
-    rows = model.encode_queries(request.texts)
+    heard = [folded_with_places(draft.text) for draft in checked]
+    passages = model.encode_passages(
+        [draft.text if other is None else other[0] for draft, other in zip(checked, heard, strict=True)]
+    )
+    rows = model.encode_queries([folded(text) for text in request.texts])
     passage_scores = maxsim(rows, passages.rows)[0]
     if model.conventions.scoring == "mean":
         passage_scores /= max(1, len(rows.rows))
@@ -40,7 +44,8 @@ def rerank(
     spans = np.zeros((len(checked), 2), dtype=np.int64)
     for score, owner, span in zip(passage_scores, passages.owner, passages.spans, strict=True):
         if score > scores[owner]:
-            scores[owner], spans[owner] = score, span
+            other = heard[owner]
+            scores[owner], spans[owner] = score, span if other is None else other[1][span]
     best = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
     return [_hit(checked[n], n, scores[n], spans[n]) for n in best.tolist()]
 

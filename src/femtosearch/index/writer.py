@@ -15,6 +15,7 @@ from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft, named
 from femtosearch.index.filing import Cut
 from femtosearch.index.store import Store
+from femtosearch.model.foldings import folded_with_places
 from femtosearch.model.identifiers import with_parts
 from femtosearch.model.stretches import Stretch, batches, bounded
 from femtosearch.types import Passages
@@ -152,7 +153,7 @@ def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[
     keys:   [N] int64, of the texts that the stretches are numbered by.
     split:  the numbers of the texts whose identifiers are found by their parts, too.
     """
-    heard = {n: with_parts(stretch.text) for n, stretch in enumerate(batch) if stretch.owner in split}
+    heard = dict(_heard(batch, split))
     passages = encode([heard[n][0] if n in heard else stretch.text for n, stretch in enumerate(batch)])
     owners = np.array([stretch.owner for stretch in batch], np.int64)
     offsets = np.array([stretch.offset for stretch in batch], np.int64)
@@ -163,3 +164,12 @@ def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[
     spans += offsets[passages.owner, None]
     rows = RowCodes.of(quantise(passages.rows.rows))
     return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans.astype(np.int32), rows)
+
+
+def _heard(batch: list[Stretch], split: set[int]) -> Iterator[tuple[int, tuple[str, np.ndarray]]]:
+    """The stretches of which the model is given another text, and where in theirs its places are."""
+    for number, stretch in enumerate(batch):
+        if stretch.owner in split:
+            yield number, with_parts(stretch.text)
+        elif (text := folded_with_places(stretch.text)) is not None:
+            yield number, text

@@ -96,7 +96,7 @@ def rules_above(folder: str) -> list[Rules]:
     ]
     start = os.path.realpath(folder)
     return [
-        rules_of(lines, name, prefix=os.path.relpath(start, parent).replace(os.sep, "/") + "/")
+        rules_of(lines, name, prefix="" if start == parent else f"{os.path.relpath(start, parent)}/")
         for name, parent, lines in stated
         if lines
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -70,7 +71,6 @@ EXTENSIONS = {
     ".odp": "odt",
     ".epub": "epub",
     **dict.fromkeys(LANGUAGES, "code"),
-    **{f".{section}": "man" for section in range(1, 9)},
 }
 NAMES = {  # of files without an extension, in small letters
     **dict.fromkeys(
@@ -78,12 +78,16 @@ NAMES = {  # of files without an extension, in small letters
     ),
     **dict.fromkeys(("changelog", "changes", "install", "contributing", "history", "thanks"), "text"),
 }
+_SECTION = re.compile(r"\.[1-8](?:ssl|pm|perl|posix|p|x|gcc|const|type|head)?")  # of the manual
 
 
 def kind_of_file(path: str) -> str | None:
     """The kind of a file by its name, or None where that says nothing."""
     base = os.path.basename(path).lower().removesuffix(".gz")
-    return EXTENSIONS.get(os.path.splitext(base)[1]) or NAMES.get(base.removesuffix(".debian"))
+    extension = os.path.splitext(base)[1]
+    if _SECTION.fullmatch(extension):
+        return "man"
+    return EXTENSIONS.get(extension) or NAMES.get(base.removesuffix(".debian"))
 
 
 def entries(content: Any) -> Iterator[Entry | Fault]:
