@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: integrations dev dev-all test test-all check lint format types docs asan bench results torture
+.PHONY: integrations dev dev-all test test-all check lint format types docs asan bench results torture fuzz
 
 dev: .venv/built
 
@@ -63,3 +63,6 @@ results: # cards and docs/results.md, of the BEIR folders in the folder that FEM
 
 torture: .venv/built # hostile tests of the engine, for MINUTES; the counts go into docs/reliability.md
 	$(BIN)python -m torture --minutes $(or $(MINUTES),20) --json build/torture.json --page docs/reliability.md
+
+fuzz: .venv/built # what others may hand to the engine, changed at random, for SECONDS
+	$(BIN)python -m tests.fuzz --seconds $(or $(SECONDS),60)

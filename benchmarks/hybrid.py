@@ -13,11 +13,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.encode import Row
-from benchmarks.judged import collection as read_collection
-from benchmarks.judged import ndcg
+from benchmarks.judged import collection, ndcg
 from benchmarks.words import in_few_words
-from femtosearch.evaluation.rankings import ScoredCollection
-from femtosearch.evaluation.rules import rules_named
 from femtosearch.index import fusion, keywords
 from femtosearch.index.fusion import fuse
 from femtosearch.index.index import Index
@@ -64,7 +61,7 @@ def measure(
 
 
 def _subject(folder: Path, cache: Path, short: bool) -> Subject:
-    scored = ScoredCollection.of(read_collection(folder), rules_named("beir"))
+    scored = collection(folder)
     place = cache / folder.name
     if not place.exists():
         with Index(place, fde=None) as index:

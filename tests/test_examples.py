@@ -48,6 +48,18 @@ def test_notes_are_found_and_followed(run, notes):
         assert {document.id for document in index} == {"bicycle.txt", "tax.txt"}
 
 
+def test_a_database(run, tmp_path):
+    assert run("database.py", tmp_path / "tickets").splitlines() == [
+        "since 2024: ['T-2']",
+        "a code: T-1",
+        "why T-2: 'cats' is like 'kitten'",
+        "tags: {'cable': 1, 'cat': 1, 'printer': 1, 'upload': 1}",
+        "solved: ['T-3']",
+        "deleted: 1 of 4",
+        "the copy: 3 documents, damage: []",
+    ]
+
+
 def test_a_prompt_has_the_question_and_the_best_passage_first(run, notes):
     prompt = run("context.py", notes, "What is wrong with my bike when the chain jumps?")
     assert "Question: What is wrong with my bike when the chain jumps?" in prompt
@@ -108,5 +120,5 @@ def test_a_server_answers(tmp_path, monkeypatch):
 def test_every_example_is_on_the_page():
     page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
     programs = sorted(path.name for path in EXAMPLES.glob("*.py"))
-    assert len(programs) == 4
+    assert len(programs) == 5
     assert all(f"({name})" in page for name in programs)

@@ -52,7 +52,8 @@ def check(index: Index, states: list[State]) -> State:
     if not likely:
         raise Wrong(f"holds {_short(documents)}, expected {' or '.join(_short(s.documents) for s in states)}")
     for text in _SEARCHES:
-        _compare(answer(index, text, "maxsim"), _fresh(index.model, likely[0].key(), text, "maxsim"), text)
+        for mode in ("maxsim", "auto"):  # by meaning alone, and with words
+            _compare(answer(index, text, mode), _fresh(index.model, likely[0].key(), text, mode), text)
     return _by_fde(index, likely)
 
 

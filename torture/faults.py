@@ -30,6 +30,9 @@ SCENARIOS: dict[str, Make] = {
     "join": lambda rng: {"add": documents(rng, ["20", "21", "22"])},
     "delete": lambda rng: {"delete": ["0", "3", "9"]},
     "compact": lambda rng: {"compact": True},
+    "update": lambda rng: {"update": {name: {"n": 7} for name in ("0", "3", "9")}},
+    "where": lambda rng: {"where": 30},
+    "words": lambda rng: {"words": True},
     "fde": lambda rng: {"fde": 1},
 }
 

@@ -30,7 +30,16 @@ class State:
         """What `perform` makes of it."""
         gone = set(operation.get("delete", ()))
         documents = {**self.documents, **operation.get("add", {})}
-        documents = {name: content for name, content in documents.items() if name not in gone}
+        for name, metadata in operation.get("update", {}).items():
+            if name in documents:
+                text, before = documents[name]
+                documents[name] = [text, {**before, **metadata}]
+        below = operation.get("where", -1)
+        documents = {
+            name: content
+            for name, content in documents.items()
+            if name not in gone and content[1].get("n", below) >= below
+        }
         return replace(self, documents=documents, fde=operation.get("fde", self.fde))
 
     def key(self) -> str:
@@ -50,11 +59,17 @@ def topic(operation: Operation) -> str:
 
 def draw(rng: random.Random) -> Operation:
     """An operation by chance; most of them are adds, many of which replace documents."""
-    name = rng.choice(["add"] * 6 + ["delete"] * 2 + ["compact", "fde", "calibrate", "reopen"])
+    others = ["compact", "fde", "calibrate", "reopen", "update", "update", "where", "words", "repair"]
+    name = rng.choice(["add"] * 6 + ["delete"] * 2 + others)
     if name == "add":
         return {"add": documents(rng, rng.sample(IDS, rng.randrange(1, 8)))}
     if name == "delete":
         return {"delete": rng.sample(IDS, 4)}
+    if name == "update":
+        metadata = {"n": rng.randrange(99), "new": rng.random()}
+        return {"update": dict.fromkeys(rng.sample(IDS, 3), metadata)}
+    if name == "where":
+        return {"where": rng.randrange(20)}
     return {"fde": rng.randrange(len(FDES))} if name == "fde" else {name: True}
 
 
@@ -73,10 +88,23 @@ def perform(index: Index, operation: Operation) -> None:
         index.delete(operation["delete"])
     elif name == "fde":
         index.set_fde(FDES[operation["fde"]])
+    elif name == "update":
+        update(index, operation["update"])
+    elif name == "where":
+        index.delete(where={"n": {"$lt": operation["where"]}})
+    elif name == "words":
+        index.set_words()
+    elif name == "repair":
+        index.repair()
     elif name == "compact":
         index.compact()
     elif name == "calibrate":
         calibrate(index)
+
+
+def update(index: Index, metadata: dict[str, dict[str, Any]]) -> None:
+    """Change the metadata of documents, all to the same, which is one commit."""
+    index.update(list(metadata), next(iter(metadata.values())))
 
 
 def calibrate(index: Index) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import random
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from femtosearch import Index
@@ -30,6 +31,11 @@ def _anchored(operation: Operation) -> Operation:
     if "add" not in operation:
         return operation
     return {"add": {i: [f"{QUERY} {text}", metadata] for i, (text, metadata) in operation["add"].items()}}
+
+
+def _copied(index: Index, place: Path) -> Path:
+    index.snapshot(place / "copy")
+    return place / "copy"
 
 
 class Progress:
@@ -71,10 +77,18 @@ class Reader:
     def ask(self, index: Index) -> None:
         """One question. Raises Wrong."""
         first = max(self._oldest, self._progress.acknowledged)
-        how = self._rng.randrange(4)
+        how = self._rng.randrange(6)
         if how < 2:
-            hits = index.search(QUERY, k=_ALL)
+            hits = index.search(QUERY, k=_ALL, hybrid=self._rng.choice([0, 0.4, 1]))
             self._match(first, {hit.id: [hit.text, hit.metadata] for hit in hits}, "search")
+        elif how == 4:
+            below = self._rng.randrange(99)
+            hits = index.search(QUERY, k=_ALL, where={"n": {"$lt": below}})
+            self._match(
+                first, {hit.id: [hit.text, hit.metadata] for hit in hits}, "search with a filter", below
+            )
+        elif how == 5:
+            self._copy(index, first)
         elif how == 2:
             self._get(index, first)
         else:
@@ -85,14 +99,29 @@ class Reader:
     def _visible(self, first: int) -> list[State]:
         return self._states[first : self._progress.begun + 1]
 
-    def _match(self, first: int, documents: dict[str, Any], question: str) -> None:
+    def _match(self, first: int, documents: dict[str, Any], question: str, below: int = 99) -> None:
+        """The answer is the documents of a commit whose number `n` is below a bound."""
+
+        def fits(state: State) -> bool:
+            return documents == {
+                i: content for i, content in state.documents.items() if content[1]["n"] < below
+            }
+
         for number, state in enumerate(self._visible(first), first):
-            if state.documents == documents:
+            if fits(state):
                 self._oldest = number
                 return
-        older = [n for n, state in enumerate(self._states[:first]) if state.documents == documents]
+        older = [n for n, state in enumerate(self._states[:first]) if fits(state)]
         what = f"is of commit {older[-1]}" if older else "is of no commit"
         raise Wrong(f"the answer of {question} {what}, expected one from {first} to {self._progress.begun}")
+
+    def _copy(self, index: Index, first: int) -> None:
+        """A snapshot is an index that is whole, of one commit."""
+        with TemporaryDirectory() as place, Index(_copied(index, Path(place)), model=index.model) as copy:
+            if damage := copy.verify():
+                raise Wrong(f"a snapshot is damaged: {damage[:3]}")
+            documents = {document.id: [document.text, document.metadata] for document in copy}
+            self._match(first, documents, "a snapshot")
 
     def _get(self, index: Index, first: int) -> None:
         name = str(self._rng.randrange(25))
