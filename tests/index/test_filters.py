@@ -239,3 +239,48 @@ def test_selections_are_remembered_for_one_commit_only(index):
     for n in range(20):
         assert len(index.search("word1", k=30, where=f"n < {n}")) == n
     assert len(index._snapshots.take().selections) == 8
+
+
+@pytest.mark.parametrize(
+    "where", ["n < 3", "n in (5, 7)", "odd = true", "deep.x = 1", "n != 4", "tag contains 'a'"]
+)
+def test_declared_keys_change_no_answer(index, where):
+    documents = random_documents(9, 60)
+    for document in documents[::3]:
+        document |= {"deep": {"x": document["n"] % 2}, "tag": ["a", "b"]}
+    index.add(documents[:30])
+    index.set_keys(["n", "odd", "deep.x", "tag", "id"])
+    assert index.keys() == ["n", "odd", "deep.x", "tag"]
+    index.add(documents[30:])
+    index.delete(["d5", "d31"])
+    index.update(["d7", "d40"], {"n": 2})
+    assert not index.verify()
+    before = answers(index, where)
+    index.set_keys(["other"])
+    index.set_keys([])
+    assert index.keys() == [] and answers(index, where) == before
+
+
+def answers(index, where):
+    return index.count(where), ids(index.search("word1", where=where)), index.facets("tag", where=where)
+
+
+@pytest.mark.parametrize("names", ["year", 3, [""], [3], None])
+def test_keys_that_cannot_be_declared(index, names):
+    with pytest.raises(QueryError, match="keys: expected"):
+        index.set_keys(names)
+
+
+def test_declared_values_are_checked_and_mended(fast_path):
+    import sqlite3
+
+    with Index(fast_path / "n", model=MODEL) as index:
+        index.add(random_documents(10, 9))
+        index.set_keys(["n"])
+    with sqlite3.connect(fast_path / "n" / "catalog.db") as database:
+        database.execute("UPDATE fields SET value = 77 WHERE value = 3")
+    database.close()
+    with Index(fast_path / "n", model=MODEL) as index:
+        (problem,) = index.verify()
+        assert problem.message == "the values of the key 'n' are not the documents'"
+        assert index.repair().lost == [] and index.count("n = 3") == 1

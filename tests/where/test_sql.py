@@ -7,8 +7,10 @@ import sqlite3
 
 import pytest
 
+from femtosearch.index import fields
 from femtosearch.where import Either, Every, Negation, compile_filter, read_filter, values_of
 from femtosearch.where.sql import Condition
+from femtosearch.where.tree import paths_of
 
 VALUES = [
     None, True, False, 0, 1, -1, 2, 1.0, 1.5, 0.1, 19.99, 2**53 + 1, 10**25, 1e22, 1e-300, "", "a", "b", "ab",
@@ -28,7 +30,7 @@ def database(documents):
 
 
 def passing(connection, where):
-    condition = compile_filter(read_filter(where))
+    condition = compile_filter(read_filter(where), fields.declared(connection))
     query = f"SELECT key FROM documents WHERE {condition.sql} ORDER BY key"
     return [key for (key,) in connection.execute(query, condition.parameters)]
 
@@ -124,13 +126,24 @@ def random_filter(rng, depth=0):
     return {rng.choice([name for name in FIELDS if not name.startswith("$")]): {operator: operand}}
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_sql_and_python_agree(seed):
+def declare(connection, documents):
+    """The tables of declared keys, for every other field."""
+    connection.execute("CREATE TABLE keys (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE)")
+    connection.execute("CREATE TABLE fields (number, kind, value, listed, key)")
+    fields.declare(connection, [path for name in FIELDS[::2] for path in paths_of(name)])
+    assert fields.differing(connection) == []
+
+
+@pytest.mark.parametrize("declares", [False, True])
+@pytest.mark.parametrize("seed", range(3))
+def test_sql_and_python_agree(seed, declares):
     rng = random.Random(seed)
     documents = [
         {rng.choice(FIELDS): rng.choice(VALUES) for _ in range(rng.randint(0, 4))} for _ in range(150)
     ]
     connection = database(documents)
+    if declares:
+        declare(connection, documents)
     for _ in range(150):
         where = random_filter(rng)
         filter = read_filter(where)

@@ -149,6 +149,8 @@ def compact(options: argparse.Namespace) -> None:
         before = store.stats().bytes
         if options.fde:
             store.set_fde(named_fde(options))
+        if options.keys is not None:
+            store.set_keys(filter(None, options.keys.split(",")))
         if options.words is not None:
             store.set_words(options.words)
         store.compact()

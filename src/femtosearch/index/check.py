@@ -12,6 +12,7 @@ from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.catalog import Catalog, State
 from femtosearch.index.check_words import word_damage
 from femtosearch.index.encoding import Encoding, widths_of
+from femtosearch.index.fields import differing
 from femtosearch.index.segment import Segment
 from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
@@ -64,6 +65,8 @@ def _content_damage(store: Store, state: State) -> Iterator[Damage]:
     yield from _document_damage(store.catalog, lengths)
     if state.has_words:
         yield from _word_damage(store.catalog)
+    for path in store.catalog.ask(differing):
+        yield Damage(store.catalog.place, f"the values of the key {'.'.join(path)!r} are not the documents'")
     encoding = None
     try:
         encoding = store.encoding(state)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from femtosearch.index.catalog import Catalog
+from femtosearch.index.fields import declared
 from femtosearch.index.segment import Segment
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.where import Condition, Filter, compile_filter, values_of
@@ -38,10 +40,11 @@ def select(catalog: Catalog, snapshot: Snapshot, filter: Filter) -> Selection:
     condition = compile_filter(filter)
     selection = snapshot.selections.get(condition)
     if selection is None:
-        query = f"SELECT key FROM documents WHERE {condition.sql}"
 
         def keys(reader: sqlite3.Connection) -> np.ndarray:
-            rows = reader.execute(query, condition.parameters)
+            compiled = compile_filter(filter, declared(reader))
+            query = f"SELECT key FROM documents WHERE {compiled.sql}"
+            rows = reader.execute(query, compiled.parameters)
             return np.fromiter((key for (key,) in rows), np.int64)
 
         selection = _selection(snapshot, catalog.read_at(snapshot.state, keys))
@@ -53,9 +56,13 @@ def select(catalog: Catalog, snapshot: Snapshot, filter: Filter) -> Selection:
 
 def count(catalog: Catalog, filter: Filter | None) -> int:
     """How many documents pass. Raises StoreError."""
-    condition = _condition(filter)
-    query = f"SELECT count(*) FROM documents WHERE {condition.sql}"
-    return catalog.ask(lambda reader: int(reader.execute(query, condition.parameters).fetchone()[0]))
+
+    def number(reader: sqlite3.Connection) -> int:
+        condition = _condition(filter, declared(reader))
+        query = f"SELECT count(*) FROM documents WHERE {condition.sql}"
+        return int(reader.execute(query, condition.parameters).fetchone()[0])
+
+    return catalog.ask(number)
 
 
 def pages(
@@ -65,7 +72,7 @@ def pages(
 
     after:  only those of larger keys.
     """
-    condition = _condition(filter)
+    condition = _condition(filter, catalog.ask(declared))
     query = f"SELECT * FROM documents WHERE key > ? AND {condition.sql} ORDER BY key LIMIT ?"
     while True:
         parameters = (after, *condition.parameters, size)
@@ -80,24 +87,37 @@ def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, lim
     """How many of the documents that pass have each value of a field, the commonest first. An element of a
     list counts as a value; what is inside a mapping does not. Raises StoreError.
     """
-    condition = _condition(filter)
-    values = [values_of(path, condition) for path in paths]
-    union = " UNION ALL ".join(value.sql for value in values)
-    query = f"""
-    SELECT kind, value, count(DISTINCT key) AS documents FROM ({union}) WHERE kind > 0
-    GROUP BY kind, value ORDER BY documents DESC, kind, value LIMIT ?
-    """
-    parameters = [name for value in values for name in value.parameters]
-    rows = catalog.ask(lambda reader: reader.execute(query, (*parameters, limit)).fetchall())
+
+    def rows(reader: sqlite3.Connection) -> list[tuple[int, Any, int]]:
+        keys = declared(reader)
+        condition = _condition(filter, keys)
+        values = [_values(path, condition, keys) for path in paths]
+        union = " UNION ALL ".join(value.sql for value in values)
+        query = f"""
+        SELECT kind, value, count(DISTINCT key) AS documents FROM ({union}) WHERE kind > 0
+        GROUP BY kind, value ORDER BY documents DESC, kind, value LIMIT ?
+        """
+        parameters = [name for value in values for name in value.parameters]
+        return reader.execute(query, (*parameters, limit)).fetchall()
+
     counts: dict[Value, int] = {}
-    for kind, value, documents in rows:
+    for kind, value, documents in catalog.ask(rows):
         shown = bool(value) if kind == 3 else value
         counts[shown] = counts.get(shown, 0) + documents  # true and 1 are one key in Python
     return counts
 
 
-def _condition(filter: Filter | None) -> Condition:
-    return _EVERYTHING if filter is None else compile_filter(filter)
+def _values(path: Path, condition: Condition, keys: Mapping[Path, int]) -> Condition:
+    """A query for (key, kind, value, listed) of a path, from the table of declared keys if it is there."""
+    if path not in keys:
+        return values_of(path, condition)
+    passing = f"SELECT documents.key FROM documents WHERE {condition.sql}"
+    sql = f"SELECT key, kind, value, listed FROM fields WHERE number = ? AND key IN ({passing})"
+    return Condition(sql, (keys[path], *condition.parameters))
+
+
+def _condition(filter: Filter | None, keys: Mapping[Path, int]) -> Condition:
+    return _EVERYTHING if filter is None else compile_filter(filter, keys)
 
 
 def _selection(snapshot: Snapshot, keys: np.ndarray) -> Selection:

@@ -23,7 +23,7 @@ from femtosearch.index.words import parts, spaced
 
 DEPTH = 300  # documents that are scored by both words and meaning
 MOST_TERMS = 64  # of a query
-MOST_SCORED = 20_000  # occurrences of terms in documents, each about a microsecond, that a search scores
+MOST_SCORED = 10_000  # occurrences of terms in documents, each about a microsecond, that a search scores
 MOST_COUNTED = 60_000  # documents of a term that are counted; it is common then
 _MOST_FREQUENCIES = 100_000  # that are remembered
 PAIR_SHARE = 0.2  # what two words side by side count, of what they would as one word

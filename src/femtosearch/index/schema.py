@@ -7,6 +7,7 @@ layout 4 a feature may have tables of its own, and an index gets that layout wit
     digests  a digest of every document, by which damage is seen
     fde      the segments, or some of them, have FDEs; `meta.fde` is the digest of the table `fde`
     sources  which files documents come from: the tables `sources`, `files` and `origins`
+    keys     keys of the metadata whose values have indexes: the tables `keys` and `fields`
     words    the words of every document: the full-text table `words`, and what SQLite keeps for it
 """
 
@@ -24,8 +25,8 @@ from femtosearch.errors import CorruptError, StoreError
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # of a new index
 NEWEST = 4  # of one with features that have tables
-DIGESTS, FDE, SOURCES, WORDS = "digests", "fde", "sources", "words"
-FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS})
+DIGESTS, FDE, SOURCES, WORDS, KEYS = "digests", "fde", "sources", "words", "keys"
+FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS})
 _MOST_TABLES = 32
 _MOST_META = 64
 
@@ -56,7 +57,17 @@ _WORDS = """
 CREATE VIRTUAL TABLE words USING fts5(names, text, parts, content='',
                                       tokenize='porter unicode61 remove_diacritics 2')
 """
-_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,)}
+_FIELDS = """
+CREATE TABLE fields (number INTEGER NOT NULL, kind INTEGER NOT NULL, value, listed INTEGER NOT NULL,
+                     key INTEGER NOT NULL)
+"""
+_DECLARED = (
+    "CREATE TABLE keys (number INTEGER PRIMARY KEY, path TEXT NOT NULL UNIQUE)",
+    _FIELDS,
+    "CREATE INDEX fields_by_value ON fields (number, kind, value, key)",
+    "CREATE INDEX fields_by_key ON fields (key)",
+)
+_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,), KEYS: _DECLARED}
 _SHADOWS_OF = {  # tables that SQLite makes for a virtual one
     WORDS: (
         "CREATE TABLE 'words_data'(id INTEGER PRIMARY KEY, block BLOB)",
@@ -99,6 +110,10 @@ class Schema:
     @property
     def has_words(self) -> bool:
         return WORDS in self.features
+
+    @property
+    def has_keys(self) -> bool:
+        return KEYS in self.features
 
 
 def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
@@ -194,7 +209,8 @@ def drop_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -
     if feature not in schema.features:
         return schema
     for statement in _TABLES_OF[feature]:
-        connection.execute(f"DROP TABLE {statement.split('TABLE')[1].split()[0]}")
+        if "TABLE" in statement:  # whose indexes go with it
+            connection.execute(f"DROP TABLE {statement.split('TABLE')[1].split()[0]}")
     features = schema.features - {feature}
     write_features(connection, features)
     layout = LAYOUT if features.isdisjoint(_TABLES_OF) else NEWEST
@@ -247,7 +263,11 @@ def _difference(entries: tuple[tuple[object, ...], ...], layout: int, features: 
     for kind, name, statement in entries:
         if kind == "index" and statement is None:  # SQLite makes it for UNIQUE
             continue
-        if kind != "table" or not isinstance(statement, str) or _words(statement) not in expected:
+        if (
+            kind not in ("table", "index")
+            or not isinstance(statement, str)
+            or _words(statement) not in expected
+        ):
             return (
                 f"expected the tables of an index, found the {kind} {str(name)[:80]!r}: it was not made by "
                 "femtosearch; restore a copy of the index or index again"

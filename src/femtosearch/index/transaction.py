@@ -11,10 +11,11 @@ import numpy as np
 
 from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
-from femtosearch.index import words
+from femtosearch.index import fields, words
 from femtosearch.index.documents import Draft
 from femtosearch.index.schema import (
     FDE,
+    KEYS,
     LAYOUT,
     SOURCES,
     WORDS,
@@ -28,6 +29,7 @@ from femtosearch.index.schema import (
 from femtosearch.index.segment import Summary
 from femtosearch.index.sources import SourceTable
 from femtosearch.where import Filter, compile_filter
+from femtosearch.where.tree import Path
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
 ALWAYS, LARGE = "always", "large"
@@ -43,6 +45,7 @@ class Transaction:
         self._schema = schema
         self._fde_digest: str | None = None  # once it was asked for
         self._segments: dict[int, Summary] | None = None  # likewise, until they change
+        self._declared: dict[Path, int] | None = None  # likewise
 
     @on_disk
     def put(self, draft: Draft) -> tuple[int, str]:
@@ -63,6 +66,10 @@ class Transaction:
         key = _checked(self._connection.execute(insert, row).lastrowid or 0, "a document's key")
         if self._schema.has_words:
             words.add(self._connection, key, chosen, draft.text, draft.metadata)
+        if self._schema.has_keys:
+            if self._declared is None:
+                self._declared = fields.declared(self._connection)
+            fields.add(self._connection, key, self._declared)
         return key, chosen
 
     @on_disk
@@ -80,6 +87,8 @@ class Transaction:
         self.removes = True
         if self._schema.has_words:
             words.remove(self._connection, key)
+        if self._schema.has_keys:
+            fields.remove(self._connection, key)
         self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
         self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
         if self._schema.has_sources:
@@ -116,7 +125,7 @@ class Transaction:
     @on_disk
     def ids(self, filter: Filter) -> list[str]:
         """The ids of the documents that pass a filter, in the order in which they were added."""
-        condition = compile_filter(filter)
+        condition = compile_filter(filter, fields.declared(self._connection))
         query = f"SELECT id FROM documents WHERE {condition.sql} ORDER BY key"
         return [name for (name,) in self._connection.execute(query, condition.parameters)]
 
@@ -222,6 +231,11 @@ class Transaction:
             return False
 
     @property
+    def has_keys(self) -> bool:
+        """Whether keys are declared."""
+        return self._schema.has_keys
+
+    @property
     def has_words(self) -> bool:
         """Whether the index has the table of words."""
         return self._schema.has_words
@@ -234,6 +248,18 @@ class Transaction:
             return
         self._schema = add_feature(self._connection, self._schema, WORDS)
         words.rebuild(self._connection)
+
+    @on_disk
+    def set_keys(self, paths: Iterable[Path] | None) -> None:
+        """Keep the values of those keys, and no others, in indexes; None makes the same ones anew."""
+        before = fields.declared(self._connection)
+        chosen = list(before if paths is None else paths)
+        if not chosen:
+            self._schema = drop_feature(self._connection, self._schema, KEYS)
+        else:
+            self._schema = add_feature(self._connection, self._schema, KEYS)
+            fields.declare(self._connection, chosen)
+        self._declared = None
 
     @on_disk
     def next_number(self) -> int:

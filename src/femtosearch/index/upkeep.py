@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import os
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from femtosearch.errors import DocumentError, StoreError
+from femtosearch.errors import DocumentError, QueryError, StoreError
 from femtosearch.index.adopt import Adopted, adopt
 from femtosearch.index.backup import copy_index
 from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.export import export
+from femtosearch.index.fields import declared
 from femtosearch.index.repair import Repair, mend
 from femtosearch.index.snapshot import Snapshots
 from femtosearch.index.writer import writing
 from femtosearch.types import Passages
 from femtosearch.where import read_filter
+from femtosearch.where.tree import paths_of
 
 _MOST = 1_000_000  # documents of a batch, or threads
+OWN = {("id",), ("text",)}  # fields that are no metadata
 
 
 class Upkeep(Contents):
@@ -52,6 +55,26 @@ class Upkeep(Contents):
         with writing(store) as commit:
             mended = mend(commit, encode)
         return Repair(mended, verify(store))
+
+    def set_keys(self, names: Iterable[str]) -> None:
+        """Declare keys of the metadata, whose values then have indexes: filters on them need not read every
+        document. In the place of those declared before; none takes the indexes out.
+
+        names:  as in a filter, with dots between the keys of mappings. Raises QueryError, StoreError.
+        """
+        if isinstance(names, str) or not isinstance(names, Iterable):
+            raise QueryError(f"keys: expected several names, found {type(names).__name__}")
+        chosen = list(names)
+        for name in chosen:
+            if not isinstance(name, str) or not name:
+                raise QueryError(f"keys: expected the name of a key, found {name!r}")
+        paths = dict.fromkeys(path for name in chosen for path in paths_of(name) if path not in OWN)
+        with writing(self._ready()) as commit:
+            commit.transaction.set_keys(paths)
+
+    def keys(self) -> list[str]:
+        """The declared keys. Raises StoreError."""
+        return list(dict.fromkeys(".".join(path) for path in self._ready().catalog.ask(declared)))
 
     def export(
         self, path: str | os.PathLike[str], *, vectors: bool = False, where: Where | None = None

@@ -106,6 +106,10 @@ def _only(kind: str, depth: int) -> str:
 def _at(path: Path, test: Test, declared: Mapping[Path, int]) -> Condition:
     """The condition that the value at one path passes a test."""
     passes = _passes(test)
+    if path in declared and test.operator == "in" and None not in test.operand:
+        operands = json.dumps(list(test.operand), ensure_ascii=False)
+        sql = f"documents.key IN (SELECT key FROM fields WHERE number = ? AND (kind, value) IN ({_OPERANDS}))"
+        return Condition(sql, (declared[path], operands))
     if path in declared:
         sql = f"documents.key IN (SELECT key FROM fields WHERE number = ? AND {passes.sql})"
         return Condition(sql, (declared[path], *passes.parameters))
