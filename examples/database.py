@@ -21,7 +21,7 @@ def main(folder: str) -> None:
         index.add(TICKETS)
         print("since 2024:", [hit.id for hit in index.search("small cats", where="year >= 2024", k=1)])
         print("a code:", index.search('"PX-7300" paper')[0].id)
-        hit = index.search("cats", k=1, explain=True)[0]
+        hit = index.search("cats chewing wires", k=1, explain=True)[0]
         match = max((m for m in hit.explanation.tokens if m.token and m.match), key=lambda m: m.similarity)
         print(f"why {hit.id}: {match.token!r} is like {match.match!r}")
         print("tags:", index.facets("tags", where={"year": {"$gte": 2024}}))

@@ -52,7 +52,7 @@ def test_a_database(run, tmp_path):
     assert run("database.py", tmp_path / "tickets").splitlines() == [
         "since 2024: ['T-2']",
         "a code: T-1",
-        "why T-2: 'cats' is like 'kitten'",
+        "why T-2: 'chewing' is like 'chewed'",
         "tags: {'cable': 1, 'cat': 1, 'printer': 1, 'upload': 1}",
         "solved: ['T-3']",
         "deleted: 1 of 4",
