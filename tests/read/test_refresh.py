@@ -214,6 +214,17 @@ def test_a_source_that_is_not_there(here, index):
         forget(index, "d")
 
 
+def test_many_files_that_were_named(here, index):
+    names = [write(here / f"{n}.txt", f"text {n}").name for n in range(50)]
+    refresh(index, names)
+    os.unlink(here / "7.txt")
+    write(here / "8.txt", "changed")
+    report = refresh(index)
+    assert (report.stored, report.unchanged, report.files_removed) == (1, 48, 1)
+    assert len(index) == 49 and len(index.sources()) == 49
+    assert index.get("8.txt").metadata == {"path": "8.txt"}
+
+
 def test_a_source_is_read_as_before(here, index):
     write(here / "d" / "a.csv", "key;body\n1;one\n")
     write(here / "d" / "b.txt", "two")

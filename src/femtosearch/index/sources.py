@@ -137,10 +137,10 @@ class SourceTable:
 def read_sources(connection: sqlite3.Connection) -> list[Source]:
     """All sources, by path."""
     query = """
-    SELECT path, options, (SELECT count(*) FROM files WHERE source = sources.number),
-           (SELECT count(*) FROM files JOIN origins ON origins.file = files.number
-            WHERE source = sources.number)
-    FROM sources ORDER BY path
+    SELECT sources.path, options, count(DISTINCT files.number), count(origins.key)
+    FROM sources LEFT JOIN files ON files.source = sources.number
+                 LEFT JOIN origins ON origins.file = files.number
+    GROUP BY sources.number ORDER BY sources.path
     """
     rows = connection.execute(query).fetchall()
     return [

@@ -7,10 +7,12 @@ with Index("notes") as index:
 
 from __future__ import annotations
 
+import json
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
+from typing import Any
 
 from femtosearch.errors import ReadError
 from femtosearch.index.filing import Filing, Tally
@@ -98,8 +100,8 @@ def refresh(
         run = Run(paths, options or Options(), index.files(), prune=prune)
         return run.into(index, threads=threads, progress=progress)
     total = Refreshed()
-    for source in index.sources():
-        total.add(_again(index, source, options, prune, threads, progress))
+    for group in _groups(index, prune, total):
+        total.add(_again(index, group, options, prune, threads, progress))
     return total
 
 
@@ -214,35 +216,55 @@ class Run:
             return []
         here = {file.real for file in self._walked.files}
         broken = tuple(os.path.join(os.path.realpath(path), "") for path in self._walked.broken)
-        roots = tuple(os.path.join(root, "") for root in self._walked.roots if root != STDIN)
         return [
             path
             for path, row in self._files.items()
             if path not in here
-            and f"{path}/".startswith(roots)
+            and self._is_below_a_root(path)
             and (row.source in numbers or not os.path.lexists(path))
             and not f"{path}/".startswith(broken)
         ]
 
+    def _is_below_a_root(self, path: str) -> bool:
+        while path not in self._walked.roots:
+            path, below = os.path.dirname(path), path
+            if path == below:
+                return False
+        return True
+
+
+def _groups(index: Index, prune: bool, total: Refreshed) -> list[list[Source]]:
+    """The sources that are there, those together that are read alike; what is done about others counts."""
+    groups: dict[str, list[Source]] = {}
+    for source in index.sources():
+        if source.path == STDIN or source.options.get("stream"):
+            continue
+        if os.path.exists(source.path):
+            groups.setdefault(json.dumps(_kept(source), sort_keys=True), []).append(source)
+        else:
+            total.add(_without(index, source, prune))
+    return list(groups.values())
+
+
+def _kept(source: Source) -> dict[str, Any]:
+    """How a source is read."""
+    return {name: value for name, value in source.options.items() if name in _KEPT}
+
 
 def _again(
     index: Index,
-    source: Source,
+    sources: list[Source],
     options: Options | None,
     prune: bool,
     threads: int,
     progress: Callable[[int, float | None], object] | None,
 ) -> Refreshed:
-    """A source read as it was before; in a file that was named nothing is an error, as others are waiting."""
-    if source.path == STDIN or source.options.get("stream"):
-        return Refreshed()
-    if not os.path.exists(source.path):
-        return _without(index, source, prune)
-    kept = {name: value for name, value in source.options.items() if name in _KEPT}
+    """Sources read as they were before; in a file that was named nothing is an error: others are waiting."""
+    kept = _kept(sources[0])
     lists = {name: tuple(kept.get(name, ())) for name in ("include", "exclude")}
     how = replace(options or Options(), **{**kept, **lists}, keep_going=True)
-    spelled = {source.path: str(source.options.get("spelled", source.path))}
-    run = Run([source.path], how, index.files(), prune=prune, spelled=spelled)
+    spelled = {source.path: str(source.options.get("spelled", source.path)) for source in sources}
+    run = Run([source.path for source in sources], how, index.files(), prune=prune, spelled=spelled)
     return run.into(index, threads=threads, progress=progress)
 
 
@@ -256,13 +278,13 @@ def _without(index: Index, source: Source, prune: bool) -> Refreshed:
 
 def _spelled(walked: Walk, spelled: dict[str, str]) -> Walk:
     """The walk, its files as the user spelled them."""
-    for root, shown in spelled.items():
-        walked.files = [
-            replace(file, shown=shown + file.path[len(root) :]) if file.root == root else file
-            for file in walked.files
-        ]
-        if root in walked.roots:
-            walked.roots[root] = shown
+    walked.files = [
+        replace(file, shown=spelled[file.root] + file.path[len(file.root) :])
+        if file.root in spelled
+        else file
+        for file in walked.files
+    ]
+    walked.roots.update({root: shown for root, shown in spelled.items() if root in walked.roots})
     return walked
 
 
