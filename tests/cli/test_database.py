@@ -94,3 +94,32 @@ def test_delete_by_filter(run):
     assert run("delete", "notes", "--where", "year exists")[1] == "deleted 2 documents; notes holds 1\n"
     with pytest.raises(SystemExit):
         run("delete", "notes")
+
+
+def test_copies_and_files(run, tmp_path):
+    assert run("snapshot", "notes", "copy")[1].startswith("copy: a copy of notes, ")
+    code, _, err = run("snapshot", "notes", "copy")
+    assert code == 1 and "it is there already" in err
+    assert run("export", "copy", "e.jsonl", "--vectors", "--where", "year exists")[1] == (
+        "wrote 2 documents of copy to e.jsonl\n"
+    )
+    code, out, _ = run("import", "notes", "e.jsonl", "--json")
+    assert code == 0 and json.loads(out) == {"documents": 2, "with_vectors": 2}
+    assert len(run("get", "notes", "--json")[1].splitlines()) == 3
+    code, _, err = run("import", "new", "nowhere.jsonl")
+    assert code == 1 and "there is no such file or folder" in err and not (tmp_path / "new").exists()
+    assert run("export", "nowhere", "e.jsonl", "--vectors")[0] == 1
+
+
+def test_check_and_repair(run, tmp_path, model):
+    run("snapshot", "notes", "copy")
+    (segment,) = (tmp_path / "copy" / "segments").iterdir()
+    content = bytearray(segment.read_bytes())
+    content[300] ^= 0xFF
+    segment.write_bytes(content)
+    assert run("check", "copy")[0] == 1
+    code, _, err = run("check", "copy", "--repair")
+    assert code == 1 and "model" in err
+    code, out, _ = run("check", "copy", "--repair", "--json", "--model", model)
+    assert code == 0 and json.loads(out)["damage"] == [] and len(json.loads(out)["mended"]) == 2
+    assert run("check", "copy") == (0, "copy: 3 documents, no damage\n", "")

@@ -74,7 +74,9 @@ def test_databases_of_other_kinds(tmp_path, script):
 
 def test_folders_of_nothing(tmp_path):
     (tmp_path / "documents").write_text("not a database")
-    for place in (tmp_path, tmp_path / "none", tmp_path / "documents"):
+    with pytest.raises(ReadError, match="there is no such file or folder"):
+        list(read_collection(tmp_path / "none"))
+    for place in (tmp_path, tmp_path / "documents"):
         with pytest.raises(ReadError, match=r"expected a folder with chroma\.sqlite3"):
             list(read_collection(place))
 

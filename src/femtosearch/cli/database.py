@@ -125,7 +125,7 @@ def import_documents(options: argparse.Namespace) -> None:
 def check(options: argparse.Namespace) -> int:
     """Look for damage in an index, and mend it if asked to; the exit code is 1 if there is any left."""
     check_index(options.folder)
-    with Index(options.folder) as store:
+    with Index(options.folder, model=options.model) as store:
         repair = store.repair() if options.repair else Repair([], store.verify())
         documents = len(store)
     if options.json:
