@@ -9,7 +9,8 @@ import pytest
 from femtosearch import _core
 
 HAS_TORCH = find_spec("torch") is not None
-collect_ignore = [] if HAS_TORCH else ["train"]  # whose every file needs it
+HAS_SERVER = all(map(find_spec, ("fastapi", "uvicorn", "prometheus_client")))
+collect_ignore = ([] if HAS_TORCH else ["train"]) + ([] if HAS_SERVER else ["server"])  # which need it
 
 
 def pytest_report_header():

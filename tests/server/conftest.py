@@ -9,10 +9,6 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("fastapi")
-pytest.importorskip("uvicorn")
-pytest.importorskip("prometheus_client")
-
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 from femtosearch.server.indexes import Indexes
