@@ -80,9 +80,7 @@ def _add_import(command: argparse.ArgumentParser) -> None:
 def _add_check(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     command.add_argument("--repair", action="store_true", help="mend what can be mended from the texts")
-    command.add_argument(
-        "--model", metavar="MODEL", help="the index's, to repair with, if it is not built in"
-    )
+    command.add_argument("--model", metavar="MODEL", help="the index's, if it is not built in")
 
 
 def _text(argument: str) -> str:
