@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: integrations dev dev-all test test-all check lint format types docs asan bench results torture fuzz
+.PHONY: integrations dev dev-all test test-all check lint format types docs asan spills arm bench results torture fuzz
 
 dev: .venv/built
 
@@ -25,7 +25,7 @@ test: .venv/built
 test-all: .venv/built
 	$(BIN)python -m pytest
 
-check: lint types docs test-all asan
+check: lint types docs test-all asan spills
 
 lint: .venv/built
 	$(BIN)ruff check .
@@ -52,6 +52,12 @@ integrations: # the frameworks' own packages run what stands between them and us
 	$(PYTHON) -m venv .venv-integrations
 	.venv-integrations/bin/pip install --quiet . pytest langchain-core llama-index-core haystack-ai
 	.venv-integrations/bin/python -m pytest tests/integrations
+
+spills: # no inner loop of the matrix products keeps its sums on the stack
+	$(BIN)python native/check/spills.py
+
+arm: # the int8 encoder gives the same bits on aarch64; needs g++-aarch64-linux-gnu and qemu-user
+	native/check/compare
 
 bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode

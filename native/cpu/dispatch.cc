@@ -5,8 +5,16 @@
 #include <cstring>
 #include <string>
 
+#if defined(FEMTO_DOTPROD) && defined(__linux__)
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
+#endif
+
 namespace femto {
 
+#if defined(FEMTO_DOTPROD)
+namespace dotprod { extern const Kernel kKernel; }
+#endif
 #if defined(FEMTO_X86)
 namespace avx512 { extern const Kernel kKernel; }
 namespace avx2 { extern const Kernel kKernel; }
@@ -14,6 +22,16 @@ namespace avx2 { extern const Kernel kKernel; }
 namespace baseline { extern const Kernel kKernel; }
 
 namespace {
+
+#if defined(FEMTO_DOTPROD)
+bool has_dotprod() {
+#if defined(__linux__)
+  return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#else
+  return true;  // of Apple's, all have it
+#endif
+}
+#endif
 
 struct Usable {
   const Kernel* list[4] = {};
@@ -28,6 +46,9 @@ struct Usable {
                         __builtin_cpu_supports("avx512vnni");
     if (avx2 && avx512) list[count++] = &avx512::kKernel;
     if (avx2) list[count++] = &avx2::kKernel;
+#endif
+#if defined(FEMTO_DOTPROD)
+    if (has_dotprod()) list[count++] = &dotprod::kKernel;
 #endif
     list[count] = &baseline::kKernel;
   }

@@ -142,7 +142,9 @@ def _vocabulary(entries: Any) -> dict[str, int]:
     """piece -> id; empty if it is anything else."""
     if not isinstance(entries, dict):
         return {}
-    return entries if all(map(_is_id, entries.values())) else {}
+    numbers = entries.values()
+    only_ids = set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) <= HIGHEST
+    return entries if only_ids else {}
 
 
 def _is_id(number: Any) -> bool:
