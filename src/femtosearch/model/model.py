@@ -307,7 +307,7 @@ def _fingerprint(checkpoint: Checkpoint) -> str:
     digest.update(checkpoint.tokenizer.read_bytes())
     for name in sorted(checkpoint.weights):
         digest.update(name.encode())
-        digest.update(memoryview(np.ascontiguousarray(checkpoint.weights[name])))
+        digest.update(np.ascontiguousarray(checkpoint.weights[name]).data)
     for dense in checkpoint.modules:
         digest.update(dense.weight.tobytes())
         digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
