@@ -64,7 +64,7 @@ def _server(
         server_header=False,
         proxy_headers=False,
         limit_concurrency=settings.connections,
-        h11_max_incomplete_event_size=MOST_HEAD,
+        h11_max_incomplete_event_size=8 * MOST_HEAD,  # beyond MOST_HEAD the guard refuses, in JSON
         timeout_graceful_shutdown=max(1, round(settings.grace)),
     )
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
