@@ -110,11 +110,14 @@ def test_an_index_has_one_connection(fast_path, monkeypatch):
 
     with Index(fast_path / "i", model=MODEL) as index:
         index.add(["note"])
-    opened = []
+    opened = []  # but for the scratch file, without a name, in which verify makes its table of words
     connect = sqlite3.connect
-    monkeypatch.setattr(
-        sqlite3, "connect", lambda *args, **more: opened.append(args) or connect(*args, **more)
-    )
+
+    def counted(name, *args, **more):
+        opened.extend([name] if name else [])
+        return connect(name, *args, **more)
+
+    monkeypatch.setattr(sqlite3, "connect", counted)
     with Index(fast_path / "i", model=MODEL) as index:
         index.search("note")
         index.stats()
