@@ -15,7 +15,7 @@ ROOT = Path(femtosearch.__file__).parent
 ROOMS = [
     ["errors", "types", "_core"],
     ["codes", "disk", "progress", "reference", "scoring", "tensors"],
-    ["checkpoint", "fde", "where"],
+    ["checkpoint", "fde"],
     ["model"],
     ["index"],
     ["read"],

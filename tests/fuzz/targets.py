@@ -13,8 +13,8 @@ from femtosearch import Index
 from femtosearch.errors import FemtosearchError
 from femtosearch.index.keywords import keywords_of
 from femtosearch.index.segment import Segment
+from femtosearch.index.where import compile_filter, parse, read_filter
 from femtosearch.index.words import columns
-from femtosearch.where import compile_filter, parse, read_filter
 
 from ..fakes import FakeModel
 

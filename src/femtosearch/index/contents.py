@@ -12,10 +12,10 @@ from femtosearch.index import filtering
 from femtosearch.index.documents import check_id, check_metadata, is_id
 from femtosearch.index.rewrite import copy_documents
 from femtosearch.index.store import Store
+from femtosearch.index.where import Filter, read_filter
+from femtosearch.index.where.tree import paths_of
 from femtosearch.index.writer import writing
 from femtosearch.types import Document, Page
-from femtosearch.where import Filter, read_filter
-from femtosearch.where.tree import paths_of
 
 _PAGE = 256  # documents that iteration reads at a time
 _MOST_FACETS = 1_000_000

@@ -17,7 +17,7 @@ from femtosearch.disk import refusal, whole_file
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
 from femtosearch.index.snapshot import Snapshot
-from femtosearch.where import Condition, Filter, compile_filter
+from femtosearch.index.where import Condition, Filter, compile_filter
 
 _GROUP = 1000  # documents of a row group
 

@@ -7,8 +7,8 @@ import sqlite3
 from collections.abc import Iterable
 
 from femtosearch.errors import CorruptError
-from femtosearch.where import Condition, values_of
-from femtosearch.where.tree import Path
+from femtosearch.index.where import Condition, values_of
+from femtosearch.index.where.tree import Path
 
 _EVERYTHING = Condition("TRUE")
 

@@ -13,8 +13,8 @@ from femtosearch.index.catalog import Catalog
 from femtosearch.index.fields import declared
 from femtosearch.index.segment import Segment
 from femtosearch.index.snapshot import Snapshot
-from femtosearch.where import Condition, Filter, compile_filter, values_of
-from femtosearch.where.tree import Path
+from femtosearch.index.where import Condition, Filter, compile_filter, values_of
+from femtosearch.index.where.tree import Path
 
 _KEPT = 8  # selections of a snapshot, for filters that are asked again
 _EVERYTHING = Condition("TRUE")

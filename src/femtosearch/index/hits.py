@@ -12,8 +12,8 @@ from femtosearch.index.catalog import Catalog
 from femtosearch.index.fusion import Fused
 from femtosearch.index.request import Quota, Request
 from femtosearch.index.snapshot import Snapshot
+from femtosearch.index.where.tree import Path
 from femtosearch.types import Document, Hit
-from femtosearch.where.tree import Path
 
 _CHUNK = 256  # documents that are read at a time to count those of one source
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from femtosearch.errors import QueryError
-from femtosearch.where import Filter, read_filter
-from femtosearch.where.tree import Path, paths_of
+from femtosearch.index.where import Filter, read_filter
+from femtosearch.index.where.tree import Path, paths_of
 
 MODES = ("auto", "maxsim", "rerank", "fde")
 

@@ -28,8 +28,8 @@ from femtosearch.index.schema import (
 )
 from femtosearch.index.segment import Summary
 from femtosearch.index.sources import SourceTable
-from femtosearch.where import Filter, compile_filter
-from femtosearch.where.tree import Path
+from femtosearch.index.where import Filter, compile_filter
+from femtosearch.index.where.tree import Path
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
 ALWAYS, LARGE = "always", "large"

@@ -16,10 +16,10 @@ from femtosearch.index.export import export
 from femtosearch.index.fields import declared
 from femtosearch.index.repair import Repair, mend
 from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.where import read_filter
+from femtosearch.index.where.tree import paths_of
 from femtosearch.index.writer import writing
 from femtosearch.types import Passages
-from femtosearch.where import read_filter
-from femtosearch.where.tree import paths_of
 
 _MOST = 1_000_000  # documents of a batch, or threads
 OWN = {("id",), ("text",)}  # fields that are no metadata

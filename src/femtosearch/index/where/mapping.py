@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from femtosearch.errors import QueryError
-from femtosearch.where.language import parse
-from femtosearch.where.tree import (
+from femtosearch.index.where.language import parse
+from femtosearch.index.where.tree import (
     MOST_DEPTH,
     Either,
     Every,

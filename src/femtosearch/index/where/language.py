@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from femtosearch.errors import QueryError
-from femtosearch.where.tree import (
+from femtosearch.index.where.tree import (
     MOST_DEPTH,
     Either,
     Every,

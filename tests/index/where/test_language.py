@@ -3,7 +3,7 @@
 import pytest
 
 from femtosearch.errors import QueryError
-from femtosearch.where import Either, Every, Negation, Test, parse
+from femtosearch.index.where import Either, Every, Negation, Test, parse
 
 YEAR = (("year",),)
 

@@ -8,9 +8,9 @@ import sqlite3
 import pytest
 
 from femtosearch.index import fields
-from femtosearch.where import Either, Every, Negation, compile_filter, read_filter, values_of
-from femtosearch.where.sql import Condition
-from femtosearch.where.tree import paths_of
+from femtosearch.index.where import Either, Every, Negation, compile_filter, read_filter, values_of
+from femtosearch.index.where.sql import Condition
+from femtosearch.index.where.tree import paths_of
 
 VALUES = [
     None, True, False, 0, 1, -1, 2, 1.0, 1.5, 0.1, 19.99, 2**53 + 1, 10**25, 1e22, 1e-300, "", "a", "b", "ab",

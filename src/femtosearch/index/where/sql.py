@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from femtosearch.where.tree import COMPARISONS, Every, Filter, Negation, Path, Test
+from femtosearch.index.where.tree import COMPARISONS, Every, Filter, Negation, Path, Test
 
 NUMBER, TEXT, BOOLEAN, NULL, OTHER = 1, 2, 3, 4, 0  # kinds of values; those of different kinds never match
 _KIND = (

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 import pytest
 
 from femtosearch.errors import QueryError
-from femtosearch.where import Every, Negation, parse, read_filter
+from femtosearch.index.where import Every, Negation, parse, read_filter
 
 
 @pytest.mark.parametrize(

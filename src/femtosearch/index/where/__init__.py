@@ -1,0 +1,11 @@
+"""Filters on metadata: what a user says, in Python or in words, and the SQL that asks for it."""
+
+from femtosearch.index.where.language import parse
+from femtosearch.index.where.mapping import read_filter
+from femtosearch.index.where.sql import Condition, compile_filter, values_of
+from femtosearch.index.where.tree import Either, Every, Filter, Negation, Test
+
+__all__ = [
+    "Condition", "Either", "Every", "Filter", "Negation", "Test", "compile_filter", "parse", "read_filter",
+    "values_of",
+]  # fmt: skip
