@@ -109,6 +109,8 @@ class Conventions:
     protected_tokens: a document's first rows that are not pooled.
     unit_pools: make the rows of pooled documents unit length once more.
     scoring: "sum" of the query rows' best products, or their "mean".
+    query_skiplist: tokens whose rows queries drop. A query that has no other than these has no rows at all,
+        and finds nothing; with expand_queries it has none of its [MASK] tokens' either.
     """
 
     query_prefix: str = "[Q] "
@@ -127,6 +129,7 @@ class Conventions:
     protected_tokens: int = 1
     unit_pools: bool = False
     scoring: Literal["sum", "mean"] = "sum"
+    query_skiplist: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

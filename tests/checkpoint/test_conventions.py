@@ -224,7 +224,7 @@ def test_a_mask_of_another_name_is_found(folder):
 OTHERS = Conventions(
     query_length=13, document_length=20, prefix_as="marker", expansion_length=9, expansion_token="[PAD]",
     skip_unknown=False, skip_in_queries=True, pool_factor=1.5, protected_tokens=2, unit_pools=True,
-    scoring="mean",
+    scoring="mean", query_skiplist=("the", "[UNK]"),
 )  # fmt: skip
 
 

@@ -232,6 +232,30 @@ def test_queries_may_drop_the_skiplist_too(tmp_path):
     assert tokens.keep.tolist() == [True, True, True, False, True, True, *[True] * 6]
 
 
+def test_queries_drop_the_rows_of_their_own_skiplist(tmp_path):
+    tokenizer = make(tmp_path / "a", skiplist=(), query_skiplist=(",", "[UNK]", "no token"))
+    tokens = tokenizer.queries(["a, \u732b b"])
+    assert tokens.keep.tolist() == [True, True, True, False, False, True, True, *[True] * 5]
+    assert tokens.attended.tolist() == [7]
+    assert tokenizer.documents(["a, \u732b b"]).keep.all()
+
+
+def test_both_skiplists_hold_in_queries(tmp_path):
+    tokenizer = make(tmp_path / "a", skiplist=("cat",), skip_in_queries=True, query_skiplist=("dog",))
+    assert tokenizer.queries(["the cat dog"]).keep.tolist() == [True, True, True, False, False, *[True] * 7]
+    assert tokenizer.documents(["the cat dog"]).keep.tolist() == [True, True, True, False, True, True]
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+@pytest.mark.parametrize("query", ["", " ", ",", "\u732b", "\u732b, \u72ac,", ",,,,,,,,,,,,,,, the"])
+def test_a_query_of_skipped_words_alone_has_no_rows(tmp_path, expanded, query):
+    tokenizer = make(tmp_path / "a", expand_queries=expanded, query_skiplist=(",", "[UNK]"))
+    tokens = tokenizer.queries(["the", query, "cat,"])
+    kept = [keep.sum() for keep in np.split(tokens.keep, tokens.starts[1:-1])]
+    assert kept == ([12, 0, 11] if expanded else [4, 0, 4])
+    assert len(tokenizer.spans(query, query=True)) == 0
+
+
 def test_a_skip_word_that_is_no_token_may_stand_for_nothing(tmp_path):
     tokenizer = make(tmp_path / "a", skiplist=("\u20ac",), skip_unknown=False)
     assert tokenizer.documents(["the \u732b"]).keep.all()

@@ -33,7 +33,7 @@ OURS = "femtosearch"
 OUR_KEYS: dict[str, type] = {
     "prefix_as": str, "expansion_length": int, "expansion_token": str, "skip_unknown": bool,
     "skip_in_queries": bool, "pool_factor": float, "protected_tokens": int, "unit_pools": bool,
-    "scoring": str,
+    "scoring": str, "query_skiplist": list,
 }  # fmt: skip
 STANFORD_SETTINGS = "artifact.metadata"
 TOKENIZER = "tokenizer.json"

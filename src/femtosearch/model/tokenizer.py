@@ -52,6 +52,8 @@ class Tokenizer:
     query, document: how texts of that side begin, and what they are cut to.
     mask:            the id that queries are padded with; -1 if they are not.
     skipped:         [V] bool: the tokens whose rows documents drop.
+    query_skipped:   [V] bool: the tokens whose rows queries drop.
+    least_query_rows:  a query that has fewer rows before it is expanded has none at all.
     """
 
     def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
@@ -62,23 +64,34 @@ class Tokenizer:
         self.query = self._prefix(conventions.query_prefix, conventions.query_length)
         self.document = self._prefix(conventions.document_prefix, conventions.document_length)
         self.mask = self._mask_id() if conventions.expand_queries else -1
-        self.skipped = self._skip_ids()
-        # A document without a word keeps the rows of its special tokens, the skiplist's aside.
+        self.skipped = self._skip_ids(conventions.skiplist, or_unknown=conventions.skip_unknown)
+        self.query_skipped = self._skip_ids(conventions.query_skiplist)
+        if conventions.skip_in_queries:
+            self.query_skipped |= self.skipped
+        # A text without a word keeps the rows of its special tokens, the skiplist's aside.
         self._wordless = int(self.documents([""]).keep.sum())
+        around, _ = self._cut(self._tokenise([""], self.query), self.query)
+        special = int((~self.query_skipped[around]).sum())
+        self.least_query_rows = special + 1 if conventions.query_skiplist else 0
 
     def queries(self, texts: Sequence[str], threads: int = 0) -> Tokens:
-        """Tokens of queries: cut to query_length; every row is kept but, if the conventions say so, the
-        skiplist's.
+        """Tokens of queries: cut to query_length; every row is kept but those of query_skiplist, and of the
+        skiplist if the conventions say so.
+
+        With a query_skiplist, a query that would keep nothing but its special tokens' rows keeps none.
         """
         conventions = self.conventions
         ids, starts = self._cut(self._tokenise(texts, self.query, threads), self.query)
+        worded = _rows_of_texts(~self.query_skipped[ids], starts) >= self.least_query_rows
         attended = np.diff(starts).astype(np.int32)
         if conventions.expand_queries:
             length = conventions.expansion_length or conventions.query_length
             ids, starts = _expand(ids, starts, length, self.mask)
             if conventions.attend_to_expansion:
                 attended = np.diff(starts).astype(np.int32)
-        keep = ~self.skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
+        keep = ~self.query_skipped[ids]
+        if not worded.all():
+            keep &= np.repeat(worded, np.diff(starts))
         return Tokens(ids, starts, attended, keep)
 
     def coverage(self, query: str) -> tuple[int, int, list[str]]:
@@ -229,11 +242,11 @@ class Tokenizer:
             raise CheckpointError(f"{self.path}: query expansion needs a {mask} token, found none")
         return number
 
-    def _skip_ids(self) -> np.ndarray:
-        """[V] bool. A word that is no token stands for [UNK] or for nothing, by the conventions."""
+    def _skip_ids(self, words: Sequence[str], *, or_unknown: bool = False) -> np.ndarray:
+        """[V] bool. A word that is no token stands for nothing; or_unknown: for [UNK]."""
         skipped = np.zeros(self._texts.highest_id + 1, dtype=bool)
-        unknown = self._texts.id_of("[UNK]") if self.conventions.skip_unknown else None
-        for word in self.conventions.skiplist:
+        unknown = self._texts.id_of("[UNK]") if or_unknown else None
+        for word in words:
             number = self._texts.id_of(word)
             number = unknown if number is None else number
             if number is not None:
@@ -332,16 +345,19 @@ def _expand(ids: np.ndarray, starts: np.ndarray, length: int, mask: int) -> Ids:
     return out, out_starts
 
 
+def _rows_of_texts(keep: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """How many rows each of N texts keeps, [N] int64; none is without a token."""
+    if len(starts) < 2:
+        return np.zeros(0, np.int64)
+    counts: np.ndarray = np.add.reduceat(keep, starts[:-1], dtype=np.int64)
+    return counts
+
+
 def _with_words(
     tokens: Tokens, special: int, owner: np.ndarray, span: np.ndarray
 ) -> tuple[Tokens, np.ndarray, np.ndarray]:
     """Drop the passages that keep nothing but their special tokens."""
-    rows_of_text = (
-        np.add.reduceat(tokens.keep, tokens.starts[:-1], dtype=np.int64)
-        if len(tokens)
-        else np.zeros(0, np.int64)
-    )
-    worded = rows_of_text > special
+    worded = _rows_of_texts(tokens.keep, tokens.starts) > special
     if worded.all():
         return tokens, owner, span
     sizes = np.diff(tokens.starts)
