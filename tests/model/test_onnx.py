@@ -32,7 +32,7 @@ CONVENTIONS = {
     "prefix as text": Conventions("the", "dog ran ", **LENGTHS, prefix_as="text"),
     "skiplist in queries": Conventions(**LENGTHS, skiplist=(",", "the", "[MASK]"), skip_in_queries=True),
     "skiplist of queries": Conventions(**LENGTHS, query_skiplist=(",", "the", "[UNK]")),
-    "both": Conventions(**LENGTHS, skiplist=("cat",), skip_in_queries=True, query_skiplist=("[UNK]", "[CLS]")),
+    "both": Conventions(**LENGTHS, skiplist=("cat",), skip_in_queries=True, query_skiplist=("[UNK]",)),
 }
 
 
