@@ -37,6 +37,7 @@ format: .venv/built
 
 types: .venv/built
 	$(BIN)mypy src
+	$(BIN)mypy --platform win32 src
 
 docs: .venv/built
 	$(BIN)mkdocs build --strict --quiet

@@ -13,7 +13,7 @@ ROOT = Path(femtosearch.__file__).parent
 
 # From the ground up: a module imports only from rooms before its own, or from its own package.
 ROOMS = [
-    ["errors", "types", "_core"],
+    ["errors", "system", "types", "_core"],
     ["codes", "disk", "progress", "reference", "scoring", "tensors"],
     ["checkpoint", "fde"],
     ["model"],

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import shutil
 import sqlite3
@@ -16,6 +15,7 @@ from secrets import token_hex
 from tempfile import mkdtemp
 from typing import BinaryIO, ParamSpec, TypeVar
 
+from femtosearch import system
 from femtosearch.errors import CorruptError, LockedError, StoreError
 
 P = ParamSpec("P")
@@ -144,9 +144,9 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
         with open(draft, "xb") as file:
             yield file
             file.flush()
-            sync(file.fileno())
+            system.sync(file.fileno())
         os.replace(draft, path)
-        sync_folder(path.parent)
+        system.sync_folder(path.parent)
     except BaseException:
         with suppress(OSError):
             draft.unlink()
@@ -179,7 +179,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
             entry.rename(target)
             ours.append(target)
         partial.rmdir()
-        sync_folder(folder)
+        system.sync_folder(folder)
     except BaseException:
         _remove([folder] if is_new else ours)
         raise
@@ -195,24 +195,7 @@ def replace_folder(draft: Path, folder: Path) -> None:
         folder.rename(former)
         draft.rename(folder)
         shutil.rmtree(former, ignore_errors=True)
-    sync_folder(folder.parent)
-
-
-def sync(descriptor: int) -> None:
-    """Make a file's bytes durable."""
-    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves them in the drive's memory
-        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
-    else:
-        os.fsync(descriptor)
-
-
-def sync_folder(path: str | os.PathLike[str]) -> None:
-    """Make the names in a folder durable: a renamed file's new name is on the disk when this returns."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        sync(descriptor)
-    finally:
-        os.close(descriptor)
+    system.sync_folder(folder.parent)
 
 
 def _sync_tree(path: Path) -> None:
@@ -220,10 +203,9 @@ def _sync_tree(path: Path) -> None:
     if path.is_dir():
         for entry in path.iterdir():
             _sync_tree(entry)
-        sync_folder(path)
+        system.sync_folder(path)
     else:
-        with open(path, "rb") as file:
-            sync(file.fileno())
+        system.sync_file(path)
 
 
 def _remove(paths: list[Path]) -> None:

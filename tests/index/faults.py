@@ -16,7 +16,7 @@ OF_THE_SYSTEM: tuple[tuple[Any, str], ...] = (
     (os, "unlink"),
     (os, "mkdir"),
     (os, "ftruncate"),
-    (os, "pwrite"),
+    (os, "write"),
 )
 ALL = (
     *OF_THE_SYSTEM,

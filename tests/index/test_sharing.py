@@ -227,7 +227,7 @@ def test_a_child_that_goes_on_with_its_parents_write_is_stopped(fast_path):
 
 def test_a_lock_that_does_not_lock_loses_nothing(fast_path, monkeypatch):
     """On a file system whose flock does nothing SQLite's own locks keep the writers apart."""
-    monkeypatch.setattr("femtosearch.index.lock._locked", lambda descriptor: True)
+    monkeypatch.setattr("femtosearch.system.lock", lambda descriptor: True)
     errors = []
 
     def write(name):

@@ -37,10 +37,12 @@ class Automatic:
 
 def data_folder() -> Path:
     """Where they are: below $XDG_DATA_HOME, or where the system keeps a user's data."""
-    base = os.environ.get("XDG_DATA_HOME", "")
+    base = os.environ.get("XDG_DATA_HOME") or (os.environ.get("LOCALAPPDATA", "") if os.name == "nt" else "")
     if os.path.isabs(base):
         return Path(base, "femtosearch", "indexes")
-    place = "Library/Application Support" if sys.platform == "darwin" else ".local/share"
+    place = {"darwin": "Library/Application Support", "win32": "AppData/Local"}.get(
+        sys.platform, ".local/share"
+    )
     return Path.home() / place / "femtosearch" / "indexes"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -32,6 +31,7 @@ from femtosearch.evaluation.results import Evaluation, ModeResult, SetResult, in
 from femtosearch.evaluation.rules import Rules, rules_named
 from femtosearch.evaluation.sources import read_source
 from femtosearch.model.model import Model
+from femtosearch.system import cores
 
 Source = str | Path
 
@@ -93,8 +93,12 @@ def evaluate(
 
 def machine() -> dict[str, Any]:
     """Describe the machine that times are measured on."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"processor": _processor(), "cores": cores, "kernel": _core.kernel(), "system": platform.system()}
+    return {
+        "processor": _processor(),
+        "cores": cores(),
+        "kernel": _core.kernel(),
+        "system": platform.system(),
+    }
 
 
 def _processor() -> str:

@@ -36,6 +36,7 @@ from femtosearch.index.transaction import (
     read_tombstones,
     rising,
 )
+from femtosearch.system import in_a_forked_child
 from femtosearch.types import Document
 
 T = TypeVar("T")
@@ -420,7 +421,7 @@ def _keep_inherited() -> None:
         _inherited.extend(catalog.connections())
 
 
-os.register_at_fork(after_in_child=_keep_inherited)
+in_a_forked_child(_keep_inherited)
 
 
 def _in_transaction(reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T]) -> T:

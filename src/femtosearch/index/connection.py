@@ -13,7 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from femtosearch.disk import check_regular, sync_folder
+from femtosearch import system
+from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.schema import Origin, Schema, create_tables, read_schema
 from femtosearch.index.transaction import ALWAYS, write_fde
@@ -22,6 +23,7 @@ _READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short lock
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
 _SAFE = ("trusted_schema = OFF", "cell_size_check = ON")
 _HEADER_BYTES = 100
+_NO_LOCKS = "vfs=win32-none" if os.name == "nt" else "vfs=unix-none"  # as SQLite calls them
 
 
 def log_of(path: Path) -> Path:
@@ -43,7 +45,7 @@ def connect(path: Path, *, writable: bool, patience: float = _READ_PATIENCE) -> 
         uri, uri=True, isolation_level=None, check_same_thread=False, timeout=patience
     )
     try:
-        if "unix-none" in mode:
+        if _NO_LOCKS in mode:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
         for setting in (*_SAFE, *_DURABLE):
             connection.execute(f"PRAGMA {setting}")
@@ -84,7 +86,7 @@ def _read_only(path: Path) -> str:
     """
     if not log_of(path).exists():
         return "mode=ro&immutable=1"
-    return "mode=ro" if path.with_name(path.name + "-shm").exists() else "mode=ro&vfs=unix-none"
+    return "mode=ro" if path.with_name(path.name + "-shm").exists() else f"mode=ro&{_NO_LOCKS}"
 
 
 def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> None:
@@ -108,7 +110,7 @@ def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALW
     with suppress(FileNotFoundError):
         log.unlink()
     os.replace(draft, path)
-    sync_folder(path.parent)
+    system.sync_folder(path.parent)
 
 
 def fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None, when: str) -> None:

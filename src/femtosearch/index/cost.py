@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 from femtosearch import _core
 from femtosearch.codes import GROUP
+from femtosearch.system import cores
 
 PATIENCE = 0.020  # seconds that `auto` allows MaxSim over all passages
 QUERY_ROWS = 16  # of a typical query
@@ -20,8 +19,7 @@ SCATTERED = 4.0  # how much longer rows take that lie here and there, and that h
 def maxsim_seconds(query_rows: int, dims: int, rows: int) -> float:
     """How long MaxSim over int8 rows takes."""
     padded = -(-query_rows // 4) * 4
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return _STEP.get(_core.kernel(), _SLOWEST) * padded * -(-dims // GROUP) * rows / cores
+    return _STEP.get(_core.kernel(), _SLOWEST) * padded * -(-dims // GROUP) * rows / cores()
 
 
 def scan_seconds(numbers: int, bits: int, passages: int) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
 import socket
+import sqlite3
 import threading
 import time
 import weakref
@@ -16,12 +16,13 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from femtosearch import system
 from femtosearch.disk import check_regular, on_disk
 from femtosearch.errors import LockedError
+from femtosearch.index.claim import Claim, claim_of
 
 _PAUSE = 0.01  # seconds between two attempts
 _NOTE_BYTES, _NOTE_WIDTH = 4096, 255  # that are read, and that a note is filled up to
-_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
 
 
 class Holder:
@@ -36,23 +37,31 @@ class Holder:
         self.active = False
         self.place = ""
         self._file: io.FileIO | None = None
+        self._claim: Claim | None = None
 
     def open(self, place: str) -> int:
         """Open the file of a lock, made if absent, until the lock is released; its descriptor."""
         self.place = place
-        self._file = io.FileIO(place, "r+", opener=lambda path, _: os.open(path, _FLAGS, 0o666))
+        self._file = io.FileIO(place, "r+", opener=lambda path, _: os.open(path, system.LOCKING, 0o666))
         return self._file.fileno()
+
+    def take(self, descriptor: int) -> bool:
+        """Whether the lock, whose file is open, is ours now. Raises OSError, sqlite3.Error, StoreError."""
+        if self._claim is None:
+            self._claim = claim_of(self.place, descriptor)
+        return self._claim.take()
 
     def release(self) -> None:
         """Release the lock; a second time does nothing."""
-        if self._file is not None and not self._file.closed:
-            with suppress(OSError):
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+        if self._claim is not None and self._file is not None and not self._file.closed:
+            with suppress(OSError, sqlite3.Error):
+                self._claim.release()
         self.forget()
 
     def forget(self) -> None:
         """Close the file only: the lock stays with the processes that have the same open file."""
         self.active = False
+        self._claim = None
         if self._file is not None:
             with suppress(OSError):
                 self._file.close()
@@ -97,7 +106,7 @@ class WriterLock(ABC):
 
 
 class FolderLock(WriterLock):
-    """An advisory lock (flock) on a file of the folder; the kernel releases it when the holder dies.
+    """A lock on a file of the folder (`claim.py`), which the system releases when the holder dies.
 
     The file is never removed, and says who holds the lock: process, host and since when.
     """
@@ -108,7 +117,7 @@ class FolderLock(WriterLock):
     @on_disk
     def _take(self, holder: Holder, deadline: float) -> None:
         descriptor = _open(self.place, holder)
-        while not _locked(descriptor):
+        while not holder.take(descriptor):
             if time.monotonic() >= deadline:
                 owner = _owner(descriptor)
                 raise LockedError(f"{self.place}: {owner} is writing; try again when it is done")
@@ -167,21 +176,13 @@ def _close_all(status: os.stat_result) -> None:
                 os.close(int(name))
 
 
-os.register_at_fork(after_in_child=_forget_in_child)
+system.in_a_forked_child(_forget_in_child)
 
 
 def _held_by(reference: weakref.ref[Holder] | None, thread: int | None = None) -> bool:
     """Whether a lock is held, by that thread or by any."""
     holder = reference() if reference else None
     return holder is not None and holder.active and thread in (None, holder.thread)
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _write_owner(descriptor: int) -> None:
@@ -192,16 +193,23 @@ def _write_owner(descriptor: int) -> None:
     since = datetime.now(UTC).isoformat(timespec="seconds")
     note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
     with suppress(OSError):
-        content = os.pread(descriptor, _NOTE_BYTES, 0).strip(b"\0")
+        content = _note(descriptor).strip(b"\0")
         if not content or content.startswith(b'{"pid"'):
             # Always as long: a file of one size costs the disk less than one that is cut and written anew.
-            os.pwrite(descriptor, note.encode().ljust(_NOTE_WIDTH) + b"\n", 0)
+            os.lseek(descriptor, 0, os.SEEK_SET)
+            os.write(descriptor, note.encode().ljust(_NOTE_WIDTH) + b"\n")
+
+
+def _note(descriptor: int) -> bytes:
+    """What stands in a lock's file."""
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return os.read(descriptor, _NOTE_BYTES)
 
 
 def _owner(descriptor: int) -> str:
     """Who holds the lock, as far as the file says."""
     try:
-        note = json.loads(os.pread(descriptor, _NOTE_BYTES, 0))
+        note = json.loads(_note(descriptor))
         pid, host, since = int(note["pid"]), str(note["host"]), str(note["since"])
     except (ValueError, TypeError, KeyError, RecursionError):
         return "another process"

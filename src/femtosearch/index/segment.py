@@ -5,7 +5,6 @@ It knows bytes, not search. The layout, byte by byte, is in docs/format.md.
 
 from __future__ import annotations
 
-import mmap
 import os
 import struct
 import zlib
@@ -15,6 +14,7 @@ from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
+from femtosearch import system
 from femtosearch.codes import GROUP, LANES, Codes, slices_of, width
 from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
@@ -210,7 +210,7 @@ class Segment:
         """Map a file. Raises CorruptError if it is damaged, StoreError if it is newer than this or a link;
         OSError.
         """
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        descriptor = os.open(path, system.READING)
         try:
             status = os.fstat(descriptor)
             check_regular(path, status)
@@ -218,7 +218,7 @@ class Segment:
                 raise damaged(
                     os.fspath(path), f"{status.st_size} bytes, where the header alone has {_HEADER.size}"
                 )
-            mapped = mmap.mmap(descriptor, status.st_size, prot=mmap.PROT_READ)
+            mapped = system.mapped(descriptor, status.st_size)
         finally:
             os.close(descriptor)
         return cls(np.frombuffer(mapped, np.uint8), os.fspath(path))

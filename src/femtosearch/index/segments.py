@@ -10,13 +10,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from femtosearch.disk import check_folder, check_regular, on_disk, sync, sync_folder
+from femtosearch import system
+from femtosearch.disk import check_folder, check_regular, on_disk
 from femtosearch.errors import CorruptError
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.segment import Segment, SegmentWriter, Summary, Widths
 
 _SEGMENT_NAME = re.compile(r"[0-9]+\.seg(\.part)?")
-_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class OutdatedError(CorruptError):
@@ -52,15 +52,15 @@ class FolderDirectory:
         for path in (self._draft(number), self._path(number)):
             if check_regular(path):
                 os.unlink(path)  # of a commit that never came to its end
-        return os.fdopen(os.open(self._draft(number), _NEW_FILE, 0o666), "wb")
+        return os.fdopen(os.open(self._draft(number), system.CREATING, 0o666), "wb")
 
     @on_disk
     def seal(self, number: int, file: BinaryIO) -> None:
         """Make the file the segment of that number; it is on the disk when this returns."""
-        sync(file.fileno())
+        system.sync(file.fileno())
         file.close()
         os.replace(self._draft(number), self._path(number))
-        sync_folder(self._folder)
+        system.sync_folder(self._folder)
 
     @on_disk
     def open(self, number: int) -> Segment:
@@ -79,7 +79,7 @@ class FolderDirectory:
         for number in numbers:
             for path in (self._draft(number), self._path(number)):
                 if check_regular(path):
-                    os.unlink(path)
+                    system.discard(path)
 
     @on_disk
     def collect_garbage(self, keep: Iterable[int]) -> None:
@@ -90,7 +90,7 @@ class FolderDirectory:
             garbage = [entry for entry in entries if _SEGMENT_NAME.fullmatch(entry.name) and _is_plain(entry)]
         for entry in garbage:
             if entry.name not in names:
-                os.unlink(entry.path)
+                system.discard(entry.path)
 
     def _path(self, number: int) -> str:
         return f"{self.place}/{number}.seg"
@@ -202,7 +202,9 @@ class SegmentsWriter:
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
     """Whether it is a file that no other name leads to."""
-    return entry.is_file(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_nlink == 1
+    return (
+        entry.is_file(follow_symlinks=False) and os.lstat(entry.path).st_nlink == 1
+    )  # Windows: entry has none
 
 
 def open_segment(directory: Directory, number: int, summary: Summary, dims: int) -> Segment:

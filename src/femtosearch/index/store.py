@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 
-from femtosearch.disk import check_folder, refusal, sync_folder
+from femtosearch import system
+from femtosearch.disk import check_folder, refusal
 from femtosearch.errors import StoreError
 from femtosearch.fde import Fde, store_fde
 from femtosearch.index.catalog import Catalog, State
+from femtosearch.index.claim import SUFFIX
 from femtosearch.index.connection import create as create_catalog
 from femtosearch.index.encoding import Encoding, restore
 from femtosearch.index.lock import FolderLock, MemoryLock, WriterLock
@@ -133,7 +135,7 @@ def is_index(folder: Path) -> bool:
         return True
     # A process that died while it made an index leaves some of its own names behind, and nothing else.
     foreign = [name for name in os.listdir(folder) if not name.startswith(f"{CATALOG}.part")]
-    foreign = sorted(set(foreign) - {_LOCK, SEGMENTS})
+    foreign = sorted(set(foreign) - {_LOCK, _LOCK + SUFFIX, SEGMENTS})
     if check_folder(folder / SEGMENTS) and os.listdir(folder / SEGMENTS):
         raise StoreError(f"{folder}: an index without its {CATALOG}: restore it, or choose another folder")
     if foreign:
@@ -150,4 +152,4 @@ def _make_folder(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for path in missing:
         with suppress(PermissionError):  # a parent may let us in without letting itself be read
-            sync_folder(path.parent)
+            system.sync_folder(path.parent)

@@ -96,10 +96,15 @@ def rules_above(folder: str) -> list[Rules]:
     ]
     start = os.path.realpath(folder)
     return [
-        rules_of(lines, name, prefix="" if start == parent else f"{os.path.relpath(start, parent)}/")
+        rules_of(lines, name, prefix="" if start == parent else _below(start, parent))
         for name, parent, lines in stated
         if lines
     ]
+
+
+def _below(path: str, folder: str) -> str:
+    """A path from a folder further up, with / between its parts and at its end."""
+    return os.path.relpath(path, folder).replace(os.sep, "/") + "/"
 
 
 def is_unwanted(name: str, children: Iterable[str]) -> bool:

@@ -277,7 +277,7 @@ class _Folder:
             self._walked.leave_out(entry.path, "not named by --include")
             return
         try:
-            status = entry.stat()
+            status = os.stat(entry.path)  # on Windows an entry has no number of links
         except OSError as error:
             self._walked.broken[entry.path] = f"cannot be read: {error.strerror}"
             return

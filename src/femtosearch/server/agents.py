@@ -53,18 +53,17 @@ class Agent:
         return {"type": "stdio", **entry} if self.form == "typed" else entry
 
 
-_DESKTOP = "Library/Application Support/Claude" if sys.platform == "darwin" else ".config/Claude"
-_CODE = "Library/Application Support/Code/User" if sys.platform == "darwin" else ".config/Code/User"
+_CONFIG = {"darwin": "Library/Application Support", "win32": "AppData/Roaming"}.get(sys.platform, ".config")
 AGENTS = {
     agent.name: agent
     for agent in (
         Agent("claude", ".claude.json", ".mcp.json", form="typed"),
-        Agent("claude-desktop", f"{_DESKTOP}/claude_desktop_config.json", None),
+        Agent("claude-desktop", f"{_CONFIG}/Claude/claude_desktop_config.json", None),
         Agent("codex", ".codex/config.toml", None, ("mcp_servers",)),
         Agent("cursor", ".cursor/mcp.json", ".cursor/mcp.json"),
         Agent("gemini", ".gemini/settings.json", ".gemini/settings.json"),
         Agent("opencode", ".config/opencode/opencode.json", "opencode.json", ("mcp",), "list"),
-        Agent("vscode", f"{_CODE}/mcp.json", ".vscode/mcp.json", ("servers",), "typed"),
+        Agent("vscode", f"{_CONFIG}/Code/User/mcp.json", ".vscode/mcp.json", ("servers",), "typed"),
         Agent("windsurf", ".codeium/windsurf/mcp_config.json", None),
     )
 }

@@ -5,11 +5,11 @@ from __future__ import annotations
 import hashlib
 import hmac
 import ipaddress
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from femtosearch.errors import FemtosearchError
+from femtosearch.system import cores
 
 LOOPBACK_NAMES = frozenset({"localhost"})
 SHORTEST_KEY = 8  # characters
@@ -43,7 +43,7 @@ class Settings:
     max_bodies: int = 256 << 20
     timeout: float = 30.0
     head_timeout: float = 10.0
-    threads: int = field(default_factory=lambda: max(2, len(os.sched_getaffinity(0))))
+    threads: int = field(default_factory=lambda: max(2, cores()))
     queue: int = 64
     connections: int = 512
     grace: float = 10.0

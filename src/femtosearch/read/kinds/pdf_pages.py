@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import logging
-import resource
 import sys
 import warnings
 from typing import Any
+
+from femtosearch.system import bound
 
 MOST_SECONDS = 60  # of computing
 MOST_MEMORY = 2 << 30  # bytes
@@ -16,9 +17,9 @@ MOST_CHARACTERS = 50_000_000
 
 
 def main() -> None:
-    """Print the pages, or what is wrong."""
-    _limit(resource.RLIMIT_CPU, MOST_SECONDS)
-    _limit(resource.RLIMIT_AS, MOST_MEMORY)
+    """Print the pages, or what is wrong. On Windows the parent's patience is the only bound."""
+    bound("RLIMIT_CPU", MOST_SECONDS)
+    bound("RLIMIT_AS", MOST_MEMORY)
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     try:
@@ -59,11 +60,6 @@ def _metadata(reader: Any) -> dict[str, str]:
         for name, value in stated.items()
         if isinstance(value, str) and value.strip()
     }
-
-
-def _limit(kind: int, most: int) -> None:
-    _, hard = resource.getrlimit(kind)
-    resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
 
 
 if __name__ == "__main__":

@@ -1,0 +1,111 @@
+"""What operating systems do differently: flags, maps, locks, syncs, forks, removal, and the count of cores.
+
+Windows has no `fcntl`, cannot sync a folder, and does not remove a file that somebody has mapped.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+
+def _module(name: str) -> Any:
+    """A module that not every system has, or None."""
+    try:
+        return import_module(name)
+    except ImportError:
+        return None
+
+
+fcntl, resource = _module("fcntl"), _module("resource")
+HAS_FLOCK = fcntl is not None
+KEEPS_MAPPED_FILES = os.name == "nt"
+_PLAIN = sum(getattr(os, name, 0) for name in ("O_CLOEXEC", "O_NOFOLLOW", "O_BINARY"))
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer does not hold us up
+READING = os.O_RDONLY | _PLAIN | _AT_ONCE
+LOCKING = os.O_RDWR | os.O_CREAT | _PLAIN | _AT_ONCE
+CREATING = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def mapped(descriptor: int, size: int) -> mmap.mmap:
+    """A file's bytes, to be read only. Raises OSError, ValueError."""
+    return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
+
+
+def lock(descriptor: int) -> bool:
+    """Lock an open file (flock) if nobody has; whether it is ours now. Raises OSError."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def unlock(descriptor: int) -> None:
+    """Give the lock back. Raises OSError."""
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
+def sync(descriptor: int) -> None:
+    """Make the bytes of a file durable, which on Windows must be open for writing. Raises OSError."""
+    if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves them in the drive's memory
+        fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+    else:
+        os.fsync(descriptor)
+
+
+def sync_folder(path: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable: a renamed file's new name is on the disk when this returns.
+
+    Where folders cannot be opened (Windows) the file system's own journal has to do. Raises OSError.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: str | os.PathLike[str]) -> None:
+    """Make the bytes of a file durable that is closed already. Raises OSError."""
+    with open(path, "r+b" if os.name == "nt" else "rb") as file:
+        sync(file.fileno())
+
+
+def discard(path: str | os.PathLike[str]) -> None:
+    """Remove a file that nothing needs. Where somebody still has it mapped, Windows keeps it: the next one
+    to collect garbage tries again. Raises OSError.
+    """
+    try:
+        os.unlink(path)
+    except PermissionError:
+        if not KEEPS_MAPPED_FILES:
+            raise
+
+
+def in_a_forked_child(work: Callable[[], object]) -> None:
+    """Have something done first in every child that this process forks, where processes can be forked."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=work)
+
+
+def bound(name: str, most: int) -> None:
+    """Bound what this process may use (RLIMIT_CPU: seconds; RLIMIT_AS: bytes), where the system can."""
+    kind = getattr(resource, name, None)
+    if kind is None:
+        return
+    _, hard = resource.getrlimit(kind)
+    try:
+        resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+    except ValueError:  # macOS, which has the name RLIMIT_AS and does not keep it
+        return
