@@ -32,15 +32,15 @@ struct BorrowedTexts {
 
 void make(WordPiece* self, const std::vector<std::string>& tokens, nb::handle ids,
           const std::vector<std::pair<std::string, int32_t>>& added, int32_t unknown, const std::string& prefix,
-          int longest, bool clean, bool chinese, bool strip, bool lower, const std::vector<int32_t>& first,
+          int longest, bool nfkc, bool clean, bool chinese, bool strip, bool lower, const std::vector<int32_t>& first,
           const std::vector<int32_t>& last) {
   const auto numbers = borrow<int32_t>(ids, "ids", {int64_t(tokens.size())});
   for (const auto& [text, id] : added) {
     if (text.empty()) fail("added", "texts of at least one character", "an empty one");
   }
   require(longest >= 1, "longest", "at least 1", longest);
-  new (self) WordPiece({{clean, chinese, strip, lower}, unknown, prefix, longest, first, last}, tokens, numbers.data(),
-                       added);
+  new (self) WordPiece({{nfkc, clean, chinese, strip, lower}, unknown, prefix, longest, first, last}, tokens,
+                       numbers.data(), added);
 }
 
 std::vector<Pieces> encode_all(const WordPiece& model, const std::vector<std::string_view>& texts, bool places,
@@ -92,8 +92,8 @@ nb::tuple encode(const WordPiece& self, const nb::list& texts, bool places, nb::
 void bind_text(nb::module_& m) {
   using namespace nb::literals;
   nb::class_<WordPiece>(m, "WordPiece")
-      .def("__init__", &make, "tokens"_a, "ids"_a.none(), "added"_a, "unknown"_a, "prefix"_a, "longest"_a, "clean"_a,
-           "chinese"_a, "strip"_a, "lower"_a, "first"_a, "last"_a)
+      .def("__init__", &make, "tokens"_a, "ids"_a.none(), "added"_a, "unknown"_a, "prefix"_a, "longest"_a, "nfkc"_a,
+           "clean"_a, "chinese"_a, "strip"_a, "lower"_a, "first"_a, "last"_a)
       .def("encode", &encode, "texts"_a, "places"_a = false, "threads"_a = 0);
 }
 

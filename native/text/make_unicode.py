@@ -1,4 +1,5 @@
-"""Write unicode.inc: what BERT's normaliser and pre-tokenizer make of each character, asked of `tokenizers`.
+"""Write unicode.inc: what NFKC, BERT's normaliser and its pre-tokenizer make of each character, asked of
+`tokenizers`.
 
     python native/text/make_unicode.py
 
@@ -35,7 +36,8 @@ def characters() -> Iterator[str]:
 
 CLEAN, PADDED = bert(clean_text=True), bert(handle_chinese_chars=True)
 STRIPPED, LOWERED = bert(strip_accents=True), bert(lowercase=True, strip_accents=False)
-DECOMPOSED = normalizers.NFD().normalize_str
+DECOMPOSED, COMPOSED = normalizers.NFD().normalize_str, normalizers.NFC().normalize_str
+COMPATIBLE = normalizers.NFKD().normalize_str
 BY_SPACE, BY_BERT = pre_tokenizers.WhitespaceSplit(), pre_tokenizers.BertPreTokenizer()
 
 
@@ -79,6 +81,29 @@ def mapped(change: Callable[[str], str], bit: int, bits: dict[str, int]) -> list
     return numbers
 
 
+def compatibles(bits: dict[str, int]) -> list[int]:
+    """character, length, and so many characters, for each that NFKD takes further apart than NFD."""
+    numbers = []
+    for c in bits:
+        to = COMPATIBLE(c)
+        if to != DECOMPOSED(c):
+            numbers += [ord(c), len(to), *map(ord, to)]
+    return numbers
+
+
+def pairs(bits: dict[str, int]) -> list[int]:
+    """first, second, what they are together, for each two that NFC joins; Hangul has rules instead."""
+    triples = []
+    for c in bits:
+        apart = DECOMPOSED(c)
+        if ord(c) in HANGUL or len(apart) < 2 or COMPOSED(c) != c:
+            continue
+        first, second = COMPOSED(apart[:-1]), apart[-1]
+        assert len(first) == 1 and COMPOSED(first + second) == c, hex(ord(c))
+        triples.append((ord(first), ord(second), ord(c)))
+    return [number for triple in sorted(triples) for number in triple]
+
+
 def main() -> None:
     """Ask, and write."""
     bits = {c: flags(c) for c in characters()}
@@ -94,6 +119,8 @@ def main() -> None:
         "kClasses": classes,
         "kDecomposed": mapped(DECOMPOSED, DECOMPOSES, bits),
         "kLowered": mapped(LOWERED, LOWERS, bits),
+        "kCompatibles": compatibles(bits),
+        "kComposed": pairs(bits),
     }
     text = f"// Made by make_unicode.py with tokenizers {tokenizers.__version__}.\n"
     for name, numbers in tables.items():

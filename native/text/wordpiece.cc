@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "text/compose.h"
+
 namespace femto {
 namespace {
 
@@ -31,6 +33,18 @@ uint32_t next_code(const char*& p) {
   const uint32_t c = byte() & 0x3f;
   if (a < 0xf0) return (a & 0x0f) << 12 | b << 6 | c;
   return (a & 0x07) << 18 | b << 12 | c << 6 | (byte() & 0x3f);
+}
+
+// Where the run of ASCII at a byte ends, but for its last character if one follows that is none: it may join that.
+size_t end_of_plain(std::string_view text, size_t at) {
+  constexpr uint64_t kHigh = 0x8080808080808080u;
+  uint64_t eight;
+  for (; at + 8 <= text.size(); at += 8) {
+    memcpy(&eight, text.data() + at, 8);
+    if (eight & kHigh) break;
+  }
+  while (at < text.size() && uint8_t(text[at]) < 0x80) ++at;
+  return at == text.size() ? at : at - 1;
 }
 
 }  // namespace
@@ -185,15 +199,22 @@ const WordPiece::Added* WordPiece::added_at(std::string_view text, size_t at) co
 // Encodes from a byte to the next added token, or the end; returns where that is. number: of the character there.
 size_t WordPiece::encode_rest(std::string_view text, size_t at, int32_t& number, Sink& sink) const {
   Normaliser<Sink> normaliser(settings_.steps, sink);
+  Composer composer;
+  const auto compose = [&] {
+    for (const Composer::Character& c : composer.take()) normaliser.feed(c.code, c.origin);
+  };
+  const bool composes = settings_.steps.nfkc;
+  size_t plain = composes ? at : text.size();  // up to here ASCII stands for itself
   bool ascii = true;
   for (; at < text.size(); ++number) {
     if (added_at(text, at)) break;
     const auto byte = uint8_t(text[at]);
-    if (byte < 0x80) {
+    if (byte < 0x80 && at >= plain) plain = end_of_plain(text, at);
+    if (byte < 0x80 && at < plain) {
       const uint8_t becomes = ascii_[byte];
       ++at;
       if (becomes == kGone) continue;
-      if (!ascii) normaliser.flush(), ascii = true;
+      if (!ascii) compose(), normaliser.flush(), ascii = true;
       if (becomes & kStandsAlone) sink.end();
       if (becomes == kEndsWord) continue;
       sink.put(char(becomes & 0x7f), number);
@@ -201,9 +222,16 @@ size_t WordPiece::encode_rest(std::string_view text, size_t at, int32_t& number,
       continue;
     }
     const char* p = text.data() + at;
-    normaliser.feed(next_code(p), number);
+    const uint32_t code = next_code(p);
+    if (composes) {
+      if (composer.is_full(code)) compose();
+      composer.feed(code, number);
+    } else {
+      normaliser.feed(code, number);
+    }
     at = size_t(p - text.data()), ascii = false;
   }
+  compose();
   normaliser.end();
   return at;
 }

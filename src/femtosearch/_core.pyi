@@ -48,6 +48,7 @@ class WordPiece:
         unknown: int,
         prefix: str,
         longest: int,
+        nfkc: bool,
         clean: bool,
         chinese: bool,
         strip: bool,

@@ -109,8 +109,10 @@ class Conventions:
     protected_tokens: a document's first rows that are not pooled.
     unit_pools: make the rows of pooled documents unit length once more.
     scoring: "sum" of the query rows' best products, or their "mean".
-    query_skiplist: tokens whose rows queries drop. A query that has no other than these has no rows at all,
-        and finds nothing; with expand_queries it has none of its [MASK] tokens' either.
+    query_skiplist: tokens that queries are without. A query that has no others has no rows, and finds
+        nothing.
+    query_pieces: a query that is longer than query_length is given in so many pieces at most, whose scores
+        add up; 1: it is cut.
     """
 
     query_prefix: str = "[Q] "
@@ -130,6 +132,26 @@ class Conventions:
     unit_pools: bool = False
     scoring: Literal["sum", "mean"] = "sum"
     query_skiplist: tuple[str, ...] = ()
+    query_pieces: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What of a text a model knows.
+
+    tokens:   how many it has, but for punctuation that is left out.
+    beyond:   how many of them are cut off.
+    unknown:  its words that no token stands for, in its order. Each is one of the tokens.
+    """
+
+    tokens: int
+    beyond: int
+    unknown: tuple[str, ...]
+
+    @property
+    def share(self) -> float:
+        """The share of the tokens that is unknown; 0 where there are none."""
+        return len(self.unknown) / max(1, self.tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ def test_a_mask_of_another_name_is_found(folder):
 OTHERS = Conventions(
     query_length=13, document_length=20, prefix_as="marker", expansion_length=9, expansion_token="[PAD]",
     skip_unknown=False, skip_in_queries=True, pool_factor=1.5, protected_tokens=2, unit_pools=True,
-    scoring="mean", query_skiplist=("the", "[UNK]"),
+    scoring="mean", query_skiplist=("the", "[UNK]"), query_pieces=7,
 )  # fmt: skip
 
 
@@ -250,6 +250,7 @@ def test_conventions_can_be_given_and_are_saved(folder, tmp_path):
         ({"prefix_as": "word"}, "prefix_as should be token, marker or text, found 'word'"),
         ({"scoring": "max"}, "scoring should be sum or mean, found 'max'"),
         ({"pool_factor": float("nan")}, "pool_factor should be a number from 1 up"),
+        ({"query_pieces": 0}, "query_pieces should be at least 1, found 0"),
         ({"protected_tokens": -1}, "protected_tokens should be at least 0"),
     ],
 )

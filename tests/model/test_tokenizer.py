@@ -6,7 +6,7 @@ import pytest
 from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import CheckpointError, FemtosearchError
 from femtosearch.model.tokenizer import Tokenizer
-from femtosearch.types import Conventions
+from femtosearch.types import Conventions, Coverage
 
 from ..tiny import write_tiny_model
 
@@ -232,28 +232,61 @@ def test_queries_may_drop_the_skiplist_too(tmp_path):
     assert tokens.keep.tolist() == [True, True, True, False, True, True, *[True] * 6]
 
 
-def test_queries_drop_the_rows_of_their_own_skiplist(tmp_path):
+def test_queries_are_without_the_tokens_of_their_own_skiplist(tmp_path):
     tokenizer = make(tmp_path / "a", skiplist=(), query_skiplist=(",", "[UNK]", "no token"))
-    tokens = tokenizer.queries(["a, \u732b b"])
-    assert tokens.keep.tolist() == [True, True, True, False, False, True, True, *[True] * 5]
-    assert tokens.attended.tolist() == [7]
+    tokens, plain = tokenizer.queries([", a, \u732b b ,,"]), tokenizer.queries(["a b"])
+    assert tokens.ids.tolist() == plain.ids.tolist() and tokens.keep.all()
+    assert tokens.attended.tolist() == [5]
     assert tokenizer.documents(["a, \u732b b"]).keep.all()
+    assert tokenizer.spans(", a, \u732b b ,,", query=True)[2:4].tolist() == [[2, 3], [7, 8]]
 
 
 def test_both_skiplists_hold_in_queries(tmp_path):
     tokenizer = make(tmp_path / "a", skiplist=("cat",), skip_in_queries=True, query_skiplist=("dog",))
-    assert tokenizer.queries(["the cat dog"]).keep.tolist() == [True, True, True, False, False, *[True] * 7]
+    assert tokenizer.queries(["the cat dog"]).keep.tolist() == [True, True, True, False, *[True] * 8]
     assert tokenizer.documents(["the cat dog"]).keep.tolist() == [True, True, True, False, True, True]
 
 
 @pytest.mark.parametrize("expanded", [False, True])
-@pytest.mark.parametrize("query", ["", " ", ",", "\u732b", "\u732b, \u72ac,", ",,,,,,,,,,,,,,, the"])
+@pytest.mark.parametrize("query", ["", " ", ",", "\u732b", "\u732b, \u72ac,", "," * 100])
 def test_a_query_of_skipped_words_alone_has_no_rows(tmp_path, expanded, query):
     tokenizer = make(tmp_path / "a", expand_queries=expanded, query_skiplist=(",", "[UNK]"))
     tokens = tokenizer.queries(["the", query, "cat,"])
-    kept = [keep.sum() for keep in np.split(tokens.keep, tokens.starts[1:-1])]
-    assert kept == ([12, 0, 11] if expanded else [4, 0, 4])
+    assert tokens.owner.tolist() == [0, 2] and tokens.keep.all()
+    assert np.diff(tokens.starts).tolist() == ([12, 12] if expanded else [4, 4])
     assert len(tokenizer.spans(query, query=True)) == 0
+
+
+@pytest.mark.parametrize("expanded", [False, True])
+def test_a_long_query_is_in_pieces_that_end_where_sentences_do(tmp_path, expanded):
+    tokenizer = make(tmp_path / "a", expand_queries=expanded, query_pieces=3)
+    text = "the cat sat on a mat. the dog ran fast. red moon night search the cat. the dog sat on a mat."
+    tokens, spans = tokenizer.query_pieces(["the cat", text])
+    assert tokens.owner.tolist() == [0, 1, 1, 1]
+    parts = [text[begin:end] for begin, end in spans[1:].tolist()]
+    assert parts[:2] == ["the cat sat on a mat.", "the dog ran fast."]
+    assert texts_of(tokens)[1:] == texts_of(tokenizer.queries(parts))
+    assert np.diff(tokens.starts).max() <= 12
+    spans = tokenizer.spans(text, query=True)
+    assert len(spans) == tokens.keep[tokens.starts[1] :].sum()
+    shown = [text[begin:end] for begin, end in spans.tolist() if begin >= 0]
+    assert " ".join(shown) == "the cat sat on a mat . the dog ran fast . red moon night search the cat ."
+
+
+def test_what_of_a_query_is_known_and_used_is_told(tmp_path):
+    tokenizer = make(tmp_path / "a", query_skiplist=(",", "[UNK]"), query_pieces=2)
+    assert tokenizer.coverage("the, \u732b cat") == Coverage(3, 0, ("\u732b",))
+    assert tokenizer.coverage("the cat " * 8) == Coverage(16, 0, ())
+    assert tokenizer.coverage("the cat " * 12) == Coverage(24, 8, ())
+    assert tokenizer.coverage(",,").share == 0.0
+    plain = make(tmp_path / "b")
+    assert plain.coverage("the, \u732b cat") == Coverage(4, 0, ("\u732b",))
+    assert plain.coverage("cat " * 12) == Coverage(12, 3, ())
+
+
+def test_a_prefix_that_runs_into_the_query_leaves_nothing_out(tmp_path):
+    with pytest.raises(CheckpointError, match="need a query_prefix that is a token or ends in a blank"):
+        make(tmp_path / "a", query_prefix="the", prefix_as="text", query_pieces=2)
 
 
 def test_a_skip_word_that_is_no_token_may_stand_for_nothing(tmp_path):

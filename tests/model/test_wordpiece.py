@@ -19,6 +19,10 @@ tokenizers = pytest.importorskip("tokenizers")
 from ..tiny import write_tokenizer  # noqa: E402  # which needs the library
 
 PATH = BUILT_INS / DEFAULT / "tokenizer.json"
+BERT = {
+    "type": "BertNormalizer", "clean_text": True, "handle_chinese_chars": True, "strip_accents": None,
+    "lowercase": True,
+}  # fmt: skip
 TEXTS = [
     "The Cat sat.", "", " ", "\t\r\n", "A\r\nB", "naïve CAFÉ", "\0 NUL", "[SEP] and [MASK]", "[Q] THE",
     "[q] the", "Σίσυφος", "İstanbul", "猫は座った", "x" * 100, "x" * 101, "é" * 100, "é" * 101,
@@ -27,6 +31,8 @@ TEXTS = [
     "\ufb01nancial \uff11\uff12", "[Q] [Q] [Q]",
     "[[SEP]]", "a[SEP", "\ufeffbom", "zero\u200bwidth", "\u0344", "a\u0301\x01\u0327b", "e\u0345\u0301\u302f",
     "🏴󠁧󠁢󠁥󠁮󠁧󠁿 flag",
+    "\ufb01\u0301 \uff76\uff9e", "\u1100\u1161\u11a8 \uffa1\uffc2\uffa2", "\u00bd \u2460 km\u00b2 \ufdfa",
+    "\u01c4\u030c\u0323", "e\u0323\u0301\u0302", "\u0041\u030a\x01\u0301", "\uff3bSEP\uff3d", "\u2126\u00e5",
     "\u1e9b\u0323", "ǆ ǅ Ǆ", "\u2028line\u2029", "tab\tand\u00a0nbsp", "\u0600\u06dd", "\U0001d15e", "ẞ ß",
 ]  # fmt: skip
 SETTINGS = {  # of BertNormalizer: text that any of them changes is in TEXTS
@@ -42,17 +48,23 @@ SETTINGS = {  # of BertNormalizer: text that any of them changes is in TEXTS
 }  # fmt: skip
 
 
+@pytest.fixture(scope="module", params=["as BERT", "after NFKC"])
+def path(request, tmp_path_factory):
+    place = tmp_path_factory.mktemp("tokenizers") / "tokenizer.json"
+    return with_settings(place, after_nfkc=request.param == "after NFKC")
+
+
 @pytest.fixture(scope="module")
-def library():
-    tokenizer = tokenizers.Tokenizer.from_file(str(PATH))
+def library(path):
+    tokenizer = tokenizers.Tokenizer.from_file(str(path))
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
 
 
 @pytest.fixture(scope="module")
-def native():
-    encoder = text_encoder(PATH)
+def native(path):
+    encoder = text_encoder(path)
     assert isinstance(encoder, WordPiece)
     return encoder
 
@@ -75,6 +87,8 @@ def mixtures(count, seed):
     pools = [
         [c for c in everything if unicodedata.combining(c)],
         [c for c in everything if unicodedata.decomposition(c) or c.lower() != c],
+        [c for c in everything if unicodedata.normalize("NFKD", c) != unicodedata.normalize("NFD", c)],
+        list("\u1100\u1112\u1161\u1175\u11a7\u11a8\u11c2\u11c3\uac00\uac01\uffa1\uffc2eoA\u0301\u0302\u0323\u0327\u030a"),
         everything, everything[:0x3000], list("abcXYZÉÀçİ\u0131ß\u017fKÅ"), list("中文日本한국어ㄱᄀ가각힣"),
         list(" \t\n.,[]#-_'\"\x00\x01\u200b\u00a0\ufeff\ufffd"),
         ["[SEP]", "[CLS]", "[Q] ", "[MASK]", "[UN", "##", "the", "ing", "unbelievable"],
@@ -82,17 +96,20 @@ def mixtures(count, seed):
     return ["".join(rng.choice(rng.choice(pools)) for _ in range(rng.randrange(1, 24))) for _ in range(count)]
 
 
-def with_settings(path, **settings):
+def with_settings(path, *, after_nfkc=False, **settings):
     """The built-in tokenizer with another normaliser."""
     content = json.loads(PATH.read_text())
-    content["normalizer"] |= settings
+    steps = [{"type": "NFKC"}] * after_nfkc + [BERT | settings]
+    content["normalizer"] = {"type": "Sequence", "normalizers": steps} if after_nfkc else steps[0]
     path.write_text(json.dumps(content))
     return path
 
 
+@pytest.mark.parametrize("after_nfkc", [False, True])
 @pytest.mark.parametrize("name", SETTINGS)
-def test_texts_are_tokenised_as_the_library_does(tmp_path, name):
-    path = with_settings(tmp_path / "tokenizer.json", **SETTINGS[name])
+def test_texts_are_tokenised_as_the_library_does(tmp_path, name, after_nfkc):
+    path = with_settings(tmp_path / "tokenizer.json", after_nfkc=after_nfkc, **SETTINGS[name])
+    assert isinstance(text_encoder(path), WordPiece)
     assert_same(text_encoder(path), tokenizers.Tokenizer.from_file(str(path)), TEXTS + mixtures(300, name))
 
 
@@ -101,6 +118,32 @@ def test_every_character_is_tokenised_as_the_library_does(native, library):
     characters = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
     for begin in range(0, len(characters), 50_000):
         assert_same(native, library, [f"a{c}B {c}" for c in characters[begin : begin + 50_000]])
+
+
+FOLDED = {  # a text -> what NFKC makes of it, and where in it the second word is
+    "the \ufb01nancial o\ufb03ce": ("the financial office", (4, 12)),
+    "ab \uff11\uff12\uff13": ("ab 123", (3, 6)),
+    "half \u00bd": ("half 1\u20442", (5, 6)),
+    "caf\u00e9 cafe\u0301": ("caf\u00e9 caf\u00e9", (5, 9)),
+    "a \u1112\u1161\u11ab": ("a \ud55c", (2, 3)),
+    "x \uff21\uff22": ("x AB", (2, 4)),
+    "non\u00a0breaking": ("non breaking", (4, 12)),
+}
+
+
+@pytest.mark.parametrize("text", FOLDED)
+def test_typeset_forms_are_what_they_stand_for_and_spans_are_of_the_text(tmp_path, text):
+    encoder = text_encoder(with_settings(tmp_path / "tokenizer.json", after_nfkc=True))
+    plain, (begin, end) = FOLDED[text]
+    encoding, expected = encoder.encode([text]), encoder.encode([plain])
+    assert encoding.ids.tolist() == expected.ids.tolist()
+    of_word = encoding.words == 1
+    assert (encoding.begins[of_word].min(), encoding.ends[of_word].max()) == (begin, end)
+
+
+def test_a_text_of_marks_alone_is_soon_done(native, library):
+    text = "e" + "\u0301\u0323\u0327" * 3000 + " \u1100" + "\u1161" * 3000
+    assert_same(native, library, [text, text[1:]])
 
 
 @pytest.mark.slow
@@ -153,6 +196,9 @@ OTHERS = {  # what makes a tokenizer one of another kind
     "two normalisers": {
         "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFKC"}, {"type": "Lowercase"}]}
     },
+    "NFKC last": {"normalizer": {"type": "Sequence", "normalizers": [BERT, {"type": "NFKC"}]}},
+    "NFC": {"normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, BERT]}},
+    "NFKC alone": {"normalizer": {"type": "NFKC"}},
     "another post-processor": {
         "post_processor": {"type": "ByteLevel", "trim_offsets": True, "add_prefix_space": True}
     },

@@ -33,7 +33,7 @@ OURS = "femtosearch"
 OUR_KEYS: dict[str, type] = {
     "prefix_as": str, "expansion_length": int, "expansion_token": str, "skip_unknown": bool,
     "skip_in_queries": bool, "pool_factor": float, "protected_tokens": int, "unit_pools": bool,
-    "scoring": str, "query_skiplist": list,
+    "scoring": str, "query_skiplist": list, "query_pieces": int,
 }  # fmt: skip
 STANFORD_SETTINGS = "artifact.metadata"
 TOKENIZER = "tokenizer.json"
@@ -114,6 +114,8 @@ def check_conventions(source: str, conventions: Conventions) -> None:
         wrong = f"pool_factor should be a number from 1 up, found {conventions.pool_factor!r}"
     elif conventions.protected_tokens < 0:
         wrong = f"protected_tokens should be at least 0, found {conventions.protected_tokens}"
+    elif conventions.query_pieces < 1:
+        wrong = f"query_pieces should be at least 1, found {conventions.query_pieces}"
     if wrong:
         raise CheckpointError(f"{source}: {wrong}")
 

@@ -62,10 +62,11 @@ def _note_coverage(options: argparse.Namespace, model: Any, query: str) -> None:
     """Say what of a query the model does not see."""
     if not hasattr(model, "coverage"):
         return
-    tokens, used, unknown = model.coverage(query)
-    if used < tokens:
-        show_note(options, f"the query has {tokens:,} tokens, of which the first {used:,} are used")
-    if unknown:
+    coverage = model.coverage(query)
+    if coverage.beyond:
+        used = coverage.tokens - coverage.beyond
+        show_note(options, f"the query has {coverage.tokens:,} tokens, of which the first {used:,} are used")
+    if unknown := coverage.unknown:
         words = ", ".join(map(repr, unknown[:5]))
         show_note(options, f"{count(len(unknown), 'word')} of the query unknown to this model: {words}")
 

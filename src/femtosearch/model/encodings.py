@@ -37,6 +37,11 @@ class Encodings:
         starts = np.array([0, own.stop - own.start])
         return Encodings(self.ids[own], starts, self.begins[own], self.ends[own], self.words[own])
 
+    def only(self, keep: np.ndarray) -> Encodings:
+        """Those tokens of one text for which keep, [T] bool, is true."""
+        starts = np.array([0, int(keep.sum())])
+        return Encodings(self.ids[keep], starts, self.begins[keep], self.ends[keep], self.words[keep])
+
 
 class TextEncoder(Protocol):
     """A tokenizer.json at work, neither truncating nor padding.

@@ -24,7 +24,7 @@ from femtosearch.model.encoder import Encoder
 from femtosearch.model.onnx import write_onnx
 from femtosearch.model.pooling import pool
 from femtosearch.model.tokenizer import Tokenizer, Tokens
-from femtosearch.types import BertConfig, Conventions, OtherConfig, Passages, Precision, Rows
+from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig, Passages, Precision, Rows
 
 BUILT_INS = Path(__file__).parent / "builtin"
 FDE = "fde.safetensors"  # of a model folder
@@ -133,7 +133,7 @@ class Model:
         """A digest of all that rows depend on but the precision: two models with the same one give the same
         rows, up to rounding.
         """
-        return _fingerprint(self._checkpoint)
+        return fingerprint_of(self._checkpoint)
 
     @cached_property
     def fde(self) -> Fde | None:
@@ -152,7 +152,7 @@ class Model:
             raise FdeError(f"{error}; fetch the file again, or remove it") from error
         if fde.model in (None, self.fingerprint):
             return fde
-        fingerprint = _fingerprint(read_checkpoint(self.source))
+        fingerprint = fingerprint_of(read_checkpoint(self.source))
         if fde.model == fingerprint:
             return None
         raise FdeError(
@@ -168,10 +168,16 @@ class Model:
         """
         return self._encode(texts, self._tokenizer.queries, threads, progress)
 
-    def coverage(self, query: str) -> tuple[int, int, list[str]]:
-        """How many tokens a query has, how many of them are used (the others are cut off), and its words that
-        no token of the vocabulary stands for, which are all alike to the model.
+    def encode_query_pieces(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
+        """Rows of the pieces of queries: of each query one, but for a long one if the conventions say so.
+        `encode_queries` gives those of each query end to end.
         """
+        tokens, spans = self._tokenizer.query_pieces(_checked(texts))
+        owner = np.arange(len(spans)) if tokens.owner is None else tokens.owner
+        return Passages(self._rows(tokens, threads), owner, spans)
+
+    def coverage(self, query: str) -> Coverage:
+        """What of a query the model knows, and what is cut off."""
         (text,) = _checked([query])
         return self._tokenizer.coverage(text)
 
@@ -209,7 +215,7 @@ class Model:
         check_new(target)
         with new_files(target) as partial:
             write_checkpoint(checkpoint, partial)
-            if fde is not None and fde.model in (None, _fingerprint(read_checkpoint(partial))):
+            if fde is not None and fde.model in (None, fingerprint_of(read_checkpoint(partial))):
                 (partial / FDE).write_bytes(store_fde(fde, self.dims))
 
     @property
@@ -239,7 +245,11 @@ class Model:
         rows = np.empty((int(ends[-1]), self.dims), dtype=np.float32)
         starts = [np.zeros(1, dtype=np.int64)]
         for number, (batch, (begin, end)) in enumerate(zip(batches, pairwise(ends), strict=True), 1):
-            starts.append(self._rows(batch, threads, rows[begin:end]).starts[1:] + begin)
+            by_text = self._rows(batch, threads, rows[begin:end]).starts
+            if batch.owner is not None:
+                count = min(BATCH, len(texts) - (number - 1) * BATCH)
+                by_text = by_text[np.searchsorted(batch.owner, np.arange(count + 1))]
+            starts.append(by_text[1:] + begin)
             if progress is not None:
                 progress(min(number * BATCH, len(texts)))
         return Rows(rows, np.concatenate(starts))
@@ -302,7 +312,8 @@ def _torch_engine() -> Any:
         ) from error
 
 
-def _fingerprint(checkpoint: Checkpoint) -> str:
+def fingerprint_of(checkpoint: Checkpoint) -> str:
+    """A digest of all that rows depend on but the engine and its precision."""
     digest = hashlib.sha256(_spelled(checkpoint.config, checkpoint.conventions).encode())
     digest.update(checkpoint.tokenizer.read_bytes())
     for name in sorted(checkpoint.weights):

@@ -48,14 +48,14 @@ def _beside(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
     skipped = np.flatnonzero(tokenizer.skipped).tolist()
     expand_to = (conventions.expansion_length or conventions.query_length) * conventions.expand_queries
     query = {
-        "skip_ids": np.flatnonzero(tokenizer.query_skipped).tolist(),
+        "without_ids": np.flatnonzero(tokenizer.unasked).tolist(),
+        "skip_ids": skipped if conventions.skip_in_queries else [],
         "expand_to": expand_to,
         "expand_id": max(0, tokenizer.mask),
         "expand_attended": conventions.attend_to_expansion,
-        "least_rows": tokenizer.least_query_rows,
     }
-    document = {"skip_ids": skipped, "expand_to": 0, "expand_id": 0, "expand_attended": False}
-    document |= {"least_rows": 0}
+    document: dict[str, Any] = {"without_ids": [], "skip_ids": skipped}
+    document |= {"expand_to": 0, "expand_id": 0, "expand_attended": False}
     return {
         "format": FORMAT,
         "dims": len(checkpoint.dense[-1][0]) if checkpoint.dense else checkpoint.config.hidden_size,

@@ -10,21 +10,22 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
 from femtosearch.checkpoint.tokenizer import read_tokenizer
 from femtosearch.errors import CheckpointError
-from femtosearch.model.encodings import Encodings, Ids, TextEncoder, check_texts, end_to_end
+from femtosearch.model.encodings import Ids, TextEncoder, check_texts, end_to_end
 from femtosearch.model.library_tokenizer import LibraryTokenizer
+from femtosearch.model.pieces import Piece, pieces
 from femtosearch.model.stretches import Stretch, batches
 from femtosearch.model.wordpiece import WordPiece, wordpiece_settings
-from femtosearch.types import BertConfig, Conventions, OtherConfig
+from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig
 
 LEAST_ROOM = 3  # [CLS], [SEP] and one token of the text
-SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,12 +36,14 @@ class Tokens:
     starts:   [N+1] int64; text n owns ids[starts[n]:starts[n+1]].
     attended: [N] int32: how many of a text's tokens, from its first, the others attend to.
     keep:     [T] bool: whose rows are kept.
+    owner:    [N] int64, rising: which text each is a piece of; None: each is a text.
     """
 
     ids: np.ndarray
     starts: np.ndarray
     attended: np.ndarray
     keep: np.ndarray
+    owner: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.attended)
@@ -52,8 +55,7 @@ class Tokenizer:
     query, document: how texts of that side begin, and what they are cut to.
     mask:            the id that queries are padded with; -1 if they are not.
     skipped:         [V] bool: the tokens whose rows documents drop.
-    query_skipped:   [V] bool: the tokens whose rows queries drop.
-    least_query_rows:  a query that has fewer rows before it is expanded has none at all.
+    unasked:         [V] bool: the tokens that queries are without.
     """
 
     def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
@@ -65,44 +67,46 @@ class Tokenizer:
         self.document = self._prefix(conventions.document_prefix, conventions.document_length)
         self.mask = self._mask_id() if conventions.expand_queries else -1
         self.skipped = self._skip_ids(conventions.skiplist, or_unknown=conventions.skip_unknown)
-        self.query_skipped = self._skip_ids(conventions.query_skiplist)
-        if conventions.skip_in_queries:
-            self.query_skipped |= self.skipped
-        # A text without a word keeps the rows of its special tokens, the skiplist's aside.
+        self.unasked = self._skip_ids(conventions.query_skiplist)
+        self._pieces_queries = conventions.query_pieces > 1 or bool(conventions.query_skiplist)
+        if self._pieces_queries and self.query.text:
+            raise CheckpointError(
+                f"{self.path.parent}: query_skiplist and query_pieces need a query_prefix that is a token "
+                f"or ends in a blank; found {conventions.query_prefix!r}"
+            )
+        # A document without a word keeps the rows of its special tokens, the skiplist's aside.
         self._wordless = int(self.documents([""]).keep.sum())
-        around, _ = self._cut(self._tokenise([""], self.query), self.query)
-        special = int((~self.query_skipped[around]).sum())
-        self.least_query_rows = special + 1 if conventions.query_skiplist else 0
 
     def queries(self, texts: Sequence[str], threads: int = 0) -> Tokens:
-        """Tokens of queries: cut to query_length; every row is kept but those of query_skiplist, and of the
-        skiplist if the conventions say so.
-
-        With a query_skiplist, a query that would keep nothing but its special tokens' rows keeps none.
+        """Tokens of queries: without those of query_skiplist, and cut to query_length or in pieces of it.
+        Every row is kept, but for the skiplist's if the conventions say so.
         """
-        conventions = self.conventions
-        ids, starts = self._cut(self._tokenise(texts, self.query, threads), self.query)
-        worded = _rows_of_texts(~self.query_skipped[ids], starts) >= self.least_query_rows
-        attended = np.diff(starts).astype(np.int32)
-        if conventions.expand_queries:
-            length = conventions.expansion_length or conventions.query_length
-            ids, starts = _expand(ids, starts, length, self.mask)
-            if conventions.attend_to_expansion:
-                attended = np.diff(starts).astype(np.int32)
-        keep = ~self.query_skipped[ids]
-        if not worded.all():
-            keep &= np.repeat(worded, np.diff(starts))
-        return Tokens(ids, starts, attended, keep)
+        if not self._pieces_queries:
+            return self._asked(self._tokenise(texts, self.query, threads))
+        return self.query_pieces(texts)[0]
 
-    def coverage(self, query: str) -> tuple[int, int, list[str]]:
-        """How many tokens a query has, how many of them are used, and its words that no token stands for."""
-        encoded = self._texts.encode([query])
+    def query_pieces(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray]:
+        """The same, and the span of each piece in its text, in characters [N, 2]."""
+        check_texts(texts)
+        if not self._pieces_queries:
+            whole = [(0, len(text)) for text in texts]
+            return self._asked(self._tokenise(texts, self.query)), np.array(whole, np.int64).reshape(-1, 2)
+        cut = [piece for number, text in enumerate(texts) for piece in self._query_pieces(number, text)]
+        owner = np.array([piece.owner for piece in cut], dtype=np.int64)
+        spans = np.array([piece.span for piece in cut], dtype=np.int64).reshape(-1, 2)
+        return self._asked(end_to_end([piece.ids for piece in cut]), owner), spans
+
+    def coverage(self, text: str) -> Coverage:
+        """What of a query the model knows."""
+        encoded = self._texts.encode([text])
+        unknown = encoded.ids == self._texts.id_of("[UNK]")
         inside = encoded.words >= 0
-        unknown = inside & (encoded.ids == self._texts.id_of("[UNK]"))
-        words = [query[encoded.begins[n] : encoded.ends[n]] for n in unknown.nonzero()[0].tolist()]
-        count = int(inside.sum())
-        room = self.query.length - len(inside) + count - len(self.query.ids)
-        return count, min(count, room), words
+        words = [text[encoded.begins[n] : encoded.ends[n]] for n in (inside & unknown).nonzero()[0].tolist()]
+        tokens = int((inside & (unknown | ~self.unasked[encoded.ids])).sum())
+        asked = int((inside & ~self.unasked[encoded.ids]).sum())
+        room = self.query.length - 2 - len(self.query.ids)
+        used = sum(min(len(piece.ids) - 2, room) for piece in self._query_pieces(0, text))
+        return Coverage(tokens, max(0, asked - used), tuple(words))
 
     def documents(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
@@ -117,14 +121,10 @@ class Tokenizer:
         """
         if not all(isinstance(text, str) for text in texts):
             check_texts(texts)
-        pieces = [piece for batch in batches(texts) for piece in self._divided(batch, threads)]
-        owner = np.array([piece.owner for piece in pieces], dtype=np.int64)
-        spans = np.array([piece.span for piece in pieces], dtype=np.int64).reshape(-1, 2)
-        if self._texts.splits_on_words and not self.document.text:
-            tokenised = end_to_end([piece.ids for piece in pieces])
-        else:
-            cut = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in pieces]
-            tokenised = self._tokenise(cut, self.document, threads)
+        cut = [piece for batch in batches(texts) for piece in self._divided(batch, threads)]
+        owner = np.array([piece.owner for piece in cut], dtype=np.int64)
+        spans = np.array([piece.span for piece in cut], dtype=np.int64).reshape(-1, 2)
+        tokenised = self._whole(texts, cut, self.document, threads)
         return _with_words(self._documents(tokenised), self._wordless, owner, spans)
 
     def spans(self, text: str, *, query: bool) -> np.ndarray:
@@ -136,6 +136,9 @@ class Tokenizer:
         prefix = self.query if query else self.document
         encoded = self._texts.encode([prefix.text + text])
         places, starts = np.arange(len(encoded.ids)), encoded.starts
+        if query and self._pieces_queries:
+            cut = self._query_pieces(0, text, as_places=True)
+            places, starts = end_to_end([piece.ids for piece in cut])
         inserted = () if prefix.text else (-1,) * len(prefix.ids)
         places, starts = _cut_and_prefix(places, starts, prefix.length, inserted)
         conventions = self.conventions
@@ -152,6 +155,39 @@ class Tokenizer:
         """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
         self._texts.save(str(path))
 
+    def _asked(self, tokenised: Ids, owner: np.ndarray | None = None) -> Tokens:
+        """Queries, or their pieces, cut, begun and expanded as the conventions say."""
+        conventions = self.conventions
+        ids, starts = self._cut(tokenised, self.query)
+        attended = np.diff(starts).astype(np.int32)
+        if conventions.expand_queries:
+            length = conventions.expansion_length or conventions.query_length
+            ids, starts = _expand(ids, starts, length, self.mask)
+            if conventions.attend_to_expansion:
+                attended = np.diff(starts).astype(np.int32)
+        keep = ~self.skipped[ids] if conventions.skip_in_queries else np.ones(len(ids), dtype=bool)
+        return Tokens(ids, starts, attended, keep, owner)
+
+    def _query_pieces(self, number: int, text: str, *, as_places: bool = False) -> Iterator[Piece]:
+        """The pieces of one query; one that is left with nothing has none.
+
+        as_places:  instead of ids they have the places of the tokens among all of the text's.
+        """
+        encoded = self._texts.encode([text])
+        asked = ~self.unasked[encoded.ids]
+        asked[[0, -1]] = True
+        if as_places:
+            encoded = replace(encoded, ids=np.arange(len(asked), dtype=np.int32))
+        encoded = encoded.only(asked)
+        if len(encoded.ids) == 2 and self.conventions.query_skiplist:
+            return
+        room = self.query.length - len(self.query.ids)
+        most = self.conventions.query_pieces
+        if len(encoded.ids) <= room or most == 1:
+            yield Piece(number, (0, len(text)), encoded.ids)
+        else:
+            yield from islice(pieces(Stretch(number, 0, text), encoded, room), most)
+
     def _divided(self, batch: list[Stretch], threads: int) -> Iterator[Piece]:
         """The pieces of stretches."""
         room = self.document.length - len(self.document.ids)
@@ -159,7 +195,7 @@ class Tokenizer:
         starts = encodings.starts.tolist()
         for n, stretch in enumerate(batch):
             if starts[n + 1] - starts[n] > room:
-                yield from _pieces(stretch, encodings[n], room)
+                yield from pieces(stretch, encodings[n], room)
             else:
                 ids = encodings.ids[starts[n] : starts[n + 1]]
                 yield Piece(stretch.owner, (stretch.offset, stretch.end), ids)
@@ -167,6 +203,13 @@ class Tokenizer:
     def _documents(self, tokenised: Ids) -> Tokens:
         ids, starts = self._cut(tokenised, self.document)
         return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self.skipped[ids])
+
+    def _whole(self, texts: Sequence[str], cut: Sequence[Piece], prefix: Prefix, threads: int) -> Ids:
+        """The ids of pieces of texts, each as if it were a text."""
+        if self._texts.splits_on_words and not prefix.text:
+            return end_to_end([piece.ids for piece in cut])
+        parts = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in cut]
+        return self._tokenise(parts, prefix, threads)
 
     def _tokenise(self, texts: Sequence[str], prefix: Prefix, threads: int = 0) -> Ids:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
@@ -267,15 +310,6 @@ class Prefix:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """A passage: the text it comes from, its span there, and its ids with [CLS] and [SEP]."""
-
-    owner: int
-    span: tuple[int, int]
-    ids: np.ndarray
-
-
 def text_encoder(path: Path) -> TextEncoder:
     """The tokenizer.json at work.
 
@@ -284,40 +318,6 @@ def text_encoder(path: Path) -> TextEncoder:
     file = read_tokenizer(path)
     settings = wordpiece_settings(file)
     return LibraryTokenizer(file) if settings is None else WordPiece(file, settings)
-
-
-def _pieces(stretch: Stretch, encoding: Encodings, room: int) -> Iterator[Piece]:
-    """Pieces of at most `room` tokens of a stretch that has more.
-
-    They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
-    """
-    ids, words = encoding.ids, encoding.words.tolist()
-    begins, ends = encoding.begins.tolist(), encoding.ends.tolist()
-    at, last, room = 1, len(ids) - 1, room - 2  # within [CLS] and [SEP]
-    while at < last:
-        stop = last
-        if last - at > room:
-            target = at + (last - at) // -((at - last) // room)
-            within = range(at + max(1, (target - at) // 2), at + room + 1)
-            stop = _boundary(stretch.text, begins, ends, words, within, target)
-        span = (stretch.offset + begins[at], stretch.offset + ends[stop - 1])
-        yield Piece(stretch.owner, span, np.concatenate([ids[:1], ids[at:stop], ids[-1:]]))
-        at = stop
-
-
-def _boundary(
-    text: str, begins: list[int], ends: list[int], words: list[int], within: range, target: int
-) -> int:
-    """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
-    words.
-    """
-    nearest = sorted(within, key=lambda token: abs(token - target))
-    between = [token for token in nearest if words[token - 1] != words[token]]
-    spaced = [token for token in between if ends[token - 1] < begins[token]]
-    for token in spaced:
-        if not SENTENCE_ENDS.isdisjoint(text[ends[token - 1] - 1 : begins[token]]):
-            return token
-    return next(iter(spaced or between), target)
 
 
 def _cut_and_prefix(flat: np.ndarray, starts: np.ndarray, length: int, prefix: tuple[int, ...]) -> Ids:

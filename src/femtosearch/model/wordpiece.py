@@ -1,7 +1,7 @@
 """BERT's tokenizer in the native core: ids, offsets and words are those of the library `tokenizers`.
 
-A tokenizer.json is BERT's if its components are BertNormalizer, BertPreTokenizer and WordPiece, and its added
-tokens are looked for in the text as it is. The library runs any other.
+A tokenizer.json is BERT's if its components are BertNormalizer, with NFKC before it or not, BertPreTokenizer
+and WordPiece, and its added tokens are looked for in the text as it is. The library runs any other.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ class WordPieceSettings:
 
     vocabulary:   piece -> id.
     added:        token -> id.
-    steps:        of the normaliser: whether control characters go, spaces are put round Chinese characters,
-                  accents go, letters become small.
+    steps:        of the normaliser: whether NFKC comes first, control characters go, spaces are put round
+                  Chinese characters, accents go, letters become small.
     unknown:      the id of a word that no pieces make up.
     prefix:       of the pieces that go on with a word.
     longest:      characters of a word; a longer one is unknown.
@@ -37,7 +37,7 @@ class WordPieceSettings:
 
     vocabulary: Mapping[str, int]
     added: Mapping[str, int]
-    steps: tuple[bool, bool, bool, bool]
+    steps: tuple[bool, bool, bool, bool, bool]
     unknown: int
     prefix: str
     longest: int
@@ -151,16 +151,19 @@ def _is_id(number: Any) -> bool:
     return type(number) is int and 0 <= number <= HIGHEST
 
 
-def _steps(normalizers: list[dict[str, Any]]) -> tuple[bool, bool, bool, bool] | None:
-    """Of one BertNormalizer; None of any other, and of one whose settings are not as they should be."""
-    if [step["type"] for step in normalizers] != ["BertNormalizer"]:
+def _steps(normalizers: list[dict[str, Any]]) -> tuple[bool, bool, bool, bool, bool] | None:
+    """Of one BertNormalizer, and NFKC before it or not; None of any other, and of one whose settings are not
+    as they should be.
+    """
+    kinds = [step["type"] for step in normalizers]
+    if kinds not in (["BertNormalizer"], ["NFKC", "BertNormalizer"]):
         return None
-    clean, chinese, lower = (normalizers[0].get(name) for name in STEPS)
-    strip = normalizers[0].get("strip_accents")
+    clean, chinese, lower = (normalizers[-1].get(name) for name in STEPS)
+    strip = normalizers[-1].get("strip_accents")
     strip = lower if strip is None else strip
     if not all(type(step) is bool for step in (clean, chinese, strip, lower)):
         return None
-    return bool(clean), bool(chinese), bool(strip), bool(lower)
+    return len(kinds) == 2, bool(clean), bool(chinese), bool(strip), bool(lower)
 
 
 def _added(entries: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> dict[str, int] | None:

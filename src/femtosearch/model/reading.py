@@ -1,0 +1,102 @@
+"""Model folders that read what people write, as the built-in ones do.
+
+    python -m femtosearch.model.reading FOLDER...
+
+gives each folder these ways, in place: NFKC before the other steps of its tokenizer, so that typeset forms
+are the letters that they stand for; no rows of unknown pieces and of punctuation, in queries and in
+documents; and queries of up to 32 times the length, in pieces.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from femtosearch.checkpoint import CONVENTION_KEYS, OURS, read_checkpoint
+from femtosearch.checkpoint.modules import SETTINGS
+from femtosearch.checkpoint.tokenizer import read_tokenizer
+from femtosearch.disk import write_whole
+from femtosearch.fde import restore_fde, store_fde
+from femtosearch.model.model import FDE, FDE_LIMIT, fingerprint_of
+from femtosearch.tensors import read_limited
+from femtosearch.types import Conventions
+
+OUR_KEY = "query_skiplist"
+PIECES = 32  # of a long query, each of which costs what a query does
+NFKC = {"type": "NFKC"}
+CARD = "README.md"
+
+
+def prepare(folder: Path) -> bool:
+    """Give a model folder these ways, in place; whether anything changed.
+
+    Its FDE and its card, which know the model by its fingerprint, follow: rows of known words are as before.
+    Raises CheckpointError, FdeError.
+    """
+    before = fingerprint_of(read_checkpoint(folder))
+    tokenizer = read_checkpoint(folder).tokenizer
+    file = read_tokenizer(tokenizer)
+    _write(tokenizer, with_nfkc(file.settings), separators=(",", ":"))
+    settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    _write(folder / SETTINGS, with_skiplists(settings, unheard(file.model["vocab"])), indent=2)
+    checkpoint = read_checkpoint(folder)
+    after = fingerprint_of(checkpoint)
+    if after != before:
+        _restamp(folder, before, after, len(checkpoint.modules[-1].weight))
+    return after != before
+
+
+def with_nfkc(tokenizer: dict[str, Any]) -> dict[str, Any]:
+    """A tokenizer.json whose first step is NFKC."""
+    steps = [step for step in (tokenizer.get("normalizer"),) if step]
+    if steps and steps[0]["type"] == "Sequence":
+        steps = steps[0]["normalizers"]
+    if steps[:1] == [NFKC]:
+        return tokenizer
+    return tokenizer | {"normalizer": {"type": "Sequence", "normalizers": [NFKC, *steps]}}
+
+
+def unheard(vocabulary: Iterable[str]) -> tuple[str, ...]:
+    """The tokens of a vocabulary whose rows say nothing: of unknown pieces, and single marks of punctuation.
+
+    >>> unheard(["[UNK]", "the", "\u2014", "##,"])[-2:]
+    ('\u2014', '[UNK]')
+    """
+    marks = [token for token in vocabulary if len(token) == 1 and unicodedata.category(token)[0] == "P"]
+    return tuple(dict.fromkeys([*Conventions().skiplist, *sorted(marks), "[UNK]"]))
+
+
+def with_skiplists(settings: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
+    """A config_sentence_transformers.json by which documents have no rows of these tokens, and queries are
+    without them; and by which long queries are given in pieces.
+    """
+    key = next(key for key, (name, _) in CONVENTION_KEYS.items() if name == "skiplist")
+    own, words = settings.get(OURS) or {}, tuple(words)
+    both = {name: [*(lists.get(name) or ()), *words] for lists, name in ((settings, key), (own, OUR_KEY))}
+    skiplists = {name: list(dict.fromkeys(skipped)) for name, skipped in both.items()}
+    return settings | {key: skiplists[key], OURS: own | {OUR_KEY: skiplists[OUR_KEY], "query_pieces": PIECES}}
+
+
+def _restamp(folder: Path, before: str, after: str, dims: int) -> None:
+    if (path := folder / FDE).is_file():
+        fde = restore_fde(read_limited(path, FDE_LIMIT), str(path))
+        if fde.model == before:
+            stamped: Any = replace(fde, model=after)  # type: ignore[type-var]
+            write_whole(path, store_fde(stamped, dims))
+    if (card := folder / CARD).is_file():
+        write_whole(card, card.read_bytes().replace(before.encode(), after.encode()))
+
+
+def _write(path: Path, content: dict[str, Any], **form: Any) -> None:
+    end = "\n" if "indent" in form else ""
+    write_whole(path, (json.dumps(content, ensure_ascii=False, **form) + end).encode())
+
+
+if __name__ == "__main__":
+    for name in sys.argv[1:]:
+        print(f"{name}: {'changed' if prepare(Path(name)) else 'as it was'}")
