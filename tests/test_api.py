@@ -45,6 +45,11 @@ def test_every_error_has_one_root_and_is_public():
     assert all(issubclass(getattr(errors, name), errors.FemtosearchError) for name in found)
 
 
+@pytest.fixture(scope="module")
+def femto():
+    return femtosearch.Model.load("femto")
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -77,6 +82,6 @@ def test_every_error_has_one_root_and_is_public():
         (lambda model: femtosearch.Index(model=model, timeout="x"), "timeout: expected a number of seconds"),
     ],
 )
-def test_what_makes_no_sense_is_an_error_of_ours(call, message):
+def test_what_makes_no_sense_is_an_error_of_ours(femto, call, message):
     with pytest.raises(femtosearch.FemtosearchError, match=message):
-        call(femtosearch.Model.load("femto"))
+        call(femto)

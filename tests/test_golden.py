@@ -1,6 +1,7 @@
 """What the peers computed (golden/make_*.py) against ours: the same rows, as many, in the same order."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ SAID = Conventions(query_prefix="[unused0]", document_prefix="[unused1]", query_
 TOLERANCE = 1e-4
 
 
+@cache
 def load(peer, name):
     return Model.load(MODELS / name, conventions=SAID if (peer, name) == ("pylate", "backbone") else peer)
 

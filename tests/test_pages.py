@@ -1,6 +1,7 @@
 """What the pages say holds: code prints what they show, files exist, command lines parse."""
 
 import doctest
+import functools
 import importlib.util
 import re
 import shlex
@@ -92,10 +93,13 @@ def commands_of(text):
                 yield shlex.split(UNSAID.sub(lambda match: match[1] or "", command.strip()))[1:], complete
 
 
+cached_parser = functools.cache(parser)
+
+
 def parse(arguments):
     """Raises SystemExit for what the command line does not take."""
     trains = {"train": "fde_command" if arguments[1:2] == ["fde"] else "command"}.get(arguments[0])
-    parsing = parser(trains, compares=arguments[:2] == ["evaluate", "compare"])
+    parsing = cached_parser(trains, compares=arguments[:2] == ["evaluate", "compare"])
     parsing.parse_args(with_find(arguments, command_names(parsing)))
 
 

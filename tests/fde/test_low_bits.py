@@ -26,8 +26,12 @@ def test_codes_stand_for_their_numbers(bits, dims, count):
 
 @pytest.mark.parametrize("bits", [4, 2])
 @pytest.mark.parametrize("dims", [1, 3, 5, 13, 16, 100, 1024])
-@pytest.mark.parametrize("count", [1, 7, 16, 100])
-def test_the_kernel_is_the_reference_bit_for_bit(kernel, bits, count, dims):
+def test_the_kernel_is_the_reference_bit_for_bit(kernel, bits, dims):
+    for count in (1, 7, 16, 100):
+        assert_the_references_products(bits, count, dims)
+
+
+def assert_the_references_products(bits, count, dims):
     codes, vector = quantise(random_vectors(1, count, dims), bits), random_vectors(2, 1, dims)[0]
     for query in (vector, np.where(np.arange(dims) // 8 % 3 == 1, vector, 0), 0 * vector):
         query = query.astype(np.float32)

@@ -16,8 +16,12 @@ def random_vectors(seed, count, dims):
 
 
 @pytest.mark.parametrize("dims", [1, 2, 5, 7, 13, 100, 1024])
-@pytest.mark.parametrize("count", [0, 1, 2, 5, 7, 13, 16, 100])
-def test_the_kernel_is_the_reference_bit_for_bit(kernel, count, dims):
+def test_the_kernel_is_the_reference_bit_for_bit(kernel, dims):
+    for count in (0, 1, 2, 5, 7, 13, 16, 100):
+        assert_the_references_products(count, dims)
+
+
+def assert_the_references_products(count, dims):
     codes, vector = quantise(random_vectors(1, count, dims)), random_vectors(2, 1, dims)[0]
     for query in (vector, np.where(np.arange(dims) // 8 % 3 == 1, vector, 0), 0 * vector):
         expected = reference.inner_products(query.astype(np.float32), codes.blocks, codes.scales)

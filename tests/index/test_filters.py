@@ -1,5 +1,6 @@
 """Filters in an index: search, count, delete, update, iteration and facets; and wrong ones."""
 
+import itertools
 import random
 
 import pytest
@@ -35,24 +36,29 @@ def ids(hits):
     return [hit.id for hit in hits]
 
 
-@pytest.mark.parametrize("mode", ["maxsim", "rerank", "fde", "auto"])
+@pytest.fixture(scope="module")
+def many():
+    with Index(model=MODEL, fde=Muvera(4, 2, 4)) as index:
+        index.add(random_documents(0, 150))
+        index.delete(["d7", "d8"])
+        yield index
+
+
 @pytest.mark.parametrize(
     "where", ["n < 3", "n < 40", "odd = true", "n >= 0", "n in (5, 77, 140)", "n > 1000"]
 )
-def test_the_k_best_of_those_that_pass(mode, where):
+def test_the_k_best_of_those_that_pass(many, where):
     """Few or many pass: the hits are those of an index that has no others."""
-    documents = random_documents(0, 150)
-    with Index(model=MODEL, fde=Muvera(4, 2, 4)) as index, Index(model=MODEL, fde=Muvera(4, 2, 4)) as alone:
-        index.add(documents)
-        index.delete(["d7", "d8"])
-        passing = list(index.documents(where))
+    passing = list(many.documents(where))
+    with Index(model=MODEL, fde=Muvera(4, 2, 4)) as alone:
         alone.add(passing)
-        for query in ("word1 word2", "word9", "word3 word4 word5 word28"):
+        queries = ("word1 word2", "word9", "word3 word4 word5 word28")
+        for query, mode in itertools.product(queries, ("maxsim", "rerank", "fde", "auto")):
             options = {"candidates": 1000} if mode == "rerank" else {}
-            found = index.search(query, k=10, mode=mode, where=where, **options)
+            hits = many.search(query, k=10, mode=mode, where=where, **options)
             expected = alone.search(query, k=10, mode=mode, **options)
-            assert [(hit.id, hit.score) for hit in found] == [(hit.id, hit.score) for hit in expected]
-            assert len(found) == min(10, len(passing)) == len(index.search(query, where=where))
+            assert [(hit.id, hit.score) for hit in hits] == [(hit.id, hit.score) for hit in expected]
+            assert len(hits) == min(10, len(passing)) == len(many.search(query, where=where))
 
 
 def test_k_hits_though_the_candidates_are_of_few_documents():
@@ -241,10 +247,7 @@ def test_selections_are_remembered_for_one_commit_only(index):
     assert len(index._snapshots.take().selections) == 8
 
 
-@pytest.mark.parametrize(
-    "where", ["n < 3", "n in (5, 7)", "odd = true", "deep.x = 1", "n != 4", "tag contains 'a'"]
-)
-def test_declared_keys_change_no_answer(index, where):
+def test_declared_keys_change_no_answer(index):
     documents = random_documents(9, 60)
     for document in documents[::3]:
         document |= {"deep": {"x": document["n"] % 2}, "tag": ["a", "b"]}
@@ -255,14 +258,18 @@ def test_declared_keys_change_no_answer(index, where):
     index.delete(["d5", "d31"])
     index.update(["d7", "d40"], {"n": 2})
     assert not index.verify()
-    before = answers(index, where)
+    before = answers(index)
     index.set_keys(["other"])
     index.set_keys([])
-    assert index.keys() == [] and answers(index, where) == before
+    assert index.keys() == [] and answers(index) == before
 
 
-def answers(index, where):
-    return index.count(where), ids(index.search("word1", where=where)), index.facets("tag", where=where)
+def answers(index):
+    filters = ["n < 3", "n in (5, 7)", "odd = true", "deep.x = 1", "n != 4", "tag contains 'a'"]
+    return [
+        (index.count(where), ids(index.search("word1", where=where)), index.facets("tag", where=where))
+        for where in filters
+    ]
 
 
 @pytest.mark.parametrize("names", ["year", 3, [""], [3], None])

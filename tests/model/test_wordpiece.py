@@ -5,6 +5,7 @@ import json
 import random
 import sys
 import unicodedata
+from functools import cache
 
 import pytest
 
@@ -80,11 +81,11 @@ def assert_same(native, library, texts):
     assert (ids == encodings.ids).all() and (starts == encodings.starts).all()
 
 
-def mixtures(count, seed):
-    """Texts that are drawn from letters, marks, everything that changes, and added tokens."""
-    rng = random.Random(seed)
+@cache
+def pools():
+    """Letters, marks, everything that changes, and added tokens."""
     everything = [chr(code) for code in range(0x110000) if not 0xD800 <= code < 0xE000]
-    pools = [
+    return [
         [c for c in everything if unicodedata.combining(c)],
         [c for c in everything if unicodedata.decomposition(c) or c.lower() != c],
         [c for c in everything if unicodedata.normalize("NFKD", c) != unicodedata.normalize("NFD", c)],
@@ -93,7 +94,14 @@ def mixtures(count, seed):
         list(" \t\n.,[]#-_'\"\x00\x01\u200b\u00a0\ufeff\ufffd"),
         ["[SEP]", "[CLS]", "[Q] ", "[MASK]", "[UN", "##", "the", "ing", "unbelievable"],
     ]  # fmt: skip
-    return ["".join(rng.choice(rng.choice(pools)) for _ in range(rng.randrange(1, 24))) for _ in range(count)]
+
+
+def mixtures(count, seed):
+    """Texts that are drawn from the pools."""
+    rng = random.Random(seed)
+    return [
+        "".join(rng.choice(rng.choice(pools())) for _ in range(rng.randrange(1, 24))) for _ in range(count)
+    ]
 
 
 def with_settings(path, *, after_nfkc=False, **settings):
