@@ -103,7 +103,7 @@ def encode(
     """What `encoder.Encoder(config, weights, dense).encode(ids, starts, attended, keep)` returns."""
     bert = _Bert(config, weights)
     dims = dense[-1][0].shape[0] if dense else config.hidden_size
-    parts = [np.zeros((0, dims))]
+    rows = [np.zeros((0, dims))]
     for n in range(len(starts) - 1):
         text = slice(starts[n], starts[n + 1])
         if starts[n] == starts[n + 1]:
@@ -111,8 +111,8 @@ def encode(
         x = bert(ids[text], int(attended[n]))[keep[text]]
         for weight, bias in dense:
             x = x @ weight.astype(np.float64).T + (0.0 if bias is None else bias)
-        parts.append(normalise(x))
-    return np.concatenate(parts).astype(np.float32)
+        rows.append(normalise(x))
+    return np.concatenate(rows).astype(np.float32)
 
 
 def maxsim(query: np.ndarray, rows: np.ndarray, starts: np.ndarray, threads: int = 0) -> np.ndarray:

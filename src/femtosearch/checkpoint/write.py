@@ -182,8 +182,8 @@ def _hidden(tokenizer: TokenizerFile, conventions: Conventions) -> dict[str, int
     """The prefixes, and their ids, that are in the vocabulary but not looked for in a text."""
     vocabulary, added = tokenizer.model["vocab"], {entry["content"] for entry in tokenizer.added}
     prefixes = (conventions.query_prefix, conventions.document_prefix)
-    known = vocabulary if isinstance(vocabulary, dict) else {}
-    return {prefix: known[prefix] for prefix in prefixes if prefix in known and prefix not in added}
+    ids = vocabulary if isinstance(vocabulary, dict) else {}
+    return {prefix: ids[prefix] for prefix in prefixes if prefix in ids and prefix not in added}
 
 
 def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:

@@ -44,14 +44,14 @@ def install(options: argparse.Namespace) -> int:
 
 def _chosen(names: list[str], home: Path, project: Path | None) -> list[Agent]:
     """The agents that are named, else those that are used. Raises FemtosearchError."""
-    known = ", ".join(name for name, agent in AGENTS.items() if agent.path(home, project) is not None)
+    expected = ", ".join(name for name, agent in AGENTS.items() if agent.path(home, project) is not None)
     agents = [AGENTS.get(name) for name in names] if names else [*present(home, project)]
     for name, agent in zip(names, agents, strict=False):
         if agent is None or agent.path(home, project) is None:
             where = "has no configuration in a project" if agent else "is not known"
-            raise FemtosearchError(f"the agent {name!r} {where}: expected one of {known}")
+            raise FemtosearchError(f"the agent {name!r} {where}: expected one of {expected}")
     if not agents:
-        raise FemtosearchError(f"no agent's configuration is here: name one of {known}")
+        raise FemtosearchError(f"no agent's configuration is here: name one of {expected}")
     return [agent for agent in agents if agent is not None]
 
 

@@ -110,8 +110,8 @@ def _train(module: str, name: str) -> Any:
 class _Version(argparse.Action):
     """--version, which looks the version up only when it is asked for."""
 
-    def __init__(self, option_strings: Sequence[str], dest: str, **rest: Any) -> None:
-        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **rest)
+    def __init__(self, option_strings: Sequence[str], dest: str, **options: Any) -> None:
+        super().__init__(option_strings, argparse.SUPPRESS, nargs=0, **options)
 
     def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
         print("femtosearch", version())

@@ -53,21 +53,21 @@ def automatic_of(paths: Sequence[str]) -> Automatic:
     """
     roots = tuple(sorted({_root(path) for path in paths}))
     digest = hashlib.sha256("\0".join(roots).encode(errors="surrogateescape")).hexdigest()
-    own = Automatic(data_folder() / digest[:20], roots)
-    if own.exists:
-        return own
-    for known in automatics():
-        if all(is_below(root, known.roots) for root in roots):
-            return known
+    exact = Automatic(data_folder() / digest[:20], roots)
+    if exact.exists:
+        return exact
+    for automatic in automatics():
+        if all(is_below(root, automatic.roots) for root in roots):
+            return automatic
     for root in roots:
         if root in (os.path.realpath(Path.home()), os.path.realpath(os.sep)):
             raise ReadError(f"{root}: that is all that you have: name a folder in it")
-    return own
+    return exact
 
 
 def automatics() -> Iterator[Automatic]:
     """All that are there, by their roots. What cannot be read is passed over."""
-    known = []
+    readable = []
     folder = data_folder()
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         try:
@@ -75,8 +75,8 @@ def automatics() -> Iterator[Automatic]:
         except FemtosearchError:
             continue
         if roots:
-            known.append(Automatic(entry, roots))
-    return iter(sorted(known, key=lambda automatic: automatic.roots))
+            readable.append(Automatic(entry, roots))
+    return iter(sorted(readable, key=lambda automatic: automatic.roots))
 
 
 def make_place(automatic: Automatic) -> None:

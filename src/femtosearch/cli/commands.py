@@ -221,15 +221,15 @@ def _about_fde(model: Model) -> dict[str, Any] | str | None:
         return str(error)
 
 
-def _print_table(said: dict[str, Any], indent: str = "", origins: Mapping[str, str] | None = None) -> None:
+def _print_table(facts: dict[str, Any], indent: str = "", origins: Mapping[str, str] | None = None) -> None:
     """Names and values in two columns, and where a value was read; what is inside one another further in."""
-    width = max(len(name) for name in said)
-    for name, value in said.items():
+    width = max(len(name) for name in facts)
+    for name, value in facts.items():
         if name == "origins":
             continue
         if isinstance(value, dict):
             write_line(f"{indent}{name}")
-            _print_table(value, indent + "  ", said.get("origins"))
+            _print_table(value, indent + "  ", facts.get("origins"))
         else:
             where = f"  ({origins[name]})" if origins and name in origins else ""
             write_line(f"{indent}{name:<{width}}  {_readable(name, value)}{where}")

@@ -58,13 +58,13 @@ def compare(options: argparse.Namespace) -> None:
         write_json({"measure": options.measure, **asdict(difference), "noise": difference.noise})
 
 
-def _show(options: argparse.Namespace, found: Evaluation) -> None:
+def _show(options: argparse.Namespace, evaluation: Evaluation) -> None:
     if options.json:
-        write_json(found.json())
+        write_json(evaluation.json())
         return
-    _write_lines(table(found, every=options.all))
+    _write_lines(table(evaluation, every=options.all))
     if options.losses:
-        _write_lines("\n" + loss_table(found))
+        _write_lines("\n" + loss_table(evaluation))
 
 
 def _write_lines(text: str) -> None:

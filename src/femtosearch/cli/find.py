@@ -80,8 +80,8 @@ def _reporter(
 
 def list_indexes(options: argparse.Namespace) -> None:
     """The indexes that were made by themselves."""
-    known = [*automatics()]
-    for automatic in known:
+    indexes = [*automatics()]
+    for automatic in indexes:
         stats = automatic.stats()
         if options.json:
             facts = {"roots": automatic.roots, "folder": os.fspath(automatic.folder)}
@@ -89,7 +89,7 @@ def list_indexes(options: argparse.Namespace) -> None:
         else:
             roots = " ".join(automatic.roots)
             write_line(f"{roots}  {count(stats.documents, 'document')}, {size(stats.bytes)}")
-    if not known:
+    if not indexes:
         show_note(options, 'none yet: femtosearch "a question" makes one of the folder that you are in')
 
 
@@ -100,13 +100,15 @@ def status(options: argparse.Namespace) -> int:
         show_note(options, f"{options.path}: not indexed yet")
         return NOTHING
     with Index(automatic.folder) as store:
-        known, stats = store.files(), automatic.stats()
-    here = {file.real: file for file in walk(automatic.roots, Options(keep_going=True)).files}
+        stored, stats = store.files(), automatic.stats()
+    present = {file.real: file for file in walk(automatic.roots, Options(keep_going=True)).files}
     touched = [
-        file for path, file in here.items() if path in known and not known[path].stamp.startswith(file.stamp)
+        file
+        for path, file in present.items()
+        if path in stored and not stored[path].stamp.startswith(file.stamp)
     ]
-    changed = sum(digest_of(file) != known[file.real].digest for file in touched)
-    new, gone = len(here.keys() - known.keys()), len(known.keys() - here.keys())
+    changed = sum(digest_of(file) != stored[file.real].digest for file in touched)
+    new, gone = len(present.keys() - stored.keys()), len(stored.keys() - present.keys())
     if options.json:
         facts = {
             "roots": automatic.roots,
@@ -137,10 +139,10 @@ def _hits(options: argparse.Namespace, store: Index, below: Sequence[str]) -> Se
     globs = [*(glob for kind in options.type for glob in _globs(kind)), *options.include]
     total, k = len(store), options.k
     while True:
-        found = store.search(options.query, k=k, where=options.where, fold=True, spots=k <= MOST_SPOTTED)
-        kept = [hit for hit in found if _passes(hit, below, globs, options.exclude)]
-        if len(kept) >= options.k or len(found) < k or k >= total:
-            return kept[: options.k]
+        hits = store.search(options.query, k=k, where=options.where, fold=True, spots=k <= MOST_SPOTTED)
+        passing = [hit for hit in hits if _passes(hit, below, globs, options.exclude)]
+        if len(passing) >= options.k or len(hits) < k or k >= total:
+            return passing[: options.k]
         k = min(total, 4 * k)
 
 
@@ -181,14 +183,16 @@ def _lines(options: argparse.Namespace, hit: Hit) -> Iterator[str]:
     words = query_words(options.query)
     begin = hit.text.count("\n", 0, at)
     first = None if hit.lines is None else hit.lines[0] - begin
-    own = begin if hit.span else _best_line(lines, begin, hit, words)
+    matched = begin if hit.span else _best_line(lines, begin, hit, words)
     words = words if wants_colour(sys.stdout) else []
     path, place = near(hit.source or hit.id), place_of(hit)
     room = max(40, shutil.get_terminal_size().columns) if sys.stdout.isatty() else 1000
-    for number in range(max(0, own - options.context), min(len(lines), own + options.context + 1)):
-        mark = ":" if number == own else "-"
+    for number in range(max(0, matched - options.context), min(len(lines), matched + options.context + 1)):
+        mark = ":" if number == matched else "-"
         named = place if first is None else f"{path}{mark}{first + number}"
-        focus = at - sum(len(line) + 1 for line in lines[:own]) if hit.span and number == own else None
+        focus = (
+            at - sum(len(line) + 1 for line in lines[:matched]) if hit.span and number == matched else None
+        )
         text = snippet(lines[number], words, max(20, room - len(named) - 2), focus)
         line = None if first is None else first + number
         yield f"{_linked(harmless(named), path, line)}{mark} {embolden(text, words)}"

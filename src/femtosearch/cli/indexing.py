@@ -160,9 +160,9 @@ def _show_refreshed(
     if report.kinds:
         of = f"{count(report.kinds.total(), 'file')} of a kind that is not read ({_counted(report.kinds)})"
         show_note(options, f"left out: {of}; named one by one they are read as text")
-    others = {reason: n for reason, n in report.reasons.items() if reason not in ("kind", "no file")}
-    if others:
-        reasons = "; ".join(f"{n:,} {reason}" for reason, n in sorted(others.items()))
+    reasons_left = {reason: n for reason, n in report.reasons.items() if reason not in ("kind", "no file")}
+    if reasons_left:
+        reasons = "; ".join(f"{n:,} {reason}" for reason, n in sorted(reasons_left.items()))
         show_note(options, f"left out: {reasons}; --json lists them")
     rate = report.stored / seconds if seconds else 0.0
     took = f"{verb} {count(report.stored, 'document')} in {duration(seconds)}, {rate:,.0f} documents/s"

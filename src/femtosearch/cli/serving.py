@@ -84,9 +84,9 @@ def _settings(options: argparse.Namespace, **more: Any) -> Any:
     return chosen
 
 
-def _keys(given: list[str] | None, variable: str) -> list[str]:
+def _keys(arguments: list[str] | None, variable: str) -> list[str]:
     """Keys of the command line, else the one in the environment, which other users cannot see."""
-    return given or [key for key in [os.environ.get(variable)] if key]
+    return arguments or [key for key in [os.environ.get(variable)] if key]
 
 
 def _extra(module: str, extra: str) -> Any:

@@ -46,12 +46,12 @@ class FemtosearchRerank(BaseDocumentCompressor):
         self, documents: Sequence[Document], query: str, callbacks: Any = None
     ) -> list[Document]:
         ranked = self.model.rank(query, [document.page_content for document in documents], self.top_n)
-        kept = []
+        reranked = []
         for entry in ranked:
             document = documents[entry["corpus_id"]]
             metadata = {**document.metadata, "relevance_score": entry["score"]}
-            kept.append(Document(page_content=document.page_content, metadata=metadata, id=document.id))
-        return kept
+            reranked.append(Document(page_content=document.page_content, metadata=metadata, id=document.id))
+        return reranked
 
 
 def _document(hit: Hit) -> Document:

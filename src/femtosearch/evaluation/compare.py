@@ -43,7 +43,7 @@ def compare(first: Evaluation, second: Evaluation, measure: str = "ndcg@10") -> 
     """
     if measure not in MEASURES:
         raise QueryError(f"measure: expected one of {', '.join(MEASURES)}, found {measure!r}")
-    ours, theirs = ({result.name: result for result in each.sets} for each in (first, second))
+    ours, theirs = ({result.name: result for result in evaluation.sets} for evaluation in (first, second))
     shared = [name for name in ours if name in theirs]
     if not shared:
         raise QueryError(

@@ -47,7 +47,7 @@ def losses(result: SetResult, measure: str = "ndcg@10") -> list[Loss]:
         if step.after is None or step.after not in result.modes:
             rows.append(Loss(step, value, None, None))
             continue
-        both = result.modes[step.after], result.modes[step.mode]
-        apart = difference(result.name, (step.after, step.mode), *both, measure)
+        before_and_after = result.modes[step.after], result.modes[step.mode]
+        apart = difference(result.name, (step.after, step.mode), *before_and_after, measure)
         rows.append(Loss(step, value, apart.second - apart.first, apart.p_value))
     return rows

@@ -38,13 +38,13 @@ def _sample(fde: Fde, queries: Rows, documents: Rows, threads: int) -> Sample:
     codes = quantise(documents.rows)
     rows, starts, encoded = codes.rows(), documents.starts, []
     for at in range(0, len(documents), _PIECE):
-        some = starts[at : at + _PIECE + 1]
-        piece = Rows(rows[some[0] : some[-1]], some - some[0])
+        borders = starts[at : at + _PIECE + 1]
+        piece = Rows(rows[borders[0] : borders[-1]], borders - borders[0])
         encoded.append(quantise(fde.documents(piece, threads=threads), fde.code_bits))
     for query, vector in zip(queries, fde.queries(queries, threads=threads), strict=True):
         if len(query):
             products = [
-                np.concatenate([inner_products(prefix, part, threads=threads) for part in encoded])
+                np.concatenate([inner_products(prefix, codes, threads=threads) for codes in encoded])
                 for prefix in (np.where(np.arange(size) < p, vector, 0) for p in sample.prefixes)
             ]
             sample.add(maxsim_codes(query, codes, starts, threads=threads), products)

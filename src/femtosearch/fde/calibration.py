@@ -102,7 +102,7 @@ class Sample:
 
     def add(self, exact: np.ndarray, products: Sequence[np.ndarray]) -> None:
         """One query: MaxSim with every passage, and of each prefix the inner products, all [N] float32."""
-        exact, stacked = exact[self._order], np.stack([part[self._order] for part in products])
+        exact, stacked = exact[self._order], np.stack([vector[self._order] for vector in products])
         depths = []
         for size in self.sizes:
             chunks = range(0, min(_CHUNKS, len(exact) // size) * size, size)
@@ -138,7 +138,7 @@ def fit(samples: Sequence[Sample]) -> Calibration:
     depths = [sample.depths() for sample in samples]
     largest = max(range(len(samples)), key=lambda n: samples[n].sizes[0])
     slopes = _slopes(np.log(samples[largest].sizes), np.log(depths[largest]))
-    curves = np.stack([_curves(s.sizes, found, slopes) for s, found in zip(samples, depths, strict=True)])
+    curves = np.stack([_curves(s.sizes, depth, slopes) for s, depth in zip(samples, depths, strict=True)])
     counts = np.ceil(np.quantile(curves, SHARE, axis=0, method="higher") - 1e-6)
     counts = np.minimum(np.maximum.accumulate(counts, axis=1), PASSAGES).astype(int)
     rows = tuple(tuple(tuple(row) for row in table) for table in counts.tolist())

@@ -204,8 +204,8 @@ class Muvera:
             raise FdeError(f"final: {problem}, fewer than {self.final}: leave final out")
         return numbers
 
-    def _check_matrices(self, found: Matrices) -> None:
-        dims = found.dims if np.ndim(found.planes) == 3 else 0
+    def _check_matrices(self, matrices: Matrices) -> None:
+        dims = matrices.dims if np.ndim(matrices.planes) == 3 else 0
         width = self.projection or dims
         numbers = None if self.final is None else (self.repetitions * width << self.bits,)
         plain = self.projection is None or (width == dims and self.variant != "txtai")
@@ -216,14 +216,16 @@ class Muvera:
             "signs": (numbers, np.float32),
         }
         for name, (shape, dtype) in expected.items():
-            array = getattr(found, name)
+            array = getattr(matrices, name)
             if shape is None and array is None:
                 continue
             if shape is None or array is None or array.shape != shape or array.dtype != dtype:
                 raise FdeError(f"{name}: expected shape {shape}, found {np.shape(array)}: the FDE is damaged")
             if not np.isfinite(array).all():
                 raise FdeError(f"{name}: expected finite numbers: the FDE is damaged")
-        if found.places is not None and not 0 <= found.places.min() <= found.places.max() < (self.final or 0):
+        if matrices.places is not None and not 0 <= matrices.places.min() <= matrices.places.max() < (
+            self.final or 0
+        ):
             raise FdeError(f"places: expected 0 to {self.final} without the last: the FDE is damaged")
         self.size(dims)
 

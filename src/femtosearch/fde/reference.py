@@ -26,26 +26,26 @@ def codes(matrices: Matrices, repetition: int, text: np.ndarray) -> np.ndarray:
 
 
 def _repetition(m: Muvera, matrices: Matrices, r: int, text: np.ndarray, documents: bool) -> np.ndarray:
-    found = codes(matrices, r, text)
+    row_codes = codes(matrices, r, text)
     projected = text if matrices.projection is None else text @ matrices.projection[r].astype(np.float64)
     buckets = np.zeros((1 << m.bits, projected.shape[1]))
     for code in range(len(buckets) if len(text) else 0):
-        inside = found == code
+        inside = row_codes == code
         if inside.any():
-            value = projected[inside].mean(axis=0) if documents else projected[inside].sum(axis=0)
+            vector = projected[inside].mean(axis=0) if documents else projected[inside].sum(axis=0)
         elif documents and m.fill_kind != NO_FILL:
-            value = _nearest(m, code, found, projected)
+            vector = _nearest(m, code, row_codes, projected)
         else:
             continue
-        buckets[m.order[code]] = value
+        buckets[m.order[code]] = vector
     return buckets.ravel()
 
 
-def _nearest(m: Muvera, code: int, found: np.ndarray, projected: np.ndarray) -> np.ndarray:
-    distances = np.array([int(code ^ other).bit_count() for other in found])
+def _nearest(m: Muvera, code: int, row_codes: np.ndarray, projected: np.ndarray) -> np.ndarray:
+    distances = np.array([int(code ^ row_code).bit_count() for row_code in row_codes])
     near = np.flatnonzero(distances == distances.min())
     if m.fill_kind == FIRST_FILL:
-        return projected[near[np.argmin(found[near])]]
+        return projected[near[np.argmin(row_codes[near])]]
     return projected[near].mean(axis=0)
 
 

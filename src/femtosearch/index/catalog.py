@@ -195,13 +195,13 @@ class Catalog:
         """The same by id."""
 
         def places(reader: sqlite3.Connection) -> dict[str, Place]:
-            found: dict[str, Place] = {}
+            places_of: dict[str, Place] = {}
             for at in range(0, len(ids), _CHUNK):
                 chunk = [*ids[at : at + _CHUNK]]
                 query = f"SELECT key, id FROM documents WHERE id IN ({','.join('?' * len(chunk))})"
                 names = dict(reader.execute(query, chunk))
-                found.update({names[key]: place for key, place in read_places(reader, [*names]).items()})
-            return found
+                places_of.update({names[key]: place for key, place in read_places(reader, [*names]).items()})
+            return places_of
 
         return self.read(lambda reader: self._of_sources(reader, places, {}))
 

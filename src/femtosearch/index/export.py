@@ -73,8 +73,8 @@ def _records(
 
 def _passages(snapshot: Snapshot) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """The key and the passages of each document that has any, by rising keys."""
-    each = (passage for view in snapshot.views.values() for passage in _of_view(view))
-    for key, group in groupby(each, key=lambda pair: pair[0]):
+    passages = (passage for view in snapshot.views.values() for passage in _of_view(view))
+    for key, group in groupby(passages, key=lambda pair: pair[0]):
         yield key, [passage for _, passage in group]
 
 

@@ -117,20 +117,20 @@ class Filing:
     def put(self, file: OpenFile, document: Filed) -> Taken | None:
         """Store a document, unless it is there as it is. What has its id, if that is another document."""
         table = self.transaction.sources()
-        known = table.document(file.number, document.name)
-        if known is not None and known.turn == file.turn:
-            return self._put_again(file, document, Place(file.path, _pairs(known.marks)))
+        record = table.document(file.number, document.name)
+        if record is not None and record.turn == file.turn:
+            return self._put_again(file, document, Place(file.path, _pairs(record.marks)))
         marks = json.dumps(document.marks)
-        stored = None if known is None else self.transaction.stored_key(known.key)
-        if known is not None and stored is not None and stored[1:] == _content(document.draft):
-            turn = max(file.turn, known.turn)  # of another process, if that reads the file as well
-            table.put_document(known.key, file.number, document.name, turn, marks)
+        stored = None if record is None else self.transaction.stored_key(record.key)
+        if record is not None and stored is not None and stored[1:] == _content(document.draft):
+            turn = max(file.turn, record.turn)  # of another process, if that reads the file as well
+            table.put_document(record.key, file.number, document.name, turn, marks)
             self.tally.unchanged += 1
             return None
-        chosen, taken = (stored[0], None) if stored is not None else self._free_id(file, document)
+        chosen, conflict = (stored[0], None) if stored is not None else self._free_id(file, document)
         key = self._stored(chosen, document)
         table.put_document(key, file.number, document.name, file.turn, marks)
-        return taken
+        return conflict
 
     def end(self, file: OpenFile, stamp: str, digest: bytes, *, prune: bool = True) -> None:
         """The file was read to its end: documents of it that were not there are removed."""
@@ -171,9 +171,11 @@ class Filing:
     def _put_again(self, file: OpenFile, document: Filed, place: Place) -> Taken | None:
         """Store a document whose name has come before in its file."""
         ids = [f"{document.again}#{document.ids[0]}"]
-        other = Filed(f"{document.again}\0{document.name}", ids, document.draft, document.marks, document.cut)
-        taken = self.put(file, other)
-        chosen = ids[0] if taken is None else taken.chosen
+        renamed = Filed(
+            f"{document.again}\0{document.name}", ids, document.draft, document.marks, document.cut
+        )
+        conflict = self.put(file, renamed)
+        chosen = ids[0] if conflict is None else conflict.chosen
         return Taken(document.ids[0], chosen, place)
 
     def _free_id(self, file: OpenFile, document: Filed) -> tuple[str, Taken | None]:

@@ -77,9 +77,9 @@ def spread_of(snapshot: Snapshot, query: np.ndarray, ranking: Ranking) -> tuple[
 def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """BM25, its shares, and whether the phrases are there, for the documents of those keys."""
     columns = np.zeros((3, len(keys)))
-    here = contains(keys, words.keys)
-    columns[:, np.searchsorted(keys, words.keys[here])] = np.stack(
-        [words.bm25[here], words.shares[here], words.phrases[here]]
+    present = contains(keys, words.keys)
+    columns[:, np.searchsorted(keys, words.keys[present])] = np.stack(
+        [words.bm25[present], words.shares[present], words.phrases[present]]
     )
     return columns[0], columns[1], columns[2]
 

@@ -221,10 +221,9 @@ class Index(Upkeep):
 
         Raises QueryError, StoreError.
         """
-        store = self._ready()
-        texts = [query] if isinstance(query, str) else query
+        self._ready()
         request = check_request(
-            texts,
+            [query] if isinstance(query, str) else query,
             k,
             mode,
             candidates,
@@ -237,15 +236,7 @@ class Index(Upkeep):
         )
         if not request.texts:
             return []
-        rows = self.model.encode_queries([folded_text(text) for text in request.texts])
-        explainer = token_rows_of(self.model) if explain else None
-        answers = self._best(request, rows, explainer)
-        if fold:
-            answers = [self._folded(request, rows, n, hits, explainer) for n, hits in enumerate(answers)]
-        if spots:
-            token_rows = getattr(self.model, "token_rows", None)
-            answers = [spotted(rows[n], hits, token_rows) for n, hits in enumerate(answers)]
-        answers = [located(store.catalog, hits) for hits in answers]
+        answers = self._answers(request, spots=spots, fold=fold, explain=explain)
         return answers[0] if isinstance(query, str) else answers
 
     def context(
@@ -260,6 +251,18 @@ class Index(Upkeep):
         """
         return make_context(self.search(question, k=k, where=where), max_tokens)
 
+    def _answers(self, request: Request, *, spots: bool, fold: bool, explain: bool) -> list[list[Hit]]:
+        """The hits of each query."""
+        rows = self.model.encode_queries([folded_text(text) for text in request.texts])
+        explainer = token_rows_of(self.model) if explain else None
+        answers = self._best(request, rows, explainer)
+        if fold:
+            answers = [self._folded(request, rows, n, hits, explainer) for n, hits in enumerate(answers)]
+        if spots:
+            token_rows = getattr(self.model, "token_rows", None)
+            answers = [spotted(rows[n], hits, token_rows) for n, hits in enumerate(answers)]
+        return [located(self._store.catalog, hits) for hits in answers]
+
     def _best(self, request: Request, rows: Rows, explainer: TokenRows | None) -> list[list[Hit]]:
         catalog = self._store.catalog
         return self._snapshots.ask(lambda snapshot: search(catalog, snapshot, rows, request, explainer))
@@ -269,10 +272,10 @@ class Index(Upkeep):
     ) -> list[Hit]:
         """The hits of one query without copies, asked for again where copies have taken places."""
         query = Rows(rows[number], np.array([0, len(rows[number])]))
-        one, k = replace(request, texts=[request.texts[number]]), request.k
+        alone, k = replace(request, texts=[request.texts[number]]), request.k
         while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
             k *= 2
-            hits = self._best(replace(one, k=k), query, explainer)[0]
+            hits = self._best(replace(alone, k=k), query, explainer)[0]
         return folded(hits)[: request.k]
 
     def compact(self) -> None:

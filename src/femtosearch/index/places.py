@@ -36,14 +36,14 @@ def spotted(query: np.ndarray, hits: Sequence[Hit], token_rows: TokenRows | None
 
 def folded(hits: Sequence[Hit]) -> list[Hit]:
     """The hits without those whose text one before has; that one names them."""
-    kept: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     copies: list[list[str]] = []
     first: list[Hit] = []
     for hit in hits:
-        if hit.text and hit.text in kept:
-            copies[kept[hit.text]].append(hit.id)
+        if hit.text and hit.text in numbers:
+            copies[numbers[hit.text]].append(hit.id)
             continue
-        kept[hit.text] = len(first)
+        numbers[hit.text] = len(first)
         first.append(hit)
         copies.append([])
     return [replace(hit, copies=tuple(ids)) for hit, ids in zip(first, copies, strict=True)]
@@ -95,8 +95,8 @@ def _span(query: np.ndarray, hit: Hit, token_rows: TokenRows) -> tuple[int, int]
     """The best token of the stretch of a passage in which the query's tokens find most."""
     begin, end = hit.passage or (0, len(hit.text))
     rows, spans = token_rows(hit.text[begin:end])
-    known = spans[:, 0] >= 0
-    rows, spans = rows[known], spans[known]
+    placed = spans[:, 0] >= 0
+    rows, spans = rows[placed], spans[placed]
     if not len(rows):
         return None
     products = query @ rows.T

@@ -101,16 +101,16 @@ class _Mending:
         if segment is not None:
             living = np.isin(segment.keys, np.array(list(texts), np.int64))
             columns = segment.keys[living], segment.spans[living], np.diff(segment.starts)[living]
-            same = self._same(*columns, texts)
-            if same is not None:
-                yield from same
+            unchanged = self._same(*columns, texts)
+            if unchanged is not None:
+                yield from unchanged
                 return
             self._done.append(f"{segment.name}: its passages are cut anew")
         numbers = np.array(list(texts), np.int64)
         for stretch in batches(texts.values()):
-            passages = self._encode([each.text for each in stretch])
-            owners = np.array([each.owner for each in stretch], np.int64)[passages.owner]
-            offsets = np.array([each.offset for each in stretch], np.int64)[passages.owner, None]
+            passages = self._encode([piece.text for piece in stretch])
+            owners = np.array([piece.owner for piece in stretch], np.int64)[passages.owner]
+            offsets = np.array([piece.offset for piece in stretch], np.int64)[passages.owner, None]
             yield _batch(numbers[owners], passages, passages.spans + offsets)
 
     def _same(

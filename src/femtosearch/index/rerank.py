@@ -34,7 +34,7 @@ def rerank(
     checked = list(drafts(documents))
     heard = [folded_with_places(draft.text) for draft in checked]
     passages = model.encode_passages(
-        [draft.text if other is None else other[0] for draft, other in zip(checked, heard, strict=True)]
+        [draft.text if folding is None else folding[0] for draft, folding in zip(checked, heard, strict=True)]
     )
     rows = model.encode_queries([folded(text) for text in request.texts])
     passage_scores = maxsim(rows, passages.rows)[0]
@@ -44,8 +44,8 @@ def rerank(
     spans = np.zeros((len(checked), 2), dtype=np.int64)
     for score, owner, span in zip(passage_scores, passages.owner, passages.spans, strict=True):
         if score > scores[owner]:
-            other = heard[owner]
-            scores[owner], spans[owner] = score, span if other is None else other[1][span]
+            folding = heard[owner]
+            scores[owner], spans[owner] = score, span if folding is None else folding[1][span]
     best = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
     return [_hit(checked[n], n, scores[n], spans[n]) for n in best.tolist()]
 

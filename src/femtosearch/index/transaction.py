@@ -241,9 +241,9 @@ class Transaction:
         return self._schema.has_words
 
     @on_disk
-    def set_words(self, wanted: bool) -> None:
+    def set_words(self, enabled: bool) -> None:
         """Make the table of words from all documents, or take it out."""
-        if not wanted:
+        if not enabled:
             self._schema = drop_feature(self._connection, self._schema, WORDS)
             return
         self._schema = add_feature(self._connection, self._schema, WORDS)

@@ -79,9 +79,9 @@ def _add(commit: Commit, group: list[Draft], encode: Encode) -> list[str]:
 def _stored(commit: Commit, draft: Draft) -> tuple[int, str, bool]:
     """A document's key and id, and whether it is new: what is there as it is is left alone."""
     draft = named(draft)
-    known = commit.transaction.stored(str(draft.id))
-    if known is not None and known[1:] == (draft.text, draft.metadata):
-        return known[0], str(draft.id), False
+    record = commit.transaction.stored(str(draft.id))
+    if record is not None and record[1:] == (draft.text, draft.metadata):
+        return record[0], str(draft.id), False
     return *commit.transaction.put(draft), True
 
 
@@ -159,8 +159,8 @@ def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[
     offsets = np.array([stretch.offset for stretch in batch], np.int64)
     spans = passages.spans.copy()
     for number, (_, places) in heard.items():
-        own = passages.owner == number
-        spans[own] = places[spans[own]]
+        of_text = passages.owner == number
+        spans[of_text] = places[spans[of_text]]
     spans += offsets[passages.owner, None]
     rows = RowCodes.of(quantise(passages.rows.rows))
     return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans.astype(np.int32), rows)

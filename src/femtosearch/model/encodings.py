@@ -33,9 +33,9 @@ class Encodings:
 
     def __getitem__(self, n: int) -> Encodings:
         """Those of text n alone."""
-        own = slice(int(self.starts[n]), int(self.starts[n + 1]))
-        starts = np.array([0, own.stop - own.start])
-        return Encodings(self.ids[own], starts, self.begins[own], self.ends[own], self.words[own])
+        tokens = slice(int(self.starts[n]), int(self.starts[n + 1]))
+        starts = np.array([0, tokens.stop - tokens.start])
+        return Encodings(self.ids[tokens], starts, self.begins[tokens], self.ends[tokens], self.words[tokens])
 
     def only(self, keep: np.ndarray) -> Encodings:
         """Those tokens of one text for which keep, [T] bool, is true."""

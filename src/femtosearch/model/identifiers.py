@@ -20,13 +20,13 @@ def with_parts(text: str) -> tuple[str, np.ndarray]:
     """
     pieces: list[str] = []
     places: list[np.ndarray] = []
-    behind, known = 0, set[str]()
+    behind, seen = 0, set[str]()
     for match in _IDENTIFIER.finditer(text):
-        parts = _PART.findall(match[0])
-        if len(parts) < 2 or match[0] in known or match[0].islower() or match[0].isupper():
+        names = _PART.findall(match[0])
+        if len(names) < 2 or match[0] in seen or match[0].islower() or match[0].isupper():
             continue
-        known.add(match[0])
-        addition = f" {' '.join(parts)} "
+        seen.add(match[0])
+        addition = f" {' '.join(names)} "
         pieces += [text[behind : match.end()], addition]
         places += [np.arange(behind, match.end()), np.full(len(addition), match.end())]
         behind = match.end()

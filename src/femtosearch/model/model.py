@@ -125,7 +125,7 @@ class Model:
     @cached_property
     def parameters(self) -> int:
         """How many numbers the model has, Dense included."""
-        arrays = [part for dense in self._checkpoint.modules for part in dense.parts]
+        arrays = [array for dense in self._checkpoint.modules for array in dense.parts]
         return sum(array.size for array in (*self._checkpoint.weights.values(), *arrays))
 
     @cached_property

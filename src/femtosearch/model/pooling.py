@@ -29,34 +29,34 @@ def pool(rows: Rows, factor: float, protected: int = 1, *, unit: bool = False) -
 
 
 def _pooled(text: np.ndarray, factor: float, protected: int) -> np.ndarray:
-    kept, rest = text[:protected], text[protected:]
-    wanted = max(int(len(rest) // factor), 1)
-    if wanted >= len(rest):
+    protected_rows, free_rows = text[:protected], text[protected:]
+    count = max(int(len(free_rows) // factor), 1)
+    if count >= len(free_rows):
         return text
-    labels = clusters(np.clip(1 - rest @ rest.T, 0, 2), wanted)
-    sums = np.zeros((labels.max() + 1, rest.shape[1]), dtype=np.float32)
-    np.add.at(sums, labels, rest)
-    return np.concatenate([kept, sums / np.bincount(labels)[:, None].astype(np.float32)])
+    labels = clusters(np.clip(1 - free_rows @ free_rows.T, 0, 2), count)
+    sums = np.zeros((labels.max() + 1, free_rows.shape[1]), dtype=np.float32)
+    np.add.at(sums, labels, free_rows)
+    return np.concatenate([protected_rows, sums / np.bincount(labels)[:, None].astype(np.float32)])
 
 
-def clusters(distances: np.ndarray, wanted: int) -> np.ndarray:
-    """Ward's clusters of n points, at most `wanted`, fewer where merges are equally high: [n] labels.
+def clusters(distances: np.ndarray, most: int) -> np.ndarray:
+    """Ward's clusters of n points, at most `most`, fewer where merges are equally high: [n] labels.
 
-    distances: [n, n], symmetric. Numbered as scipy's `fcluster(linkage(..., "ward"), wanted, "maxclust")`
-    numbers them. n is at least 2, 1 <= wanted < n.
+    distances: [n, n], symmetric. Numbered as scipy's `fcluster(linkage(..., "ward"), most, "maxclust")`
+    numbers them. n is at least 2, 1 <= most < n.
     """
     merges = sorted(_ward(np.square(distances, dtype=np.float64)), key=lambda merge: merge.height)
     count, heights = len(distances), np.array([merge.height for merge in merges])
     below = np.searchsorted(heights, heights, side="right")  # merges no higher than each
-    lowest = next(int(merged) for merged in below if count - merged <= wanted)
+    lowest = next(int(merged) for merged in below if count - merged <= most)
     return _labels(_children(merges, count), count, count + lowest)
 
 
 class _Merge(NamedTuple):
     """Two clusters, each by one of its points, and the squared distance at which they become one."""
 
-    one: int
-    other: int
+    absorbed: int
+    survivor: int
     height: float
 
 
@@ -75,24 +75,27 @@ def _ward(squares: np.ndarray) -> list[_Merge]:
         if len(chain) == 1 or squares[last, nearest] < squares[last, chain[-2]]:
             chain.append(nearest)
             continue
-        gone, kept = sorted((last, chain[-2]))
+        gone, survivor = sorted((last, chain[-2]))
         del chain[-2:]
-        height = squares[gone, kept]
-        merges.append(_Merge(gone, kept, float(height)))
-        joint = (sizes + sizes[gone]) * squares[gone] + (sizes + sizes[kept]) * squares[kept] - sizes * height
-        joint /= sizes + sizes[gone] + sizes[kept]
-        sizes[kept] += sizes[gone]
+        height = squares[gone, survivor]
+        merges.append(_Merge(gone, survivor, float(height)))
+        joint = (
+            (sizes + sizes[gone]) * squares[gone]
+            + (sizes + sizes[survivor]) * squares[survivor]
+            - sizes * height
+        )
+        joint /= sizes + sizes[gone] + sizes[survivor]
+        sizes[survivor] += sizes[gone]
         sizes[gone] = 0
-        squares[kept], squares[:, kept] = joint, joint
+        squares[survivor], squares[:, survivor] = joint, joint
         squares[gone], squares[:, gone] = np.inf, np.inf
     return merges
 
 
 def _children(merges: list[_Merge], count: int) -> list[tuple[int, int]]:
     """Of each merge its two nodes, the lower first: a point is its number, a merge `count` and its own."""
-    node = list(
-        range(count)
-    )  # of the cluster that each point stands for; a cluster stands for its last point
+    # The node of the cluster that each point stands for; a cluster stands for its last point.
+    node = list(range(count))
     parent = list(range(count))
 
     def stands(point: int) -> int:
@@ -102,10 +105,10 @@ def _children(merges: list[_Merge], count: int) -> list[tuple[int, int]]:
 
     children = []
     for number, merge in enumerate(merges):
-        one, other = stands(merge.one), stands(merge.other)
-        low, high = sorted((node[one], node[other]))
+        absorbed, survivor = stands(merge.absorbed), stands(merge.survivor)
+        low, high = sorted((node[absorbed], node[survivor]))
         children.append((low, high))
-        parent[one], node[other] = other, count + number
+        parent[absorbed], node[survivor] = survivor, count + number
     return children
 
 

@@ -68,11 +68,11 @@ def batches(texts: Iterable[str], cuts: Sequence[Sequence[int]] = ()) -> Iterato
                 yield from bounded(stretches(number, text, cuts[number] if cuts else ()), BATCH)
         else:
             for group in bounded((Stretch(number, 0, text) for number, text in run), BATCH):
-                yield [stretch for whole in group for stretch in _cut(whole, cuts)]
+                yield [stretch for longer in group for stretch in _cut(longer, cuts)]
 
 
-def _cut(whole: Stretch, cuts: Sequence[Sequence[int]]) -> Iterator[Stretch]:
-    return stretches(whole.owner, whole.text, cuts[whole.owner] if cuts else ())
+def _cut(stretch: Stretch, cuts: Sequence[Sequence[int]]) -> Iterator[Stretch]:
+    return stretches(stretch.owner, stretch.text, cuts[stretch.owner] if cuts else ())
 
 
 def bounded(items: Iterable[T], characters: int, count: int | None = None) -> Iterator[list[T]]:

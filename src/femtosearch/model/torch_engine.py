@@ -68,15 +68,15 @@ class TorchEncoder:
                 places[~inside] = 0
                 padded = np.where(inside, ids[places], self._padding)
                 heeded = np.arange(places.shape[1]) < attended[texts, None]
-                kept = inside & keep[places]
-                rows[row_of[places[kept]]] = self._rows(padded, heeded, kept)
+                chosen = inside & keep[places]
+                rows[row_of[places[chosen]]] = self._rows(padded, heeded, chosen)
         return rows
 
-    def _rows(self, ids: np.ndarray, attended: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        """ids, attended and kept [n, t] -> unit rows of the kept tokens."""
+    def _rows(self, ids: np.ndarray, attended: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+        """ids, attended and chosen [n, t] -> unit rows of the chosen tokens."""
         mask = torch.from_numpy(attended.astype(np.int64))
         states = self._backbone(torch.from_numpy(ids.astype(np.int64)), attention_mask=mask)[0]
-        rows: Tensor = F.normalize(self._dense(states[torch.from_numpy(kept)]), dim=-1)
+        rows: Tensor = F.normalize(self._dense(states[torch.from_numpy(chosen)]), dim=-1)
         return rows.numpy()
 
 
@@ -106,7 +106,7 @@ def _backbone(checkpoint: Checkpoint) -> Any:
     try:
         kind, config = _architecture(checkpoint)
         with _silence():
-            model, said = kind.from_pretrained(
+            model, report = kind.from_pretrained(
                 None, config=config, state_dict=tensors, output_loading_info=True, dtype=torch.float32
             )
     except Exception as error:
@@ -114,7 +114,7 @@ def _backbone(checkpoint: Checkpoint) -> Any:
         raise CheckpointError(
             f"{checkpoint.folder}: transformers {transformers.__version__} cannot load it: {first}"
         ) from error
-    missing = sorted(name for name in said["missing_keys"] if not name.startswith(UNREAD))
+    missing = sorted(name for name in report["missing_keys"] if not name.startswith(UNREAD))
     if missing:
         raise CheckpointError(
             f"{checkpoint.folder}: expected a tensor {missing[0]!r}, found none; {len(missing)} are missing"

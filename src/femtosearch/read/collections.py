@@ -76,10 +76,10 @@ def _chroma(database: sqlite3.Connection, path: Path, name: str | None) -> Itera
         yield Document(str(identity), text if isinstance(text, str) else "", metadata)
 
 
-def _typed(text: Any, whole: Any, real: Any, truth: Any) -> Any:
+def _typed(text: Any, integer: Any, real: Any, truth: Any) -> Any:
     if truth is not None:
         return bool(truth)
-    return next((value for value in (text, whole, real) if value is not None), None)
+    return next((value for value in (text, integer, real) if value is not None), None)
 
 
 def _txtai(database: sqlite3.Connection, path: Path, _: str | None) -> Iterator[Document]:

@@ -100,11 +100,11 @@ class _Rows:
         if line is None:
             return None
         self.number = self._next
-        cells, taken, reason = self._read(self.dialect, width)
+        cells, lines, reason = self._read(self.dialect, width)
         if cells is None:
-            cells, taken = self._otherwise(line, width)
+            cells, lines = self._otherwise(line, width)
         if cells is not None:
-            self.skip(taken)
+            self.skip(lines)
             return cells
         self._has_broken = True
         self.skip()
@@ -114,25 +114,25 @@ class _Rows:
         """The row in another dialect, where its line looks like one."""
         if '\\"' in line:
             dialect = replace(self.dialect, backslashes=True)
-            cells, taken, _ = self._read(dialect, width)
+            cells, lines, _ = self._read(dialect, width)
             if cells is not None:
                 self.dialect = dialect
-                return cells, taken
+                return cells, lines
         if self.dialect.delimiter == "\t":  # where a quote is a letter more often than not
-            cells, taken, _ = self._read(replace(self.dialect, quotes=False), width)
-            return cells, taken
+            cells, lines, _ = self._read(replace(self.dialect, quotes=False), width)
+            return cells, lines
         return None, 0
 
     def _read(self, dialect: Dialect, width: int) -> tuple[list[str] | None, int, str]:
         """The cells of the row ahead in a dialect and how many lines it has; or None, and why."""
-        taken = 0
+        lines = 0
 
         def ahead() -> Iterator[str]:
-            nonlocal taken
+            nonlocal lines
             characters = 0
             most = _MOST_LINES if self._has_broken else 1 << 62
-            while taken < most and characters < _MOST_CHARACTERS and (line := self.line(taken)) is not None:
-                taken += 1
+            while lines < most and characters < _MOST_CHARACTERS and (line := self.line(lines)) is not None:
+                lines += 1
                 characters += len(line)
                 yield line
 
@@ -142,13 +142,13 @@ class _Rows:
         try:
             cells = next(dialect.reader(ahead()))
         except StopIteration:
-            return [], taken, ""
+            return [], lines, ""
         except csv.Error as error:
             unclosed = "unexpected end of data" in str(error) or first.count('"') % 2 == 1
             return None, 0, "a quote that never closes" if unclosed else str(error)
-        if taken > 1 and len(cells) > width and any(cells[width:]):
+        if lines > 1 and len(cells) > width and any(cells[width:]):
             return None, 0, "a quote that closes in another row"
-        return cells, taken, ""
+        return cells, lines, ""
 
 
 def _header(rows: _Rows, kind: str, text_column: str) -> list[str] | ValueError | None:

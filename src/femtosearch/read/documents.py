@@ -51,8 +51,8 @@ class FileReader:
         """How much of the input is behind, 0 to 1; None where its size is not known."""
         if not self._size:
             return None
-        here = self._raw.tell() if self._raw and not self._raw.closed else 0
-        return min(1.0, (self._behind + here) / self._size)
+        position = self._raw.tell() if self._raw and not self._raw.closed else 0
+        return min(1.0, (self._behind + position) / self._size)
 
     def read(self, file: File) -> Iterator[Named]:
         """The documents of one file. What goes wrong while it is read is put down to it by name."""
@@ -126,11 +126,11 @@ class Reading:
             self._reader.skip(printable(path), reason)
 
     def __iter__(self) -> Iterator[Document]:
-        taken: dict[str, str] = {}
+        owners: dict[str, str] = {}
         for file in self._files:
             for named in self._reader.read(file):
                 if named.entry.line is None:
-                    yield self._as_free(named, file, taken)
+                    yield self._as_free(named, file, owners)
                 else:
                     yield named.document
 
@@ -139,14 +139,14 @@ class Reading:
         """How much of the input is behind, 0 to 1; None where its size is not known."""
         return self._reader.fraction
 
-    def _as_free(self, named: Named, file: File, taken: dict[str, str]) -> Document:
+    def _as_free(self, named: Named, file: File, owners: dict[str, str]) -> Document:
         """A file's document under the first name that no file before has."""
-        first = taken.get(named.ids[0])
-        free = next((name for name in named.ids if name not in taken), f"{named.ids[-1]} ({len(taken)})")
+        first = owners.get(named.ids[0])
+        free = next((name for name in named.ids if name not in owners), f"{named.ids[-1]} ({len(owners)})")
         if first is not None:
             reason = f"the id {named.ids[0]!r} is that of {first}; kept as {free!r}"
             self._reader.skip(printable(file.path), reason)
-        taken[free] = printable(file.path)
+        owners[free] = printable(file.path)
         return Document(free, named.entry.text, named.entry.metadata)
 
 

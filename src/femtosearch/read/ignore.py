@@ -84,13 +84,15 @@ def rules_in(folder: str, base: str, names: Iterable[str]) -> list[Rules]:
 
 def rules_above(folder: str) -> list[Rules]:
     """The rules of the repository that a folder lies in, from its root down to the folder above this one."""
-    chain, here = [], os.path.realpath(folder)
-    while not os.path.lexists(os.path.join(here, ".git")):
-        here, below = os.path.dirname(here), here
-        if here == below:
+    chain, parent_folder = [], os.path.realpath(folder)
+    while not os.path.lexists(os.path.join(parent_folder, ".git")):
+        parent_folder, below = os.path.dirname(parent_folder), parent_folder
+        if parent_folder == below:
             return []  # no repository
-        chain.append(here)
-    stated = [(".git/info/exclude", here, _lines(os.path.join(here, ".git", "info", "exclude")))]
+        chain.append(parent_folder)
+    stated = [
+        (".git/info/exclude", parent_folder, _lines(os.path.join(parent_folder, ".git", "info", "exclude")))
+    ]
     stated += [
         (name, parent, _lines(os.path.join(parent, name))) for parent in reversed(chain) for name in FILES
     ]

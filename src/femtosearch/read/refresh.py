@@ -114,8 +114,8 @@ def forget(index: Index, path: str | os.PathLike[str]) -> Refreshed:
     names = {os.fspath(path), os.path.abspath(path), real}
     source = next((source for source in index.sources() if source.path in names), None)
     if source is None:
-        known = ", ".join(printable(source.path) for source in index.sources()[:5]) or "none"
-        raise ReadError(f"{printable(os.fspath(path))}: expected a source of the index, found {known}")
+        sources = ", ".join(printable(source.path) for source in index.sources()[:5]) or "none"
+        raise ReadError(f"{printable(os.fspath(path))}: expected a source of the index, found {sources}")
     with index.filing() as filing:
         filing.remove_source(source.path)
     return Refreshed(removed=filing.tally.removed, files_removed=filing.tally.files_removed)
@@ -197,16 +197,16 @@ class Run:
 
     def _add_sources(self, filing: Filing) -> dict[str, int]:
         """The numbers of the sources, by path. A file that another source leads to is none of its own."""
-        kept = {name: value for name, value in asdict(self._options).items() if name in _KEPT}
+        chosen = {name: value for name, value in asdict(self._options).items() if name in _KEPT}
         numbers = {}
         streams = {file.root for file in self._walked.files if file.size is None}
         for root, spelled in self._walked.roots.items():
             row = self._files.get(root)
-            known = filing.source_number(root)
-            if row is not None and known is None:
+            number = filing.source_number(root)
+            if row is not None and number is None:
                 numbers[root] = row.source
             else:
-                facts = {**kept, "spelled": printable(spelled), "stream": root in streams}
+                facts = {**chosen, "spelled": printable(spelled), "stream": root in streams}
                 numbers[root] = filing.source(root, facts)
         return numbers
 
@@ -214,12 +214,12 @@ class Run:
         """The files of these sources that are not there any more, or are to be read no more."""
         if not self._prune:
             return []
-        here = {file.real for file in self._walked.files}
+        present = {file.real for file in self._walked.files}
         broken = tuple(os.path.join(os.path.realpath(path), "") for path in self._walked.broken)
         return [
             path
             for path, row in self._files.items()
-            if path not in here
+            if path not in present
             and self._is_below_a_root(path)
             and (row.source in numbers or not os.path.lexists(path))
             and not f"{path}/".startswith(broken)
@@ -260,9 +260,9 @@ def _again(
     progress: Callable[[int, float | None], object] | None,
 ) -> Refreshed:
     """Sources read as they were before; in a file that was named nothing is an error: others are waiting."""
-    kept = _kept(sources[0])
-    lists = {name: tuple(kept.get(name, ())) for name in ("include", "exclude")}
-    how = replace(options or Options(), **{**kept, **lists}, keep_going=True)
+    stored = _kept(sources[0])
+    lists = {name: tuple(stored.get(name, ())) for name in ("include", "exclude")}
+    how = replace(options or Options(), **{**stored, **lists}, keep_going=True)
     spelled = {source.path: str(source.options.get("spelled", source.path)) for source in sources}
     run = Run([source.path for source in sources], how, index.files(), prune=prune, spelled=spelled)
     return run.into(index, threads=threads, progress=progress)

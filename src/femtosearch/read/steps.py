@@ -177,9 +177,9 @@ class Work:
         if isinstance(step, Begin):
             self._open = filing.begin(numbers[step.file.root], step.file.real)
         elif isinstance(step, Put) and self._open is not None:
-            taken = filing.put(self._open, _filed(step.file, step.named))
-            if taken is not None:
-                self._tell(step, taken)
+            conflict = filing.put(self._open, _filed(step.file, step.named))
+            if conflict is not None:
+                self._tell(step, conflict)
         elif isinstance(step, End) and self._open is not None:
             if step.was_read:
                 filing.end(self._open, step.stamp, step.digest, prune=self._prune)
@@ -187,16 +187,16 @@ class Work:
         elif isinstance(step, Touch):
             filing.touch(step.file.real, step.stamp, step.digest)
 
-    def _tell(self, step: Put, taken: Taken) -> None:
+    def _tell(self, step: Put, conflict: Taken) -> None:
         entry = step.named.entry
         where = printable(step.file.path) + (f":{entry.line}" if entry.line else "")
-        other = "a document that no file gave"
-        if taken.place is not None:
-            line = next((facts.get("row") for _, facts in taken.place.marks), None)
-            other = near(taken.place.path) + (f":{line}" if line else "")
+        owner = "a document that no file gave"
+        if conflict.place is not None:
+            line = next((facts.get("row") for _, facts in conflict.place.marks), None)
+            owner = near(conflict.place.path) + (f":{line}" if line else "")
         if self._strict:
-            raise ReadError(f"{where}: expected another id than {taken.id!r}, which {other} has")
-        reason = f"the id {taken.id!r} is that of {other}; kept as {taken.chosen!r}"
+            raise ReadError(f"{where}: expected another id than {conflict.id!r}, which {owner} has")
+        reason = f"the id {conflict.id!r} is that of {owner}; kept as {conflict.chosen!r}"
         self.repeated.append(Skipped(where, reason))
 
 

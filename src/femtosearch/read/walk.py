@@ -127,8 +127,8 @@ def walk(paths: Iterable[str | os.PathLike[str]], options: Options | None = None
         kinds = ", ".join(STDIN_KINDS)
         raise ReadError(f"expected standard input's kind to be one of {kinds}, found {options.stdin_kind!r}")
     walked = Walk()
-    for given in paths:
-        path = os.fspath(given)
+    for spelled in paths:
+        path = os.fspath(spelled)
         if path == STDIN:
             walked.files.append(File(STDIN, STDIN, options.stdin_kind, None, named=True))
             walked.roots[STDIN] = STDIN

@@ -27,14 +27,14 @@ def changes(index: Index) -> Iterator[int]:
         raise MissingExtraError(
             "--watch needs watchfiles: pip install 'femtosearch[watch]' (or '.[watch]' in a clone)"
         ) from error
-    own = "" if index.folder is None else os.path.join(os.path.realpath(index.folder), "")
+    index_folder = "" if index.folder is None else os.path.join(os.path.realpath(index.folder), "")
     if not _watched(index):
         raise ReadError("expected files or folders to watch, found none among the sources of the index")
     while True:
         folders = _watched(index)
         events = watch(
             *folders,
-            watch_filter=lambda _, path: not f"{path}/".startswith(own or "\0"),
+            watch_filter=lambda _, path: not f"{path}/".startswith(index_folder or "\0"),
             debounce=_LONGEST,
             step=_PAUSE,
             rust_timeout=_LOOK,

@@ -185,11 +185,11 @@ def _written(content: dict[str, Any], before: str | None) -> str:
 
 def _with_table(text: str, path: Path, parent: str, name: str, command: Sequence[str]) -> str:
     """TOML with the server's table at its end, in the place of one of that name."""
-    other = _without_table(text, path, parent, name)
+    without = _without_table(text, path, parent, name)
     words = ", ".join(map(_quoted, command[1:]))
     table = f"[{parent}.{name}]\ncommand = {_quoted(command[0])}\nargs = [{words}]\n"
-    edited = f"{other.rstrip()}\n\n{table}" if other.strip() else table
-    expected = _toml(other, path)
+    edited = f"{without.rstrip()}\n\n{table}" if without.strip() else table
+    expected = _toml(without, path)
     expected.setdefault(parent, {})[name] = {"command": command[0], "args": list(command[1:])}
     return _checked(edited, expected, path)
 
@@ -200,16 +200,16 @@ def _without_table(text: str, path: Path, parent: str, name: str) -> str:
     if name not in content.get(parent, {}):
         return text
     header = re.compile(rf"^\[{re.escape(parent)}\.{re.escape(name)}(\..*)?\]\s*$")
-    kept, ours = [], False
+    lines, ours = [], False
     for line in text.splitlines(keepends=True):
         if line.lstrip().startswith("["):
             ours = header.match(line.strip()) is not None
         if not ours:
-            kept.append(line)
+            lines.append(line)
     del content[parent][name]
     if not content[parent]:
         del content[parent]
-    without = "".join(kept).rstrip()
+    without = "".join(lines).rstrip()
     return _checked(f"{without}\n" if without else "", content, path)
 
 

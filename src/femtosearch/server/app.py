@@ -93,6 +93,12 @@ def make_app(indexes: Indexes, settings: Settings) -> Application:
     app.add_exception_handler(Exception, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
+    _allow_origins(app, settings)
+    return Application(Guard(app, settings, metrics), app)
+
+
+def _allow_origins(app: FastAPI, settings: Settings) -> None:
+    """Let the pages of other sites call, if settings name any."""
     if settings.origins:
         app.add_middleware(
             CORSMiddleware,
@@ -101,7 +107,6 @@ def make_app(indexes: Indexes, settings: Settings) -> Application:
             allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
             expose_headers=["x-request-id", "retry-after"],
         )
-    return Application(Guard(app, settings, metrics), app)
 
 
 async def _told(request: Request, error: Exception) -> Response:
@@ -125,8 +130,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
 
 def _sentence(entry: dict[str, Any]) -> str:
     place = ".".join(str(step) for step in entry["loc"] if step != "body")[:200] or "the body"
-    given = entry.get("input")
-    quoted = f", found {json.dumps(given)[:60]}" if isinstance(given, (str, int, float, bool)) else ""
+    content = entry.get("input")
+    quoted = f", found {json.dumps(content)[:60]}" if isinstance(content, (str, int, float, bool)) else ""
     return f"{place}: {entry['msg'].lower()}{quoted}"
 
 

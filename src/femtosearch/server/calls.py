@@ -71,10 +71,10 @@ class Server:
             raise ServerError(f"url: expected a string, found {type(self.url).__name__}")
         try:
             address = urlsplit(self.url)
-            known = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
+            is_address = address.scheme in ("http", "https") and bool(address.hostname) and address.port != 0
         except ValueError:
-            known = False
-        if not known or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
+            is_address = False
+        if not is_address or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
             raise ServerError(f"url: expected http://HOST:PORT, found {self.url!r}")
 
     @property
@@ -202,8 +202,8 @@ def parse(call: Call[T], status: int, content: bytes) -> T:
 
 def pause(headers: Mapping[str, str], attempt: int) -> float:
     """Seconds to wait before a call is repeated: as the server says, but not without end."""
-    said = headers.get("retry-after", "")
-    return min(float(said) if said.isdigit() else 0.1 * 2**attempt, 10.0)
+    seconds = headers.get("retry-after", "")
+    return min(float(seconds) if seconds.isdigit() else 0.1 * 2**attempt, 10.0)
 
 
 def _error(status: int, answer: Any) -> FemtosearchError:
@@ -225,12 +225,12 @@ def _hit_lists(answer: Any) -> list[list[Hit]]:
 
 
 def _hit(entry: dict[str, Any]) -> Hit:
-    known = {name: entry[name] for name in _HIT_FIELDS if name in entry}
-    known["score"] = -math.inf if entry["score"] is None else float(entry["score"])
+    fields = {name: entry[name] for name in _HIT_FIELDS if name in entry}
+    fields["score"] = -math.inf if entry["score"] is None else float(entry["score"])
     for name in ("passage", "lines", "heading", "span", "copies"):  # which JSON has as lists
-        if known.get(name) is not None:
-            known[name] = tuple(known[name])
-    return Hit(**known)
+        if fields.get(name) is not None:
+            fields[name] = tuple(fields[name])
+    return Hit(**fields)
 
 
 def _document(entry: dict[str, Any]) -> Document:

@@ -86,8 +86,8 @@ class Exchange:
         self._headers: dict[bytes, str] = {
             name: content.decode("latin-1") for name, content in scope["headers"]
         }
-        given = self._headers.get(b"x-request-id", "")
-        self.request_id = given if REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+        request_id = self._headers.get(b"x-request-id", "")
+        self.request_id = request_id if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
         self._status, self._sent, self._size = 0, 0, 0
         self._is_whole, self._is_answered, self._closes = False, False, False
 
@@ -175,8 +175,8 @@ class Exchange:
 
     def _take_as_json(self) -> None:
         """All bodies are JSON, whatever their header says: `curl -d` says that they are a form."""
-        others = [(name, content) for name, content in self._scope["headers"] if name != b"content-type"]
-        self._scope["headers"] = [*others, (b"content-type", b"application/json")]
+        headers = [(name, content) for name, content in self._scope["headers"] if name != b"content-type"]
+        self._scope["headers"] = [*headers, (b"content-type", b"application/json")]
 
     async def _drain(self, size: int) -> None:
         """Read and forget what is still being sent, so that the answer is heard; not without end."""
@@ -206,9 +206,9 @@ class Exchange:
         if message["type"] == "http.response.start":
             self._status = message["status"]
             present = {name.lower() for name, _ in message.get("headers", [])}
-            own = [(name, content) for name, content in SAFETY if name not in present]
-            own.append((b"x-request-id", self.request_id.encode()))
-            message = {**message, "headers": [*message.get("headers", []), *own]}
+            headers = [(name, content) for name, content in SAFETY if name not in present]
+            headers.append((b"x-request-id", self.request_id.encode()))
+            message = {**message, "headers": [*message.get("headers", []), *headers]}
         else:
             self._sent += len(message.get("body", b""))
             self._is_answered = not message.get("more_body", False)

@@ -141,4 +141,4 @@ def _is_address(name: str) -> bool:
 
 def _is_among(key: str, digests: frozenset[bytes]) -> bool:
     digest = key_digest(key)
-    return sum(hmac.compare_digest(digest, known) for known in sorted(digests)) > 0
+    return sum(hmac.compare_digest(digest, stored) for stored in sorted(digests)) > 0

@@ -135,19 +135,19 @@ class Writer:
         return writes
 
     async def _commit(self, writes: list[Write]) -> None:
-        wanted = [write for write in writes if not write.done.cancelled()]
-        if not wanted:
+        waiting = [write for write in writes if not write.done.cancelled()]
+        if not waiting:
             return
         try:
-            outcomes = await self._run(wanted)
+            outcomes = await self._run(waiting)
         except Exception as error:
-            if len(wanted) > 1:  # one at a time, so that each has an answer of its own
-                for write in wanted:
+            if len(waiting) > 1:  # one at a time, so that each has an answer of its own
+                for write in waiting:
                     await self._commit([write])
                 return
-            _settle(wanted[0], error)
+            _settle(waiting[0], error)
             return
-        for write, outcome in zip(wanted, outcomes, strict=True):
+        for write, outcome in zip(waiting, outcomes, strict=True):
             _settle(write, outcome)
 
     async def _run(self, writes: list[Write]) -> list[Any]:

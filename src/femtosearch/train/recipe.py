@@ -271,16 +271,18 @@ def recipe_of(table: dict[str, Any], where: str, *, gpu: bool = False) -> Recipe
     if gpu:
         table = merged(table, more)
     recipe = _build(Recipe, table, where)
-    given = [key for key in SHAPE_KEYS if key in table.get("model", {})]
-    if recipe.start and given:
-        raise RecipeError(f"{where}: model: the start folder gives {given[0]!r}; remove that key")
+    stated = [key for key in SHAPE_KEYS if key in table.get("model", {})]
+    if recipe.start and stated:
+        raise RecipeError(f"{where}: model: the start folder gives {stated[0]!r}; remove that key")
     return recipe
 
 
-def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The keys of both; tables are merged, for all else the other counts."""
-    both = {key for key in one.keys() & other if isinstance(one[key], dict) and isinstance(other[key], dict)}
-    return one | other | {key: one[key] | other[key] for key in both}
+    shared = {
+        key for key in base.keys() & changes if isinstance(base[key], dict) and isinstance(changes[key], dict)
+    }
+    return base | changes | {key: base[key] | changes[key] for key in shared}
 
 
 def _read(path: Path) -> dict[str, Any]:

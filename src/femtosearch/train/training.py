@@ -183,8 +183,8 @@ class Training:
         scratch = not (self.recipe.start or self.recipe.pretrain)
         if self.token_teacher and scratch and self.recipe.model.start_table:
             texts = (self.corpus.queries, self.corpus.passages)
-            known = list(zip(texts, self.vectors, strict=True))
-            means = mean_vectors(known, self._pieces_alone()) @ self.directions
+            texts_and_vectors = list(zip(texts, self.vectors, strict=True))
+            means = mean_vectors(texts_and_vectors, self._pieces_alone()) @ self.directions
             self.student.start_table(means.to(self.student.device))
 
     def _pack_table(self) -> None:
@@ -193,7 +193,7 @@ class Training:
         if groups and not self.student.is_packed:
             ids = (texts.ids for texts in (self.corpus.queries, self.corpus.passages))
             size = self.student.bert.config.vocab_size
-            counts = sum(np.bincount(some, minlength=size) for some in ids)
+            counts = sum(np.bincount(ids_of_texts, minlength=size) for ids_of_texts in ids)
             self.student.pack_table(groups, torch.from_numpy(np.sqrt(counts + 1.0)).float(), self.recipe.seed)
 
     @cached_property
@@ -221,8 +221,8 @@ class Training:
         targets = self._targets(first)
         scores = TokenScores(*targets, stage.pooled_weight)
         draw, seed = self._draw("project"), self.recipe.seed
-        for name, some in (("all", torch.eye(len(first))), ("first", first)):
-            ndcg = held_out_ndcg(Projecting(self.pupil, stage, draw, scores, some), seed)
+        for name, start in (("all", torch.eye(len(first))), ("first", first)):
+            ndcg = held_out_ndcg(Projecting(self.pupil, stage, draw, scores, start), seed)
             self.run.log(stage="project", directions=name, held_out_ndcg=ndcg)
         projecting = Projecting(self.pupil, stage, draw, scores, first)
         self.run.train(
@@ -252,12 +252,12 @@ class Training:
     @cached_property
     def distil_vectors(self) -> tuple[Vectors, Vectors]:
         """The vectors of distil's own teacher, or of the recipe's."""
-        own = self.recipe.distil and self.recipe.distil.teacher
-        if not own or own.kind not in BERTS:
+        source = self.recipe.distil and self.recipe.distil.teacher
+        if not source or source.kind not in BERTS:
             return self.vectors
-        teacher = self._bert(own)
+        teacher = self._bert(source)
         self.run.claim(distil_teacher=teacher.digest)
-        return self._vectors(teacher, own, self.run.cache / "distil-teacher")
+        return self._vectors(teacher, source, self.run.cache / "distil-teacher")
 
     def _vectors(self, teacher: Teacher, source: TeacherSource, folder: Path) -> tuple[Vectors, Vectors]:
         folder.mkdir(exist_ok=True)
@@ -318,14 +318,14 @@ class Training:
         return LabelMiner(self.corpus.negatives) if stage.negatives == "data" else NoMiner()
 
 
-def _cut_alike(one: Tokenizer, other: Tokenizer) -> bool:
+def _cut_alike(ours: Tokenizer, theirs: Tokenizer) -> bool:
     """Whether both make the same ids of every text. A student's does not make its teacher's: it knows the
     prefixes, which may stand in a text too.
     """
     return (
-        one.get_added_tokens_decoder() == other.get_added_tokens_decoder()
-        and one.truncation["max_length"] == other.truncation["max_length"]
-        and not differing_part(one, other)
+        ours.get_added_tokens_decoder() == theirs.get_added_tokens_decoder()
+        and ours.truncation["max_length"] == theirs.truncation["max_length"]
+        and not differing_part(ours, theirs)
     )
 
 

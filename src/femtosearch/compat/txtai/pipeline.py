@@ -38,8 +38,8 @@ class Similarity:
         rows = self.model.encode_queries(queries)
         scores = maxsim(rows, self.model.encode_documents(list(texts)))
         ranked = []
-        for own, row in zip(rows, scores, strict=True):
-            means = (row / max(1, len(own))).tolist()
+        for query_rows, row in zip(rows, scores, strict=True):
+            means = (row / max(1, len(query_rows))).tolist()
             order = sorted(range(len(means)), key=lambda n: -means[n])[:limit]
             ranked.append([(n, means[n]) for n in order])
         return ranked[0] if isinstance(query, str) else ranked

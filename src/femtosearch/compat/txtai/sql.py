@@ -71,12 +71,12 @@ def run_sql(
     """
     statement = read_statement(query, parameters)
     count = limit if statement.limit is None else statement.limit
-    found = [similar(text, number or count * CANDIDATES) for text, number in statement.clauses]
+    matches = [similar(text, number or count * CANDIDATES) for text, number in statement.clauses]
     rows = {row.id: row for row in (() if statement.narrows else everything())}
-    for row in (row for clause in reversed(found) for row in clause):
+    for row in (row for clause in reversed(matches) for row in clause):
         rows[row.id] = row
     sql = statement.sql if statement.limit is not None else f"{statement.sql} LIMIT {limit}"
-    return _ask(sql, parameters, list(rows.values()), [{row.id for row in clause} for clause in found])
+    return _ask(sql, parameters, list(rows.values()), [{row.id for row in clause} for clause in matches])
 
 
 def read_statement(query: str, parameters: Mapping[str, Any]) -> Statement:
@@ -118,10 +118,10 @@ def _clause(arguments: list[str], parameters: Mapping[str, Any]) -> tuple[str, i
 
 
 def _ask(
-    sql: str, parameters: Mapping[str, Any], rows: list[Row], found: list[set[str]]
+    sql: str, parameters: Mapping[str, Any], rows: list[Row], matches: list[set[str]]
 ) -> list[dict[str, Any]]:
     """Ask SQLite; a column that no document has is NULL."""
-    extra = {f"similar {n}": ids for n, ids in enumerate(found, 1)}
+    extra = {f"similar {n}": ids for n, ids in enumerate(matches, 1)}
     names = dict.fromkeys(name for row in rows for name in row.fields if name.lower() not in COLUMNS)
     with _Table(rows, extra) as table:
         for _ in range(MOST_COLUMNS):

@@ -95,7 +95,7 @@ def paths(headings: Sequence[Heading]) -> Iterator[tuple[int, list[str]]]:
         while stack and stack[-1].level >= heading.level:
             stack.pop()
         stack.append(heading)
-        yield heading.start, [each.text[:200] for each in stack]
+        yield heading.start, [ancestor.text[:200] for ancestor in stack]
 
 
 def cuts_at(text: str, starts: Sequence[int]) -> list[int]:

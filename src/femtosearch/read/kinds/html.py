@@ -141,9 +141,9 @@ def _flowed(data: str, after_blank: bool) -> str:
 def _with_last(marks: list[tuple[int, dict[str, object]]]) -> list[Mark]:
     """Marks of which each says all that was last said: a line mark has the heading of before."""
     merged: list[Mark] = []
-    known: dict[str, object] = {}
+    merged_facts: dict[str, object] = {}
     for offset, facts in marks:
-        known = {**known, **facts}
-        if not merged or merged[-1][1] != known:
-            merged.append((offset, known))
+        merged_facts = {**merged_facts, **facts}
+        if not merged or merged[-1][1] != merged_facts:
+            merged.append((offset, merged_facts))
     return merged

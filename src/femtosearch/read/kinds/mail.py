@@ -76,20 +76,20 @@ def _header(message: Message, name: str) -> str:
 def _body(message: Message) -> str:
     """The text of a message: what is plain, else what is HTML, and the names of what is attached."""
     assert isinstance(message, EmailMessage)
-    part = message.get_body(("plain", "html"))
-    text = "" if part is None else _content(part)
-    if part is not None and part.get_content_type() == "text/html":
+    body = message.get_body(("plain", "html"))
+    text = "" if body is None else _content(body)
+    if body is not None and body.get_content_type() == "text/html":
         text = page_entry(text, counts_lines=False).text
     names = [name for attached in message.iter_attachments() if (name := attached.get_filename())]
     return text.rstrip() + "".join(f"\n[{name}]" for name in names)
 
 
-def _content(part: Message) -> str:
+def _content(message: Message) -> str:
     """The text of a part, in the encoding that it states or, where that is none, in UTF-8."""
-    raw = part.get_payload(decode=True)
+    raw = message.get_payload(decode=True)
     content = raw if isinstance(raw, bytes) else b""
     try:
-        text = content.decode(part.get_content_charset("utf-8"), "replace")
+        text = content.decode(message.get_content_charset("utf-8"), "replace")
     except LookupError:
         text = content.decode("utf-8", "replace")
     return text.replace("\r\n", "\n").encode("utf-8", "replace").decode()

@@ -16,9 +16,9 @@ def entries(content: Content) -> Iterator[Entry]:
     skipped = text.count("\n", 0, first)
     text = text[first:]
     headings = list(blocks(text))
-    own = next((heading.text for heading in headings), None)
+    first_heading = next((heading.text for heading in headings), None)
     title = matter.get("title")
-    title = title if isinstance(title, str) and title.strip() else own
+    title = title if isinstance(title, str) and title.strip() else first_heading
     cuts = cuts_at(text, [heading.start for heading in headings])
     entry = Entry(text, matter, marks=heading_marks(text, headings, 1 + skipped), cuts=cuts)
     yield with_title(entry, title) if title else entry

@@ -38,7 +38,7 @@ def _entry(sources: list[tuple[str, str]]) -> Entry:
             cuts.append(len(text))
         start = len(text)
         if kind == "markdown":
-            headings += [Heading(start + found.start, found.level, found.text) for found in blocks(source)]
+            headings += [Heading(start + block.start, block.level, block.text) for block in blocks(source)]
         heading = list(paths(headings))[-1:]
         path = {"heading": heading[0][1]} if heading else {}
         marks.append((start, {"cell": number, **path}))

@@ -92,7 +92,7 @@ def folded(text: str, hyphenated: Collection[str] = ()) -> str:
     text = _SOFT.sub("", text).translate(_FOLDED)
 
     def join(match: re.Match[str]) -> str:
-        whole = f"{match[1]}-{match[2]}"
-        return whole if whole in hyphenated or match[2][0].isupper() else match[1] + match[2]
+        compound = f"{match[1]}-{match[2]}"
+        return compound if compound in hyphenated or match[2][0].isupper() else match[1] + match[2]
 
     return _BROKEN.sub(join, text)

@@ -49,10 +49,10 @@ class Written:
             self._marks[start] = {**self._marks.get(start, {}), "heading": path}
         starts = sorted(self._marks)
         marks: list[Mark] = []
-        known: dict[str, Any] = {}
+        facts: dict[str, Any] = {}
         for start in starts:
-            known = {**known, **self._marks[start]}
-            marks.append((start, known))
+            facts = {**facts, **self._marks[start]}
+            marks.append((start, facts))
         entry = Entry(text, metadata, marks=marks, cuts=cuts_at(text, starts))
         title = metadata.get("title") or next((heading.text for heading in self._headings), "")
         return with_title(entry, title) if title else entry
