@@ -10,8 +10,8 @@ PACKAGE = Path(femtosearch.__file__).parent
 FILES = sorted(path for path in PACKAGE.rglob("*.py") if "builtin" not in path.parts)
 GENERIC = {  # words that could stand for anything
     "found", "said", "one", "part", "parts", "whole", "some", "rest", "other", "others", "given", "wanted",
-    "kept", "made", "known", "own", "held", "thing", "things", "done", "taken", "left", "both", "each", "here",
-    "there", "same",
+    "kept", "made", "known", "own", "held", "thing", "things", "done", "taken", "left", "both", "each",
+    "here", "there", "same",
 }  # fmt: skip
 BUDGET = 0.0075  # of all assignments
 MOST_LINES = {"file": 410, "function": 40}

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from femtosearch.index.rerank import rerank
     from femtosearch.model.model import Model
     from femtosearch.scoring import maxsim
-    from femtosearch.server.client import connect, connect_async
+    from femtosearch.server.async_client import connect_async
+    from femtosearch.server.client import connect
     from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
 
 __all__ = [
@@ -45,7 +46,7 @@ MODULES = {  # where names come from, the errors aside
     "Index": "index.index",
     "Model": "model.model",
     "connect": "server.client",
-    "connect_async": "server.client",
+    "connect_async": "server.async_client",
     "evaluate": "evaluation",
     "maxsim": "scoring",
     "rerank": "index.rerank",

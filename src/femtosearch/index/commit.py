@@ -14,7 +14,8 @@ from femtosearch.index.encoding import Encoding, widths_of
 from femtosearch.index.segment import Segment, Summary
 from femtosearch.index.segments import SegmentsWriter, check_widths, open_segment
 from femtosearch.index.store import Store
-from femtosearch.index.transaction import ALWAYS, Transaction
+from femtosearch.index.tables import ALWAYS
+from femtosearch.index.transaction import Transaction
 
 SEGMENT_BYTES = 64 << 20  # of one segment, about
 

@@ -17,7 +17,7 @@ from femtosearch import system
 from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.schema import Origin, Schema, create_tables, read_schema
-from femtosearch.index.transaction import ALWAYS, write_fde
+from femtosearch.index.tables import ALWAYS, write_fde
 
 _READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short locks
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS

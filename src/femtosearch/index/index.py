@@ -10,9 +10,8 @@ from typing import Any, overload
 
 import numpy as np
 
-from femtosearch.errors import FdeError, StoreError
-from femtosearch.fde import Calibration, Fde, calibrated
-from femtosearch.index import rewrite
+from femtosearch.errors import StoreError
+from femtosearch.fde import Fde
 from femtosearch.index.contents import Where
 from femtosearch.index.context import CONTEXT_HITS, Context, make_context
 from femtosearch.index.documents import Draft, drafts
@@ -29,12 +28,11 @@ from femtosearch.index.passage_encoder import (
 )
 from femtosearch.index.places import folded, located, spotted
 from femtosearch.index.request import Request, check_request
-from femtosearch.index.search import measure_fde, search
+from femtosearch.index.search import search
 from femtosearch.index.snapshot import Snapshots
 from femtosearch.index.sources import FileRow, Source
-from femtosearch.index.stats import Stats, stats
 from femtosearch.index.store import Store
-from femtosearch.index.transaction import ALWAYS, LARGE
+from femtosearch.index.tables import ALWAYS, LARGE
 from femtosearch.index.upkeep import Upkeep, count_of, folder_of
 from femtosearch.index.writer import Queue, add_documents, writing
 from femtosearch.model.foldings import folded as folded_text
@@ -277,57 +275,6 @@ class Index(Upkeep):
             k *= 2
             hits = self._best(replace(alone, k=k), query, explainer)[0]
         return folded(hits)[: request.k]
-
-    def compact(self) -> None:
-        """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""
-        with writing(self._ready()) as commit:
-            rewrite.compact(commit)
-
-    def set_fde(self, fde: Fde | str | None) -> None:
-        """Give every passage another FDE, made of its stored rows, in the place of the one that it has.
-
-        fde:  as for a new index; None takes the FDEs out. All segments are rewritten, in one commit.
-        Raises FdeError, FdeMismatchError, LockedError, StoreError.
-        """
-        store = self._ready()
-        chosen = fitting_fde(fde, store.origin, self.model if fde == AUTO else None)
-        if chosen is None and fde is not None:
-            raise FdeError(f"fde: the model {self.model.name!r} brings none: name another, such as 'muvera'")
-        with writing(store) as commit:
-            rewrite.replace_fde(commit, chosen)
-
-    def set_words(self, wanted: bool = True) -> None:
-        """Make the table of words, by which hybrid search finds, from the stored texts; False takes it out.
-
-        New indexes have it. Raises LockedError, StoreError.
-        """
-        with writing(self._ready()) as commit:
-            commit.transaction.set_words(bool(wanted))
-
-    def calibrate(self, queries: Iterable[str]) -> Calibration:
-        """Measure how many candidates the FDE needs for a stated recall, on all passages of this index, and
-        store that with it: what `search(recall=)` goes by.
-
-        queries:  as they will be asked, at least 20; hundreds are better. Takes one MaxSim over everything
-                  each.
-        Raises FdeError where there is too little to measure, QueryError, StoreError.
-        """
-        store = self._ready()
-        if isinstance(queries, str) or not isinstance(queries, Iterable):
-            raise FdeError(f"queries: expected an iterable of queries, found {type(queries).__name__}")
-        texts = check_request([*queries]).texts
-        rows = self.model.encode_queries(texts)
-        encoding, calibration = self._snapshots.ask(lambda snapshot: measure_fde(snapshot, rows))
-        with writing(store) as commit:
-            if commit.transaction.fde_digest() != encoding.digest:
-                raise StoreError("the index was given another FDE while this one was measured: start again")
-            commit.set_fde(calibrated(encoding.fde, calibration), commit.transaction.fde_when())
-        return calibration
-
-    def stats(self) -> Stats:
-        """What the index holds. Raises StoreError."""
-        store = self._ready()
-        return self._snapshots.ask(lambda snapshot: stats(store, snapshot, self.folder))
 
     def close(self) -> None:
         """Let go of the files; a second time does nothing. What was added is on the disk already.

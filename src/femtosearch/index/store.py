@@ -20,7 +20,8 @@ from femtosearch.index.encoding import Encoding, restore
 from femtosearch.index.lock import FolderLock, MemoryLock, WriterLock
 from femtosearch.index.schema import Origin
 from femtosearch.index.segments import Directory, FolderDirectory, MemoryDirectory
-from femtosearch.index.transaction import ALWAYS, Transaction
+from femtosearch.index.tables import ALWAYS
+from femtosearch.index.transaction import Transaction
 
 CATALOG, _LOCK, SEGMENTS = "catalog.db", "writer.lock", "segments"
 

@@ -1,10 +1,10 @@
-"""The changes that one commit makes to the catalogue's tables, and what the tables of segments say."""
+"""The changes that one commit makes to the catalogue's tables."""
 
 from __future__ import annotations
 
 import secrets
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,25 +14,29 @@ from femtosearch.errors import CorruptError
 from femtosearch.index import fields, words
 from femtosearch.index.documents import Draft
 from femtosearch.index.schema import (
-    FDE,
     KEYS,
-    LAYOUT,
     SOURCES,
     WORDS,
     Schema,
     add_feature,
     digest,
     drop_feature,
-    fde_digest,
-    write_features,
 )
 from femtosearch.index.segment import Summary
 from femtosearch.index.sources import SourceTable
+from femtosearch.index.tables import (
+    ALWAYS,
+    LARGE,
+    checked,
+    read_fde_content,
+    read_fde_digest,
+    read_segments,
+    read_tombstones,
+    segment_row,
+    write_fde,
+)
 from femtosearch.index.where import Filter, compile_filter
 from femtosearch.index.where.tree import Path
-
-_MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
-ALWAYS, LARGE = "always", "large"
 
 
 class Transaction:
@@ -63,7 +67,7 @@ class Transaction:
         marks = ", ".join("?" * len(row))
         columns = ("id", "text", "metadata", "digest")[: len(row)]
         insert = f"INSERT INTO documents ({', '.join(columns)}) VALUES ({marks})"
-        key = _checked(self._connection.execute(insert, row).lastrowid or 0, "a document's key")
+        key = checked(self._connection.execute(insert, row).lastrowid or 0, "a document's key")
         if self._schema.has_words:
             words.add(self._connection, key, chosen, draft.text, draft.metadata)
         if self._schema.has_keys:
@@ -265,16 +269,16 @@ class Transaction:
     def next_number(self) -> int:
         """The number of the next segment; never one that was named before, or readers might mix them up."""
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
-        last = _checked(row[0], "the last segment's number") if row else 0
+        last = checked(row[0], "the last segment's number") if row else 0
         highest = self._connection.execute("SELECT max(number) FROM segments").fetchone()[0]
-        if highest is not None and _checked(highest, "a segment's number") > last:
+        if highest is not None and checked(highest, "a segment's number") > last:
             raise sqlite3.DatabaseError("a segment's number is beyond the last one")
         return 1 + last
 
     @on_disk
     def add_segments(self, segments: dict[int, Summary]) -> None:
         """Add finished segments to the catalogue. They become visible at commit."""
-        rows = [(number, *_values(summary)) for number, summary in segments.items()]
+        rows = [(number, *segment_row(summary)) for number, summary in segments.items()]
         self._connection.executemany("INSERT INTO segments VALUES (?, ?, ?, ?, ?, ?)", rows)
         self._segments = None
 
@@ -298,88 +302,3 @@ class Transaction:
     def _key(self, document_id: str) -> int | None:
         row = self._connection.execute("SELECT key FROM documents WHERE id = ?", (document_id,)).fetchone()
         return None if row is None else int(row[0])
-
-
-def read_segments(connection: sqlite3.Connection) -> dict[int, Summary]:
-    """All segments by number, in the order of their first keys."""
-    columns = "number, first, passages, rows, bytes, checksum"
-    rows = list(rising(connection.execute(f"SELECT {columns} FROM segments ORDER BY number"), "segments"))
-    wrong = [value for row in rows for value in row if type(value) is not int or not 0 <= value < _MOST]
-    if wrong:
-        _checked(wrong[0], "a number in the table of segments")
-    return {row[0]: Summary(*row[1:]) for row in sorted(rows, key=lambda row: (row[1], row[0]))}
-
-
-def read_tombstones(connection: sqlite3.Connection) -> np.ndarray:
-    """The keys of deleted documents, [*] int64, rising."""
-    rows = rising(connection.execute("SELECT key FROM dead ORDER BY key"), "tombstones")
-    return np.array([key for (key,) in rows], np.int64)
-
-
-def rising(rows: Iterable[tuple[Any, ...]], table: str, after: int = -(1 << 63)) -> Iterator[tuple[Any, ...]]:
-    """Rows whose first numbers rise, and are above `after`.
-
-    Raises sqlite3.DatabaseError at the first that does not, as in a damaged tree of pages, whose rows may
-    come again and again without an end.
-    """
-    for row in rows:
-        if type(row[0]) is not int:
-            raise sqlite3.DatabaseError(f"the table of {table} holds a key that is no number")
-        if row[0] <= after:
-            raise sqlite3.DatabaseError(f"the table of {table} is out of order")
-        after = row[0]
-        yield row
-
-
-def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:
-    """The digest of the FDE, or None where the segments have none."""
-    if not schema.has_fde:
-        return None
-    if schema.layout < LAYOUT:
-        return fde_digest(read_fde_content(connection))
-    rows = connection.execute("SELECT value FROM meta WHERE name = 'fde'").fetchall()
-    if len(rows) != 1 or not isinstance(rows[0][0], str):
-        raise sqlite3.DatabaseError("the digest of the FDE is missing")
-    return rows[0][0]
-
-
-def read_fde_content(connection: sqlite3.Connection) -> bytes:
-    """The bytes of the FDE."""
-    rows = connection.execute("SELECT content FROM fde LIMIT 2").fetchall()
-    if len(rows) != 1 or not isinstance(rows[0][0], bytes):
-        raise sqlite3.DatabaseError("the table of the FDE holds none")
-    return rows[0][0]
-
-
-def write_fde(
-    connection: sqlite3.Connection, schema: Schema, content: bytes | None, when: str = ALWAYS
-) -> Schema:
-    """Put the bytes of an FDE in the place of those that are there; None takes them out. The new schema."""
-    features = schema.features - {FDE} if content is None else schema.features | {FDE}
-    if schema.layout >= LAYOUT:
-        connection.execute("DELETE FROM fde")
-        connection.execute("DELETE FROM meta WHERE name IN ('fde', 'fde_when')")
-        write_features(connection, features)
-        layout = schema.layout
-    else:  # there the layout's number says it
-        connection.execute("DROP TABLE IF EXISTS fde")
-        layout = 1 if content is None else 2
-        if content is not None:
-            connection.execute("CREATE TABLE fde (content BLOB NOT NULL)")
-        connection.execute(f"PRAGMA user_version = {layout}")
-    if content is not None:
-        connection.execute("INSERT INTO fde VALUES (?)", (content,))
-        if layout >= LAYOUT:
-            meta = {"fde": fde_digest(content), "fde_when": when}
-            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
-    return Schema(layout, features)
-
-
-def _checked(value: object, name: str) -> int:
-    if type(value) is not int or not 0 <= value < _MOST:
-        raise sqlite3.DatabaseError(f"{name} is {str(value)[:30]!r}, which is none")
-    return value
-
-
-def _values(summary: Summary) -> tuple[int, ...]:
-    return summary.first, summary.passages, summary.rows, summary.bytes, summary.checksum

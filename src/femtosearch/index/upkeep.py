@@ -1,4 +1,4 @@
-"""An index looked after: checked, repaired, copied, exported and imported."""
+"""An index looked after: compacted, measured, checked, repaired, copied, exported and imported."""
 
 from __future__ import annotations
 
@@ -7,15 +7,21 @@ from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from femtosearch.errors import DocumentError, QueryError, StoreError
+from femtosearch.errors import DocumentError, FdeError, QueryError, StoreError
+from femtosearch.fde import Calibration, Fde, calibrated
+from femtosearch.index import rewrite
 from femtosearch.index.adopt import Adopted, adopt
 from femtosearch.index.backup import copy_index
 from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.export import export
 from femtosearch.index.fields import declared
+from femtosearch.index.passage_encoder import AUTO, PassageEncoder, fitting_fde
 from femtosearch.index.repair import Repair, mend
+from femtosearch.index.request import check_request
+from femtosearch.index.search import measure_fde
 from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.stats import Stats, stats
 from femtosearch.index.where import read_filter
 from femtosearch.index.where.tree import paths_of
 from femtosearch.index.writer import writing
@@ -26,9 +32,14 @@ OWN = {("id",), ("text",)}  # fields that are no metadata
 
 
 class Upkeep(Contents):
-    """What keeps an index safe. `Index` is what a user makes."""
+    """What keeps an index safe and fast. `Index` is what a user makes."""
 
+    folder: Path | None
     _snapshots: Snapshots
+
+    @property
+    @abstractmethod
+    def model(self) -> PassageEncoder: ...
 
     @abstractmethod
     def _encode(self, threads: int) -> Callable[[list[str]], Passages]: ...
@@ -55,6 +66,57 @@ class Upkeep(Contents):
         with writing(store) as commit:
             mended = mend(commit, encode)
         return Repair(mended, verify(store))
+
+    def compact(self) -> None:
+        """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""
+        with writing(self._ready()) as commit:
+            rewrite.compact(commit)
+
+    def set_fde(self, fde: Fde | str | None) -> None:
+        """Give every passage another FDE, made of its stored rows, in the place of the one that it has.
+
+        fde:  as for a new index; None takes the FDEs out. All segments are rewritten, in one commit.
+        Raises FdeError, FdeMismatchError, LockedError, StoreError.
+        """
+        store = self._ready()
+        chosen = fitting_fde(fde, store.origin, self.model if fde == AUTO else None)
+        if chosen is None and fde is not None:
+            raise FdeError(f"fde: the model {self.model.name!r} brings none: name another, such as 'muvera'")
+        with writing(store) as commit:
+            rewrite.replace_fde(commit, chosen)
+
+    def set_words(self, wanted: bool = True) -> None:
+        """Make the table of words, by which hybrid search finds, from the stored texts; False takes it out.
+
+        New indexes have it. Raises LockedError, StoreError.
+        """
+        with writing(self._ready()) as commit:
+            commit.transaction.set_words(bool(wanted))
+
+    def calibrate(self, queries: Iterable[str]) -> Calibration:
+        """Measure how many candidates the FDE needs for a stated recall, on all passages of this index, and
+        store that with it: what `search(recall=)` goes by.
+
+        queries:  as they will be asked, at least 20; hundreds are better. Takes one MaxSim over everything
+                  each.
+        Raises FdeError where there is too little to measure, QueryError, StoreError.
+        """
+        store = self._ready()
+        if isinstance(queries, str) or not isinstance(queries, Iterable):
+            raise FdeError(f"queries: expected an iterable of queries, found {type(queries).__name__}")
+        texts = check_request([*queries]).texts
+        rows = self.model.encode_queries(texts)
+        encoding, calibration = self._snapshots.ask(lambda snapshot: measure_fde(snapshot, rows))
+        with writing(store) as commit:
+            if commit.transaction.fde_digest() != encoding.digest:
+                raise StoreError("the index was given another FDE while this one was measured: start again")
+            commit.set_fde(calibrated(encoding.fde, calibration), commit.transaction.fde_when())
+        return calibration
+
+    def stats(self) -> Stats:
+        """What the index holds. Raises StoreError."""
+        store = self._ready()
+        return self._snapshots.ask(lambda snapshot: stats(store, snapshot, self.folder))
 
     def set_keys(self, names: Iterable[str]) -> None:
         """Declare keys of the metadata, whose values then have indexes: filters on them need not read every

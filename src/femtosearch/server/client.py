@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import http.client
-import importlib
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar, overload
 from urllib.parse import urlsplit
 
-from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
+from femtosearch.errors import FemtosearchError, ServerError
 from femtosearch.index.contents import Where
 from femtosearch.index.context import CONTEXT_HITS, Context, make_context
 from femtosearch.index.stats import Stats
@@ -35,16 +33,6 @@ def connect(
     Raises ServerError for a url that is none.
     """
     return RemoteIndex(Server(url, index, key, timeout))
-
-
-def connect_async(
-    url: str, *, index: str | None = None, key: str | None = None, timeout: float = 60.0
-) -> AsyncRemoteIndex:
-    """The same for asyncio: every method is awaited. Needs the extra [client].
-
-    Raises ServerError, MissingExtraError.
-    """
-    return AsyncRemoteIndex(Server(url, index, key, timeout))
 
 
 class RemoteIndex:
@@ -189,7 +177,7 @@ class RemoteIndex:
                 status, headers, answer = self._exchange(call, content)
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(error, (TimeoutError, ConnectionRefusedError)) or last or attempt > 1:
-                    raise _unreachable(self._server, error) from error
+                    raise unreachable(self._server, error) from error
                 continue
             seconds = calls.pause(headers, attempt)
             if status not in calls.RETRIED or last or time.monotonic() + seconds > deadline:
@@ -234,146 +222,9 @@ class RemoteIndex:
         connection.close()
 
 
-class AsyncRemoteIndex:
-    """An index of a server, for asyncio; as `RemoteIndex`."""
-
-    def __init__(self, server: Server) -> None:
-        self._server = server
-        client = _httpx()
-        self._errors = client.HTTPError
-        self._timeouts = (client.TimeoutException, client.ConnectError)
-        self._client = client.AsyncClient(timeout=server.timeout, headers=server.headers(), trust_env=False)
-
-    async def add(self, documents: Iterable[str | Mapping[str, Any] | Document]) -> list[str]:
-        """Store documents; their ids. See `RemoteIndex.add`."""
-        ids: list[str] = []
-        for batch in calls.batches(documents):
-            stored = await self._run(calls.add(self._server, batch))
-            ids += stored
-        return ids
-
-    async def delete(self, ids: str | Iterable[str] | None = None, *, where: Where | None = None) -> int:
-        """Take out documents, by one id or many, or all that pass a filter; how many there were."""
-        if ids is None:
-            return await self._run(calls.delete(self._server, None, where))
-        deleted = 0
-        for group in calls.id_batches(ids):
-            deleted += await self._run(calls.delete(self._server, group, where))
-        return deleted
-
-    async def update(
-        self, ids: str | Iterable[str], metadata: Mapping[str, Any], *, replace: bool = False
-    ) -> int:
-        """Change the metadata of documents; how many there are. See `Index.update`."""
-        updated = 0
-        for group in calls.id_batches(ids):
-            updated += await self._run(calls.update(self._server, group, metadata, replace))
-        return updated
-
-    async def count(self, where: Where | None = None) -> int:
-        """How many documents there are, or pass a filter."""
-        return await self._run(calls.count(self._server, where))
-
-    async def facets(
-        self, field: str, *, where: Where | None = None, limit: int | None = None
-    ) -> dict[str | int | float | bool | None, int]:
-        """How many documents have each value of a field, the commonest first; 10,000 values at most."""
-        return await self._run(calls.facets(self._server, field, where, limit))
-
-    @overload
-    async def get(self, document_id: str) -> Document | None: ...
-    @overload
-    async def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
-    async def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
-        """The document with that id, or None; for several ids a list, in their order."""
-        if isinstance(document_id, str) or not isinstance(document_id, Iterable):
-            return await self._run(calls.get(self._server, document_id))
-        ids, documents = list(document_id), dict[str, Document]()
-        for group in calls.id_batches(ids, calls.IDS_IN_LINK):
-            page = await self._run(calls.get_all(self._server, group))
-            documents |= page
-        return [documents.get(name) for name in ids]
-
-    @overload
-    async def search(self, query: str, *, k: int = 10, mode: str = "auto", **options: Any) -> list[Hit]: ...
-    @overload
-    async def search(
-        self, query: list[str], *, k: int = 10, mode: str = "auto", **options: Any
-    ) -> list[list[Hit]]: ...
-    async def search(
-        self, query: str | list[str], *, k: int = 10, mode: str = "auto", **options: Any
-    ) -> list[Hit] | list[list[Hit]]:
-        """The k best documents, best first; a list of queries gives a list of such lists."""
-        return await self._run(calls.search(self._server, query, {"k": k, "mode": mode, **options}))
-
-    async def context(
-        self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
-    ) -> Context:
-        """The best passages for a question, for a language model's prompt; see `Index.context`."""
-        return make_context(await self.search(question, k=k, where=where), max_tokens)
-
-    async def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
-        """At most `limit` documents in the order in which they were added; see `Index.page`."""
-        return await self._run(calls.page(self._server, after, limit, where))
-
-    async def documents(self, where: Where | None = None) -> AsyncIterator[Document]:
-        """The documents that pass a filter, in the order in which they were added; memory holds a few."""
-        after: int | None = -1
-        while after is not None:
-            page = await self.page(after, where=where)
-            for document in page.documents:
-                yield document
-            after = page.after
-
-    async def stats(self) -> Stats:
-        """What the index holds."""
-        return await self._run(calls.stats(self._server))
-
-    async def close(self) -> None:
-        """Close the connections; a second time does nothing."""
-        await self._client.aclose()
-
-    def __aiter__(self) -> AsyncIterator[Document]:
-        return self.documents()
-
-    async def __aenter__(self) -> AsyncRemoteIndex:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
-
-    async def _run(self, call: Call[T]) -> T:
-        content = call.content()
-        deadline = time.monotonic() + self._server.timeout
-        for attempt in range(ATTEMPTS):
-            last = attempt == ATTEMPTS - 1
-            if self._client.is_closed:
-                raise ServerError("the connection is closed: connect again")
-            try:
-                address = self._server.url.rstrip("/") + call.path
-                response = await self._client.request(call.method, address, content=content)
-            except self._errors as error:
-                if isinstance(error, self._timeouts) or last or attempt > 1:
-                    raise _unreachable(self._server, error) from error
-                continue
-            seconds = calls.pause(response.headers, attempt)
-            if response.status_code not in calls.RETRIED or last or time.monotonic() + seconds > deadline:
-                return calls.parse(call, response.status_code, response.content)
-            await asyncio.sleep(seconds)
-        raise AssertionError("the last attempt returns or raises")
-
-
-def _unreachable(server: Server, error: Exception) -> FemtosearchError:
+def unreachable(server: Server, error: Exception) -> FemtosearchError:
+    """The error for a server that does not answer."""
     reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
     if isinstance(error, TimeoutError):
         reason = f"no answer in {server.timeout:g} s"
     return ServerError(f"{server.url}: {reason}; is `femtosearch serve` running there?")
-
-
-def _httpx() -> Any:
-    try:
-        return importlib.import_module("httpx2")
-    except ImportError as error:
-        raise MissingExtraError(
-            "connect_async needs httpx2, which is not installed: pip install 'femtosearch[client]'"
-        ) from error

@@ -1,0 +1,102 @@
+"""What the catalogue's tables of segments, tombstones and the FDE say, checked as it is read."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from femtosearch.index.schema import FDE, LAYOUT, Schema, fde_digest, write_features
+from femtosearch.index.segment import Summary
+
+_MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
+ALWAYS, LARGE = "always", "large"
+
+
+def read_segments(connection: sqlite3.Connection) -> dict[int, Summary]:
+    """All segments by number, in the order of their first keys."""
+    columns = "number, first, passages, rows, bytes, checksum"
+    rows = list(rising(connection.execute(f"SELECT {columns} FROM segments ORDER BY number"), "segments"))
+    wrong = [value for row in rows for value in row if type(value) is not int or not 0 <= value < _MOST]
+    if wrong:
+        checked(wrong[0], "a number in the table of segments")
+    return {row[0]: Summary(*row[1:]) for row in sorted(rows, key=lambda row: (row[1], row[0]))}
+
+
+def read_tombstones(connection: sqlite3.Connection) -> np.ndarray:
+    """The keys of deleted documents, [*] int64, rising."""
+    rows = rising(connection.execute("SELECT key FROM dead ORDER BY key"), "tombstones")
+    return np.array([key for (key,) in rows], np.int64)
+
+
+def rising(rows: Iterable[tuple[Any, ...]], table: str, after: int = -(1 << 63)) -> Iterator[tuple[Any, ...]]:
+    """Rows whose first numbers rise, and are above `after`.
+
+    Raises sqlite3.DatabaseError at the first that does not, as in a damaged tree of pages, whose rows may
+    come again and again without an end.
+    """
+    for row in rows:
+        if type(row[0]) is not int:
+            raise sqlite3.DatabaseError(f"the table of {table} holds a key that is no number")
+        if row[0] <= after:
+            raise sqlite3.DatabaseError(f"the table of {table} is out of order")
+        after = row[0]
+        yield row
+
+
+def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:
+    """The digest of the FDE, or None where the segments have none."""
+    if not schema.has_fde:
+        return None
+    if schema.layout < LAYOUT:
+        return fde_digest(read_fde_content(connection))
+    rows = connection.execute("SELECT value FROM meta WHERE name = 'fde'").fetchall()
+    if len(rows) != 1 or not isinstance(rows[0][0], str):
+        raise sqlite3.DatabaseError("the digest of the FDE is missing")
+    return rows[0][0]
+
+
+def read_fde_content(connection: sqlite3.Connection) -> bytes:
+    """The bytes of the FDE."""
+    rows = connection.execute("SELECT content FROM fde LIMIT 2").fetchall()
+    if len(rows) != 1 or not isinstance(rows[0][0], bytes):
+        raise sqlite3.DatabaseError("the table of the FDE holds none")
+    return rows[0][0]
+
+
+def write_fde(
+    connection: sqlite3.Connection, schema: Schema, content: bytes | None, when: str = ALWAYS
+) -> Schema:
+    """Put the bytes of an FDE in the place of those that are there; None takes them out. The new schema."""
+    features = schema.features - {FDE} if content is None else schema.features | {FDE}
+    if schema.layout >= LAYOUT:
+        connection.execute("DELETE FROM fde")
+        connection.execute("DELETE FROM meta WHERE name IN ('fde', 'fde_when')")
+        write_features(connection, features)
+        layout = schema.layout
+    else:  # there the layout's number says it
+        connection.execute("DROP TABLE IF EXISTS fde")
+        layout = 1 if content is None else 2
+        if content is not None:
+            connection.execute("CREATE TABLE fde (content BLOB NOT NULL)")
+        connection.execute(f"PRAGMA user_version = {layout}")
+    if content is not None:
+        connection.execute("INSERT INTO fde VALUES (?)", (content,))
+        if layout >= LAYOUT:
+            meta = {"fde": fde_digest(content), "fde_when": when}
+            connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+    return Schema(layout, features)
+
+
+def checked(number: object, name: str) -> int:
+    """The number, if it can be a key or a count of a table. Raises sqlite3.DatabaseError if it is none."""
+    if type(number) is not int or not 0 <= number < _MOST:
+        raise sqlite3.DatabaseError(f"{name} is {str(number)[:30]!r}, which is none")
+    return number
+
+
+def segment_row(summary: Summary) -> tuple[int, ...]:
+    """What the table says of a segment, beside its number."""
+    return summary.first, summary.passages, summary.rows, summary.bytes, summary.checksum
