@@ -20,6 +20,7 @@ from benchmarks import (
     parity,
     peers,
     precision,
+    pruning,
     results,
     search,
 )
@@ -48,6 +49,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         return compare.measure(options.base, options.head, options.rounds)
     if options.benchmark == "results":
         return results.measure(options.folder)
+    if options.benchmark == "pruning":
+        return pruning.measure(options.folder, options.model)
     if options.benchmark == "teacher":  # which needs torch
         from benchmarks import teacher
 
@@ -134,6 +137,8 @@ def _options() -> argparse.Namespace:
     hybrid.add_argument("--cache", type=Path, required=True, metavar="DIR", help="where indexes are kept")
     hybrid.add_argument("--index", type=Path, metavar="DIR", help="an index of files, for --questions")
     hybrid.add_argument("--questions", type=Path, metavar="FILE", help="JSON: question, and patterns of ids")
+    prunes = _add_judged(commands, "pruning", pruning.__doc__)
+    prunes.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     words.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     return parser.parse_args()
 

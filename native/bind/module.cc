@@ -153,6 +153,20 @@ Returned<float> score_codes(nb::handle query, const nb::list& parts, nb::handle 
   return scores;
 }
 
+Returned<bool> distinct_rows(nb::handle rows, nb::handle starts, float most, int first, int last,
+                             nb::handle threads) {
+  const int cores = threads_of(threads);
+  const auto r = borrow_rows(rows, "rows", kAny);
+  const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
+  if (!(most >= 0)) fail("most", "a product of at least 0", std::to_string(most));
+  require(first >= 0 && last >= 0, "first and last", "at least 0", std::min(first, last));
+  auto keep = fresh<bool>({r.shape(0)});
+  nb::gil_scoped_release unlocked;
+  distinct(r.data(), int(r.shape(1)), s.data(), int64_t(s.shape(0)) - 1, {most, first, last}, cores,
+           reinterpret_cast<uint8_t*>(keep.data()));
+  return keep;
+}
+
 nb::tuple code(nb::handle rows, int bits) {
   check_bits(bits);
   const auto r = borrow_rows(rows, "rows", kAny);
@@ -205,6 +219,8 @@ NB_MODULE(_core, m) {
            "threads"_a = 0, "out"_a.none() = nb::none());
   m.def("maxsim", &score, "query"_a.none(), "rows"_a.none(), "starts"_a.none(), "threads"_a = 0);
   m.def("maxsim_codes", &score_codes, "query"_a.none(), "parts"_a, "threads"_a = 0);
+  m.def("distinct", &distinct_rows, "rows"_a.none(), "starts"_a.none(), "most"_a, "first"_a = 0,
+        "last"_a = 0, "threads"_a = 0);
   m.def("quantise", &code, "rows"_a.none(), "bits"_a = 8);
   m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
         "rows"_a);

@@ -20,6 +20,7 @@ float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* s
                    BlockProducts& scratch);
 void maxima_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                   BlockProducts& scratch, float* maxima);
+void distinct(const float* rows, int64_t count, int dims, const Distinct& rule, uint8_t* keep, float* panels);
 void pack_dense(const Linear& linear, Arena& arena, Panels& packed);
 void dense(const Panels& packed, const float* rows, int count, float* out);
 void pack_muvera(const Muvera& muvera, Arena& arena, Panels* projection, PackedMuvera& packed);

@@ -8,6 +8,7 @@ namespace femto {
 
 constexpr int kBlockRows = 16;  // rows in a block of codes
 constexpr int kGroup = 4;       // dims that lie together in a block of codes
+constexpr int kPanelRows = 64;  // rows in a panel that `distinct` compares with
 
 // A query as int8: groups[g * padded + q] holds dims 4g..4g+3 of row q in its four bytes.
 struct CodedQuery {
@@ -40,6 +41,13 @@ struct Group {
   int rows, kept, longest;  // tokens, tokens to keep, and tokens of the longest text
 };
 
+// A row of a text goes if its product with a row before it that is kept is above `most` >= 0. The first and the last ones
+// stay, and are compared with none.
+struct Distinct {
+  float most;
+  int first, last;
+};
+
 // BERT in one precision.
 struct BertKernel {
   // Transposes and pads the weights into the arena; `packed` has layers and dense to fill.
@@ -66,6 +74,10 @@ struct Kernel {
   // maxima[q] = max_t <query[q], rows[t]> over the coded rows begin..end, begin < end.
   void (*maxima_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                        BlockProducts& scratch, float* maxima);
+
+  // keep[t] = 1 for the rows [count, dims] of a text that the rule keeps. panels: [whole panels of count rows, dims]
+  // scratch.
+  void (*distinct)(const float* rows, int64_t count, int dims, const Distinct& rule, uint8_t* keep, float* panels);
 
   // Transposes and pads a layer into the arena.
   void (*pack_dense)(const Linear& linear, Arena& arena, Panels& packed);

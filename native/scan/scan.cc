@@ -72,6 +72,20 @@ void maxsim_codes(const float* query, int count, int dims, const std::vector<Cod
   });
 }
 
+void distinct(const float* rows, int dims, const int64_t* starts, int64_t texts, const Distinct& rule, int threads,
+              uint8_t* keep) {
+  const Kernel* kernel = femto::kernel();
+  int64_t longest = 0;
+  for (int64_t n = 0; n < texts; ++n) longest = std::max(longest, starts[n + 1] - starts[n]);
+  const int64_t whole = (longest + kPanelRows - 1) / kPanelRows * kPanelRows;
+  threads = thread_count(threads, texts);
+  PerThread panels(threads, size_t(whole) * dims);
+  share(threads, texts, [&](int thread, int64_t n) {
+    const int64_t begin = starts[n];
+    kernel->distinct(rows + begin * dims, starts[n + 1] - begin, dims, rule, keep + begin, panels.of(thread));
+  });
+}
+
 bool finite(const float* numbers, int64_t count) {
   bool all = true;
   for (int64_t i = 0; i < count; ++i) all &= std::fabs(numbers[i]) <= std::numeric_limits<float>::max();

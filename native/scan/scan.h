@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "cpu/kernel.h"
+
 namespace femto {
 
 // scores[n] = MaxSim of the query [count, dims] with rows[starts[n]:starts[n+1]], -inf where there are none.
@@ -22,6 +24,10 @@ struct CodedPassages {
 // The same over codes, of a finite query, for all parts end to end.
 void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
                   float* scores);
+
+// keep[t] = 1 for the rows of each text that the rule keeps.
+void distinct(const float* rows, int dims, const int64_t* starts, int64_t texts, const Distinct& rule, int threads,
+              uint8_t* keep);
 
 // Codes of finite rows [count, dims], 8, 4 or 2 bits a number; blocks and scales come zeroed.
 void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* blocks, float* scales);

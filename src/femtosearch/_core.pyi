@@ -132,6 +132,14 @@ def maxsim_codes(
 ) -> NDArray[np.float32]:
     """`reference.maxsim_codes` of each part (blocks, scales, starts, which), end to end."""
 
+def distinct(
+    rows: NDArray[np.float32],
+    starts: NDArray[np.int64],
+    most: float,
+    first: int = 0,
+    last: int = 0,
+    threads: int = 0,
+) -> NDArray[np.bool_]: ...
 def quantise(rows: NDArray[np.float32], bits: int = 8) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Blocks [ceil(T/16), ceil(D bits/32), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D]."""
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -123,6 +124,23 @@ def maxsim(query: np.ndarray, rows: np.ndarray, starts: np.ndarray, threads: int
         if starts[n] < starts[n + 1]:
             scores[n] = products[:, starts[n] : starts[n + 1]].max(axis=1).sum()
     return scores
+
+
+def distinct(
+    rows: np.ndarray, starts: np.ndarray, most: float, first: int = 0, last: int = 0, threads: int = 0
+) -> np.ndarray:
+    """keep[t], [T] bool: false where a kept row before row t of its text has a product with it above `most`.
+    A text's `first` and `last` rows are kept, and compared with none.
+
+    rows: [T, D] float32; starts: [N+1] int64. A product is summed in float32 in the order of the dims.
+    """
+    keep = np.ones(len(rows), dtype=bool)
+    for begin, end in pairwise(starts.tolist()):
+        for t in range(begin + first, end - last):
+            earlier = rows[begin + first : t][keep[begin + first : t]]
+            products = np.cumsum(earlier * rows[t], axis=1, dtype=np.float32)[:, -1]
+            keep[t] = not (products > most).any()
+    return keep
 
 
 def quantise_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

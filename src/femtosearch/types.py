@@ -108,6 +108,8 @@ class Conventions:
     pool_factor: a document keeps about one row in so many, each the mean of a cluster; 1: no pooling.
     protected_tokens: a document's first rows that are not pooled.
     unit_pools: make the rows of pooled documents unit length once more.
+    prune_above: a passage of an index drops a word's row whose product with a row before it that it keeps is
+        above this; 1: no pruning.
     scoring: "sum" of the query rows' best products, or their "mean".
     query_skiplist: tokens that queries are without. A query that has no others has no rows, and finds
         nothing.
@@ -130,6 +132,7 @@ class Conventions:
     pool_factor: float = 1.0
     protected_tokens: int = 1
     unit_pools: bool = False
+    prune_above: float = 1.0
     scoring: Literal["sum", "mean"] = "sum"
     query_skiplist: tuple[str, ...] = ()
     query_pieces: int = 1

@@ -33,7 +33,7 @@ OURS = "femtosearch"
 OUR_KEYS: dict[str, type] = {
     "prefix_as": str, "expansion_length": int, "expansion_token": str, "skip_unknown": bool,
     "skip_in_queries": bool, "pool_factor": float, "protected_tokens": int, "unit_pools": bool,
-    "scoring": str, "query_skiplist": list, "query_pieces": int,
+    "prune_above": float, "scoring": str, "query_skiplist": list, "query_pieces": int,
 }  # fmt: skip
 STANFORD_SETTINGS = "artifact.metadata"
 TOKENIZER = "tokenizer.json"
@@ -112,6 +112,8 @@ def check_conventions(source: str, conventions: Conventions) -> None:
         wrong = f"scoring should be sum or mean, found {conventions.scoring!r}"
     elif not _is_number(conventions.pool_factor) or not 1 <= conventions.pool_factor < math.inf:
         wrong = f"pool_factor should be a number from 1 up, found {conventions.pool_factor!r}"
+    elif not _is_number(conventions.prune_above) or not 0 <= conventions.prune_above <= 1:
+        wrong = f"prune_above should be a number from 0 to 1, found {conventions.prune_above!r}"
     elif conventions.protected_tokens < 0:
         wrong = f"protected_tokens should be at least 0, found {conventions.protected_tokens}"
     elif conventions.query_pieces < 1:

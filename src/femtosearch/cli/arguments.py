@@ -185,6 +185,10 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     command.add_argument("--conventions", metavar="NAME", help=description)
     description = "pool documents to about one row in F (default: as the model says)"
     command.add_argument("--pool-factor", type=float, metavar="F", help=description)
+    description = (
+        "drop a passage's row whose product with a row before it is above P (default: as the model says)"
+    )
+    command.add_argument("--prune-above", type=float, metavar="P", help=description)
     command.add_argument("--revision", metavar="NAME", help="a branch, tag or commit of a model on the Hub")
 
 

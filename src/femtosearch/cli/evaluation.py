@@ -25,6 +25,7 @@ def evaluate(options: argparse.Namespace) -> None:
     how = {
         "conventions": options.conventions,
         "pool_factor": options.pool_factor,
+        "prune_above": options.prune_above,
         "precision": options.precision,
     }
     model = Model.load(options.model, engine=options.engine, revision=options.revision, **how)

@@ -17,6 +17,7 @@ def load_model(options: argparse.Namespace, source: str | Path | None = None) ->
         engine=options.engine,
         precision=options.precision,
         pool_factor=options.pool_factor,
+        prune_above=options.prune_above,
         revision=options.revision,
     )
 
@@ -28,8 +29,9 @@ def open_index(options: argparse.Namespace) -> Index:
 
 def chosen_model(options: argparse.Namespace) -> Model | None:
     """The model that the options name or say how to use; None is each index's own."""
-    named = options.model or options.conventions or options.pool_factor or options.revision
+    named = options.model or options.conventions or options.revision
     usual = (options.engine, options.precision) == ("native", "float32")
+    usual = usual and options.pool_factor is None and options.prune_above is None
     return load_model(options) if named or not usual else None
 
 

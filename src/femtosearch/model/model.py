@@ -23,6 +23,7 @@ from femtosearch.fde import Fde, restore_fde, store_fde
 from femtosearch.model.encoder import Encoder
 from femtosearch.model.onnx import write_onnx
 from femtosearch.model.pooling import pool
+from femtosearch.model.pruning import distinct, prune
 from femtosearch.model.tokenizer import Tokenizer, Tokens
 from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig, Passages, Precision, Rows
 
@@ -58,6 +59,7 @@ class Model:
         engine: str = "native",
         precision: str = "float32",
         pool_factor: float | None = None,
+        prune_above: float | None = None,
         revision: str | None = None,
     ) -> Model:
         """Load a model folder, a built-in model by its name (`built_in()` lists them; a folder of that name
@@ -71,13 +73,20 @@ class Model:
         precision:   "float32"; or "int8", which the native engine computes faster (see `Encoder`), with rows
                      at a cosine of about .9999 to float32's.
         pool_factor: pool documents to about one row in so many, whatever the conventions say.
+        prune_above: drop a passage's row whose product with a row before it is above this, whatever the
+                     conventions say; 1 drops none.
         revision:    a branch, tag or commit of the Hub's repository.
         Raises CheckpointError: what was expected in the folder, what was found, what to do.
         """
         checkpoint = read_checkpoint(_place(source, revision), conventions)
         if pool_factor is not None:
-            pooled = replace(checkpoint.conventions, pool_factor=pool_factor)
-            checkpoint = with_conventions(checkpoint, pooled)
+            checkpoint = with_conventions(
+                checkpoint, replace(checkpoint.conventions, pool_factor=pool_factor)
+            )
+        if prune_above is not None:
+            checkpoint = with_conventions(
+                checkpoint, replace(checkpoint.conventions, prune_above=prune_above)
+            )
         return cls(checkpoint, engine, precision)
 
     @property
@@ -189,19 +198,27 @@ class Model:
         return self._pooled(rows)
 
     def encode_passages(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
-        """Rows of documents of any length: a text that is too long is cut into passages that fit."""
+        """Rows of documents of any length: a text that is too long is cut into passages that fit. Rows that
+        are nearly the same as one before them in their passage are dropped, if the conventions say so.
+        """
         tokens, owner, spans = self._tokenizer.passages(_checked(texts), threads)
-        return Passages(self._pooled(self._rows(tokens, threads)), owner, spans)
+        rows = self._rows(tokens, threads)
+        rows = prune(rows, self.conventions.prune_above, self._tokenizer.framing, threads)
+        return Passages(self._pooled(rows), owner, spans)
 
     def token_rows(self, text: str, *, query: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The rows of one text, before pooling, [T, D] float32, and where in it each comes from, in
         characters: [T, 2] int64, -1 for a row of no character.
 
-        query:  as a query, else as a document, cut at the model's document length.
+        query:  as a query, else as a passage, cut at the model's document length.
         """
         (text,) = _checked([text])
         tokenise = self._tokenizer.queries if query else self._tokenizer.documents
-        return self._rows(tokenise([text]), 0).rows, self._tokenizer.spans(text, query=query)
+        rows, spans = self._rows(tokenise([text]), 0), self._tokenizer.spans(text, query=query)
+        if query:
+            return rows.rows, spans
+        keep = distinct(rows, self.conventions.prune_above, self._tokenizer.framing)
+        return rows.rows[keep], spans[keep]
 
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
         """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai

@@ -56,6 +56,7 @@ class Tokenizer:
     mask:            the id that queries are padded with; -1 if they are not.
     skipped:         [V] bool: the tokens whose rows documents drop.
     unasked:         [V] bool: the tokens that queries are without.
+    framing:         how many rows of no word a document begins with, and ends with.
     """
 
     def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
@@ -75,7 +76,9 @@ class Tokenizer:
                 f"or ends in a blank; found {conventions.query_prefix!r}"
             )
         # A document without a word keeps the rows of its special tokens, the skiplist's aside.
-        self._wordless = int(self.documents([""]).keep.sum())
+        wordless = self.documents([""]).keep
+        self._wordless = int(wordless.sum())
+        self.framing = int(wordless[:-1].sum()), int(wordless[-1])
 
     def queries(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of queries: without those of query_skiplist, and cut to query_length or in pieces of it.
