@@ -76,8 +76,7 @@ def test_a_model_that_shows_no_tokens():
         assert index.search("x", explain=True)[0].explanation.tokens == []
 
 
-def test_spans_of_prefixed_and_expanded_texts():
-    model = Model.load(prune_above=1.0)
+def test_spans_of_prefixed_and_expanded_texts(model):
     rows, spans = model.token_rows("the small cat", query=True)
     assert len(rows) == len(spans) and spans.tolist()[2:5] == [[0, 3], [4, 9], [10, 13]]
     np.testing.assert_array_equal(rows, model.encode_queries(["the small cat"]).rows)

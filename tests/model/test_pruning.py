@@ -88,8 +88,9 @@ def test_the_built_in_models_prune_passages_but_not_documents(name):
     passages = pruning.encode_passages([REPEATED]).rows
     assert len(passages.rows) < 0.5 * len(whole.encode_passages([REPEATED]).rows.rows)
     assert pruning.fingerprint != whole.fingerprint
-    rows, spans = pruning.token_rows(REPEATED)
+    rows, spans = pruning.passage_rows(REPEATED)
     assert (rows == passages.rows).all() and len(spans) == len(rows)
+    assert (pruning.token_rows(REPEATED)[0] == ours.rows).all()
 
 
 def test_an_explanation_knows_only_the_rows_that_are_there():

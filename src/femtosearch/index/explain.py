@@ -40,13 +40,16 @@ class Question:
 
 
 def token_rows_of(model: PassageEncoder) -> TokenRows:
-    """What gives a model's rows of one text. A model that has no `token_rows` has no tokens to show."""
+    """What gives a model's rows of a query, and of a passage as it was indexed. A model without `token_rows`
+    has no tokens to show.
+    """
     rows_of = getattr(model, "token_rows", None)
+    passage_rows = getattr(model, "passage_rows", rows_of)
 
     def token_rows(text: str, query: bool) -> tuple[np.ndarray, np.ndarray]:
-        if rows_of is None:
+        if rows_of is None or passage_rows is None:
             return np.empty((0, model.dims), np.float32), np.empty((0, 2), np.int64)
-        rows, spans = rows_of(text, query=query)
+        rows, spans = rows_of(text, query=True) if query else passage_rows(text)
         return rows, spans
 
     return token_rows

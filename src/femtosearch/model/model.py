@@ -207,18 +207,21 @@ class Model:
         return Passages(self._pooled(rows), owner, spans)
 
     def token_rows(self, text: str, *, query: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """The rows of one text, before pooling, [T, D] float32, and where in it each comes from, in
-        characters: [T, 2] int64, -1 for a row of no character.
+        """The rows of one text, before pruning and pooling, [T, D] float32, and where in it each comes from,
+        in characters: [T, 2] int64, -1 for a row of no character.
 
-        query:  as a query, else as a passage, cut at the model's document length.
+        query:  as a query, else as a document, cut at the model's document length.
         """
         (text,) = _checked([text])
         tokenise = self._tokenizer.queries if query else self._tokenizer.documents
-        rows, spans = self._rows(tokenise([text]), 0), self._tokenizer.spans(text, query=query)
-        if query:
-            return rows.rows, spans
-        keep = distinct(rows, self.conventions.prune_above, self._tokenizer.framing)
-        return rows.rows[keep], spans[keep]
+        return self._rows(tokenise([text]), 0).rows, self._tokenizer.spans(text, query=query)
+
+    def passage_rows(self, passage: str) -> tuple[np.ndarray, np.ndarray]:
+        """The same of a passage, without the rows that pruning drops."""
+        rows, spans = self.token_rows(passage)
+        whole = Rows(rows, np.array([0, len(rows)], np.int64))
+        keep = distinct(whole, self.conventions.prune_above, self._tokenizer.framing)
+        return rows[keep], spans[keep]
 
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:
         """Write a model folder that loads again bit for bit, and that PyLate, Sentence Transformers and txtai
