@@ -26,8 +26,8 @@ ROOMS = [
 # Inside `index`: the road in and the road out stand on one ground, and never import each other.
 ROAD_IN = {"commit", "rewrite", "writer", "repair", "adopt"}
 ROAD_OUT = {"request", "plan", "snapshot", "search", "rerank", "filtering", "hits", "keywords"}
-ROAD_OUT |= {"fusion", "explain", "backup", "export"}
-ENTRANCES = {"__init__", "index", "stats", "contents", "upkeep"}
+ROAD_OUT |= {"fusion", "explain", "backup", "export", "word_table"}
+ENTRANCES = {"__init__", "index", "stats", "contents", "upkeep", "shard"}
 FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}
 SOURCES = [path for path in ROOT.rglob("*.py") if path.parent != ROOT or not path.name.startswith("__")]
 

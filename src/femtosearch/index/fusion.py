@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +15,9 @@ WEIGHT = 0.36  # of BM25 in a score, the rest being MaxSim's
 PENALTY = 0.1875  # of what the best of so many passages gains by chance
 SPREADS = 8.0  # how many standard deviations of MaxSim count as much as all words
 _SAMPLE = 512  # passages that a query's MaxSim is taken to be spread over like all
+_UNIT = 1 << 14  # of a MaxSim, when its moments are summed as whole numbers
+_MOST = 4096.0  # what a larger MaxSim counts as there
+_TOGETHER = 1024  # squares that an int64 holds the sum of
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +34,55 @@ class Fused:
     bm25: np.ndarray | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """How a query's MaxSim is spread over passages: sums of whole numbers, which are the same in any order
+    and over any shards.
+
+    passages:  how many the sums stand for.
+    count:     how many were summed.
+    total:     the sum of their MaxSim, in 16,384ths; squares: the sum of its squares.
+    """
+
+    passages: int = 0
+    count: int = 0
+    total: int = 0
+    squares: int = 0
+
+    @property
+    def mean(self) -> float:
+        """The mean of the query's MaxSim."""
+        return self.total / max(1, self.count) / _UNIT
+
+    @property
+    def spread(self) -> float:
+        """Its standard deviation."""
+        count = max(1, self.count)
+        return math.sqrt((count * self.squares - self.total**2) / count**2) / _UNIT
+
+    @classmethod
+    def of(cls, scores: np.ndarray, passages: int) -> Moments:
+        """Those of some scores, [N] float32, that stand for so many passages; -inf does not count."""
+        units = np.rint(np.clip(scores[np.isfinite(scores)], -_MOST, _MOST).astype(np.float64) * _UNIT)
+        units = units.astype(np.int64)
+        if not len(units):
+            return cls(passages)
+        squares = np.add.reduceat(units * units, np.arange(0, len(units), _TOGETHER))
+        return cls(passages, len(units), int(units.sum()), sum(squares.tolist()))
+
+    @classmethod
+    def joined(cls, several: Iterable[Moments]) -> Moments:
+        """Those of all passages together: exact where all were summed; else each stands for its passages."""
+        moments = [each for each in several if each.count]
+        shares = [max(1, round(each.passages / each.count)) for each in moments]
+        return cls(
+            sum(each.passages for each in moments),
+            sum(each.count * share for each, share in zip(moments, shares, strict=True)),
+            sum(each.total * share for each, share in zip(moments, shares, strict=True)),
+            sum(each.squares * share for each, share in zip(moments, shares, strict=True)),
+        )
+
+
 def fuse(
     snapshot: Snapshot,
     query: np.ndarray,
@@ -37,17 +91,21 @@ def fuse(
     *,
     weight: float,
     penalty: float,
+    moments: Moments | None = None,
 ) -> Fused:
     """The score of each document: (1 - weight) · (MaxSim - mean) / (8 s) + weight · BM25 / the most possible,
     and 1 more where all that stands in quotes is there. Without words it is MaxSim.
 
     From MaxSim goes penalty · s · sqrt(2 ln n), for a document of n passages: what the best of n draws gains
     by chance. Mean and s, the standard deviation, are those of the query's MaxSim over all passages.
+
+    moments:  these, where the passages here are not all; None: those of the snapshot.
     """
     documents = np.searchsorted(snapshot.keys, ranking.keys)
     mean, spread = 0.0, 0.0
     if penalty or words is not None:
-        mean, spread = spread_of(snapshot, query, ranking)
+        moments = moments or moments_of(snapshot, query, ranking)
+        mean, spread = moments.mean, moments.spread
     scores = ranking.scores.astype(np.float64)
     if penalty:
         scores -= penalty * spread * np.sqrt(2 * np.log(snapshot.counts[documents]))
@@ -61,17 +119,14 @@ def fuse(
     return Fused(_scored(ranking, scores), ranking.scores, bm25)
 
 
-def spread_of(snapshot: Snapshot, query: np.ndarray, ranking: Ranking) -> tuple[float, float]:
-    """The mean and the standard deviation of a query's MaxSim over the passages: over all of them if they
-    have been scored, else over some that lie evenly among them.
+def moments_of(snapshot: Snapshot, query: np.ndarray, ranking: Ranking, sample: int = _SAMPLE) -> Moments:
+    """The moments of a query's MaxSim over the passages: over all of them if they have been scored, else over
+    some that lie evenly among them.
     """
     if ranking.places is None:
-        scores = ranking.by_passage
-    else:
-        places = np.unique(np.linspace(0, snapshot.passages - 1, _SAMPLE).astype(np.int64))
-        scores = snapshot.scores(query, places)
-    scores = scores[np.isfinite(scores)].astype(np.float64)
-    return (float(scores.mean()), float(scores.std())) if len(scores) else (0.0, 0.0)
+        return Moments.of(ranking.by_passage, snapshot.passages)
+    places = np.unique(np.linspace(0, snapshot.passages - 1, sample).astype(np.int64))
+    return Moments.of(snapshot.scores(query, places), snapshot.passages)
 
 
 def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -10,8 +10,10 @@ import math
 import re
 import sqlite3
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 
@@ -88,6 +90,36 @@ def keywords_of(query: str) -> Keywords:
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class WordLists:
+    """The best documents of each kind of match, key -> BM25, before they are put together.
+
+    terms:   by the words; pairs: by words that stand side by side; quoted: those that have all that stands in
+             quotes.
+    counts:  the terms that were looked up, and how many documents have each.
+    most:    what BM25 would be for a document that had every term, and had it very often.
+    """
+
+    terms: dict[int, float]
+    pairs: dict[int, float]
+    quoted: dict[int, float]
+    counts: dict[str, int]
+    most: float
+
+    def together(self) -> WordScores:
+        """The score of each document."""
+        bm25 = dict(self.terms)
+        for key, score in self.pairs.items():
+            if key in bm25:
+                bm25[key] += PAIR_SHARE * score
+        for key, score in self.quoted.items():
+            bm25.setdefault(key, score)
+        keys = np.array(sorted(bm25), np.int64)
+        scores = np.array([bm25[key] for key in keys.tolist()])
+        has = np.array([key in self.quoted for key in keys.tolist()], bool)
+        return WordScores(keys, scores, np.minimum(1, scores / max(self.most, 1e-9)), has, self.counts)
+
+
 def find(
     catalog: Catalog,
     snapshot: Snapshot,
@@ -96,59 +128,99 @@ def find(
     *,
     depth: int,
     exhaustive: bool,
-) -> WordScores:
-    """The best documents by BM25, of all or of a selection.
+    shard: ShardWords | None = None,
+) -> WordLists:
+    """The best documents by BM25, of all or of a selection; those that tie with the last ones, too.
 
     depth:       how many, if that is more than are usually scored.
     exhaustive:  look all words up, however common.
+    shard:       the words of all shards of which the index is one; None for an index of its own.
     Raises OutdatedError if a commit came in between.
     """
     keywords = keywords_of(query)
 
-    def scores(reader: sqlite3.Connection) -> WordScores:
+    def lists(reader: sqlite3.Connection) -> WordLists:
         keys = snapshot.keys if selection is None else selection.keys
         budget = math.inf if exhaustive else MOST_SCORED
-        return _Lookup(reader, snapshot, keys, max(depth, DEPTH), budget).scores(keywords)
+        table: _Table = _OwnWords(reader, snapshot) if shard is None else shard.reading(reader)
+        return _Lookup(table, keys, max(depth, DEPTH), budget).lists(keywords)
 
-    return catalog.read_at(snapshot.state, scores)
+    return catalog.read_at(snapshot.state, lists)
+
+
+class _Table(Protocol):
+    """A table of words: of an index, or of a shard, which counts by what all shards have."""
+
+    @property
+    def documents(self) -> int:
+        """How many documents there are."""
+
+    def frequency(self, phrase: str) -> int:
+        """How many of them have a phrase, or MOST_COUNTED where there are more."""
+
+    def best(self, phrases: tuple[str, ...], every: bool) -> AbstractContextManager[Ranked]:
+        """The documents that have any of the phrases, or every one: (key, BM25), best first."""
+
+
+class Ranked(Protocol):
+    """Rows that are read some at a time."""
+
+    def fetchmany(self, size: int) -> list[tuple[int, float]]:
+        """The next rows; none at the end."""
+
+
+class ShardWords(Protocol):
+    """The words of all shards, and a shard's own table of them when it is read."""
+
+    def reading(self, reader: sqlite3.Connection) -> _Table:
+        """The shard's table at one moment."""
+
+
+class _OwnWords:
+    """The table of words of an index at one moment."""
+
+    def __init__(self, reader: sqlite3.Connection, snapshot: Snapshot) -> None:
+        self._reader = reader
+        self._frequencies = snapshot.frequencies
+        self.documents = len(snapshot.keys)
+
+    def frequency(self, phrase: str) -> int:
+        if phrase not in self._frequencies:
+            if len(self._frequencies) >= _MOST_FREQUENCIES:
+                self._frequencies.clear()
+            self._frequencies[phrase] = frequency(self._reader, phrase, MOST_COUNTED)
+        return self._frequencies[phrase]
+
+    def best(self, phrases: tuple[str, ...], every: bool) -> AbstractContextManager[Ranked]:
+        match = (" AND " if every else " OR ").join(phrases)
+        query = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank"
+        return closing(self._reader.execute(query, (match,)))
 
 
 class _Lookup:
-    """The table of words at one moment.
+    """The words of one query, looked up.
 
     keys:    [K] int64, rising: the documents that count.
+    depth:   how many documents of each kind of match.
     budget:  how many occurrences may be scored.
     """
 
-    def __init__(
-        self, reader: sqlite3.Connection, snapshot: Snapshot, keys: np.ndarray, depth: int, budget: float
-    ) -> None:
-        self._reader = reader
-        self._documents = len(snapshot.keys)
+    def __init__(self, table: _Table, keys: np.ndarray, depth: int, budget: float) -> None:
+        self._table = table
         self._keys = keys
         self._depth = depth
-        self._frequencies = snapshot.frequencies
         self._budget = budget
 
-    def scores(self, keywords: Keywords) -> WordScores:
+    def lists(self, keywords: Keywords) -> WordLists:
         terms = self._affordable(keywords.terms)
         pairs = self._affordable(keywords.pairs) if len(terms) == len(keywords.terms) else {}
-        bm25 = dict(self._best(terms))
-        for key, score in self._best(pairs):
-            if key in bm25:
-                bm25[key] += PAIR_SHARE * score
-        quoted = self._having(keywords.phrases)
-        for key, score in quoted.items():
-            bm25.setdefault(key, score)
-        keys = np.array(sorted(bm25), np.int64)
-        scores = np.array([bm25[key] for key in keys.tolist()])
         most = sum(TOP * self._rarity(count) for count in terms.values())
-        has = np.array([key in quoted for key in keys.tolist()], bool)
-        return WordScores(keys, scores, np.minimum(1, scores / max(most, 1e-9)), has, terms)
+        best = self._best(tuple(terms)), self._best(tuple(pairs)), self._best(keywords.phrases, every=True)
+        return WordLists(*best, terms, most)
 
     def _affordable(self, phrases: Iterable[str]) -> dict[str, int]:
         """The rarest phrases that there is time to score, and how many documents have each."""
-        counts = {phrase: self._frequency(phrase) for phrase in phrases}
+        counts = {phrase: self._table.frequency(phrase) for phrase in phrases}
         chosen: dict[str, int] = {}
         for phrase, count in sorted(counts.items(), key=lambda pair: pair[1]):
             if count > self._budget:
@@ -157,38 +229,36 @@ class _Lookup:
             chosen[phrase] = count
         return chosen
 
-    def _frequency(self, phrase: str) -> int:
-        if phrase not in self._frequencies:
-            if len(self._frequencies) >= _MOST_FREQUENCIES:
-                self._frequencies.clear()
-            query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
-            parameters = (phrase, MOST_COUNTED)
-            self._frequencies[phrase] = self._reader.execute(query, parameters).fetchone()[0]
-        return self._frequencies[phrase]
-
     def _rarity(self, count: int) -> float:
         """The weight that FTS5 gives a term that so many documents have."""
-        return max(1e-6, math.log((self._documents - count + 0.5) / (count + 0.5)) if count else self._unseen)
+        documents = self._table.documents
+        if not count:
+            return max(1e-6, math.log(2 * documents + 1))
+        return max(1e-6, math.log((documents - count + 0.5) / (count + 0.5)))
 
-    @property
-    def _unseen(self) -> float:
-        return math.log(2 * self._documents + 1)
+    def _best(self, phrases: tuple[str, ...], every: bool = False) -> dict[int, float]:
+        """The best documents that count, and those that tie with the last of them: so it does not matter in
+        which order documents were added.
+        """
+        best: dict[int, float] = {}
+        if not phrases:
+            return best
+        last = math.inf
+        with self._table.best(phrases, every) as ranked:
+            while rows := ranked.fetchmany(self._depth):
+                counting = contains(self._keys, np.array([key for key, _ in rows], np.int64))
+                for (key, score), counts in zip(rows, counting, strict=True):
+                    if len(best) >= self._depth and score < last:
+                        return best
+                    if counts:
+                        best[key] = last = score
+        return best
 
-    def _best(self, phrases: Iterable[str]) -> list[tuple[int, float]]:
-        """The best documents that have any of the phrases, of those that count: (key, BM25)."""
-        match, limit = " OR ".join(phrases), self._depth
-        query = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank LIMIT ?"
-        while match:
-            rows = self._reader.execute(query, (match, limit)).fetchall()
-            counting = contains(self._keys, np.array([key for key, _ in rows], np.int64))
-            if len(rows) < limit or np.count_nonzero(counting) >= self._depth:
-                return [row for row, counts in zip(rows, counting, strict=True) if counts]
-            limit *= 8
-        return []
 
-    def _having(self, phrases: tuple[str, ...]) -> dict[int, float]:
-        """The best documents that have all phrases."""
-        return dict(self._best([" AND ".join(phrases)])) if phrases else {}
+def frequency(reader: sqlite3.Connection, phrase: str, most: int) -> int:
+    """How many documents have a phrase, counted up to `most`; -1 counts all."""
+    query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
+    return int(reader.execute(query, (phrase, most)).fetchone()[0])
 
 
 def _quoted(phrases: Iterable[str]) -> tuple[str, ...]:

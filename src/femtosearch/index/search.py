@@ -33,11 +33,11 @@ def search(
     token_rows:  gives the rows of a text, with which hits are explained.
     """
     selection = None if request.where is None else select(catalog, snapshot, request.where)
-    extent = _extent(snapshot, selection)
+    extent = extent_of(snapshot, selection)
     plans = [choose(request, len(query), extent, lambda: snapshot.encoding.fde) for query in rows]
-    searches = _Searches(catalog, snapshot, request, selection, _weight(snapshot, request), token_rows)
+    searches = _Searches(catalog, snapshot, request, selection, weight_of(snapshot, request), token_rows)
     answers: list[list[Hit]] = []
-    for query in zip(request.texts, rows, plans, _fde_vectors(snapshot, rows, plans), strict=True):
+    for query in zip(request.texts, rows, plans, fde_vectors(snapshot, rows, plans), strict=True):
         hits = searches.hits(*query)
         if hits is None:
             return None
@@ -79,23 +79,42 @@ class _Searches:
 
     def _words(self, text: str) -> WordScores:
         exhaustive, depth = self.weight == 1, min(self.request.k, len(self.snapshot.keys))
-        return find(self.catalog, self.snapshot, text, self.selection, depth=depth, exhaustive=exhaustive)
+        return find(
+            self.catalog, self.snapshot, text, self.selection, depth=depth, exhaustive=exhaustive
+        ).together()
 
     def _fused(
         self, query: np.ndarray, plan: Plan, vector: np.ndarray | None, words: WordScores | None
     ) -> Fused:
         weight = self.weight if len(query) else 1.0
-        if weight == 1.0 and words is not None:
-            places = self.snapshot.places_of(words.keys)
-            ranking = self.snapshot.rank(self.snapshot.scores(query, places), places)
-        else:
-            ranking = rank(self.snapshot, query, plan, vector, self.selection, words)
-        penalty = 0.0 if plan.mode == "fde" else self.request.length_penalty
-        penalty = PENALTY if penalty is None else penalty
+        ranking = ranked(self.snapshot, query, plan, vector, self.selection, words, weight)
+        penalty = penalty_of(plan, self.request)
         return fuse(self.snapshot, query, ranking, words, weight=weight, penalty=penalty)
 
 
-def _weight(snapshot: Snapshot, request: Request) -> float:
+def ranked(
+    snapshot: Snapshot,
+    query: np.ndarray,
+    plan: Plan,
+    vector: np.ndarray | None,
+    selection: Selection | None,
+    words: WordScores | None,
+    weight: float,
+) -> Ranking:
+    """The documents with their MaxSim by a plan; with words alone those that have some."""
+    if weight == 1.0 and words is not None:
+        places = snapshot.places_of(words.keys)
+        return snapshot.rank(snapshot.scores(query, places), places)
+    return rank(snapshot, query, plan, vector, selection, words)
+
+
+def penalty_of(plan: Plan, request: Request) -> float:
+    """How much of what long documents have by luck is taken off."""
+    penalty = 0.0 if plan.mode == "fde" else request.length_penalty
+    return PENALTY if penalty is None else penalty
+
+
+def weight_of(snapshot: Snapshot, request: Request) -> float:
     """How much words count. Raises QueryError where there are none to look up."""
     if request.hybrid and not snapshot.has_words:
         raise QueryError(
@@ -162,7 +181,7 @@ def _places_of_words(snapshot: Snapshot, words: WordScores) -> np.ndarray:
     return snapshot.places_of(np.sort(words.keys[few]))
 
 
-def _extent(snapshot: Snapshot, selection: Selection | None) -> Extent:
+def extent_of(snapshot: Snapshot, selection: Selection | None) -> Extent:
     """How much is searched; a selection's rows are taken to be as many a passage as all have."""
     rows, passages, documents = snapshot.rows, snapshot.passages, len(snapshot.keys)
     if selection is not None:
@@ -186,7 +205,7 @@ def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibratio
     return snapshot.encoding, fit([sample])
 
 
-def _fde_vectors(snapshot: Snapshot, rows: Rows, plans: list[Plan]) -> list[np.ndarray | None]:
+def fde_vectors(snapshot: Snapshot, rows: Rows, plans: list[Plan]) -> list[np.ndarray | None]:
     """Each query's FDE, as long as the longest scan needs it; None for all where no plan scans."""
     scanning = [plan for plan in plans if plan.mode != "maxsim"]
     if not scanning:
