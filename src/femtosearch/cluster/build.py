@@ -1,0 +1,283 @@
+"""Files -> shards: tasks divide documents among shards by their ids, then tasks encode the shards.
+
+What a task has done is there whole, with a file beside it that says so, or not at all. So a task whose worker
+dies is run again, and a build that was interrupted goes on where it was.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path, PurePosixPath
+from secrets import token_hex
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from femtosearch.cluster import manifest as manifests
+from femtosearch.cluster.engine import Engine, engine_at
+from femtosearch.cluster.manifest import (
+    Manifest,
+    ShardFacts,
+    folder_of,
+    parse_manifest,
+    shard_facts,
+    shard_name,
+)
+from femtosearch.cluster.portions import Portion, identities, portions_of
+from femtosearch.cluster.storage import Storage, facts_of, storage_at
+from femtosearch.errors import CorruptError, StoreError
+from femtosearch.index.index import Index
+from femtosearch.index.schema import Origin
+from femtosearch.model.model import Model
+from femtosearch.read.entries import Options, Skipped
+from femtosearch.types import Document
+
+_LEVEL = 1  # of gzip
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How shards are encoded: the model's name or folder, which every node must find, and its precision."""
+
+    model: str | None
+    precision: str
+    fde: str | None
+    threads: int
+
+    def load(self) -> Model:
+        """The model. Raises CheckpointError."""
+        return Model.load(self.model, precision=self.precision)
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What a build did.
+
+    divided, encoded:  how many portions were read, and shards encoded, this time; the others were there.
+    skipped:           what was left out of the files or changed, as far as they were read this time.
+    """
+
+    manifest: Manifest
+    divided: int
+    encoded: int
+    skipped: tuple[Skipped, ...] = ()
+
+
+Report = Callable[[str, int, int], object]
+
+
+def build(
+    sources: Iterable[str | os.PathLike[str]],
+    out: str | os.PathLike[str],
+    *,
+    shards: int,
+    address: str | None = None,
+    model: str | None = None,
+    precision: str = "float32",
+    fde: str | None = "auto",
+    threads: int = 1,
+    options: Options | None = None,
+    engine: Engine | None = None,
+    progress: Report | None = None,
+) -> Built:
+    """Make an index of several shards, in the place of the one that is there once all of it is ready.
+
+    sources:  files, folders, and URLs of fsspec, such as s3://bucket/corpus; all nodes must reach them.
+    out:      a folder that all nodes see, or a URL.
+    shards:   how many; a document is in the same one for ever, by a hash of its id.
+    address:  of a Ray cluster; None starts one on this machine; "here" is this process, without Ray.
+    threads:  with which a task encodes a shard.
+    progress: called with what is done ("dividing", "encoding"), how much of it, and of how much.
+    Of several documents with one id the last counts. Raises ReadError, StoreError, ServerError.
+    """
+    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= manifests.MOST_SHARDS:
+        raise StoreError(
+            f"shards: expected a whole number from 1 to {manifests.MOST_SHARDS:,}, found {shards!r}"
+        )
+    if isinstance(sources, (str, os.PathLike)):
+        sources = [sources]
+    portions, store = portions_of(sources, options or Options()), storage_at(out)
+    recipe = Recipe(model, precision, fde, threads)
+    loaded = recipe.load()
+    origin = Origin(loaded.name, loaded.fingerprint, loaded.dims)
+    name = _name(portions, shards, origin, recipe)
+    runner = engine or engine_at(address, place=store.place)
+    try:
+        return _Build(store, name, portions, shards, recipe, origin, progress).run(runner)
+    finally:
+        if engine is None:
+            runner.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Build:
+    store: Storage
+    name: str
+    portions: list[Portion]
+    shards: int
+    recipe: Recipe
+    origin: Origin
+    progress: Report | None
+
+    def run(self, engine: Engine) -> Built:
+        folder = folder_of(self.name)
+        spools = [f"{folder}/spool/{number:06}" for number in range(len(self.portions))]
+        shards = {n: f"{folder}/{shard_name(n)}" for n in range(self.shards)}
+        facts = {n: facts for n, name in shards.items() if (facts := _shard_there(self.store, name))}
+        missing = [number for number in shards if number not in facts]
+        skipped, encoded = self._divided(engine, spools) if missing else [], len(missing)
+        place = self.store.place
+        calls = [(place, shards[n], n, self.shards, spools, self.recipe) for n in missing]
+        for number, answer in self._run(engine, "encoding", encode, calls):
+            facts[missing[number]] = answer
+        manifest = Manifest(self.name, self.origin, tuple(facts[number] for number in shards))
+        former = read_manifest(self.store, required=False)
+        self.store.write(manifests.NAME, manifest.content())
+        self._clean(manifest, former)
+        divided = [entry for entry in skipped if entry is not None]
+        return Built(manifest, len(divided), encoded, tuple(fault for entry in divided for fault in entry))
+
+    def _divided(self, engine: Engine, spools: list[str]) -> list[list[Skipped] | None]:
+        """What was left out of each portion; None for one that was divided before."""
+        pairs = zip(spools, self.portions, strict=True)
+        calls = [(self.store.place, spool, portion, self.shards) for spool, portion in pairs]
+        answers = dict(self._run(engine, "dividing", divide, calls))
+        return [answers[number] for number in range(len(calls))]
+
+    def _run(
+        self, engine: Engine, what: str, task: Callable[..., Any], calls: list[Any]
+    ) -> Iterator[tuple[int, Any]]:
+        for ended, answer in enumerate(engine.run(task, calls), 1):
+            if self.progress is not None:
+                self.progress(what, ended, len(calls))
+            yield answer
+
+    def _clean(self, manifest: Manifest, former: Manifest | None) -> None:
+        """Remove what the build needed, and builds before the last one, which may still be served."""
+        folder = folder_of(manifest.build)
+        self.store.remove(f"{folder}/spool")
+        ours = {shard.folder for shard in manifest.shards}
+        for name in self.store.folders(folder):
+            if name.startswith("shard-") and name not in ours:  # of a worker that was lost
+                self.store.remove(f"{folder}/{name}")
+        keep = {folder, folder_of(former.build) if former else folder}
+        for name in self.store.folders():
+            if name.startswith("build-") and name not in keep:
+                self.store.remove(name)
+
+
+def read_manifest(store: Storage, *, required: bool = True) -> Manifest | None:
+    """The manifest at a place. Raises StoreError for a place that has none, or one that is not ours."""
+    content = store.read(manifests.NAME)
+    place = f"{store.place}/{manifests.NAME}"
+    if content is None and required:
+        raise StoreError(
+            f"{store.place}: there is no cluster's index here (no {manifests.NAME}): make one with "
+            "femtosearch cluster build"
+        )
+    return None if content is None else parse_manifest(content, place)
+
+
+def divide(place: str, spool: str, portion: Portion, shards: int) -> list[Skipped] | None:
+    """A task: write the documents of a portion to a file for each shard. What was skipped; None where another
+    task has done it already.
+    """
+    store = storage_at(place)
+    if store.read(f"{spool}/ready.json") is not None:
+        return None
+    skipped: list[Skipped] = []
+    counts = [0] * shards
+    with TemporaryDirectory(prefix="femtosearch-") as folder, ExitStack() as stack:
+        files: dict[int, Any] = {}
+        for draft in portion.drafts(skipped):
+            assert draft.id is not None
+            number = manifests.shard_of(draft.id, shards)
+            if number not in files:
+                path = Path(folder, f"{number}.jsonl.gz")
+                files[number] = stack.enter_context(gzip.open(path, "wb", _LEVEL))
+            line = json.dumps([draft.id, draft.text, draft.metadata], ensure_ascii=False)
+            files[number].write(line.encode() + b"\n")
+            counts[number] += 1
+        stack.close()
+        for number in files:
+            store.put(Path(folder, f"{number}.jsonl.gz"), f"{spool}/{number}.jsonl.gz")
+    store.write(f"{spool}/ready.json", json.dumps(counts).encode())
+    return skipped
+
+
+def encode(
+    place: str, folder: str, number: int, shards: int, spools: list[str], recipe: Recipe
+) -> ShardFacts:
+    """A task: make the index of one shard of what the spools hold for it."""
+    store = storage_at(place)
+    there = _shard_there(store, folder)
+    if there is not None:
+        return there
+    with TemporaryDirectory(prefix="femtosearch-") as scratch:
+        draft = Path(scratch, "shard")
+        with Index(draft, model=recipe.load(), fde=recipe.fde) as index:
+            index.add(_spooled(store, number, shards, spools, Path(scratch)), threads=recipe.threads)
+            stats = index.stats()
+        names = sorted(
+            path for path in draft.rglob("*") if path.name == "catalog.db" or path.suffix == ".seg"
+        )
+        files = {path.relative_to(draft).as_posix(): facts_of(path) for path in names}
+        attempt = f"{folder}-{token_hex(4)}"  # of its own: a worker that was given up may still be writing
+        facts = ShardFacts(PurePosixPath(attempt).name, stats.documents, stats.passages, files)
+        for name in files:
+            store.put(draft / name, f"{attempt}/{name}")
+    store.write(f"{folder}.json", json.dumps(asdict(facts)).encode())
+    return facts
+
+
+def _spooled(
+    store: Storage, number: int, shards: int, spools: list[str], scratch: Path
+) -> Iterator[Document]:
+    """The documents of one shard, in the order of the sources, one spool at a time on this machine."""
+    for spool in spools:
+        expected = _expected(store, spool, shards)[number]
+        path, count = scratch / "spool.jsonl.gz", 0
+        if expected:
+            store.fetch(f"{spool}/{number}.jsonl.gz", path)
+            with gzip.open(path, "rb") as lines:
+                for line in lines:
+                    name, text, metadata = json.loads(line)
+                    yield Document(name, text, json.loads(metadata))
+                    count += 1
+        if count != expected:
+            raise CorruptError(f"{spool}: expected {expected:,} documents of shard {number}, found {count:,}")
+
+
+def _expected(store: Storage, spool: str, shards: int) -> list[int]:
+    counts: list[int] = json.loads(store.read(f"{spool}/ready.json") or b"[]")
+    if len(counts) != shards:
+        raise StoreError(
+            f"{store.place}/{spool}: it went while it was needed: is another build running there?"
+        )
+    return counts
+
+
+def _shard_there(store: Storage, folder: str) -> ShardFacts | None:
+    """The facts of a shard that is ready."""
+    content = store.read(f"{folder}.json")
+    return None if content is None else shard_facts(json.loads(content), f"{store.place}/{folder}.json")
+
+
+def _name(portions: list[Portion], shards: int, origin: Origin, recipe: Recipe) -> str:
+    """The name of a build, which it has again where all that it depends on is the same."""
+    settings = asdict(portions[0].options)
+    depends = [
+        identities(portions),
+        settings,
+        shards,
+        asdict(origin),
+        recipe.precision,
+        recipe.fde,
+        manifests.HASH,
+    ]
+    return hashlib.sha256(json.dumps(depends, sort_keys=True).encode()).hexdigest()[:16]

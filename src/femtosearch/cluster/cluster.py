@@ -1,0 +1,279 @@
+"""The index of a cluster, searched as one index is."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, overload
+
+from femtosearch.cluster.build import read_manifest
+from femtosearch.cluster.engine import Engine, engine_at
+from femtosearch.cluster.manifest import shard_of
+from femtosearch.cluster.router import Patience
+from femtosearch.cluster.search import OPTIONS, Asked, Search
+from femtosearch.cluster.storage import storage_at
+from femtosearch.cluster.version import Version
+from femtosearch.errors import DocumentError, QueryError, StoreError
+from femtosearch.index.contents import Where
+from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
+from femtosearch.index.request import check_request
+from femtosearch.index.stats import Stats
+from femtosearch.index.where import read_filter
+from femtosearch.model.foldings import folded as folded_text
+from femtosearch.types import Document, Hit, Page
+
+_SHARD_BITS = 44  # of the place of a document, which says where in its shard it is
+_PAGE = 256
+
+
+class Cluster:
+    """An index of several shards, which Ray's nodes hold, with the methods of `Index` that read.
+
+    place:     what `cluster build` was told: a folder that all nodes see, or a URL.
+    replicas:  how many copies of each shard are held, on different nodes where there are enough.
+    address:   of a Ray cluster; None starts one on this machine; "here" is this process, without Ray.
+    model:     what encodes queries; None: the built-in one that the index was made with, by its name.
+    partial:   what a search does where no copy of a shard answers: True gives the hits of the others, and
+               says in `missing` which shards are; False raises ServerError.
+    Scores and hits are those of one index of all documents. Safe to use from several threads. Raises
+    StoreError, ServerError, MissingExtraError.
+    """
+
+    def __init__(
+        self,
+        place: str | os.PathLike[str],
+        *,
+        replicas: int = 1,
+        address: str | None = None,
+        model: PassageEncoder | str | os.PathLike[str] | None = None,
+        partial: bool = False,
+        patience: Patience | None = None,
+        engine: Engine | None = None,
+    ) -> None:
+        if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 100:
+            raise StoreError(f"replicas: expected a whole number from 1 to 100, found {replicas!r}")
+        self._store = storage_at(place)
+        self._replicas, self._partial, self._patience = replicas, partial, patience or Patience()
+        self._model = ModelOfIndex(model)
+        manifest = read_manifest(self._store)
+        assert manifest is not None
+        self._origin = manifest.origin
+        self._owned = engine is None
+        self._engine = engine or engine_at(address, place=self._store.place)
+        self._refreshing = threading.Lock()
+        self._version = Version(self._engine, self._store.place, manifest, replicas, self._patience)
+        self._load(self._version)
+
+    @property
+    def model(self) -> PassageEncoder:
+        """The model. Raises ModelMismatchError if it is not the one of the index."""
+        return self._model.of(self._origin, self._store.place)
+
+    @property
+    def build(self) -> str:
+        """The name of the build that is searched."""
+        return self._version.manifest.build
+
+    def refresh(self) -> bool:
+        """Serve the build that the manifest names now; whether it is another one. It takes the place of the
+        old one when all its shards are open, and requests that run are answered by the old one.
+
+        Raises StoreError where it cannot be opened; then the old one stays.
+        """
+        with self._refreshing:
+            manifest = read_manifest(self._store)
+            assert manifest is not None
+            if manifest.build == self.build:
+                return False
+            if manifest.origin != self._origin:
+                raise StoreError(
+                    f"{self._store.place}: the new build is of another model: start again to serve it"
+                )
+            version = Version(self._engine, self._store.place, manifest, self._replicas, self._patience)
+            try:
+                if missing := version.load():
+                    raise version.router.missing(missing)
+            except BaseException:
+                version.retire()
+                raise
+            former, self._version = self._version, version
+            former.retire()
+            return True
+
+    @overload
+    def search(self, query: str, *, k: int = 10, mode: str = "auto", **options: Any) -> list[Hit]: ...
+    @overload
+    def search(
+        self, query: list[str], *, k: int = 10, mode: str = "auto", **options: Any
+    ) -> list[list[Hit]]: ...
+    def search(
+        self, query: str | list[str], *, k: int = 10, mode: str = "auto", **options: Any
+    ) -> list[Hit] | list[list[Hit]]:
+        """The k best documents of all shards, as one index of them gives them; see `Index.search`.
+
+        options:  those of `Index.search`, but `explain`; and `partial`, as for the cluster.
+        """
+        texts = [query] if isinstance(query, str) else query
+        asked = self._asked(texts, k, mode, options)
+        if not asked.request.texts:
+            return []
+        rows = list(self.model.encode_queries([folded_text(text) for text in asked.request.texts]))
+        with self._current() as version:
+            answers = Search(version, asked).answers(rows)
+        if isinstance(query, str):
+            return answers[0]
+        return [*answers]
+
+    def context(
+        self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
+    ) -> Context:
+        """The best passages for a question, for a language model's prompt; see `Index.context`."""
+        return make_context(self.search(question, k=k, where=where), max_tokens)
+
+    @overload
+    def get(self, document_id: str) -> Document | None: ...
+    @overload
+    def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
+    def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
+        """The document with that id, or None; for several ids a list, in their order."""
+        if isinstance(document_id, str):
+            return self.get([document_id])[0]
+        if not isinstance(document_id, Iterable):
+            raise DocumentError(
+                f"get: expected an id, a string, or several, found {type(document_id).__name__}"
+            )
+        ids = list(document_id)
+        for position, name in enumerate(ids):
+            if not isinstance(name, str):
+                raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
+        with self._current() as version:
+            groups: dict[int, list[str]] = {}
+            for name in dict.fromkeys(ids):
+                groups.setdefault(shard_of(name, len(version.names)), []).append(name)
+            answers = self._all(version, "get", {number: (names,) for number, names in groups.items()})
+        documents = {d.id: d for several in answers.values() for d in several if d is not None}
+        return [documents.get(name) for name in ids]
+
+    def count(self, where: Where | None = None) -> int:
+        """How many documents there are, or pass a filter."""
+        read_filter(where)
+        return sum(self._everywhere("count", where).values())
+
+    def facets(
+        self, field: str, *, where: Where | None = None, limit: int | None = None
+    ) -> dict[str | int | float | bool | None, int]:
+        """How many documents have each value of a field, the commonest value first; see `Index.facets`."""
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
+            raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+        total: Counter[tuple[str, Any]] = Counter()
+        for facets in self._everywhere("facets", field, where).values():
+            total.update({(type(value).__name__, value): count for value, count in facets.items()})
+        order = sorted(total.items(), key=lambda pair: (-pair[1], str(pair[0][1])))
+        return {value: count for (_, value), count in order[:limit]}
+
+    def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
+        """At most `limit` documents, shard by shard, in the order in which they were added to each."""
+        if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 62:
+            raise DocumentError(f"after: expected what the page before said, found {after!r}")
+        number, inside = (0, 0) if after < 0 else (after >> _SHARD_BITS, after % (1 << _SHARD_BITS))
+        documents: list[Document] = []
+        with self._current() as version:
+            while number < len(version.names):
+                arguments = (inside - 1, limit - len(documents), where)
+                page = self._all(version, "page", {number: arguments})[number]
+                documents += page.documents
+                if page.after is not None:
+                    return Page(documents, (number << _SHARD_BITS) + page.after + 1)
+                number, inside = number + 1, 0
+        return Page(documents, None)
+
+    def documents(self, where: Where | None = None) -> Iterator[Document]:
+        """The documents that pass a filter, shard by shard; memory holds a few."""
+        after: int | None = -1
+        while after is not None:
+            page = self.page(after, where=where)
+            yield from page.documents
+            after = page.after
+
+    def stats(self) -> Stats:
+        """What all shards hold."""
+        shards: list[Stats] = list(self._everywhere("stats").values())
+        names = ("documents", "passages", "rows", "dead_passages", "segments", "bytes")
+        sums = {name: sum(getattr(shard, name) for shard in shards) for name in names}
+        return replace(shards[0], **sums)
+
+    def close(self) -> None:
+        """Let go of the shards; a second time does nothing."""
+        self._version.retire()
+        if self._owned:
+            self._owned = False
+            self._engine.close()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Document]:
+        return self.documents()
+
+    def __contains__(self, document_id: object) -> bool:
+        return isinstance(document_id, str) and self.get(document_id) is not None
+
+    def __enter__(self) -> Cluster:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Cluster {self._store.place!r}, {len(self._version.names)} shards>"
+
+    def _asked(self, texts: list[str], k: int, mode: str, options: dict[str, Any]) -> Asked:
+        """What a search was asked, checked. Raises QueryError."""
+        more = dict(options)
+        partial, spots, fold = more.pop("partial", None), more.pop("spots", False), more.pop("fold", False)
+        if more.pop("explain", False):
+            raise QueryError("explain: a cluster does not say why a hit is a hit: ask an index of one shard")
+        if unknown := set(more) - OPTIONS:
+            raise QueryError(f"search: expected {', '.join(sorted(OPTIONS))}, found {min(unknown)!r}")
+        request = check_request(
+            texts, k, mode, more.pop("candidates", None), more.pop("recall", None), **more
+        )
+        return Asked(request, self._partial if partial is None else bool(partial), bool(spots), bool(fold))
+
+    def _load(self, version: Version) -> None:
+        try:
+            missing = version.load()
+            if missing and not self._partial:
+                raise version.router.missing(missing)
+        except BaseException:
+            self.close()
+            raise
+
+    @contextmanager
+    def _current(self) -> Iterator[Version]:
+        """The version that is served now. Raises StoreError where the cluster is closed."""
+        version = self._version
+        while not version.enter():
+            if version is self._version:
+                raise StoreError("the cluster's index is closed: open it again")
+            version = self._version
+        try:
+            yield version
+        finally:
+            version.leave()
+
+    def _everywhere(self, method: str, *arguments: Any) -> dict[int, Any]:
+        with self._current() as version:
+            return self._all(version, method, dict.fromkeys(range(len(version.names)), arguments))
+
+    def _all(self, version: Version, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
+        """What all shards answer. Raises MissingShardsError."""
+        answers = version.router.ask(method, arguments)
+        if answers.missing:
+            raise version.router.missing(answers.missing)
+        return answers.by_shard

@@ -1,0 +1,205 @@
+"""What runs the tasks of a build and holds the shards: the nodes of a Ray cluster, or this process alone."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, Protocol
+
+from femtosearch.cluster.holder import Holder, Place
+from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
+
+HERE = "here"  # the address of this process
+ATTEMPTS = 20  # of a task whose worker is lost
+_THREADS = 4  # calls that a copy of a shard answers at a time
+
+
+class Replica(Protocol):
+    """A copy of a shard, somewhere."""
+
+    def ask(self, method: str, *arguments: Any) -> Future[Any]:
+        """What a method of the copy's `Holder` answers, once it does."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class Engine(Protocol):
+    """Runs tasks and holds shards."""
+
+    def run(self, task: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        """What a task returns for each call, as they end, with the number of the call. One whose worker is
+        lost is run again. Raises what the task raises.
+        """
+
+    def hold(self, place: Place, copy: int) -> Replica:
+        """A copy of a shard, of those of a shard each on another node where there are enough."""
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+def engine_at(address: str | None, *, place: str = "") -> Engine:
+    """What runs at an address of a Ray cluster; None starts one on this machine, "here" is this process.
+
+    place:  of an index; what is in this process's memory is served by it.
+    Raises MissingExtraError, ServerError.
+    """
+    if address is not None and not isinstance(address, str):
+        raise ServerError(f"address: expected a string, found {type(address).__name__}")
+    return Here() if address == HERE or place.startswith("memory://") else OnRay(address)
+
+
+class Here:
+    """This process: no cluster, but all that one does."""
+
+    def run(self, task: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        return ((number, task(*call)) for number, call in enumerate(calls))
+
+    def hold(self, place: Place, copy: int) -> Replica:
+        return _LocalReplica(place)
+
+    def close(self) -> None:
+        pass
+
+
+class _LocalReplica:
+    def __init__(self, place: Place) -> None:
+        self._holder = Holder(place)
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="femtosearch-shard")
+
+    def ask(self, method: str, *arguments: Any) -> Future[Any]:
+        return self._threads.submit(getattr(self._holder, method), *arguments)
+
+    def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._holder.close()
+
+
+class OnRay:
+    """The nodes of a Ray cluster.
+
+    address:  HOST:PORT, "auto", or None for a cluster of this machine's cores, that ends with this process.
+    """
+
+    def __init__(self, address: str | None) -> None:
+        self._ray = imported()
+        self._ours = not self._ray.is_initialized()
+        if self._ours:
+            _connect(self._ray, address)
+
+    def run(self, task: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
+        ray = self._ray
+        remote = ray.remote(task).options(num_cpus=1, max_retries=ATTEMPTS, retry_exceptions=False)
+        numbers = {remote.remote(*call): number for number, call in enumerate(calls)}
+        try:
+            while numbers:
+                (ended, *_), _ = ray.wait(list(numbers), num_returns=1)
+                yield numbers.pop(ended), self._answer(ended)
+        finally:
+            for reference in numbers:
+                ray.cancel(reference, force=True)
+
+    def hold(self, place: Place, copy: int) -> Replica:
+        return _RayReplica(self._ray, place, copy)
+
+    def close(self) -> None:
+        if self._ours:
+            self._ray.shutdown()
+
+    def _answer(self, reference: Any) -> Any:
+        try:
+            return self._ray.get(reference)
+        except self._ray.exceptions.RayTaskError as error:
+            raise _cause(error) from None
+        except self._ray.exceptions.RayError as error:
+            message = str(error).partition("\n")[0][:300]
+            raise ServerError(f"a task was lost {ATTEMPTS} times with its worker: {message}") from None
+
+
+class _RayReplica:
+    """A copy of a shard that an actor holds, on another node than the shard's other copies if there is one.
+
+    Ray starts it again, on any node, where its process or its node has died.
+    """
+
+    def __init__(self, ray: Any, place: Place, copy: int) -> None:
+        self._ray, self._place, self._copy = ray, place, copy
+        self._actor = self._started()
+
+    def ask(self, method: str, *arguments: Any) -> Future[Any]:
+        reference = self._actor.ask.remote(method, *arguments)
+        answer: Future[Any] = Future()
+        reference.future().add_done_callback(lambda done: self._settle(done, answer))
+        return answer
+
+    def close(self) -> None:
+        self._ray.kill(self._actor)
+
+    def _settle(self, done: Future[Any], answer: Future[Any]) -> None:
+        """Hand an answer on; what the shard raised as it raised it."""
+        error = done.exception()
+        if error is None:
+            answer.set_result(done.result())
+        elif isinstance(error, self._ray.exceptions.RayTaskError):
+            answer.set_exception(_cause(error))
+        else:
+            if isinstance(error, self._ray.exceptions.ActorDiedError):
+                self._actor = self._started()
+            answer.set_exception(LostError(str(error).partition("\n")[0][:300]))
+
+    def _started(self) -> Any:
+        ray = self._ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        nodes = sorted(node["NodeID"] for node in ray.nodes() if node["Alive"])
+        node = nodes[(self._place.number + self._copy) % len(nodes)]
+        return (
+            ray.remote(Holder)
+            .options(
+                num_cpus=0,
+                max_restarts=-1,
+                max_concurrency=_THREADS,
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=True),
+            )
+            .remote(self._place)
+        )
+
+
+class LostError(ServerError):
+    """A copy of a shard did not answer: its process or its node has died."""
+
+
+def imported() -> Any:
+    """Ray. Raises MissingExtraError."""
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        import ray
+    except ImportError:
+        raise MissingExtraError("this needs ray: pip install 'femtosearch[cluster]'") from None
+    return ray
+
+
+def _connect(ray: Any, address: str | None) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            if address is None:
+                ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
+            else:
+                ray.init(address=address, log_to_driver=False, logging_level="error")
+        except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
+            message = " ".join(str(error).split())[:300]
+            raise ServerError(
+                f"address: expected that of a Ray cluster that runs, HOST:PORT or auto, found {address!r}: "
+                f"{message}"
+            ) from None
+
+
+def _cause(error: Any) -> BaseException:
+    """What a task raised, without the worker's traceback; a fault of ours keeps it."""
+    cause = getattr(error, "cause", None)
+    return cause if isinstance(cause, FemtosearchError) else error

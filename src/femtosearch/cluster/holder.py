@@ -1,0 +1,170 @@
+"""What holds one shard, in a process of some node: it opens the shard when it is first asked, checks that it
+is the one that the manifest means, and answers.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+
+from femtosearch.cluster.manifest import ShardFacts, shard_of
+from femtosearch.cluster.storage import Folder, Storage, check_facts, storage_at
+from femtosearch.disk import whole_folder
+from femtosearch.errors import CorruptError, ModelMismatchError, StoreError
+from femtosearch.index.index import Index
+from femtosearch.index.schema import Origin
+from femtosearch.index.shard import First, Question, Second, Shard, Totals
+from femtosearch.index.stats import Stats
+from femtosearch.types import Document, Hit, Page
+
+_LOOKED_AT = 64  # documents whose ids must be of the shard
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a shard is, and what it must be.
+
+    store:   the place of the index; folder: the shard's, in there.
+    number:  of so many shards.
+    """
+
+    store: str
+    folder: str
+    number: int
+    shards: int
+    facts: ShardFacts
+    origin: Origin
+
+    @property
+    def name(self) -> str:
+        """The shard in words."""
+        return f"{self.store}/{self.folder}"
+
+
+class Holder:
+    """A copy of a shard. Its methods raise StoreError where the shard cannot be opened, and try again when
+    they are called again.
+    """
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._lock = threading.Lock()
+        self._shard: Shard | None = None
+
+    def ask(self, method: str, *arguments: Any) -> Any:
+        """What a method answers; by this name Ray calls all of them."""
+        return getattr(self, method)(*arguments)
+
+    def totals(self) -> Totals:
+        """What the shard has in all."""
+        return self._opened().totals()
+
+    def counts(self, phrases: Sequence[str]) -> list[int]:
+        """How many documents have each phrase."""
+        return self._opened().counts(phrases)
+
+    def begin(self, questions: Sequence[Question]) -> list[First]:
+        """The first half of queries."""
+        return [self._opened().begin(question) for question in questions]
+
+    def finish(self, questions: Sequence[Question], seconds: Sequence[Second]) -> list[list[Hit]]:
+        """The second half: the shard's best hits."""
+        pairs = zip(questions, seconds, strict=True)
+        return [self._opened().finish(question, second) for question, second in pairs]
+
+    def get(self, ids: list[str]) -> list[Document | None]:
+        """The documents of ids."""
+        return self._opened().index.get(ids)
+
+    def count(self, where: Any) -> int:
+        """How many documents pass a filter."""
+        return self._opened().index.count(where)
+
+    def facets(self, field: str, where: Any) -> Mapping[Any, int]:
+        """How many documents have each value of a field."""
+        return self._opened().index.facets(field, where=where)
+
+    def page(self, after: int, limit: int, where: Any) -> Page:
+        """Some documents in the order in which they were added."""
+        return self._opened().index.page(after, limit, where=where)
+
+    def stats(self) -> Stats:
+        """What the shard holds."""
+        return self._opened().index.stats()
+
+    def close(self) -> None:
+        """Let go of the files."""
+        with self._lock:
+            if self._shard is not None:
+                self._shard.index.close()
+
+    def _opened(self) -> Shard:
+        with self._lock:
+            if self._shard is None:
+                self._shard = Shard(_open(self._place))
+            return self._shard
+
+
+def _open(place: Place) -> Index:
+    """The index of a shard, checked. Raises StoreError."""
+    store = storage_at(place.store)
+    folder = store.path(place.folder) if isinstance(store, Folder) else _fetched(store, place)
+    for name, facts in place.facts.files.items():
+        check_facts(folder / name, facts, f"{place.name}/{name}")
+    index = Index(folder)
+    try:
+        _check(index, place)
+    except BaseException:
+        index.close()
+        raise
+    return index
+
+
+def _check(index: Index, place: Place) -> None:
+    stats, origin = index.stats(), place.origin
+    if (stats.model, stats.fingerprint, stats.dims) != (origin.name, origin.fingerprint, origin.dims):
+        raise ModelMismatchError(
+            f"{place.name}: it was made with the model {stats.model!r} ({stats.fingerprint[:12]}), and the "
+            f"manifest says {origin.name!r} ({origin.fingerprint[:12]}): build the index again"
+        )
+    if (stats.documents, stats.passages) != (place.facts.documents, place.facts.passages):
+        raise CorruptError(
+            f"{place.name}: expected {place.facts.documents:,} documents, found {stats.documents:,}: "
+            "build the index again"
+        )
+    for document in index.page(limit=_LOOKED_AT).documents:
+        number = shard_of(document.id, place.shards)
+        if number != place.number:
+            raise CorruptError(
+                f"{place.name}: the document {document.id[:80]!r} is of shard {number}, not {place.number}: "
+                "folders were swapped, or the manifest is another build's"
+            )
+
+
+def _fetched(store: Storage, place: Place) -> Path:
+    """A shard of a bucket, copied to this machine unless it is there already.
+
+    Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, under the name of their bytes.
+    """
+    root = Path(os.environ.get("FEMTOSEARCH_CACHE") or gettempdir(), "femtosearch-shards")
+    folder = root / place.facts.files["catalog.db"].sha256[:32]
+    try:
+        if not all((folder / name).is_file() for name in place.facts.files):
+            shutil.rmtree(folder, ignore_errors=True)
+            with whole_folder(folder) as draft:
+                (draft / "segments").mkdir()
+                for name in sorted(place.facts.files, reverse=True):
+                    store.fetch(f"{place.folder}/{name}", draft / name)
+    except FileExistsError:  # another copy of the shard on this node was faster
+        pass
+    except OSError as error:
+        raise StoreError(
+            f"{place.name}: it cannot be copied to {folder}: {error.strerror or error}"
+        ) from None
+    return folder

@@ -1,0 +1,149 @@
+"""What a build reads: files, a portion of them at a time, each document with the id that it has for ever."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from femtosearch.cluster.storage import filesystem, is_url
+from femtosearch.errors import ReadError, StoreError
+from femtosearch.index.documents import Draft, drafts, named
+from femtosearch.read.documents import FileReader
+from femtosearch.read.entries import Options, Skipped
+from femtosearch.read.kinds import kind_of_file
+from femtosearch.read.walk import STDIN, File, printable, walk
+
+PORTION = 64 << 20  # bytes of files that one task reads
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A file to read, where it is.
+
+    url:    None for a file that all nodes see under its path.
+    alone:  whether no other file has its name.
+    """
+
+    file: File
+    url: str | None = None
+    alone: bool = True
+
+    @property
+    def identity(self) -> list[Any]:
+        """What differs where something else is read."""
+        return [self.url or self.file.real, self.file.name, self.file.stamp or self.file.size, self.alone]
+
+
+@dataclass(slots=True)
+class Portion:
+    """Files that one task reads, one after the other."""
+
+    options: Options
+    sources: list[Source] = field(default_factory=list)
+    bytes: int = 0
+
+    def drafts(self, skipped: list[Skipped]) -> Iterator[Draft]:
+        """The documents, each with its id. Raises ReadError.
+
+        skipped:  gets what is left out or changed.
+        """
+        reader = FileReader(self.options)
+        for source in self.sources:
+            with _here(source) as file:
+                for document in reader.read(file):
+                    name = document.ids[0]
+                    if document.entry.line is None and not source.alone:
+                        name = document.ids[min(1, len(document.ids) - 1)]
+                    yield from map(named, drafts([replace(document.document, id=name)]))
+        skipped += reader.skipped
+
+
+def portions_of(paths: Iterable[str | os.PathLike[str]], options: Options) -> list[Portion]:
+    """The files that paths and URLs lead to, in their order. Raises ReadError, StoreError."""
+    sources = [source for path in paths for source in _sources(os.fspath(path), options)]
+    if not sources:
+        raise ReadError("expected files or folders with files of a kind that is read, found none")
+    names = Counter(source.file.name for source in sources)
+    portions = [Portion(options)]
+    for source in sources:
+        size = source.file.size or 0
+        if portions[-1].sources and portions[-1].bytes + size > PORTION:
+            portions.append(Portion(options))
+        portions[-1].sources.append(replace(source, alone=names[source.file.name] == 1))
+        portions[-1].bytes += size
+    return portions
+
+
+def _sources(path: str, options: Options) -> list[Source]:
+    if path == STDIN:
+        raise ReadError("a cluster reads files, not standard input: write it to a file first")
+    if is_url(path) and not path.startswith("file://"):
+        return _remote(path)
+    walked = walk([path.removeprefix("file://")], options)
+    if walked.broken:
+        place, reason = next(iter(walked.broken.items()))
+        raise ReadError(f"{printable(place)}: {reason}")
+    return [
+        Source(replace(file, path=os.path.abspath(file.path), shown=file.shown or file.path))
+        for file in walked.files
+    ]
+
+
+def _remote(url: str) -> list[Source]:
+    """The file at a URL, those that its pattern matches, or those of the folder there that are of a kind that
+    is read, sorted.
+    """
+    files, root = filesystem(url)
+    try:
+        files.invalidate_cache()
+        entries = files.glob(root, detail=True) if "*" in root else files.find(root, detail=True)
+    except Exception as error:  # of many kinds, as the stores have
+        raise StoreError(f"{url}: {type(error).__name__}: {error}") from error
+    single = list(entries) == [root]
+    chosen = [path for path in sorted(entries) if single or "*" in root or kind_of_file(path) is not None]
+    if not chosen:
+        raise ReadError(f"{url}: expected a file, or files of a kind that is read, found none")
+    protocol = url.partition("://")[0]
+    return [_source(f"{protocol}://{path.lstrip('/')}", entries[path]) for path in chosen]
+
+
+def _source(url: str, entry: dict[str, Any]) -> Source:
+    kind = kind_of_file(url) or "text"
+    stamp = f"{entry.get('size')} {entry.get('ETag') or entry.get('mtime') or entry.get('created')}"
+    return Source(File(url, url, kind, entry.get("size"), True, real=url, stamp=stamp, shown=url), url)
+
+
+class _here:
+    """A source as a file of this machine, for as long as it is read."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._folder: TemporaryDirectory[str] | None = None
+
+    def __enter__(self) -> File:
+        source = self._source
+        if source.url is None:
+            return source.file
+        self._folder = TemporaryDirectory(prefix="femtosearch-")
+        path = Path(self._folder.name, PurePosixPath(source.url).name or "file")
+        files, root = filesystem(source.url)
+        try:
+            files.get_file(root, os.fspath(path))
+        except Exception as error:
+            self._folder.cleanup()
+            raise StoreError(f"{source.url}: {type(error).__name__}: {error}") from error
+        return replace(source.file, path=os.fspath(path))
+
+    def __exit__(self, *_: object) -> None:
+        if self._folder is not None:
+            self._folder.cleanup()
+
+
+def identities(portions: Sequence[Portion]) -> list[Any]:
+    """What differs where something else is read, of all portions."""
+    return [source.identity for portion in portions for source in portion.sources]
