@@ -19,6 +19,7 @@ ROOMS = [
     ["model"],
     ["index"],
     ["read"],
+    ["cluster"],
     ["compat", "evaluation", "server"],
     ["cli"],
     ["train"],

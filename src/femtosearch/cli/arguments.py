@@ -13,10 +13,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from femtosearch.cli import output
-from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where, quota
+from femtosearch.cli.cluster_arguments import CLUSTER, add_cluster
+from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where
 from femtosearch.cli.find_arguments import FINDING, add_finding, with_find
 from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
 from femtosearch.cli.numbers import whole
+from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import SERVING, add_serving
 from femtosearch.errors import FemtosearchError
 
@@ -26,6 +28,7 @@ MODULES = {  # of the commands; else `commands`
     **dict.fromkeys(DATABASE, "database"),
     **dict.fromkeys(FINDING, "find"),
     **dict.fromkeys(SERVING, "serving"),
+    CLUSTER: "cluster",
     "install": "agents",
 }
 DESCRIPTION = (
@@ -146,6 +149,7 @@ def parser(
     _add_compact(commands)
     _add_calibrate(commands)
     add_serving(commands, _command, _add_model)
+    add_cluster(commands, _command)
     (_add_compare if compares else _add_evaluate)(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
     if trains:
@@ -213,26 +217,7 @@ def _add_search(commands: Any) -> None:
     command.add_argument("--text", action="store_true", help="with --json the whole text, not the passage")
     description = "show every document, also those that have the text of one before"
     command.add_argument("--no-fold", dest="fold", action="store_false", help=description)
-    modes = "auto (the default), maxsim, rerank or fde"
-    command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
-    description = (
-        "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
-    )
-    number = command.add_mutually_exclusive_group()
-    number.add_argument("--candidates", type=whole(1), metavar="N", help=description)
-    description = (
-        "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
-    )
-    number.add_argument("--recall", type=float, metavar="R", help=description)
-    add_where(command)
-    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.36 in the mode auto)"
-    command.add_argument("--hybrid", type=float, metavar="W", help=description)
-    description = "how much of what long documents have by luck is taken off (default: 0.1875)"
-    command.add_argument("--length-penalty", type=float, metavar="C", help=description)
-    command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
-    command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
-    description = "at most N hits of one source, or of one value of a field: FIELD=N"
-    command.add_argument("--per", type=quota, metavar="N", help=description)
+    add_search_flags(command)
     _add_k(command, 10)
     _add_model(command)
 

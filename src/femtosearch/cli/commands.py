@@ -32,6 +32,8 @@ from femtosearch.read.lines import STDIN, numbered_lines
 from femtosearch.read.walk import printable
 from femtosearch.types import Document, Hit
 
+HOW = ("k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
+
 
 def search(options: argparse.Namespace) -> None:
     """Search an index that is there; a folder that is not is never made."""
@@ -43,7 +45,7 @@ def search(options: argparse.Namespace) -> None:
             hits = store.search(query, **_how(options), spots=True, fold=options.fold)
             if several and not options.json:
                 write_line(f"? {query}")
-            _show_hits(options, query, hits)
+            show_hits(options, query, hits)
             _note_coverage(options, store.model, query)
             if not hits:
                 holds = f"{options.folder} holds {count(len(store), 'document')}"
@@ -54,8 +56,7 @@ def search(options: argparse.Namespace) -> None:
 
 def _how(options: argparse.Namespace) -> dict[str, Any]:
     """What the flags of a search are to `Index.search`."""
-    names = ("k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
-    return {name: getattr(options, name) for name in (*names, "explain")}
+    return {name: getattr(options, name) for name in (*HOW, "explain")}
 
 
 def _note_coverage(options: argparse.Namespace, model: Any, query: str) -> None:
@@ -77,7 +78,7 @@ def rerank(options: argparse.Namespace) -> None:
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
     model = load_model(options)
-    _show_hits(options, options.query, order(model, options.query, documents, k=options.k))
+    show_hits(options, options.query, order(model, options.query, documents, k=options.k))
     _note_coverage(options, model, options.query)
 
 
@@ -179,7 +180,7 @@ def calibrate(options: argparse.Namespace) -> None:
             show_result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
 
 
-def _show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
+def show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
     for rank, hit in enumerate(hits, 1):
         if options.json:
             score = hit.score if math.isfinite(hit.score) else None  # of a document without a word

@@ -16,9 +16,9 @@ from femtosearch.errors import MissingExtraError
 
 def serve(options: argparse.Namespace) -> None:
     """Serve indexes over HTTP until a signal comes."""
-    running = _extra("run", "server")
-    indexes = _extra("indexes", "server")
-    chosen = _settings(
+    running = server_module("run", "server")
+    indexes = server_module("indexes", "server")
+    chosen = settings_of(
         options,
         writable=options.writable,
         max_body=options.max_body,
@@ -40,8 +40,8 @@ def serve(options: argparse.Namespace) -> None:
 
 def mcp(options: argparse.Namespace) -> None:
     """Offer indexes to agents, over standard input and output or HTTP, until these end."""
-    tools_of = _extra("mcp", "mcp")
-    indexes = _extra("indexes", "mcp")
+    tools_of = server_module("mcp", "mcp")
+    indexes = server_module("indexes", "mcp")
 
     def opened() -> Any:
         return indexes.Indexes(options.index, model=chosen_model(options), writable=options.writable)
@@ -59,8 +59,8 @@ def mcp(options: argparse.Namespace) -> None:
 
 def _serve_mcp(options: argparse.Namespace, app: Any) -> None:
     """The tools over HTTP. One key opens all of them: where one writes, it is a key for writing."""
-    running = _extra("run", "server")
-    chosen = _settings(options, writable=options.writable)
+    running = server_module("run", "server")
+    chosen = settings_of(options, writable=options.writable)
     if options.writable:
         chosen = dataclasses.replace(chosen, read_keys=chosen.write_keys)
     if options.quiet:
@@ -68,9 +68,9 @@ def _serve_mcp(options: argparse.Namespace, app: Any) -> None:
     running.serve_app(app, chosen, started=lambda address: write_note(f"femtosearch: MCP on {address}/mcp"))
 
 
-def _settings(options: argparse.Namespace, **more: Any) -> Any:
+def settings_of(options: argparse.Namespace, **more: Any) -> Any:
     """What the options say of where to listen, and to whom. Raises FemtosearchError."""
-    settings = _extra("settings", "server")
+    settings = server_module("settings", "server")
     chosen = settings.Settings(
         host=options.host,
         port=options.port,
@@ -89,7 +89,7 @@ def _keys(arguments: list[str] | None, variable: str) -> list[str]:
     return arguments or [key for key in [os.environ.get(variable)] if key]
 
 
-def _extra(module: str, extra: str) -> Any:
+def server_module(module: str, extra: str = "server") -> Any:
     """A module of the server, which needs an extra."""
     try:
         return importlib.import_module(f"femtosearch.server.{module}")

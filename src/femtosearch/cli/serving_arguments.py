@@ -44,13 +44,18 @@ def _add_mcp(command: argparse.ArgumentParser) -> None:
     command.add_argument("--writable", action="store_true", help="let agents add and delete documents")
     description = "over HTTP, at /mcp, in place of standard input and output"
     command.add_argument("--http", action="store_true", help=description)
-    _add_listening(command, 8766)
+    add_listening(command, 8766)
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("index", metavar="INDEX", nargs="*", help="folders of indexes, or NAME=FOLDER")
     command.add_argument("--writable", action="store_true", help="let documents be added and deleted")
-    _add_listening(command, 8765)
+    add_listening(command, 8765)
+    add_answering(command)
+
+
+def add_answering(command: argparse.ArgumentParser) -> None:
+    """How much is answered at a time, and what is said of it."""
     description = "bytes of a request's body, at most (default: 16 MiB)"
     command.add_argument("--max-body", type=whole(1024), default=16 << 20, metavar="BYTES", help=description)
     description = "seconds for a body to come, and for an answer (default: 30)"
@@ -68,7 +73,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     command.add_argument("--log", choices=forms, default="text", help="a request a line on standard error")
 
 
-def _add_listening(command: argparse.ArgumentParser, port: int) -> None:
+def add_listening(command: argparse.ArgumentParser, port: int) -> None:
     """Where to listen, and to whom."""
     command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
     command.add_argument(

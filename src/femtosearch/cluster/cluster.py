@@ -125,9 +125,7 @@ class Cluster:
         rows = list(self.model.encode_queries([folded_text(text) for text in asked.request.texts]))
         with self._current() as version:
             answers = Search(version, asked).answers(rows)
-        if isinstance(query, str):
-            return answers[0]
-        return [*answers]
+        return answers[0] if isinstance(query, str) else answers
 
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
@@ -94,10 +95,20 @@ class OnRay:
         ray = self._ray
         remote = ray.remote(task).options(num_cpus=1, max_retries=ATTEMPTS, retry_exceptions=False)
         numbers = {remote.remote(*call): number for number, call in enumerate(calls)}
+        lost: Counter[int] = Counter()
         try:
             while numbers:
                 (ended, *_), _ = ray.wait(list(numbers), num_returns=1)
-                yield numbers.pop(ended), self._answer(ended)
+                number = numbers.pop(ended)
+                try:
+                    answer = self._answer(ended)
+                except LostError:  # with its node, which Ray does not always take for a reason to try again
+                    lost[number] += 1
+                    if lost[number] == ATTEMPTS:
+                        raise
+                    numbers[remote.remote(*calls[number])] = number
+                    continue
+                yield number, answer
         finally:
             for reference in numbers:
                 ray.cancel(reference, force=True)
@@ -116,7 +127,7 @@ class OnRay:
             raise _cause(error) from None
         except self._ray.exceptions.RayError as error:
             message = str(error).partition("\n")[0][:300]
-            raise ServerError(f"a task was lost {ATTEMPTS} times with its worker: {message}") from None
+            raise LostError(f"a task was lost with its worker, again and again: {message}") from None
 
 
 class _RayReplica:
@@ -169,7 +180,7 @@ class _RayReplica:
 
 
 class LostError(ServerError):
-    """A copy of a shard did not answer: its process or its node has died."""
+    """A task or a copy of a shard did not answer: its process or its node has died."""
 
 
 def imported() -> Any:

@@ -1,4 +1,4 @@
-"""A question to all shards at once, each answered by one of its copies; by another where it is lost or slow."""
+"""A question to all shards at once: each is answered by one of its copies, by another where that is slow."""
 
 from __future__ import annotations
 
@@ -12,7 +12,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from femtosearch.cluster.engine import Replica
-from femtosearch.errors import DocumentError, FemtosearchError, QueryError, ServerError
+from femtosearch.errors import (
+    CorruptError,
+    DocumentError,
+    FemtosearchError,
+    ModelMismatchError,
+    QueryError,
+    ServerError,
+)
 
 _PAUSE = 0.1  # seconds before copies that all failed are asked again
 _KEPT = 1000  # answers whose times are remembered
@@ -94,6 +101,10 @@ class Router:
             numbers,
         )
 
+    def copies(self, shard: int) -> int:
+        """How many copies a shard has."""
+        return len(self._copies[shard])
+
     def order(self, shard: int) -> list[int]:
         """The copies of a shard in the order in which they are asked: in turn, those that were lost last."""
         copies, turn, now = len(self._copies[shard]), next(self._turns), time.monotonic()
@@ -139,6 +150,7 @@ class _Asked:
 
     untried:  copies that were not asked in this round; pending: those that were, and when.
     due:      when another copy is asked, too; again: when all are asked again, for all have failed.
+    hopeless: how many are not what the manifest says, which does not pass.
     """
 
     shard: int
@@ -146,6 +158,7 @@ class _Asked:
     pending: dict[Future[Any], tuple[int, float]] = field(default_factory=dict)
     due: float = 0.0
     again: float | None = None
+    hopeless: int = 0
 
 
 class _Scatter:
@@ -158,7 +171,7 @@ class _Scatter:
         self._deadline = deadline
         self._hedge = router.hedge(method)
         self._open = {shard: _Asked(shard, router.order(shard)) for shard in arguments}
-        self._answers: dict[int, Any] = {}
+        self._answers = Answers({}, {})
         self._reasons: dict[int, str] = {}
 
     def answers(self) -> Answers:
@@ -173,9 +186,9 @@ class _Scatter:
                 time.sleep(pause)
             for asked in list(self._open.values()):
                 self._look(asked)
-        return Answers(
-            self._answers, {shard: self._reasons.get(shard, "no answer in time") for shard in self._open}
-        )
+        for shard in self._open:
+            self._answers.missing[shard] = self._reasons.get(shard, "no answer in time")
+        return self._answers
 
     def _send(self, asked: _Asked) -> None:
         copy = asked.untried.pop(0)
@@ -201,13 +214,14 @@ class _Scatter:
             error = future.exception()
             if error is None:
                 self._router.answered(self._method, time.monotonic() - since)
-                self._answers[asked.shard] = future.result()
+                self._answers.by_shard[asked.shard] = future.result()
                 del self._open[asked.shard]
                 return
             self._fail(asked, copy, error)
         now = time.monotonic()
         if asked.again is not None and now >= asked.again:
-            asked.again, asked.untried = None, self._router.order(asked.shard)
+            asked.again, asked.hopeless = None, 0
+            asked.untried = self._router.order(asked.shard)
             self._send(asked)
         elif asked.untried and asked.pending and now >= asked.due:
             self._hurry(asked, now)
@@ -229,9 +243,13 @@ class _Scatter:
             raise error
         self._router.lose(asked.shard, copy)
         self._reasons[asked.shard] = str(error)
+        asked.hopeless += isinstance(error, (CorruptError, ModelMismatchError))
         if asked.pending:
             return
         if asked.untried:
             self._send(asked)
-        else:
+        elif asked.hopeless < self._router.copies(asked.shard):
             asked.again = time.monotonic() + _PAUSE
+        else:
+            self._answers.missing[asked.shard] = self._reasons[asked.shard]
+            del self._open[asked.shard]

@@ -17,18 +17,13 @@ from femtosearch.index.fusion import PENALTY, WEIGHT, Moments
 from femtosearch.index.hits import group_of
 from femtosearch.index.places import folded
 from femtosearch.index.request import Quota, Request
+from femtosearch.index.searches import Hits
 from femtosearch.index.shard import First, Question, Second, second_of
 from femtosearch.types import Hit
 
 OPTIONS = frozenset(["candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty"])
 _MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 _AT_ONCE = Second(Moments(), (-math.inf, -math.inf, -math.inf))  # where shards need not know of each other
-
-
-class Hits(list[Hit]):
-    """Hits, and the names of the shards that did not answer, which may have better ones."""
-
-    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +43,7 @@ class Search:
         self._version, self._asked = version, asked
         self._missing: dict[int, str] = {}
 
-    def answers(self, rows: Sequence[np.ndarray]) -> list[Hits]:
+    def answers(self, rows: Sequence[np.ndarray]) -> list[list[Hit]]:
         """The hits of each query, best first.
 
         rows:  of each query, [Q, D] float32.
@@ -65,7 +60,7 @@ class Search:
             answers = [self._folded(text, query, hits) for text, query, hits in each]
         return [self._marked(hits) for hits in answers]
 
-    def _marked(self, hits: list[Hit]) -> Hits:
+    def _marked(self, hits: list[Hit]) -> list[Hit]:
         marked = Hits(hits)
         marked.missing = tuple(self._version.names[number] for number in sorted(self._missing))
         return marked

@@ -14,6 +14,7 @@ from femtosearch.cluster.manifest import FileFacts
 from femtosearch.disk import refusal, sync_folder, whole_file
 from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError
 
+_OBJECTS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss"])
 _PIECE = 1 << 20  # bytes that are read at a time
 
 
@@ -150,8 +151,9 @@ class Bucket:
         return sorted(PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "directory")
 
     def _make_parent(self, name: str) -> None:
-        """A store of objects has no folders; other file systems want them made."""
-        self.files.makedirs(self.files._parent(self._at(name)), exist_ok=True)
+        """A store of objects has no folders, and would make a bucket; other file systems want them made."""
+        if self.place.partition("://")[0] not in _OBJECTS:
+            self.files.makedirs(self.files._parent(self._at(name)), exist_ok=True)
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}"

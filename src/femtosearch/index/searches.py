@@ -9,6 +9,12 @@ from femtosearch.index.context import Context
 from femtosearch.types import Document, Hit
 
 
+class Hits(list[Hit]):
+    """Hits, and the names of the shards of a cluster that did not answer, which may have better ones."""
+
+    missing: tuple[str, ...] = ()
+
+
 @runtime_checkable
 class Searches(Protocol):
     """Documents that are searched, wherever they are. Methods are those of `Index`, and raise what its do."""

@@ -132,9 +132,13 @@ class Shard:
     _own: tuple[WordStatistics, Lengths] | None = None
 
     def totals(self) -> Totals:
-        """What the shard has. Raises StoreError."""
+        """What the shard has; and what the first query by FDE needs is made now. Raises StoreError."""
 
         def totals(snapshot: Snapshot) -> Totals:
+            if snapshot.has_stored_fdes:
+                snapshot.encoding.fde.queries(
+                    Rows(np.zeros((1, snapshot.dims), np.float32), np.array([0, 1]))
+                )
             documents = len(snapshot.keys)
             rows, tokens = self._at(snapshot, totals_of) if snapshot.has_words else (0, 0)
             long = snapshot.passages > documents

@@ -77,6 +77,10 @@ class SearchBody(_Strict):
         default="document",
         description="What `text` of a hit holds: all of the document, its best passage, or nothing.",
     )
+    partial: bool | None = Field(
+        default=None,
+        description="Of a cluster: whether shards may be missing (default: as it was started).",
+    )
     index: IndexName = None
 
 
@@ -114,6 +118,7 @@ class HitsBody(BaseModel):
     """Hits, best first; of several queries a list for each."""
 
     hits: list[HitBody] | list[list[HitBody]]
+    missing: list[str] | None = Field(default=None, description="Shards of a cluster that did not answer.")
 
 
 class DocumentBody(BaseModel):

@@ -21,6 +21,7 @@ from femtosearch.errors import (
 )
 from femtosearch.index.contents import Where
 from femtosearch.index.documents import drafts
+from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
 from femtosearch.types import Document, Hit, Page
 
@@ -35,6 +36,7 @@ KINDS: dict[str, type[FemtosearchError]] = {
     "document": DocumentError,
     "locked": LockedError,
     "index": StoreError,
+    "shards": ServerError,
 }
 
 
@@ -217,11 +219,20 @@ def _error(status: int, answer: Any) -> FemtosearchError:
 
 
 def _hits(answer: Any) -> list[Hit]:
-    return [_hit(entry) for entry in answer["hits"]]
+    return _marked([_hit(entry) for entry in answer["hits"]], answer)
 
 
 def _hit_lists(answer: Any) -> list[list[Hit]]:
-    return [[_hit(entry) for entry in hits] for hits in answer["hits"]]
+    return [_marked([_hit(entry) for entry in hits], answer) for hits in answer["hits"]]
+
+
+def _marked(hits: list[Hit], answer: Any) -> list[Hit]:
+    """The hits, and of a cluster which shards did not answer."""
+    if not answer.get("missing"):
+        return hits
+    marked = Hits(hits)
+    marked.missing = tuple(map(str, answer["missing"]))
+    return marked
 
 
 def _hit(entry: dict[str, Any]) -> Hit:

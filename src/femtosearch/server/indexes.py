@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +19,20 @@ class Indexes:
 
     model:     how the indexes' texts are encoded, None for each index's own; it also reranks.
     writable:  makes a folder that is not there; else it is an error.
+    opened:    what is open and has the methods of `Index` that read, by name; closed with the others.
     Raises StoreError, ModelMismatchError.
     """
 
-    def __init__(self, places: Sequence[str], *, model: Model | None = None, writable: bool = False) -> None:
+    def __init__(
+        self,
+        places: Sequence[str],
+        *,
+        model: Model | None = None,
+        writable: bool = False,
+        opened: Mapping[str, Any] | None = None,
+    ) -> None:
         self._given = model
-        self._open: dict[str, Index] = {}
+        self._open: dict[str, Index] = dict(opened or {})
         try:
             for place in places:
                 self._add(place, writable)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from femtosearch.cluster.router import MissingShardsError
 from femtosearch.errors import (
     DocumentError,
     FemtosearchError,
@@ -60,6 +61,9 @@ def problem_of(error: Exception) -> Problem:
     if isinstance(error, LockedError):
         message = "another process is writing to the index: try again"
         return Problem(503, "locked", message, {"Retry-After": "1"})
+    if isinstance(error, MissingShardsError):
+        message = "shards of the index do not answer: try again, or ask for a partial answer"
+        return Problem(503, "shards", message, {"Retry-After": "1"})
     if isinstance(error, StoreError):
         message = "the index cannot be used at the moment: the server's log says why"
         return Problem(503, "index", message, {"Retry-After": "5"})

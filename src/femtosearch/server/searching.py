@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from femtosearch.index.index import Index
 from femtosearch.server import models
 from femtosearch.server.bodies import (
     MOST_HITS,
@@ -91,15 +92,18 @@ async def list_models(shared: Shared) -> dict[str, Any]:
 async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
     index = shared.indexes.get(body.index)
 
-    def answer() -> Any:
+    def answer() -> dict[str, Any]:
         how: dict[str, Any] = {name: getattr(body, name) for name in OPTIONS}
         several = isinstance(body.query, list)
         queries = body.query if isinstance(body.query, list) else [body.query]
+        if not isinstance(index, Index) and body.partial is not None:  # one index is never there in part
+            how["partial"] = body.partial
         answers = index.search(queries, k=body.k, **how)
         hits = [[_hit(hit, body.text) for hit in answer] for answer in answers]
-        return hits if several else hits[0]
+        missing = getattr(answers[0], "missing", ()) if answers else ()
+        return {"hits": hits if several else hits[0], **({"missing": missing} if missing else {})}
 
-    return {"hits": await shared.workers.run(answer)}
+    return await shared.workers.run(answer)
 
 
 def _hit(hit: Hit, text: str) -> dict[str, Any]:

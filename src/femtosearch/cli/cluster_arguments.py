@@ -1,0 +1,79 @@
+"""The arguments of `cluster`: build, serve and search an index past one machine."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from femtosearch.cli.numbers import whole
+from femtosearch.cli.search_arguments import add_search_flags
+from femtosearch.cli.serving_arguments import add_answering, add_listening
+
+CLUSTER = "cluster"
+
+
+def add_cluster(commands: Any, command_of: Any) -> None:
+    """Add the commands.
+
+    command_of:  makes a command with the flags that every command has.
+    """
+    description = "an index of several shards, on the nodes of a Ray cluster (needs the extra [cluster])"
+    cluster = commands.add_parser(CLUSTER, help=description, description=f"{description[3:].capitalize()}.")
+    actions = cluster.add_subparsers(dest="action", metavar="ACTION", required=True)
+    _add_build(command_of(actions, "build", "encode files into shards"))
+    _add_serve(command_of(actions, "serve", "hold shards, and answer searches over HTTP", json=False))
+    _add_search(command_of(actions, "search", "hold shards, and search them"))
+
+
+def _add_build(command: argparse.ArgumentParser) -> None:
+    description = "files, folders, and URLs such as s3://BUCKET/FOLDER, which all nodes reach"
+    command.add_argument("source", metavar="SOURCE", nargs="+", help=description)
+    command.add_argument("out", metavar="OUT", help="a folder that all nodes see, or a URL")
+    command.add_argument("--shards", type=whole(1, 10_000), required=True, metavar="N", help="how many")
+    _add_address(command)
+    description = "a folder that all nodes see, a built-in model's name, or OWNER/NAME (default: built-in)"
+    command.add_argument("--model", metavar="MODEL", help=description)
+    description = "what the model computes in: float32 (the default), or int8, which is faster"
+    command.add_argument("--precision", choices=("float32", "int8"), default="float32", help=description)
+    names = "auto (the model's own), muvera, txtai or fastembed, or none"
+    command.add_argument("--fde", default="auto", metavar="NAME", help=f"the FDE of the passages: {names}")
+    description = "with which a task encodes a shard (default: 1)"
+    command.add_argument("--threads", type=whole(1, 1024), default=1, metavar="N", help=description)
+    command.add_argument("--text-column", default="text", metavar="NAME", help="the key that holds the text")
+    command.add_argument("--id-column", metavar="NAME", help="the key that holds the id")
+
+
+def _add_serve(command: argparse.ArgumentParser) -> None:
+    _add_held(command)
+    add_listening(command, 8765)
+    add_answering(command)
+    description = (
+        "seconds between two looks for a new build, which is then served (default: 5; 0 never looks)"
+    )
+    command.add_argument("--poll", type=whole(0, 86_400), default=5, metavar="SECONDS", help=description)
+
+
+def _add_search(command: argparse.ArgumentParser) -> None:
+    _add_held(command)
+    command.add_argument("query", metavar="QUERY", help="the query, or - for one a line on standard input")
+    command.add_argument("--text", action="store_true", help="with --json the whole text, not the passage")
+    add_search_flags(command, explains=False)
+    command.add_argument("-k", type=whole(1), default=10, metavar="N", help="hits to show (default: 10)")
+
+
+def _add_held(command: argparse.ArgumentParser) -> None:
+    command.add_argument("out", metavar="OUT", help="what `cluster build` made: a folder or a URL")
+    _add_address(command)
+    description = "copies of each shard, on different nodes where there are enough (default: 1)"
+    command.add_argument("--replicas", type=whole(1, 100), default=1, metavar="R", help=description)
+    description = "where no copy of a shard answers give the hits of the others, and say which are missing"
+    command.add_argument("--partial", action="store_true", help=description)
+    command.add_argument("--model", metavar="MODEL", help="the index's, if it is not built in")
+
+
+def _add_address(command: argparse.ArgumentParser) -> None:
+    description = (
+        "of the Ray cluster: HOST:PORT, or auto for the one that runs here (default: a new one on this "
+        "machine); here is this process, without Ray"
+    )
+    command.add_argument("--address", metavar="ADDRESS", help=description)

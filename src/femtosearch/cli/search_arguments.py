@@ -1,0 +1,36 @@
+"""The flags that say how to search, which several commands have."""
+
+from __future__ import annotations
+
+import argparse
+
+from femtosearch.cli.database_arguments import add_where, quota
+from femtosearch.cli.numbers import whole
+
+
+def add_search_flags(command: argparse.ArgumentParser, *, explains: bool = True) -> None:
+    """Add them.
+
+    explains:  whether what is searched says why a hit is a hit.
+    """
+    modes = "auto (the default), maxsim, rerank or fde"
+    command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
+    description = (
+        "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
+    )
+    number = command.add_mutually_exclusive_group()
+    number.add_argument("--candidates", type=whole(1), metavar="N", help=description)
+    description = (
+        "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
+    )
+    number.add_argument("--recall", type=float, metavar="R", help=description)
+    add_where(command)
+    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.36 in the mode auto)"
+    command.add_argument("--hybrid", type=float, metavar="W", help=description)
+    description = "how much of what long documents have by luck is taken off (default: 0.1875)"
+    command.add_argument("--length-penalty", type=float, metavar="C", help=description)
+    if explains:
+        command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
+    command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
+    description = "at most N hits of one source, or of one value of a field: FIELD=N"
+    command.add_argument("--per", type=quota, metavar="N", help=description)

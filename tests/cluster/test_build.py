@@ -1,0 +1,161 @@
+"""Builds in this process: what is divided, resumed, replaced and refused."""
+
+import json
+import shutil
+
+import pytest
+
+from femtosearch.cluster import build as building
+from femtosearch.cluster import portions
+from femtosearch.cluster.build import build
+from femtosearch.cluster.cluster import Cluster
+from femtosearch.cluster.engine import Here
+from femtosearch.cluster.manifest import shard_of
+from femtosearch.errors import CorruptError, FemtosearchError, ReadError, StoreError
+from femtosearch.index.index import Index
+
+from .conftest import SHARDS, write_lines
+
+
+def ids_of(out):
+    manifest = building.read_manifest(building.storage_at(out))
+    shards = []
+    for number in range(len(manifest.shards)):
+        with Index(out / manifest.folder(number)) as index:
+            shards.append({document.id for document in index})
+    return shards
+
+
+def test_a_shard_is_an_ordinary_index_of_the_ids_that_are_its(built, single):
+    shards = ids_of(built)
+    assert set.union(*shards) == {document.id for document in single}
+    for number, ids in enumerate(shards):
+        assert {shard_of(name, SHARDS) for name in ids} == {number}
+
+
+def test_of_one_id_the_last_document_counts(built, single):
+    with Cluster(built, address="here", model="femto") as cluster:
+        assert cluster.get("d55").text.endswith(" again")
+        assert cluster.get("d55") == single.get("d55")
+
+
+def test_nothing_but_shards_and_the_manifest_is_left(built):
+    assert sorted(path.name for path in built.iterdir())[1:] == ["manifest.json"]
+    [folder] = built.glob("build-*")
+    assert len(list(folder.glob("shard-*.json"))) == SHARDS
+    assert not (folder / "spool").exists()
+
+
+def test_the_same_command_again_does_nothing(corpus, built):
+    again = build([corpus], built, shards=SHARDS, address="here", model="femto")
+    assert (again.divided, again.encoded) == (0, 0)
+
+
+class Failing(Here):
+    """An engine that stops after so many tasks."""
+
+    def __init__(self, tasks):
+        self.tasks = tasks
+
+    def run(self, task, calls):
+        for number, call in enumerate(calls):
+            if not self.tasks:
+                raise StoreError("the power went")
+            self.tasks -= 1
+            yield number, task(*call)
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 2, 3, 4])
+def test_an_interrupted_build_goes_on(corpus, single, tmp_path, monkeypatch, tasks):
+    monkeypatch.setattr(portions, "PORTION", 1)
+    with pytest.raises(StoreError, match="the power went"):
+        build([corpus], tmp_path, shards=SHARDS, model="femto", engine=Failing(tasks))
+    with pytest.raises(StoreError, match="no cluster's index here"):
+        Cluster(tmp_path, address="here")
+    again = build([corpus], tmp_path, shards=SHARDS, address="here", model="femto")
+    assert again.divided == max(0, 2 - tasks)
+    assert again.encoded == SHARDS - max(0, tasks - 2)
+    assert again.manifest.documents == len(single)
+
+
+def test_what_an_attempt_left_behind_goes(corpus, tmp_path):
+    with pytest.raises(StoreError, match="the power went"):
+        build([corpus], tmp_path, shards=SHARDS, model="femto", engine=Failing(2))
+    [folder] = tmp_path.glob("build-*")
+    (folder / "shard-0001-deadbeef" / "segments").mkdir(parents=True)
+    build([corpus], tmp_path, shards=SHARDS, address="here", model="femto")
+    assert not (folder / "shard-0001-deadbeef").exists()
+
+
+def test_a_spool_that_lost_lines_is_an_error(corpus, tmp_path):
+    with pytest.raises(StoreError, match="the power went"):
+        build([corpus], tmp_path, shards=SHARDS, model="femto", engine=Failing(1))
+    [ready] = tmp_path.glob("build-*/spool/*/ready.json")
+    ready.write_text(json.dumps([count + 1 for count in json.loads(ready.read_text())]))
+    with pytest.raises(CorruptError, match=r"expected \d+ documents of shard 0, found"):
+        build([corpus], tmp_path, shards=SHARDS, address="here", model="femto")
+
+
+def test_builds_before_the_last_are_removed(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    names = []
+    for turn in range(3):
+        write_lines(folder / "a.jsonl", range(4), f" {turn}")
+        names.append(
+            build([folder], tmp_path / "out", shards=1, address="here", model="femto").manifest.build
+        )
+    assert len(set(names)) == 3
+    assert {path.name for path in (tmp_path / "out").glob("build-*")} == {
+        f"build-{name}" for name in names[1:]
+    }
+
+
+def test_files_of_one_name_in_two_folders_are_two_documents(tmp_path):
+    for name in ("x", "y"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.txt").write_text(f"flow {name}")
+    built = build([tmp_path / "x", tmp_path / "y"], tmp_path / "out", shards=2, address="here", model="femto")
+    assert built.manifest.documents == 2
+
+
+@pytest.mark.parametrize(
+    ("sources", "out", "shards", "error", "told"),
+    [
+        ([], "out", 1, ReadError, "found none"),
+        (["-"], "out", 1, ReadError, "not standard input"),
+        (["nowhere"], "out", 1, ReadError, "nowhere"),
+        (["nosuch://x"], "out", 1, StoreError, "Protocol not known"),
+        (["a.txt"], "", 1, StoreError, "expected a folder or URL"),
+        (["a.txt"], "nosuch://x", 1, StoreError, "Protocol not known"),
+        (["a.txt"], "a.txt", 1, StoreError, "a.txt"),
+        (["a.txt"], "out", 0, StoreError, "shards: expected"),
+        (["a.txt"], "out", True, StoreError, "shards: expected"),
+        (["memory://nothing/here"], "out", 1, FemtosearchError, "nothing/here"),
+    ],
+)
+def test_what_cannot_be_built_is_told(tmp_path, monkeypatch, sources, out, shards, error, told):
+    pytest.importorskip("fsspec")
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("a flow")
+    with pytest.raises(error, match=told):
+        build(sources, out, shards=shards, address="here", model="femto")
+    assert not list(tmp_path.glob("out/manifest.json"))
+
+
+def test_memory_is_read_and_written(corpus, single):
+    fsspec = pytest.importorskip("fsspec")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/texts/a.jsonl", (corpus / "a.jsonl").read_bytes())
+    memory.pipe_file("/texts/b.jsonl", (corpus / "b.jsonl").read_bytes())
+    memory.pipe_file("/texts/picture.png", b"\x89PNG")
+    build(["memory://texts"], "memory://made/out", shards=2, model="femto")
+    with Cluster("memory://made/out", model="femto") as cluster:
+        assert cluster.search("heat transfer", k=9) == single.search("heat transfer", k=9)
+    memory.rm("/made", recursive=True)
+
+
+def test_a_copied_index_is_served(built, tmp_path, single):
+    shutil.copytree(built, tmp_path / "copy")
+    with Cluster(tmp_path / "copy", address="here", model="femto") as cluster:
+        assert len(cluster) == len(single)
