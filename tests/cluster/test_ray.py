@@ -91,6 +91,14 @@ def same(cluster, one):
     return all(cluster.search(QUERIES, **how) == one.search(QUERIES, **how) for how in HOW)
 
 
+@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "http://x y"])
+def test_a_bad_address_is_told(texts, tmp_path, address):
+    if ray.is_initialized():
+        pytest.skip("Ray has one connection a process")
+    with pytest.raises(ServerError, match="address"):
+        build([texts], tmp_path, shards=1, model="femto", address=address)
+
+
 def test_workers_that_die_lose_nothing_and_answer_nothing_wrong(nodes, texts, one, tmp_path, monkeypatch):
     monkeypatch.setattr("femtosearch.cluster.portions.PORTION", 1)
     with Killer(4, 0.7) as killer:
@@ -131,14 +139,6 @@ def test_a_lost_shard_is_named(nodes, texts, one, tmp_path):
         assert hits.missing == ("shard 1",)
         every = one.search(QUERIES[0], mode="maxsim", length_penalty=0, k=1000)
         assert [hit for hit in every if hit.id in {hit.id for hit in hits}] == hits
-
-
-@pytest.mark.parametrize("address", ["nowhere", "127.0.0.1:1", "http://x y"])
-def test_a_bad_address_is_told(address):
-    if ray.is_initialized():
-        pytest.skip("Ray has one connection a process")
-    with pytest.raises(ServerError, match="address"):
-        build(["x"], "y", shards=1, address=address)
 
 
 def test_errors_of_tasks_come_as_they_were(nodes, tmp_path):

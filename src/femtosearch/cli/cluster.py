@@ -56,8 +56,8 @@ def _build(options: argparse.Namespace) -> None:
     if options.json:
         write_json({**facts, "build": manifest.build, "encoded": built.encoded, "seconds": round(seconds, 3)})
         return
-    there = f" ({len(manifest.shards) - built.encoded} were there)" if built.encoded < options.shards else ""
-    holds = f"{count(manifest.documents, 'document')} in {count(len(manifest.shards), 'shard')}{there}"
+    before = f" ({len(manifest.shards) - built.encoded} were there)" if built.encoded < options.shards else ""
+    holds = f"{count(manifest.documents, 'document')} in {count(len(manifest.shards), 'shard')}{before}"
     show_result(options, f"{options.out} holds {holds}; {seconds:.1f} s")
 
 

@@ -215,9 +215,9 @@ def encode(
 ) -> ShardFacts:
     """A task: make the index of one shard of what the spools hold for it."""
     store = storage_at(place)
-    there = _shard_there(store, folder)
-    if there is not None:
-        return there
+    ready = _shard_there(store, folder)
+    if ready is not None:
+        return ready
     with TemporaryDirectory(prefix="femtosearch-") as scratch:
         draft = Path(scratch, "shard")
         with Index(draft, model=recipe.load(), fde=recipe.fde) as index:

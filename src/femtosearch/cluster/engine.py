@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+import socket
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Protocol
+from urllib.parse import urlsplit
 
 from femtosearch.cluster.holder import Holder, Place
 from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
 
 HERE = "here"  # the address of this process
 ATTEMPTS = 20  # of a task whose worker is lost
+_REACHED = 5.0  # seconds for an address to be reached
 _THREADS = 4  # calls that a copy of a shard answers at a time
 
 
@@ -195,19 +198,34 @@ def imported() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
+    """Raises ServerError."""
+    where = {"address": "local", "include_dashboard": False} if address is None else {"address": address}
+    if address is not None and address != "auto":
+        _check_listens(address)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            if address is None:
-                ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level="error")
-            else:
-                ray.init(address=address, log_to_driver=False, logging_level="error")
+            ray.init(**where, log_to_driver=False, logging_level="error")
         except (ConnectionError, ValueError, RuntimeError, OSError, ray.exceptions.RayError) as error:
-            message = " ".join(str(error).split())[:300]
-            raise ServerError(
-                f"address: expected that of a Ray cluster that runs, HOST:PORT or auto, found {address!r}: "
-                f"{message}"
-            ) from None
+            raise _wrong_address(address, " ".join(str(error).split())[:300]) from None
+
+
+def _check_listens(address: str) -> None:
+    """Raise ServerError at once for an address that Ray would try again and again."""
+    try:
+        parsed = urlsplit(address if "://" in address else f"ray://{address}")
+        if parsed.scheme != "ray" or not parsed.hostname or not parsed.port:
+            raise _wrong_address(address, "it is none")
+        socket.create_connection((parsed.hostname, parsed.port), _REACHED).close()
+    except (OSError, ValueError) as error:
+        raise _wrong_address(address, str(getattr(error, "strerror", None) or error)) from None
+
+
+def _wrong_address(address: str | None, reason: str) -> ServerError:
+    return ServerError(
+        f"address: expected that of a Ray cluster that runs, HOST:PORT or auto, found {str(address)[:200]!r}: "
+        f"{reason}"
+    )
 
 
 def _cause(error: Any) -> BaseException:

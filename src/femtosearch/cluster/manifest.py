@@ -141,13 +141,13 @@ def shard_facts(facts: Any, place: str) -> ShardFacts:
     if not isinstance(folder, str) or not _FOLDER.fullmatch(folder):
         raise _wrong(place, "folder", "shard-NUMBER-DIGITS", folder)
     files = {}
-    for name, known in facts["files"].items():
-        if not _FILE.fullmatch(name) or not isinstance(known, dict):
+    for name, entry in facts["files"].items():
+        if not _FILE.fullmatch(name) or not isinstance(entry, dict):
             raise _wrong(place, "files", "catalog.db and segments/NUMBER.seg", name)
-        digest = known.get("sha256")
+        digest = entry.get("sha256")
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise _wrong(place, f"sha256 of {name}", "64 hexadecimal digits", digest)
-        files[name] = FileFacts(_count(known, "bytes", place), digest)
+        files[name] = FileFacts(_count(entry, "bytes", place), digest)
     if "catalog.db" not in files:
         raise _wrong(place, "files", "a catalog.db among them", sorted(files)[:3])
     return ShardFacts(folder, _count(facts, "documents", place), _count(facts, "passages", place), files)

@@ -56,8 +56,8 @@ class Search:
         else:
             answers = [self._spread(text, query) for text, query in zip(request.texts, rows, strict=True)]
         if self._asked.fold:
-            each = zip(request.texts, rows, answers, strict=True)
-            answers = [self._folded(text, query, hits) for text, query, hits in each]
+            asked = zip(request.texts, rows, answers, strict=True)
+            answers = [self._folded(text, query, hits) for text, query, hits in asked]
         return [self._marked(hits) for hits in answers]
 
     def _marked(self, hits: list[Hit]) -> list[Hit]:

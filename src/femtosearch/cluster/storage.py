@@ -11,8 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from femtosearch.cluster.manifest import FileFacts
-from femtosearch.disk import refusal, sync_folder, whole_file
+from femtosearch.disk import refusal, whole_file
 from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError
+from femtosearch.system import sync_folder
 
 _OBJECTS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss"])
 _PIECE = 1 << 20  # bytes that are read at a time

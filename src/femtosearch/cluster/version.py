@@ -100,22 +100,22 @@ class Version:
 
     def _counts(self, phrases: Sequence[str]) -> dict[str, dict[int, int]]:
         """For each phrase how many documents of each shard have it. What was asked once is remembered."""
-        known = {phrase: dict(self._phrases.get(phrase, {})) for phrase in phrases}
+        by_phrase = {phrase: dict(self._phrases.get(phrase, {})) for phrase in phrases}
         arguments: dict[int, tuple[Any, ...]] = {}
         for number in self.totals:
-            missing = [phrase for phrase in phrases if number not in known[phrase]]
+            missing = [phrase for phrase in phrases if number not in by_phrase[phrase]]
             if missing:
                 arguments[number] = (missing,)
         if not arguments:
-            return known
+            return by_phrase
         for number, counts in self.router.ask("counts", arguments).by_shard.items():
             for phrase, count in zip(arguments[number][0], counts, strict=True):
-                known[phrase][number] = count
+                by_phrase[phrase][number] = count
         with self._lock:
-            if len(self._phrases) + len(known) > _MOST_PHRASES:
+            if len(self._phrases) + len(by_phrase) > _MOST_PHRASES:
                 self._phrases.clear()
-            self._phrases.update(known)
-        return known
+            self._phrases.update(by_phrase)
+        return by_phrase
 
 
 def _phrases(query: str) -> tuple[str, ...]:

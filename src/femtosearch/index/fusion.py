@@ -73,13 +73,13 @@ class Moments:
     @classmethod
     def joined(cls, several: Iterable[Moments]) -> Moments:
         """Those of all passages together: exact where all were summed; else each stands for its passages."""
-        moments = [each for each in several if each.count]
-        shares = [max(1, round(each.passages / each.count)) for each in moments]
+        summed = [moments for moments in several if moments.count]
+        shares = [max(1, round(moments.passages / moments.count)) for moments in summed]
         return cls(
-            sum(each.passages for each in moments),
-            sum(each.count * share for each, share in zip(moments, shares, strict=True)),
-            sum(each.total * share for each, share in zip(moments, shares, strict=True)),
-            sum(each.squares * share for each, share in zip(moments, shares, strict=True)),
+            sum(moments.passages for moments in summed),
+            sum(moments.count * share for moments, share in zip(summed, shares, strict=True)),
+            sum(moments.total * share for moments, share in zip(summed, shares, strict=True)),
+            sum(moments.squares * share for moments, share in zip(summed, shares, strict=True)),
         )
 
 

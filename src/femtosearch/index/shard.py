@@ -235,8 +235,8 @@ class Shard:
         with self._lock:
             if self._own is None:
                 rows, tokens = self._at(snapshot, totals_of)
-                own = WordStatistics(len(snapshot.keys), rows, tokens)
-                self._own = own, self._at(snapshot, Lengths.read)
+                statistics_here = WordStatistics(len(snapshot.keys), rows, tokens)
+                self._own = statistics_here, self._at(snapshot, Lengths.read)
             return SharedWords(statistics, *self._own)
 
     def _at(self, snapshot: Snapshot, query: Callable[[sqlite3.Connection], T]) -> T:
@@ -252,5 +252,7 @@ def _scores(words: WordLists | None) -> tuple[list[float], list[float], list[flo
 def _cut(words: WordLists, least: tuple[float, float, float]) -> WordLists:
     """The lists without the documents that are not among the best of all shards."""
     lists = zip((words.terms, words.pairs, words.quoted), least, strict=True)
-    terms, pairs, quoted = ({key: bm25 for key, bm25 in each.items() if bm25 >= low} for each, low in lists)
+    terms, pairs, quoted = (
+        {key: bm25 for key, bm25 in ranked_here.items() if bm25 >= low} for ranked_here, low in lists
+    )
     return replace(words, terms=terms, pairs=pairs, quoted=quoted)

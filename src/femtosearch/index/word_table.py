@@ -126,8 +126,8 @@ class SharedTable:
         scores = np.zeros(len(keys))
         for phrase, (having, counts) in zip(phrases, times, strict=True):
             often = np.zeros(len(keys))
-            here = contains(keys, having)
-            often[np.searchsorted(keys, having[here])] = counts[here]
+            chosen = contains(keys, having)
+            often[np.searchsorted(keys, having[chosen])] = counts[chosen]
             scores += statistics.rarity(phrase) * _saturated(often, lengths, statistics.mean_length)
         order = np.argsort(-scores, kind="stable")
         yield _Rows(keys[order], scores[order])
@@ -139,9 +139,9 @@ class SharedTable:
         keys = np.array([key for key, _ in rows], np.int64)
         order = np.argsort(keys)
         keys, scores = keys[order], np.array([score for _, score in rows], np.float64)[order]
-        own = self._words.own
-        share = scores / rarity(own.rows, len(rows))  # times (K1 + 1) / (times + weight)
-        weight = _K1 * (1 - _B + _B * self._words.lengths.of(keys) / own.mean_length)
+        statistics = self._words.own
+        share = scores / rarity(statistics.rows, len(rows))  # times (K1 + 1) / (times + weight)
+        weight = _K1 * (1 - _B + _B * self._words.lengths.of(keys) / statistics.mean_length)
         return keys, np.rint(share * weight / (_K1 + 1 - share))
 
     def counts(self, phrases: tuple[str, ...]) -> list[int]:
