@@ -223,8 +223,7 @@ def _check_listens(address: str) -> None:
 
 def _wrong_address(address: str | None, reason: str) -> ServerError:
     return ServerError(
-        f"address: expected that of a Ray cluster that runs, HOST:PORT or auto, found {str(address)[:200]!r}: "
-        f"{reason}"
+        f"address: expected a running Ray cluster, HOST:PORT or auto, found {str(address)[:200]!r}: {reason}"
     )
 
 
