@@ -260,6 +260,8 @@ def _add_export(commands: Any) -> None:
     command.add_argument("model", metavar="SOURCE", nargs="?", help=description)
     description = "for an index FILE.jsonl, .jsonl.gz or .parquet; for a model a new folder, or FILE.onnx"
     command.add_argument("target", metavar="TARGET", help=description)
+    description = "of an index: a new collection, qdrant:URL#NAME, qdrant:FOLDER#NAME or qdrant-edge:FOLDER"
+    command.add_argument("--to", metavar="PLACE", help=f"{description} (needs the extra [qdrant])")
     add_where(command)
     _add_reading(command)
 

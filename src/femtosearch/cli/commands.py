@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.cli.database import export_documents
+from femtosearch.cli.database import export_documents, export_to
 from femtosearch.cli.explaining import explanation_lines
 from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
@@ -123,6 +123,9 @@ def info(options: argparse.Namespace) -> None:
 
 def export(options: argparse.Namespace) -> None:
     """Write an index's documents; or a model, as a folder that other libraries load, or as an ONNX graph."""
+    if options.to is not None:
+        export_to(options)
+        return
     if options.model and is_index(options.model):
         export_documents(options)
         return

@@ -12,7 +12,7 @@ from typing import Any
 from femtosearch.cli.opening import check_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count, size
-from femtosearch.errors import DocumentError
+from femtosearch.errors import DocumentError, QueryError
 from femtosearch.index.index import Index
 from femtosearch.index.repair import Repair
 from femtosearch.progress import Progress
@@ -99,6 +99,25 @@ def export_documents(options: argparse.Namespace) -> None:
         write_json({"documents": documents, "file": options.target})
     else:
         show_result(options, f"wrote {count(documents, 'document')} of {options.model} to {options.target}")
+
+
+def export_to(options: argparse.Namespace) -> None:
+    """Write an index into a new collection of Qdrant."""
+    if options.model is not None or options.vectors or options.onnx or options.fold_dense:
+        raise QueryError("--to: expected an index and no TARGET, and of the other flags only --where")
+    check_index(options.target)
+    from femtosearch.cluster.qdrant import export_to_qdrant  # which few need
+
+    with Progress(quiet=options.quiet) as progress, Index(options.target) as store:
+
+        def report(done: int) -> None:
+            progress.update("exporting", done, unit="documents")
+
+        documents = export_to_qdrant(store, options.to, where=options.where, progress=report)
+    if options.json:
+        write_json({"documents": documents, "to": options.to})
+    else:
+        show_result(options, f"wrote {count(documents, 'document')} of {options.target} to {options.to}")
 
 
 def import_documents(options: argparse.Namespace) -> None:

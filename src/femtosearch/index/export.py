@@ -6,7 +6,7 @@ import base64
 import gzip
 import json
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby
@@ -14,8 +14,11 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from femtosearch.disk import refusal, whole_file
+from femtosearch.errors import FdeError
+from femtosearch.fde import Fde
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
+from femtosearch.index.schema import Origin
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.where import Condition, Filter, compile_filter
 
@@ -54,6 +57,39 @@ def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | No
         return catalog.read_at(snapshot.state, write)
     except OSError as error:
         raise refusal(error, str(path)) from error
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Handed:
+    """All that an index holds, as of one moment, for whoever keeps it elsewhere.
+
+    fde:      the FDE, and `fde_content` what it is stored as.
+    records:  the documents with the rows of their passages, read as they come.
+    """
+
+    origin: Origin
+    fde: Fde
+    fde_content: bytes
+    records: Iterator[Record]
+
+
+def hand_over(
+    catalog: Catalog, snapshot: Snapshot, filter: Filter | None, keep: Callable[[Handed], int]
+) -> int:
+    """What somebody makes of the contents of an index, who gets them while they can be read.
+
+    Raises FdeError for an index without an FDE; OutdatedError if a commit came in between.
+    """
+    digest = snapshot.state.fde
+    if digest is None:
+        raise FdeError("the index has no FDE to be found by: give it one with set_fde")
+    content, fde = catalog.fde_content(digest), snapshot.encoding.fde
+
+    def contents(reader: sqlite3.Connection) -> int:
+        records = _records(catalog, reader, snapshot, filter, True)
+        return keep(Handed(catalog.origin, fde, content, records))
+
+    return catalog.read_at(snapshot.state, contents)
 
 
 def _records(

@@ -14,7 +14,7 @@ from femtosearch.index.adopt import Adopted, adopt
 from femtosearch.index.backup import copy_index
 from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
-from femtosearch.index.export import export
+from femtosearch.index.export import Handed, export, hand_over
 from femtosearch.index.fields import declared
 from femtosearch.index.passage_encoder import AUTO, PassageEncoder, fitting_fde
 from femtosearch.index.repair import Repair, mend
@@ -153,6 +153,14 @@ class Upkeep(Contents):
         return self._snapshots.ask(
             lambda snapshot: export(store.catalog, snapshot, target, filter, vectors=vectors)
         )
+
+    def hand_over(self, keep: Callable[[Handed], int], *, where: Where | None = None) -> int:
+        """What `keep` returns, which gets all that the index holds, as of one moment, with the rows.
+
+        where:  only documents that pass. Raises FdeError for an index without an FDE, QueryError, StoreError.
+        """
+        store, filter = self._ready(), read_filter(where)
+        return self._snapshots.ask(lambda snapshot: hand_over(store.catalog, snapshot, filter, keep))
 
     def import_file(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -26,12 +27,18 @@ def connect(
 ) -> RemoteIndex:
     """An index of a server that `femtosearch serve` runs, with the methods of `Index`.
 
-    url:      such as http://127.0.0.1:8765. Nothing is sent until a method is called.
+    url:      such as http://127.0.0.1:8765. Nothing is sent until a method is called. Or what `femtosearch
+              export --to` was told, such as qdrant:http://127.0.0.1:6333: a `QdrantIndex`, which is asked at
+              once which model it is of.
     index:    its name, where the server has several.
     key:      what --api-key or --write-key of the server says.
     timeout:  seconds to wait for an answer.
     Raises ServerError for a url that is none.
     """
+    if isinstance(url, str) and url.startswith(("qdrant:", "qdrant-edge:")):
+        qdrant: Any = importlib.import_module("femtosearch.cluster.qdrant")
+        searched: RemoteIndex = qdrant.QdrantIndex(url)  # typed as what nearly all callers get
+        return searched
     return RemoteIndex(Server(url, index, key, timeout))
 
 

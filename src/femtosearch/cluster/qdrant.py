@@ -1,0 +1,321 @@
+"""An index in Qdrant: written there once, then searched with one query, without an index here.
+
+A point is a passage: its FDE finds it, and its rows, a multivector compared by MAX_SIM, rank it. The point
+with number 0 of a document has its text; the others know where in it they are. One more point, written last,
+says which model and FDE these are.
+"""
+
+from __future__ import annotations
+
+import base64
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, overload
+
+import numpy as np
+
+from femtosearch.cluster.qdrant_store import Asked, Collection, Point, collection_at, text_field
+from femtosearch.codes import quantise
+from femtosearch.errors import DocumentError, FdeError, QueryError, ServerError
+from femtosearch.fde import Fde
+from femtosearch.fde.calibration import BEST
+from femtosearch.fde.stored import restore_fde
+from femtosearch.index.contents import Where
+from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.export import Handed, Record
+from femtosearch.index.index import Index
+from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
+from femtosearch.index.plan import CANDIDATES, RECALL
+from femtosearch.index.request import check_request
+from femtosearch.index.schema import Origin
+from femtosearch.model.foldings import folded as folded_text
+from femtosearch.types import Document, Hit, Rows
+
+_NAMES = uuid.UUID("6f1b7b0c-6d0a-5c53-9d6f-0b3f1d2a7c11")  # in which points have theirs
+_FACTS = str(uuid.uuid5(_NAMES, "facts"))
+_FORMAT = 1
+_TOGETHER = 64  # documents of one request
+_OPTIONS = "options that an index in Qdrant has: k, mode, candidates, min_score, filter"
+
+
+def export_to_qdrant(
+    index: Index,
+    address: str,
+    *,
+    where: Where | None = None,
+    progress: Callable[[int], object] | None = None,
+) -> int:
+    """Write the documents of an index into a new collection of Qdrant; their number.
+
+    address:   qdrant:URL, qdrant:FOLDER (qdrant-client's local mode), each with #NAME of the collection
+               behind it ("femtosearch" if none is given), or qdrant-edge:FOLDER.
+    where:     only documents that pass.
+    progress:  called with the number that are written.
+    Raises ServerError for a collection that is there already, FdeError for an index without an FDE.
+    """
+    collection = collection_at(address)
+    try:
+        if collection.exists():
+            raise ServerError(f"{collection.place}: it is there already: choose another place or #NAME")
+        return index.hand_over(lambda handed: _written(collection, handed, progress), where=where)
+    finally:
+        collection.close()
+
+
+def _written(collection: Collection, handed: Handed, progress: Callable[[int], object] | None) -> int:
+    origin, fde = handed.origin, handed.fde
+    collection.create(fde.size(origin.dims), origin.dims)
+    documents = passages = 0
+    for group in _groups(handed.records, _TOGETHER):
+        points = _points(group, fde, origin.dims)
+        collection.put(points)
+        documents += len(group)
+        passages += sum(point.fde is not None for point in points)
+        if progress is not None:
+            progress(documents)
+    facts = {
+        "format": _FORMAT,
+        "model": {"name": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims},
+        "fde": base64.b64encode(handed.fde_content).decode(),
+        "documents": documents,
+        "passages": passages,
+    }
+    collection.put([Point(_FACTS, {"femtosearch": facts})])
+    return documents
+
+
+def _groups(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
+    group: list[Record] = []
+    for record in records:
+        group.append(record)
+        if len(group) == size:
+            yield group
+            group = []
+    if group:
+        yield group
+
+
+def _points(records: Sequence[Record], fde: Fde, dims: int) -> list[Point]:
+    """The points of documents; a document without a word has one without vectors."""
+    passages = [passage for record in records for passage in record.passages or ()]
+    rows = [_rows(passage, dims) for passage in passages]
+    starts = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    together = np.concatenate([np.empty((0, dims), np.float32), *rows])
+    fdes = iter(quantise(fde.documents(Rows(together, starts)), fde.code_bits).rows())
+    remaining = iter(rows)
+    points = []
+    for record in records:
+        document = {"text": record.text, "metadata": record.metadata}
+        for number, passage in enumerate(record.passages or ()):
+            facts = {"id": record.id, "number": number, "passage": list(passage["span"])}
+            payload = facts | (document if number == 0 else {})
+            points.append(Point(point_id(record.id, number), payload, next(fdes), next(remaining)))
+        if not record.passages:
+            points.append(
+                Point(point_id(record.id, 0), {"id": record.id, "number": 0, "passage": None, **document})
+            )
+    return points
+
+
+def _rows(passage: Mapping[str, Any], dims: int) -> np.ndarray:
+    """A passage's rows, [T, D] float32, of its codes."""
+    codes = np.frombuffer(passage["codes"], np.int8).reshape(passage["rows"], -1)[:, :dims]
+    return np.asarray(codes * np.frombuffer(passage["scales"], "<f4")[:, None])
+
+
+def point_id(name: str, number: int) -> str:
+    """The id of a document's passage among points."""
+    return str(uuid.uuid5(_NAMES, f"{number} {name}".encode("utf-8", "surrogatepass").hex()))
+
+
+class QdrantIndex:
+    """An index that was exported to Qdrant, with those methods of `Index` that read. Scores are MaxSim's.
+
+    address:  as for `export_to_qdrant`.
+    model:    what encodes queries; None: the built-in one that the index was made with.
+    Raises ServerError for a collection that is none of ours.
+    """
+
+    def __init__(self, address: str, *, model: PassageEncoder | str | None = None) -> None:
+        self._collection = collection_at(address)
+        self._model = ModelOfIndex(model)
+        try:
+            facts = self._facts()
+            self._origin, self._fde, self._passages = _checked(facts, self._collection.place)
+        except BaseException:
+            self._collection.close()
+            raise
+
+    @property
+    def model(self) -> PassageEncoder:
+        """The model. Raises ModelMismatchError if it is not the one of the index."""
+        return self._model.of(self._origin, self._collection.place)
+
+    @overload
+    def search(self, query: str, *, k: int = 10, mode: str = "auto", **options: Any) -> list[Hit]: ...
+    @overload
+    def search(
+        self, query: list[str], *, k: int = 10, mode: str = "auto", **options: Any
+    ) -> list[list[Hit]]: ...
+    def search(
+        self, query: str | list[str], *, k: int = 10, mode: str = "auto", **options: Any
+    ) -> list[Hit] | list[list[Hit]]:
+        """The k best documents by their best passage, each query by one request to Qdrant.
+
+        mode:     "auto" and "rerank" find candidates by the FDE and rank them by MaxSim; "maxsim" ranks all
+                  passages; "fde" goes by the FDE alone.
+        options:  `candidates` and `min_score` as for `Index.search`; `filter`, a condition of Qdrant's own,
+                  such as a Filter on metadata.year.
+        Raises QueryError, ServerError.
+        """
+        texts = [query] if isinstance(query, str) else query
+        condition = options.pop("filter", None)
+        if unknown := {name for name, option in options.items() if option} - {"candidates", "min_score"}:
+            raise QueryError(f"{min(unknown)}: expected {_OPTIONS}")
+        candidates, least = options.get("candidates"), options.get("min_score")
+        request = check_request(texts, k, mode, candidates, min_score=least)
+        if not request.texts:
+            return []
+        rows = self.model.encode_queries([folded_text(text) for text in request.texts])
+        count = self._candidates(request.k) if candidates is None else max(request.candidates or 0, request.k)
+        answers = []
+        for asked in self._asked(rows, request.mode, count):
+            best = [] if asked is None else self._collection.best(asked, request.k, condition)
+            hits = [hit for hit in self._hits(best) if least is None or hit.score >= least]
+            answers.append(sorted(hits, key=lambda hit: (-hit.score, hit.id)))
+        return answers[0] if isinstance(query, str) else answers
+
+    def context(
+        self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
+    ) -> Context:
+        """The best passages for a question, for a language model's prompt; see `Index.context`."""
+        _no_where(where)
+        return make_context(self.search(question, k=k), max_tokens)
+
+    @overload
+    def get(self, document_id: str) -> Document | None: ...
+    @overload
+    def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
+    def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
+        """The document with that id, or None; for several ids a list, in their order."""
+        if isinstance(document_id, str):
+            return self.get([document_id])[0]
+        names = list(document_id) if isinstance(document_id, Iterable) else [document_id]
+        if not all(isinstance(name, str) for name in names):
+            raise DocumentError("get: expected an id, a string, or several")
+        payloads = self._collection.payloads([point_id(name, 0) for name in dict.fromkeys(names)])
+        documents = (payloads.get(point_id(name, 0)) for name in names)
+        return [None if payload is None else _document(payload) for payload in documents]
+
+    def count(self, where: Where | None = None, *, filter: Any = None) -> int:
+        """How many documents there are, or pass a condition of Qdrant's own."""
+        _no_where(where)
+        return self._collection.count(filter)
+
+    def documents(self, where: Where | None = None, *, filter: Any = None) -> Iterator[Document]:
+        """All documents, or those that pass a condition of Qdrant's own, in no order."""
+        _no_where(where)
+        return map(_document, self._collection.first_passages(filter))
+
+    def close(self) -> None:
+        """Close the connection; a second time does nothing."""
+        self._collection.close()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Document]:
+        return self.documents()
+
+    def __contains__(self, document_id: object) -> bool:
+        return isinstance(document_id, str) and self.get(document_id) is not None
+
+    def __enter__(self) -> QdrantIndex:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<QdrantIndex {self._collection.place!r}>"
+
+    def _facts(self) -> dict[str, Any]:
+        place = self._collection.place
+        if not self._collection.exists():
+            raise ServerError(
+                f"{place}: there is no such collection: femtosearch export INDEX --to makes one"
+            )
+        payload = self._collection.payloads([_FACTS]).get(_FACTS, {})
+        facts = payload.get("femtosearch")
+        if not isinstance(facts, dict):
+            raise ServerError(
+                f"{place}: not made by femtosearch export --to, or not to its end: export again"
+            )
+        return facts
+
+    def _candidates(self, k: int) -> int:
+        """How many find the k best, by the FDE's calibration."""
+        calibration = self._fde.calibration
+        if calibration is None:
+            return max(CANDIDATES, k)
+        count = calibration.count(max(calibration.prefixes), RECALL, max(1, self._passages))
+        return max(k, count * max(k, BEST) // BEST)
+
+    def _asked(self, rows: Rows, mode: str, count: int) -> Iterator[Asked | None]:
+        """What each query asks; None for one without a row. Its rows are rounded as those of passages are."""
+        fdes = [None] * len(rows) if mode == "maxsim" else list(self._fde.queries(rows))
+        for query, fde in zip(rows, fdes, strict=True):
+            coded = quantise(np.ascontiguousarray(query)).rows() if mode != "fde" else None
+            yield Asked(fde, coded, count) if len(query) else None
+
+    def _hits(self, best: Sequence[tuple[dict[str, Any], float]]) -> list[Hit]:
+        """The hits; the texts of documents whose best passage is not the first come by one more request."""
+        names = [text_field(payload, "id") for payload, _ in best]
+        later = [
+            point_id(name, 0) for name, (payload, _) in zip(names, best, strict=True) if payload.get("number")
+        ]
+        firsts = self._collection.payloads(later) if later else {}
+        hits = []
+        for name, (payload, score) in zip(names, best, strict=True):
+            document = _document(firsts.get(point_id(name, 0), payload))
+            hits.append(Hit(name, score, document.text, document.metadata, _span(payload, document), score))
+        return hits
+
+
+def _no_where(where: Where | None) -> None:
+    if where is not None:
+        raise QueryError(
+            "where: an index in Qdrant takes `filter`, a condition of Qdrant's own, in its place"
+        )
+
+
+def _document(payload: Mapping[str, Any]) -> Document:
+    """Raises ServerError."""
+    metadata = payload.get("metadata")
+    if not isinstance(metadata, dict):
+        raise ServerError(f"payload: expected a mapping under 'metadata', found {str(metadata)[:80]!r}")
+    return Document(text_field(payload, "id"), text_field(payload, "text"), metadata)
+
+
+def _span(payload: Mapping[str, Any], document: Document) -> tuple[int, int] | None:
+    span = payload.get("passage")
+    if not isinstance(span, list) or len(span) != 2 or not all(type(at) is int for at in span):
+        return None
+    start, end = span
+    return (start, end) if 0 <= start <= end <= len(document.text) else None
+
+
+def _checked(facts: Mapping[str, Any], place: str) -> tuple[Origin, Fde, int]:
+    """The model, the FDE and the number of passages that a collection's facts say. Raises ServerError."""
+    model, passages = facts.get("model"), facts.get("passages")
+    if facts.get("format") != _FORMAT:
+        raise ServerError(f"{place}: expected format {_FORMAT}, found {str(facts.get('format'))[:80]!r}")
+    try:
+        origin = Origin(str(model["name"]), str(model["fingerprint"]), int(model["dims"]))  # type: ignore[index]
+        fde = restore_fde(base64.b64decode(facts["fde"], validate=True), place)
+        fde.size(origin.dims)
+        return origin, fde, int(passages)  # type: ignore[arg-type]
+    except (TypeError, KeyError, ValueError, FdeError) as error:
+        raise ServerError(
+            f"{place}: what it says of its model and FDE is damaged ({error}): export again"
+        ) from None

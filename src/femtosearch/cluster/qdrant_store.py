@@ -1,0 +1,333 @@
+"""Where a collection lies: a Qdrant server, a folder of qdrant-client's local mode, or one of Qdrant Edge."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
+
+FINDS, RANKS = "fde", "rows"  # the vector that finds passages, and the rows that rank them
+SCHEMES = ("qdrant:", "qdrant-edge:")
+_COLLECTION = "femtosearch"
+_EF = 128  # of the graph, at least
+_PAGE = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Point:
+    """A passage as Qdrant keeps it.
+
+    fde:   [F] float32; rows: [T, D] float32; both None for a document without a word.
+    """
+
+    id: str
+    payload: dict[str, Any]
+    fde: np.ndarray | None = None
+    rows: np.ndarray | None = None
+
+    @property
+    def vectors(self) -> dict[str, Any]:
+        """The vectors by their names."""
+        if self.fde is None or self.rows is None:
+            return {}
+        return {FINDS: self.fde.tolist(), RANKS: self.rows.tolist()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """A query: by the FDE the first candidates, of these by the rows the best; either may be missing."""
+
+    fde: np.ndarray | None
+    rows: np.ndarray | None
+    candidates: int
+
+
+class Collection(Protocol):
+    """A collection of Qdrant. Methods raise ServerError."""
+
+    place: str
+
+    def exists(self) -> bool:
+        """Whether it is there."""
+
+    def create(self, numbers: int, dims: int) -> None:
+        """Make it, for FDEs of so many numbers and rows of D dims."""
+
+    def put(self, points: Sequence[Point]) -> None:
+        """Store points."""
+
+    def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
+        """The payload and the score of the best passage of each of the k best documents."""
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Those of points, by their ids."""
+
+    def count(self, condition: Any) -> int:
+        """How many documents there are, or pass a condition."""
+
+    def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
+        """The payloads of all documents' first passages, or of those that pass a condition."""
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+def collection_at(address: str) -> Collection:
+    """The collection at qdrant:URL#NAME, qdrant:FOLDER#NAME or qdrant-edge:FOLDER. Raises ServerError,
+    MissingExtraError.
+    """
+    scheme = next((scheme for scheme in SCHEMES if address.startswith(scheme)), None)
+    location, _, name = address.removeprefix(scheme or "").partition("#")
+    if scheme is None or not location or "\0" in address:
+        raise ServerError(
+            f"expected qdrant:URL, qdrant:FOLDER or qdrant-edge:FOLDER, found {address[:200]!r}"
+        )
+    if scheme == "qdrant-edge:":
+        return _Edge(_module("qdrant_edge", "qdrant-edge-py"), location)
+    return _Client(_module("qdrant_client", "qdrant-client"), location, name or _COLLECTION)
+
+
+class _Client:
+    """A collection by qdrant-client."""
+
+    def __init__(self, package: Any, location: str, name: str) -> None:
+        self.place, self._name, self._models = f"qdrant:{location}#{name}", name, package.models
+        self._folder = None if "://" in location else Path(location)
+        self._package, self._location = package, location
+        self._opened: Any = None
+
+    @property
+    def _client(self) -> Any:
+        if self._opened is None:
+            with self._told():
+                if self._folder is not None:
+                    self._opened = self._package.QdrantClient(path=os.fspath(self._folder))
+                else:
+                    key = os.environ.get("QDRANT_API_KEY")
+                    self._opened = self._package.QdrantClient(
+                        url=self._location, api_key=key, timeout=60, check_compatibility=False
+                    )
+        return self._opened
+
+    def exists(self) -> bool:
+        if self._folder is not None and not (self._folder / "meta.json").exists():
+            return False  # which the client would make
+        with self._told():
+            return bool(self._client.collection_exists(self._name))
+
+    def create(self, numbers: int, dims: int) -> None:
+        models = self._models
+        several = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+        ranks = models.VectorParams(
+            size=dims,
+            distance=models.Distance.DOT,
+            multivector_config=several,
+            hnsw_config=models.HnswConfigDiff(
+                m=0
+            ),  # they rank what was found; a graph of them is never asked
+        )
+        finds = models.VectorParams(size=numbers, distance=models.Distance.DOT)
+        with self._told():
+            self._client.create_collection(self._name, vectors_config={FINDS: finds, RANKS: ranks})
+            if self._folder is None:
+                for field, kind in (("id", "keyword"), ("number", "integer")):
+                    self._client.create_payload_index(self._name, field, kind)
+
+    def put(self, points: Sequence[Point]) -> None:
+        structs = [
+            self._models.PointStruct(id=point.id, vector=point.vectors, payload=point.payload)
+            for point in points
+        ]
+        with self._told():
+            self._client.upsert(self._name, structs, wait=True)
+
+    def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
+        models = self._models
+        query, using, prefetch = asked.rows, RANKS, None
+        params = models.SearchParams(hnsw_ef=max(_EF, asked.candidates))
+        if query is None:
+            query, using = asked.fde, FINDS
+        elif asked.fde is not None:
+            prefetch = models.Prefetch(
+                query=asked.fde.tolist(), using=FINDS, limit=asked.candidates, filter=condition, params=params
+            )
+        assert query is not None
+        with self._told():
+            groups = self._client.query_points_groups(
+                self._name,
+                group_by="id",
+                query=query.tolist(),
+                using=using,
+                prefetch=prefetch,
+                query_filter=condition,
+                search_params=params,
+                limit=k,
+                group_size=1,
+                with_payload=True,
+            ).groups
+        return [(group.hits[0].payload, group.hits[0].score) for group in groups if group.hits]
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        with self._told():
+            records = self._client.retrieve(self._name, list(ids), with_payload=True)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def count(self, condition: Any) -> int:
+        with self._told():
+            return int(self._client.count(self._name, self._first(condition), exact=True).count)
+
+    def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
+        offset = None
+        while True:
+            with self._told():
+                records, offset = self._client.scroll(
+                    self._name, self._first(condition), limit=_PAGE, offset=offset, with_payload=True
+                )
+            yield from (record.payload for record in records)
+            if offset is None:
+                return
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _first(self, condition: Any) -> Any:
+        models = self._models
+        first = models.FieldCondition(key="number", match=models.MatchValue(value=0))
+        return models.Filter(must=[first, *([condition] if condition is not None else [])])
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        with _told(self.place), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+
+
+class _Edge:
+    """A shard of Qdrant Edge, in this process."""
+
+    def __init__(self, package: Any, location: str) -> None:
+        self.place, self._package, self._folder = f"qdrant-edge:{location}", package, Path(location)
+        self._opened: Any = None
+
+    @property
+    def _shard(self) -> Any:
+        if self._opened is None:
+            with _told(self.place):
+                self._opened = self._package.EdgeShard.load(os.fspath(self._folder))
+        return self._opened
+
+    def exists(self) -> bool:
+        return self._folder.is_dir() and any(self._folder.iterdir())
+
+    def create(self, numbers: int, dims: int) -> None:
+        edge = self._package
+        several = edge.MultiVectorConfig(comparator=edge.MultiVectorComparator.MaxSim)
+        ranks = edge.EdgeVectorParams(size=dims, distance=edge.Distance.Dot, multivector_config=several)
+        finds = edge.EdgeVectorParams(size=numbers, distance=edge.Distance.Dot)
+        with _told(self.place):
+            self._folder.mkdir(parents=True, exist_ok=True)
+            config = edge.EdgeConfig(vectors={FINDS: finds, RANKS: ranks})
+            self._opened = edge.EdgeShard.create(os.fspath(self._folder), config)
+
+    def put(self, points: Sequence[Point]) -> None:
+        edge = self._package
+        structs = [edge.Point(id=point.id, vector=point.vectors, payload=point.payload) for point in points]
+        with _told(self.place):
+            self._shard.update(edge.UpdateOperation.upsert_points(structs))
+            self._shard.flush()
+
+    def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
+        limit = 4 * k
+        while True:
+            points = self._points(asked, limit, condition)
+            best: dict[str, tuple[dict[str, Any], float]] = {}
+            for point in points:
+                best.setdefault(point.payload["id"], (point.payload, point.score))
+            if len(best) >= k or len(points) < limit:
+                return list(best.values())[:k]
+            limit *= 4
+
+    def _points(self, asked: Asked, limit: int, condition: Any) -> list[Any]:
+        edge = self._package
+        finds = None if asked.fde is None else edge.Query.Nearest(asked.fde.tolist(), using=FINDS)
+        query, prefetches = finds, []
+        if asked.rows is not None:
+            query = edge.Query.Nearest(asked.rows.tolist(), using=RANKS)
+            if finds is not None:
+                prefetches = [edge.Prefetch(limit=asked.candidates, query=finds, filter=condition)]
+        request = edge.QueryRequest(
+            limit=limit, query=query, prefetches=prefetches, with_payload=True, filter=condition
+        )
+        with _told(self.place):
+            return list(self._shard.query(request))
+
+    def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        with _told(self.place):
+            records = self._shard.retrieve(list(ids), True, False)
+        return {str(record.id): record.payload or {} for record in records}
+
+    def count(self, condition: Any) -> int:
+        with _told(self.place):
+            return int(
+                self._shard.count(self._package.CountRequest(exact=True, filter=self._first(condition)))
+            )
+
+    def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
+        offset = None
+        while True:
+            request = self._package.ScrollRequest(
+                offset=offset, limit=_PAGE, filter=self._first(condition), with_payload=True
+            )
+            with _told(self.place):
+                records, offset = self._shard.scroll(request)
+            yield from (record.payload for record in records)
+            if offset is None:
+                return
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    def _first(self, condition: Any) -> Any:
+        edge = self._package
+        first = edge.FieldCondition(key="number", match=edge.MatchValue(0))
+        return edge.Filter(must=[first, *([condition] if condition is not None else [])])
+
+
+def _module(name: str, package: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError:
+        raise MissingExtraError(f"this needs {package}: pip install 'femtosearch[qdrant]'") from None
+
+
+@contextmanager
+def _told(place: str) -> Iterator[None]:
+    """What goes wrong there, as a ServerError: the clients raise errors of many kinds."""
+    try:
+        yield
+    except FemtosearchError:
+        raise
+    except Exception as error:
+        message = " ".join(str(error).split())[:300]
+        raise ServerError(f"{place}: {type(error).__name__}: {message}") from error
+
+
+def text_field(payload: Mapping[str, Any], name: str) -> str:
+    """A text of a payload, which anyone may have changed. Raises ServerError."""
+    text = payload.get(name)
+    if not isinstance(text, str):
+        raise ServerError(f"payload: expected a text under {name!r}, found {str(text)[:80]!r}: export again")
+    return text

@@ -1,0 +1,187 @@
+"""An index in Qdrant gives MaxSim's hits: qdrant-client's local mode, and Qdrant Edge."""
+
+import json
+
+import numpy as np
+import pytest
+
+import femtosearch as fs
+from femtosearch.cli import main
+from femtosearch.cluster.qdrant import QdrantIndex, export_to_qdrant, point_id
+from femtosearch.errors import (
+    DocumentError,
+    FdeError,
+    ModelMismatchError,
+    QueryError,
+    ServerError,
+)
+from femtosearch.index.index import Index
+from femtosearch.index.searches import Searches
+
+from .conftest import QUERIES, write_lines
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+PLACES = {"qdrant": "qdrant_client", "qdrant-edge": "qdrant_edge"}
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def address(request, tmp_path_factory, single):
+    """An index that was exported."""
+    pytest.importorskip(PLACES[request.param])
+    address = f"{request.param}:{tmp_path_factory.mktemp('qdrant') / 'store'}"
+    steps = []
+    assert export_to_qdrant(single, address, progress=steps.append) == len(single)
+    assert steps[-1] == len(single)
+    return address
+
+
+@pytest.fixture(scope="module")
+def qdrant(address):
+    with fs.connect(address) as opened:
+        yield opened
+
+
+def test_the_ten_best_are_maxsims_with_its_scores(qdrant, single):
+    exact = single.search(QUERIES, mode="maxsim", length_penalty=0)
+    for mode in ("auto", "maxsim"):
+        for ours, theirs in zip(qdrant.search(QUERIES, mode=mode), exact, strict=True):
+            assert {hit.id for hit in ours} == {hit.id for hit in theirs}
+            scores = {hit.id: hit.score for hit in theirs}
+            np.testing.assert_allclose(
+                [hit.score for hit in ours], [scores[hit.id] for hit in ours], rtol=1e-5
+            )
+            assert {hit.id: (hit.text, hit.metadata) for hit in ours} == {
+                hit.id: (hit.text, hit.metadata) for hit in theirs
+            }
+            assert all(hit.passage is not None for hit in ours)
+
+
+def test_the_fde_alone_finds(qdrant, single):
+    ours, theirs = qdrant.search(QUERIES[0], mode="fde"), single.search(QUERIES[0], mode="fde")
+    assert len({hit.id for hit in ours} & {hit.id for hit in theirs}) >= 9
+
+
+def test_documents_are_the_indexs(qdrant, single):
+    everything = {document.id: document for document in single}
+    assert {document.id: document for document in qdrant} == everything
+    assert len(qdrant) == len(single)
+    assert qdrant.get(["d3", "nobody"]) == single.get(["d3", "nobody"])
+    assert "d3" in qdrant
+    assert isinstance(qdrant, Searches)
+    assert qdrant.context(QUERIES[0]).text
+
+
+def test_hits_can_be_left_out(qdrant):
+    hits = qdrant.search(QUERIES[0])
+    assert qdrant.search(QUERIES[0], k=3) == hits[:3]
+    assert qdrant.search(QUERIES[0], min_score=hits[4].score) == hits[:5]
+    assert len(qdrant.search(QUERIES[0], candidates=12, k=8)) <= 8
+    assert qdrant.search([]) == []
+
+
+def test_a_condition_of_qdrants_own(address, qdrant, single):
+    if address.startswith("qdrant-edge"):
+        import qdrant_edge as models
+
+        match = models.MatchValue("a1")
+    else:
+        from qdrant_client import models
+
+        match = models.MatchValue(value="a1")
+    condition = models.Filter(must=[models.FieldCondition(key="metadata.author", match=match)])
+    theirs = single.search(QUERIES[0], mode="maxsim", length_penalty=0, where={"author": "a1"})
+    assert [hit.id for hit in qdrant.search(QUERIES[0], filter=condition)] == [hit.id for hit in theirs]
+    assert qdrant.count(filter=condition) == single.count({"author": "a1"})
+    assert len(list(qdrant.documents(filter=condition))) == single.count({"author": "a1"})
+
+
+@pytest.mark.parametrize(
+    ("ask", "error"),
+    [
+        (lambda qdrant: qdrant.search("x", hybrid=0.5), QueryError),
+        (lambda qdrant: qdrant.search("x", where={"year": 1}), QueryError),
+        (lambda qdrant: qdrant.search(""), QueryError),
+        (lambda qdrant: qdrant.count({"year": 1}), QueryError),
+        (lambda qdrant: qdrant.get(3), DocumentError),
+    ],
+)
+def test_what_qdrant_does_not_do_is_told(qdrant, ask, error):
+    with pytest.raises(error):
+        ask(qdrant)
+
+
+def test_nothing_is_replaced(address, qdrant, single):
+    qdrant.close()
+    with pytest.raises(ServerError, match="it is there already"):
+        export_to_qdrant(single, address)
+
+
+def test_another_model(address, qdrant):
+    qdrant.close()
+    with QdrantIndex(address, model="megabyte") as other, pytest.raises(ModelMismatchError):
+        other.search("x")
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["qdrant:", "qdrant-edge:", "qdrant:nowhere", "qdrant-edge:nowhere", "qdrant:http://127.0.0.1:9"],
+)
+def test_addresses_without_a_collection(tmp_path, monkeypatch, address):
+    for name in PLACES.values():
+        pytest.importorskip(name)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ServerError):
+        fs.connect(address)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_collection_of_others_is_refused(tmp_path):
+    client = pytest.importorskip("qdrant_client")
+    with_theirs = client.QdrantClient(path=str(tmp_path / "theirs"))
+    vector = client.models.VectorParams(size=2, distance=client.models.Distance.DOT)
+    with_theirs.create_collection("femtosearch", vectors_config={"fde": vector})
+    with_theirs.close()
+    with pytest.raises(ServerError, match="not made by femtosearch"):
+        fs.connect(f"qdrant:{tmp_path / 'theirs'}")
+
+
+def test_facts_that_were_changed_are_refused(tmp_path, model):
+    client = pytest.importorskip("qdrant_client")
+    index = Index(model=model)
+    index.add(["heat transfer", "---", "a shell"])
+    address = f"qdrant:{tmp_path / 'store'}#mine"
+    export_to_qdrant(index, address)
+    from femtosearch.cluster.qdrant import _FACTS
+
+    for facts in ({"format": 2}, {"format": 1}, {"format": 1, "model": {}, "fde": "!"}, 3):
+        opened = client.QdrantClient(path=str(tmp_path / "store"))
+        opened.set_payload("mine", {"femtosearch": facts}, points=[_FACTS])
+        opened.close()
+        with pytest.raises(ServerError):
+            fs.connect(address)
+
+
+def test_an_index_without_an_fde(tmp_path, model):
+    pytest.importorskip("qdrant_client")
+    index = Index(model=model, fde=None)
+    index.add(["heat"])
+    with pytest.raises(FdeError, match="set_fde"):
+        export_to_qdrant(index, f"qdrant:{tmp_path / 'store'}")
+
+
+def test_points_are_called_alike_for_ever():
+    assert point_id("a", 0) == point_id("a", 0) != point_id("a", 1)
+
+
+def test_the_command(tmp_path, capsys):
+    pytest.importorskip("qdrant_client")
+    texts = write_lines(tmp_path / "a.jsonl", range(8))
+    folder, place = str(tmp_path / "index"), f"qdrant:{tmp_path / 'store'}#eight"
+    assert main(["index", folder, str(texts), "--model", "femto", "--quiet"]) == 0
+    assert main(["export", folder, "--to", place, "--where", "year >= 2002", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"documents": 6, "to": place}
+    assert main(["export", folder, "x.jsonl", "--to", place]) == 1
+    assert "no TARGET" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "nothing"), "--to", place]) == 1
+    assert main(["export", folder, "--to", "elsewhere"]) == 1
+    assert "qdrant:URL" in capsys.readouterr().err
