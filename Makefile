@@ -49,10 +49,11 @@ asan: # the tests of the native core, under the sanitisers of addresses and of u
 		ASAN_OPTIONS=detect_leaks=0 .venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py \
 		tests/model/test_encoder.py tests/model/test_wordpiece.py tests/test_scoring.py tests/fde
 
-integrations: # the frameworks' own packages run what stands between them and us, in an environment of its own
+integrations: # the frameworks' own packages, Ray and Qdrant run what stands between them and us, in an environment of its own
 	$(PYTHON) -m venv .venv-integrations
-	.venv-integrations/bin/pip install --quiet . pytest langchain-core llama-index-core haystack-ai
-	.venv-integrations/bin/python -m pytest tests/integrations
+	.venv-integrations/bin/pip install --quiet '.[server,cluster,qdrant]' pytest langchain-core llama-index-core haystack-ai
+	.venv-integrations/bin/pip install --quiet s3fs 'moto[server]' qdrant-edge-py
+	.venv-integrations/bin/python -m pytest tests/integrations tests/cluster
 
 spills: # no inner loop of the matrix products keeps its sums on the stack
 	$(BIN)python native/check/spills.py
