@@ -36,7 +36,7 @@ format: .venv/built
 	$(BIN)ruff format .
 
 types: .venv/built
-	$(BIN)mypy src
+	$(BIN)mypy src benchmarks
 	$(BIN)mypy --platform win32 src
 
 docs: .venv/built

@@ -24,6 +24,7 @@ from benchmarks import (
     results,
     search,
 )
+from benchmarks.checkpoints import SIZES
 from benchmarks.machine import machine
 
 DATA = "FEMTOSEARCH_DATA"
@@ -70,14 +71,8 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     if options.benchmark == "peers":
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
     if options.benchmark == "million":
-        return million.measure(
-            _folder(options),
-            options.passages,
-            options.index,
-            options.folder,
-            options.recall,
-            options.calibrate,
-        )
+        asked = options.folder, options.recall, options.calibrate
+        return million.measure(_folder(options), options.passages, options.index, *asked)
     if options.benchmark == "parity":
         pythons = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
         return parity.measure({peer: python for peer, python in pythons.items() if python}, options.doc)
@@ -86,7 +81,7 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     if options.benchmark == "family":
         return family.measure(options.runs, options.size)
     if options.benchmark == "members":
-        return members.measure(_folder(options), options.size or list(members.SIZES), options.limit)
+        return members.measure(_folder(options), options.size or list(SIZES), options.limit)
     module = {"encode": encode, "search": search}[options.benchmark]
     return module.measure(_folder(options), options.model, options.runs)
 
@@ -100,29 +95,7 @@ def _folder(options: argparse.Namespace) -> Path:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser("python -m benchmarks", description="Measure femtosearch.")
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
-    for module in (encode, precision, search, fde, peers, kernels, family, members):
-        name = module.__name__.rsplit(".", 1)[1]
-        command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
-        command.add_argument(
-            "--data", default=os.environ.get(DATA), metavar="DIR", help=f"a BEIR folder (default: ${DATA})"
-        )
-        command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
-        command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
-        if module in (fde, precision):
-            command.add_argument(
-                "folder", nargs="*", type=Path, help="BEIR folders (default: the one of --data)"
-            )
-        command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
-        if module in (family, members):
-            names = ", ".join(members.SIZES)
-            command.add_argument("size", nargs="*", help=f"of {names} (default: all)")
-        if module is fde:
-            command.add_argument("--python", help="the Python of an environment with txtai, to compare")
-        if module in (peers, members):
-            limit = 2000 if module is peers else 500
-            command.add_argument("--limit", type=int, default=limit, metavar="N", help=f"documents ({limit})")
-        if module is peers:
-            command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
+    _add_timed(commands)
     _add_compare(commands)
     _add_parity(commands)
     _add_million(commands)
@@ -141,6 +114,32 @@ def _options() -> argparse.Namespace:
     prunes.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     words.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     return parser.parse_args()
+
+
+def _add_timed(commands: Any) -> None:
+    for module in (encode, precision, search, fde, peers, kernels, family, members):
+        name = module.__name__.rsplit(".", 1)[1]
+        command = commands.add_parser(name, help=(module.__doc__ or "").strip(), description=module.__doc__)
+        command.add_argument(
+            "--data", default=os.environ.get(DATA), metavar="DIR", help=f"a BEIR folder (default: ${DATA})"
+        )
+        command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
+        command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+        if module in (fde, precision):
+            command.add_argument(
+                "folder", nargs="*", type=Path, help="BEIR folders (default: the one of --data)"
+            )
+        command.add_argument("--runs", type=int, default=5, metavar="N", help="repetitions (default: 5)")
+        if module in (family, members):
+            names = ", ".join(SIZES)
+            command.add_argument("size", nargs="*", help=f"of {names} (default: all)")
+        if module is fde:
+            command.add_argument("--python", help="the Python of an environment with txtai, to compare")
+        if module in (peers, members):
+            limit = 2000 if module is peers else 500
+            command.add_argument("--limit", type=int, default=limit, metavar="N", help=f"documents ({limit})")
+        if module is peers:
+            command.add_argument("--python", required=True, help="the Python of an environment with PyLate")
 
 
 def _add_compare(commands: Any) -> None:

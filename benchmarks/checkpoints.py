@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from femtosearch.checkpoint import Dense, expected_shapes
+from femtosearch.checkpoint import expected_shapes
 from femtosearch.types import BertConfig
 
 
@@ -32,6 +32,9 @@ SIZES = {
 }
 
 
+Projection = tuple[np.ndarray, np.ndarray | None]  # weight and bias of a Dense module
+
+
 def multiply_adds(size: Size, length: int) -> int:
     """What one token of a text costs, without exp, erf, norms and padding."""
     config = size.config
@@ -40,7 +43,7 @@ def multiply_adds(size: Size, length: int) -> int:
     return (config.code_width or 0) * hidden + config.layers * layer + hidden * size.dims
 
 
-def random_checkpoint(size: Size) -> tuple[dict[str, np.ndarray], list[Dense]]:
+def random_checkpoint(size: Size) -> tuple[dict[str, np.ndarray], list[Projection]]:
     """Weights that keep states as wide as a trained model's do: any slip shows in the rows."""
     rng = np.random.default_rng(0)
     config = size.config

@@ -11,6 +11,7 @@ from femtosearch.checkpoint import read_checkpoint
 from femtosearch.model.encoder import Encoder
 from femtosearch.model.model import BATCH, Model
 from femtosearch.model.tokenizer import Tokenizer
+from femtosearch.types import BertConfig
 
 Row = tuple[str, float, str]
 
@@ -66,6 +67,7 @@ def parts(texts: list[str], source: str | None) -> dict[str, float]:
     model = Model.load(source)
     checkpoint = read_checkpoint(model.source)
     tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
+    assert isinstance(checkpoint.config, BertConfig)
     encoder = Encoder(checkpoint.config, checkpoint.weights, checkpoint.dense, precision=model.precision)
     batches = [texts[at : at + BATCH] for at in range(0, len(texts), BATCH)]
     made = [tokenizer.documents(batch) for batch in batches[:1]]

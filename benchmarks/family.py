@@ -7,11 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.checkpoints import SIZES, Size, multiply_adds, random_checkpoint
+from benchmarks.checkpoints import SIZES, Projection, Size, multiply_adds, random_checkpoint
 from benchmarks.encode import Row
 from benchmarks.machine import cores, in_child, seconds
 from benchmarks.peak import multiply_adds_per_second
-from femtosearch.checkpoint import Dense
 from femtosearch.model.encoder import Encoder
 
 LENGTHS = (32, 128, 300)
@@ -86,7 +85,7 @@ def _compare(
     }
 
 
-def _twin(size: Size, weights: dict[str, np.ndarray], dense: list[Dense]) -> Twin:
+def _twin(size: Size, weights: dict[str, np.ndarray], dense: list[Projection]) -> Twin:
     """torch's encoder: ids [N, T] and a batch's size -> rows, batch by batch."""
     import torch
     from torch.nn import functional as F

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any
@@ -76,7 +77,7 @@ def methods_of(model: Model | Cut) -> dict[str, Fde]:
         return RANDOM
     full = own.size(model.dims)
     sizes = {(full, 8), (full, 4), (full, 2), (full // 2, 4), (full // 4, 4), (full // 8, 4)}
-    learned = {
+    learned: dict[str, Fde] = {
         f"lemur, {numbers} numbers of {bits} bits": replace(own.shortened(numbers), code_bits=bits)
         for numbers, bits in sorted(sizes, reverse=True)
     }
@@ -150,7 +151,7 @@ def _cost(data_set: ScoredCollection, model: Model, runs: int, python: str | Non
         "rows, from text": _rate(lambda: model.encode_documents(texts, threads=1), len(texts), runs)
     }
     for name, fde in methods_of(model).items():
-        found[name] = _rate(lambda f=fde: f.documents(rows, threads=1), len(texts), runs)
+        found[name] = _rate(partial(fde.documents, rows, threads=1), len(texts), runs)
     return {**found, **(_txtai(rows, runs, python) if python else {})}
 
 
@@ -194,8 +195,8 @@ def _scan(runs: int) -> dict[str, dict[str, float]]:
         half = np.where(np.arange(dims) // 16 % 2 == 0, full, 0).astype(np.float32)
         words = codes.blocks.reshape(-1).view(np.int64)
         took = {
-            "full": _best(lambda q=full, c=codes: inner_products(q, c, threads=1), runs),
-            "half_zero": _best(lambda q=half, c=codes: inner_products(q, c, threads=1), runs),
+            "full": _best(partial(inner_products, full, codes, threads=1), runs),
+            "half_zero": _best(partial(inner_products, half, codes, threads=1), runs),
             "numpy_sum": _best(words.sum, runs),
         }
         size = codes.blocks.nbytes / 1e9

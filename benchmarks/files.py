@@ -67,7 +67,7 @@ def _figures(folder: Path, exclude: list[str]) -> dict[str, Any]:
 
 
 def _index(index: Path, folder: Path, exclude: list[str]) -> tuple[dict[str, Any], float]:
-    command = [sys.executable, "-m", "femtosearch", "index", index, folder, "--json", "--quiet"]
+    command = [sys.executable, "-m", "femtosearch", "index", str(index), str(folder), "--json", "--quiet"]
     command += [argument for glob in exclude for argument in ("--exclude", glob)]
     start = time.perf_counter()
     run = subprocess.run(command, capture_output=True, text=True, check=True)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.checkpoints import SIZES, multiply_adds, random_checkpoint
+from benchmarks.encode import Row
 from benchmarks.machine import in_child, machine, thread_seconds
 from benchmarks.peak import multiply_adds_per_second
 from femtosearch import _core
@@ -23,7 +24,9 @@ TOKENS = 6_400  # in a batch of the encoder
 DOCUMENTS, ROWS, QUERY, DIMS = 1_000, 100, 32, 50
 
 
-def measure(data: Path | None = None, model: str | None = None, runs: int = 5) -> tuple[dict[str, Any], list]:
+def measure(
+    data: Path | None = None, model: str | None = None, runs: int = 5
+) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table. `data` and `model` change nothing: every benchmark takes them."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     peaks = in_child(multiply_adds_per_second, cores=1)

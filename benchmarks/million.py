@@ -13,7 +13,7 @@ from benchmarks.encode import Row
 from benchmarks.judged import collection
 from benchmarks.machine import about, in_child, seconds
 from benchmarks.passages import passages
-from femtosearch.fde import Calibration, calibrated
+from femtosearch.fde import Calibration, Fde, calibrated
 from femtosearch.index.index import Index
 from femtosearch.index.plan import Extent, choose
 from femtosearch.index.request import check_request
@@ -97,7 +97,7 @@ def _queries(folders: list[Path], begin: int, end: int) -> list[str]:
 def _ask(folder: Path, queries: list[str], others: list[str], recall: float | None) -> dict[str, Any]:
     """Text in, hits out, one query after the other; then all of them again by MaxSim over everything."""
     with Index(folder, model=Model.load()) as index:
-        fde = index.model.fde
+        fde = _fde(index)
         calibration = index.calibrate(others) if others else fde.calibration if fde else None
     with Index(folder, model=Model.load()) as index:
         first = 1e3 * seconds(index.search, queries[0], k=K, recall=recall)
@@ -123,13 +123,24 @@ def _ask(folder: Path, queries: list[str], others: list[str], recall: float | No
     }
 
 
+def _fde(index: Index) -> Fde | None:
+    """The FDE that the index's model brings."""
+    fde: Fde | None = getattr(index.model, "fde", None)
+    return fde
+
+
 def _plan(index: Index, query: str, recall: float | None, calibration: Calibration | None) -> dict[str, Any]:
     """What a search of that query does."""
-    stats, fde = index.stats(), index.model.fde
+    stats, fde = index.stats(), _fde(index)
     extent = Extent(index.model.dims, stats.rows, stats.passages, fde is not None)
     rows = len(index.model.encode_queries([query]).rows)
     request = check_request([query], K, "auto", None, recall)
-    plan = choose(request, rows, extent, lambda: calibrated(fde, calibration))
+
+    def stored() -> Fde:
+        assert fde is not None  # as the extent says
+        return calibrated(fde, calibration)
+
+    plan = choose(request, rows, extent, stored)
     return {"mode": plan.mode, "candidates": plan.candidates, "prefix": plan.prefix or 0}
 
 

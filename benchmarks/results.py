@@ -42,7 +42,8 @@ PUBLISHED = {  # nDCG@10, from the model card of NeuML/colbert-muvera-femto
 
 def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
     """Evaluate every built-in model, write its results, its card and then the page."""
-    found, rows = [], []
+    found: list[Evaluation] = []
+    rows: list[Row] = []
     with tempfile.TemporaryDirectory() as cache:  # empty: what is indexed is timed
         for name in built_in():
             modes = [*WANTED, "bm25"] if not found else list(WANTED)

@@ -66,7 +66,7 @@ def _mean(rankings: Rankings, kind: str, subject: ScoredCollection) -> float:
 
 def _fused(one: Says, other: Says) -> Rankings:
     """Documents by the sum of what both say of them."""
-    fused = {}
+    fused: dict[str, list[tuple[str, float]]] = {}
     for query in one:
         total = Counter(one[query])
         total.update(other[query])
