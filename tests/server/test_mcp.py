@@ -3,8 +3,10 @@
 import asyncio
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -14,6 +16,7 @@ from mcp.client import Client
 from mcp.client.stdio import StdioServerParameters
 
 from femtosearch.cli import main
+from femtosearch.cli.trees import Trees
 from femtosearch.index.index import Index
 from femtosearch.server.indexes import Indexes
 from femtosearch.server.mcp import Tools, make_server
@@ -166,6 +169,68 @@ async def over_http(address):
         assert (await http.post(address, json=body, headers={**headers, "Host": "evil"})).status_code == 421
         evil = {**headers, "Origin": "https://evil.example"}
         assert (await http.post(address, json=body, headers=evil)).status_code == 403
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """A folder of files, without an index."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    folder = tmp_path / "files"
+    folder.mkdir()
+    (folder / "cat.md").write_text("# Cats\n\nA small cat slept.\n")
+    (folder / "moon.txt").write_text("The moon is far away.\n")
+    return folder
+
+
+def ask_of(trees, **arguments):
+    """What `search` gives of some trees."""
+    tools = Tools(lambda: Indexes(trees.open()), trees.refresh)
+    try:
+        return asyncio.run(tools.search(**arguments))
+    finally:
+        tools.close()
+
+
+def test_files_without_an_index_are_searched_and_followed(files, monkeypatch):
+    monkeypatch.setattr("femtosearch.cli.trees.PAUSE", 0)
+    monkeypatch.chdir(files)
+    trees = Trees(["."])
+    assert ask_of(trees, query="a kitten", k=1).startswith(f"{files / 'cat.md'}:1")
+    (files / "cat.md").unlink()
+    (files / "dog.md").write_text("A puppy barked.\n")
+    hits = ask_of(trees, query="a puppy", k=5)
+    assert hits.startswith(f"{files / 'dog.md'}:1") and "cat.md" not in hits
+    assert sorted(path.name for path in files.iterdir()) == ["dog.md", "moon.txt"]  # nothing is put there
+
+
+def test_an_answer_does_not_wait_for_ever_and_says_what_is_missing(files, monkeypatch):
+    monkeypatch.setattr("femtosearch.cli.trees.PATIENCE", 0.01)
+    go_on = threading.Event()
+    monkeypatch.setattr("femtosearch.cli.trees.Run.into", lambda *_, **__: go_on.wait(30))
+    trees = Trees([str(files)])
+    tools = Tools(lambda: Indexes(trees.open()), trees.refresh)
+    assert "[still indexing, 0 documents so far" in asyncio.run(tools.search("a kitten"))
+    go_on.set()
+    tools.close()
+
+
+def test_files_that_are_gone_are_told(files, monkeypatch, capsys):
+    monkeypatch.setattr("femtosearch.cli.trees.PAUSE", 0)
+    trees = Trees([f"mine={files}"])
+    tools = Tools(lambda: Indexes(trees.open()), trees.refresh)
+    assert "cat.md" in asyncio.run(tools.search("a kitten", index="mine"))
+    shutil.rmtree(files)
+    assert asyncio.run(tools.search("a kitten")).endswith("[the files could not be read again]")
+    assert str(files) in capsys.readouterr().err
+    tools.close()
+
+
+@pytest.mark.parametrize("arguments", [["none"], ["files", "--writable"]])
+def test_paths_that_cannot_be_offered_are_told_at_once(files, monkeypatch, capsys, arguments):
+    monkeypatch.chdir(files.parent)
+    assert main(["mcp", *arguments]) == 1
+    expected = "files, not an index" if "--writable" in arguments else "there is no such file or folder"
+    assert expected in capsys.readouterr().err
 
 
 def test_what_cannot_be_offered_is_told(tmp_path, monkeypatch, capsys):

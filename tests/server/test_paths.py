@@ -214,6 +214,8 @@ def test_embeddings_are_the_models_fdes(model):
         np.testing.assert_array_equal(np.float32(entry["rows"]), rows.rows)
         (entry,) = server.ask("POST", "/v1/embeddings", {"input": "a", "dimensions": 10**6})[2]["data"]
         assert len(entry["embedding"]) == expected.shape[1]
+        for wrong in ({"rows": 0}, {"rows": "yes"}, {"dimensions": "3"}, {"dimensions": True}):
+            assert server.error("POST", "/v1/embeddings", {"input": "a", **wrong})[:2] == (422, "body")
         assert server.ask("GET", "/v1/models")[2]["data"][0]["id"] == "femto"
         assert server.error("POST", "/search", {"query": "a"})[:2] == (404, "index")
 
@@ -261,6 +263,9 @@ def test_openapi_names_every_path_and_the_shape_of_errors(served):
     responses = described["paths"]["/search"]["post"]["responses"]
     assert responses["422"]["content"]["application/json"]["schema"]["$ref"].endswith("/ProblemBody")
     assert described["components"]["securitySchemes"]
+    parameters = described["paths"]["/documents"]["get"]["parameters"]
+    (ids,) = [parameter["schema"] for parameter in parameters if parameter["name"] == "id"]
+    assert ids["type"] == "array" and ids["items"] == {"type": "string"}  # a link has no null
 
 
 def test_each_path_that_changes_something_needs_the_right_to_write(served):

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 from femtosearch.cli.output import write_json, write_line, write_note
+from femtosearch.cli.trees import is_index
 from femtosearch.errors import FemtosearchError
 from femtosearch.index.stats import describe
 from femtosearch.server.agents import AGENTS, Agent, Edit, installing, present, undoing
@@ -58,12 +59,13 @@ def _chosen(names: list[str], home: Path, project: Path | None) -> list[Agent]:
 def _command(options: argparse.Namespace) -> list[str]:
     """What an agent runs; with whole paths, since it may start anywhere. Raises StoreError."""
     if not options.index:
-        raise FemtosearchError("--index: say which index agents shall have")
+        raise FemtosearchError("--index: say which index, or which files, agents shall have")
     script = shutil.which("femtosearch", path=os.path.dirname(sys.executable))
     program = [script] if script else [sys.executable, "-m", "femtosearch"]
     folders = []
     for folder in options.index:
-        describe(folder)
+        if options.writable or not os.path.exists(folder) or is_index(folder):
+            describe(folder)
         folders.append(os.path.abspath(folder))
     return [*program, "mcp", *folders, *(["--writable"] if options.writable else [])]
 

@@ -46,9 +46,10 @@ def data_folder() -> Path:
     return Path.home() / place / "femtosearch" / "indexes"
 
 
-def automatic_of(paths: Sequence[str]) -> Automatic:
+def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
     """The index of some paths: one that is there and has all of them, else one of their own.
 
+    above:  whether an index that has other files too will do.
     Raises ReadError for what is not there, and for a folder that nobody means as a whole.
     """
     roots = tuple(sorted({_root(path) for path in paths}))
@@ -56,7 +57,7 @@ def automatic_of(paths: Sequence[str]) -> Automatic:
     exact = Automatic(data_folder() / digest[:20], roots)
     if exact.exists:
         return exact
-    for automatic in automatics():
+    for automatic in automatics() if above else ():
         if all(is_below(root, automatic.roots) for root in roots):
             return automatic
     for root in roots:

@@ -11,6 +11,7 @@ from typing import Any
 
 from femtosearch.cli.opening import chosen_model
 from femtosearch.cli.output import write_note
+from femtosearch.cli.trees import Trees
 from femtosearch.errors import MissingExtraError
 
 
@@ -43,10 +44,12 @@ def mcp(options: argparse.Namespace) -> None:
     tools_of = server_module("mcp", "mcp")
     indexes = server_module("indexes", "mcp")
 
-    def opened() -> Any:
-        return indexes.Indexes(options.index, model=chosen_model(options), writable=options.writable)
+    trees = Trees(options.index or ["."], writable=options.writable)
 
-    tools = tools_of.Tools(opened)
+    def opened() -> Any:
+        return indexes.Indexes(trees.open(), model=chosen_model(options), writable=options.writable)
+
+    tools = tools_of.Tools(opened, trees.refresh)
     server = tools_of.make_server(tools, writable=options.writable)
     try:
         if options.http:

@@ -40,7 +40,8 @@ def _add_install(command: argparse.ArgumentParser) -> None:
 
 
 def _add_mcp(command: argparse.ArgumentParser) -> None:
-    command.add_argument("index", metavar="INDEX", nargs="+", help="folders of indexes, or NAME=FOLDER")
+    description = "indexes, or files and folders, which get one by themselves; or NAME=PATH (default: here)"
+    command.add_argument("index", metavar="PATH", nargs="*", help=description)
     command.add_argument("--writable", action="store_true", help="let agents add and delete documents")
     description = "over HTTP, at /mcp, in place of standard input and output"
     command.add_argument("--http", action="store_true", help=description)

@@ -26,7 +26,7 @@ class _Strict(BaseModel):
 class _Lenient(BaseModel):
     """A body whose unknown keys are let be, since clients of several services send it."""
 
-    model_config = ConfigDict(extra="ignore")
+    model_config = ConfigDict(extra="ignore", strict=True)
 
 
 Where = Annotated[

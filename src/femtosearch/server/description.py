@@ -26,7 +26,21 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
             access = access_of(method.upper(), path)
             if access is not None and not settings.may(access, ""):
                 operation["security"] = [{name: []} for name in SCHEMES]
+            for parameter in operation.get("parameters", []):
+                parameter["schema"] = _without_null(parameter["schema"])
     return description
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema of a parameter in a link, which can be left out but cannot be null.
+
+    >>> _without_null({"anyOf": [{"type": "string"}, {"type": "null"}], "title": "Where"})
+    {'title': 'Where', 'type': 'string'}
+    """
+    options = [option for option in schema.get("anyOf", []) if option != {"type": "null"}]
+    if len(options) != 1:
+        return schema
+    return {**{name: facts for name, facts in schema.items() if name != "anyOf"}, **options[0]}
 
 
 def methods_of(description: dict[str, Any]) -> Methods:

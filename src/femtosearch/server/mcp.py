@@ -45,10 +45,14 @@ class Tools:
     """What an agent may do with some indexes.
 
     open_indexes:  makes them, in the first call: until then an agent that starts does not wait for that.
+    refresh:       called before a tool reads, where the indexes follow files; what it says ends the answer.
     """
 
-    def __init__(self, open_indexes: Callable[[], Indexes]) -> None:
+    def __init__(
+        self, open_indexes: Callable[[], Indexes], refresh: Callable[[Indexes], str] = lambda _: ""
+    ) -> None:
         self._open = open_indexes
+        self._refresh = refresh
         self._indexes: Indexes | None = None
         self._lock = asyncio.Lock()
 
@@ -60,8 +64,9 @@ class Tools:
         index: Name = None,
     ) -> str:
         """Find the documents that answer a question or fit a description best, by meaning."""
+        note = await self._run(self._refresh)
         hits = await self._run(lambda indexes: indexes.get(index).search(query, k=k, where=where))
-        return "\n\n".join(map(_shown, hits)) or "nothing found"
+        return "\n\n".join([*(map(_shown, hits) if hits else ["nothing found"]), *([note] if note else [])])
 
     async def get(
         self,
@@ -71,6 +76,7 @@ class Tools:
         index: Name = None,
     ) -> str:
         """Read a document, some lines at a time."""
+        await self._run(self._refresh)
         document = await self._run(lambda indexes: indexes.get(index).get(id))
         if document is None:
             raise ToolError(f"there is no document {id[:200]!r}: `list` says which there are")
@@ -83,11 +89,13 @@ class Tools:
         index: Name = None,
     ) -> str:
         """List the ids of documents, in the order in which they were added, and how many there are."""
+        note = await self._run(self._refresh)
         store = await self._run(lambda indexes: indexes.get(index))
         total = await self._run(lambda _: store.count(where))
         page = await self._run(lambda _: store.page(after, MOST_LISTED, where=where))
         told = [f"{total:,} documents", *(document.id for document in page.documents)]
-        return "\n".join([*told, f"more: list(after={page.after})"] if page.after is not None else told)
+        told += [f"more: list(after={page.after})"] if page.after is not None else []
+        return "\n".join([*told, note] if note else told)
 
     async def add(
         self,

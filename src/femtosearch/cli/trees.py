@@ -1,0 +1,118 @@
+"""Files that agents search without an index to name: each folder has one by itself, which follows it."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from femtosearch.cli.automatic import Automatic, automatic_of, make_place
+from femtosearch.cli.output import write_note
+from femtosearch.errors import FemtosearchError, ReadError
+from femtosearch.index.index import Index
+from femtosearch.read import Options
+from femtosearch.read.refresh import Run
+
+PATIENCE = 20.0  # seconds that an answer waits for files to be indexed
+PAUSE = 2.0  # seconds after a refresh in which there is no other
+
+
+class Trees:
+    """What `femtosearch mcp` was given: indexes, and files whose indexes are made and kept by themselves.
+
+    places:  folders of indexes, files or folders of files, or NAME=PATH.
+    Raises ReadError for what is not there, and for files that agents may not write.
+    """
+
+    def __init__(self, places: Sequence[str], *, writable: bool = False) -> None:
+        self._places: list[str] = []
+        self._trees: dict[str, Tree] = {}
+        for place in places:
+            name, path = named(place)
+            if is_index(path) or (writable and _is_free(path)):
+                self._places.append(place)
+            elif writable:
+                raise ReadError(f"{path}: files, not an index: leave --writable out, or index them first")
+            else:
+                automatic = automatic_of([path], above=False)
+                self._trees[name] = Tree(automatic)
+                self._places.append(f"{name}={automatic.folder}")
+
+    def open(self) -> list[str]:
+        """The places of indexes, which are there now."""
+        for tree in self._trees.values():
+            make_place(tree.automatic)
+            if not tree.automatic.exists:
+                Index(tree.automatic.folder).close()
+        return self._places
+
+    def refresh(self, indexes: Any) -> str:
+        """Read what is new or has changed in the files. What an agent should know of it, or nothing."""
+        notes = [tree.refresh(indexes.get(name)) for name, tree in self._trees.items()]
+        return " ".join(note for note in notes if note)
+
+
+class Tree:
+    """One folder, or file, that an index follows. A refresh goes on in a thread while answers are given."""
+
+    def __init__(self, automatic: Automatic) -> None:
+        self.automatic = automatic
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._finished = -PAUSE
+        self._documents = 0  # that were encoded so far
+        self._fault = ""
+
+    def refresh(self, index: Index) -> str:
+        """Begin a refresh, if none goes on, and wait a while for its end. What is left to be done."""
+        with self._lock:
+            if self._thread is None and time.monotonic() - self._finished >= PAUSE:
+                self._documents = 0
+                self._thread = threading.Thread(target=self._run, args=(index,), daemon=True)
+                self._thread.start()
+            thread = self._thread
+        if thread is not None:
+            thread.join(PATIENCE)
+            if thread.is_alive():
+                return f"[still indexing, {self._documents:,} documents so far: ask again for the others]"
+        return self._fault
+
+    def _run(self, index: Index) -> None:
+        try:
+            run = Run(self.automatic.roots, Options(keep_going=True), index.files())
+            run.into(index, progress=self._count)
+            self._fault = ""
+        except (FemtosearchError, OSError) as error:
+            write_note(f"femtosearch: {error}")
+            self._fault = "[the files could not be read again]"
+        finally:
+            with self._lock:
+                self._finished, self._thread = time.monotonic(), None
+
+    def _count(self, documents: int, share: float | None) -> None:
+        self._documents = documents
+
+
+def named(place: str) -> tuple[str, str]:
+    """The name of a place, and its path: NAME=PATH, or a path that is called as its last step.
+
+    >>> named("notes=/home/me/docs")
+    ('notes', '/home/me/docs')
+    """
+    name, separator, path = place.partition("=")
+    if not separator or "/" in name or os.path.exists(place):
+        name, path = Path(place).resolve().name.replace("=", "_") or "files", place
+    return name, path
+
+
+def _is_free(path: str) -> bool:
+    """Whether an index can be made in a folder: it is not there, or empty."""
+    return not os.path.exists(path) or (os.path.isdir(path) and not os.listdir(path))
+
+
+def is_index(path: str) -> bool:
+    """Whether an index lies in a folder."""
+    return os.path.exists(os.path.join(path, "catalog.db"))
