@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import shutil
 import sys
 from types import SimpleNamespace
 
@@ -42,6 +44,27 @@ def test_a_folder_is_read(beir):
 )
 def test_qrels_of_other_forms_are_the_same(tmp_path, qrels):
     assert read(write_beir(tmp_path / "other", qrels=qrels)).grades["q1"] == {"d1": 2, "d4": 1}
+
+
+def test_ids_that_are_spelled_differently_are_shown(beir):
+    """pandas writes whole numbers as 10.0 where a cell of the column is empty."""
+    path = beir / "qrels" / "test.tsv"
+    good = path.read_text()
+    path.write_text(re.sub(r"\td(\d)", r"\t\1.0", good))
+    with pytest.raises(ReadError, match=r"corpus, found none of 4: a document is 'd1', a judged one '1\.0'"):
+        read(beir)
+    path.write_text(re.sub(r"^q(\d)", r"\1.0", good, flags=re.M))
+    with pytest.raises(ReadError, match=r"found none of \d judged: a query is 'q1', a judged one '1\.0'"):
+        read(beir)
+
+
+def test_missing_judgements_are_told(beir):
+    shutil.rmtree(beir / "qrels")
+    with pytest.raises(ReadError, match=r"expected judgements in qrels/test.tsv, found no folder qrels"):
+        read(beir)
+    (beir / "qrels").mkdir()
+    with pytest.raises(ReadError, match="found no file in qrels"):
+        read(beir)
 
 
 def test_gzip_is_read(beir):

@@ -1,4 +1,7 @@
+import copy
 import errno
+import pickle
+import shutil
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -22,6 +25,33 @@ AWKWARD = [
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return Model.load(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))
+
+
+@pytest.mark.parametrize("options", [{}, {"precision": "int8", "pool_factor": 2, "conventions": "txtai"}])
+def test_a_model_goes_to_other_processes(tmp_path, options):
+    model = Model.load(write_tiny_model(tmp_path / "tiny"), **options)
+    for other in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert (other.fingerprint, other.precision) == (model.fingerprint, model.precision)
+        for texts in (AWKWARD, ["the cat"]):
+            expected = model.encode_documents(texts).rows
+            assert other.encode_documents(texts).rows.tobytes() == expected.tobytes()
+
+
+def test_a_model_whose_folder_has_changed_goes_nowhere(tmp_path):
+    content = pickle.dumps(Model.load(write_tiny_model(tmp_path / "tiny")))
+    write_tiny_model(tmp_path / "other", seed=5)
+    shutil.copy(tmp_path / "other" / "model.safetensors", tmp_path / "tiny" / "model.safetensors")
+    with pytest.raises(CheckpointError, match="expected the model that was pickled, found another"):
+        pickle.loads(content)
+    shutil.rmtree(tmp_path / "tiny")
+    with pytest.raises(CheckpointError):
+        pickle.loads(content)
+
+
+def test_a_built_in_model_is_pickled_by_its_name():
+    model = Model.load("femto")
+    assert str(BUILT_INS).encode() not in pickle.dumps(model)
+    assert pickle.loads(pickle.dumps(model)).fingerprint == model.fingerprint
 
 
 def test_rows_are_unit_length_and_as_many_as_the_conventions_keep(model):

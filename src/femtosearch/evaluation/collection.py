@@ -79,9 +79,24 @@ def collect(
     _add(counts, "empty documents, which nothing finds", blank)
     _add(counts, "documents without a title", sum(not entry.title for entry in entries.values()))
     if not judged:
-        raise ReadError(f"{name}: expected judgements of its queries, found none of {len(asked)} judged")
+        raise ReadError(
+            f"{name}: expected judgements of its queries, found none of {len(asked)} judged"
+            f"{_unlike('query', asked, grades)}"
+        )
+    relevant = [document for of_query in judged.values() for document in above_zero(of_query)]
+    if relevant and not any(document in entries for document in relevant):
+        raise ReadError(
+            f"{name}: expected relevant documents in its corpus, found none of {len(relevant)}"
+            f"{_unlike('document', entries, relevant)}"
+        )
     texts = {query: asked[query] for query in judged}
     return Collection(name, tuple(entries.values()), texts, judged, counts)
+
+
+def _unlike(noun: str, ids: Iterable[str], judged: Iterable[str]) -> str:
+    """An id of each side, where there is one: they may be spelled differently."""
+    theirs, ours = next(iter(judged), None), next(iter(ids), None)
+    return "" if theirs is None or ours is None else f": a {noun} is {ours!r}, a judged one {theirs!r}"
 
 
 def joined(title: str, text: str, joint: str = " ") -> str:

@@ -87,6 +87,9 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
     lone = [path for path in sorted(folder.glob("qrels.*")) if path.is_file()]
     if not splits and split is None and len(lone) == 1:
         return lone[0]
+    if not files and not lone:
+        missing = "no file in" if (folder / "qrels").is_dir() else "no folder"
+        raise ReadError(f"{folder}: expected judgements in qrels/test.tsv, found {missing} qrels")
     chosen = split or ("test" if "test" in splits or len(splits) != 1 else next(iter(splits)))
     if chosen not in splits:
         listed = ", ".join(splits) or "none"

@@ -49,6 +49,13 @@ class Model:
         self._checkpoint = checkpoint
         self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
         self._encoder = _encoder(checkpoint, engine, precision)
+        self._engine = engine
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """A model goes to another process as its folder, which that process reads and checks for itself."""
+        built_in_name = self.source.name if self.source.parent == BUILT_INS else None
+        chosen = self.conventions, self._engine, str(self.precision), self.fingerprint
+        return _restored, (built_in_name or str(self.source.resolve()), *chosen)
 
     @classmethod
     def load(
@@ -301,6 +308,14 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
     if isinstance(source, str) and source in built_in() and not Path(source).exists():
         source = BUILT_INS / source
     return locate(BUILT_INS / DEFAULT if source is None else source, revision)
+
+
+def _restored(source: str, conventions: Conventions, engine: str, precision: str, fingerprint: str) -> Model:
+    """The model that another process had. Raises CheckpointError if its folder is not the same any more."""
+    model = Model.load(source, conventions=conventions, engine=engine, precision=precision)
+    if model.fingerprint != fingerprint:
+        raise CheckpointError(f"{source}: expected the model that was pickled, found another: load it again")
+    return model
 
 
 def _encoder(checkpoint: Checkpoint, engine: str, precision: str) -> Any:
