@@ -171,6 +171,21 @@ def test_an_update_does_not_hide_damage(fast_path):
         index.update("a", {"n": 1})
 
 
+def test_texts_with_a_nul_are_compared_whole(index):
+    tags = {"a": "p\0q", "b": "p", "c": ["p\0z", "k"], "e\0f": "\\u0000"}
+    index.add({"id": name, "text": "x", "tag": tag} for name, tag in tags.items())
+    for keys in ([], ["tag"]):
+        index.set_keys(keys)
+        for where, expected in [
+            ({"tag": "p"}, ["b"]), ({"tag": "p\0q"}, ["a"]), ({"tag": {"$in": ["p\0z", 1]}}, ["c"]),
+            ({"tag": {"$contains": "\0"}}, ["a"]), ({"tag": {"$prefix": "p\0"}}, ["a", "c"]),
+            ({"tag": "\\u0000"}, ["e\0f"]), ({"id": "e"}, []), ({"id": "e\0f"}, ["e\0f"]),
+        ]:  # fmt: skip
+            assert [document.id for document in index.documents(where)] == expected, where
+        assert index.facets("tag") == {"k": 1, "p": 1, "p\0q": 1, "p\0z": 1, "\\u0000": 1}
+        assert index.verify() == []
+
+
 def test_facets(index):
     index.add([
         {"id": "a", "text": "x", "tag": ["red", "blue", "red"], "n": 1, "in": {"tag": "deep"}},

@@ -13,7 +13,7 @@ from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.train import command
 from femtosearch.train.distil import kl_divergence
 from femtosearch.train.loop import Run
-from femtosearch.train.recipe import DistilStage, TeacherSource
+from femtosearch.train.recipe import DistilStage, ScoredSource, TeacherSource
 from femtosearch.train.training import Training
 
 from ..tiny import write_tiny_model
@@ -65,6 +65,24 @@ def test_a_cross_encoder_that_is_not_there(alone, data, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "sentence_transformers", SimpleNamespace(CrossEncoder=Judge))
     with pytest.raises(RecipeError, match="teacher 'none': no cross-encoder that can be loaded"):
         command.train(with_judge(alone, "none"), data, tmp_path / "other", quiet=True)
+
+
+@pytest.mark.parametrize("source", ["cross-encoder", "hub:someone/scores", "scored", "hub:someone/model"])
+def test_what_is_missing_is_told_before_anything_is_read(alone, data, tmp_path, monkeypatch, source):
+    for module in ("sentence_transformers", "datasets", "pyarrow", "pyarrow.parquet", "huggingface_hub"):
+        monkeypatch.setitem(sys.modules, module, None)
+    monkeypatch.setattr(Training, "_read", lambda _: pytest.fail("the data were read"))
+    data = shutil.copytree(data, tmp_path / "data")
+    (data / "scored").mkdir()
+    for name in ("queries", "documents", "train"):
+        (data / "scored" / f"{name}.parquet").write_bytes(b"PAR1")
+    scored = replace(alone, data=replace(alone.data, scores=ScoredSource(source)))
+    recipe = {
+        "cross-encoder": with_judge(alone),
+        "hub:someone/model": replace(alone, teacher=replace(alone.teacher, source=source)),
+    }.get(source, scored)
+    with pytest.raises(MissingExtraError, match=r"which needs (sentence|datasets|pyarrow|hugging)"):
+        command.train(recipe, data, tmp_path / "run", quiet=True)
 
 
 @pytest.mark.parametrize("negatives", ["model", "bm25"])

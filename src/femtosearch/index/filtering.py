@@ -14,6 +14,7 @@ from femtosearch.index.fields import declared
 from femtosearch.index.segment import Segment
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.where import Condition, Filter, compile_filter, values_of
+from femtosearch.index.where.sql import LAST
 from femtosearch.index.where.tree import Path
 
 _KEPT = 8  # selections of a snapshot, for filters that are asked again
@@ -102,7 +103,7 @@ def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, lim
 
     counts: dict[Value, int] = {}
     for kind, value, documents in catalog.ask(rows):
-        shown = bool(value) if kind == 3 else value
+        shown = bool(value) if kind == 3 else value.replace(LAST, "\0") if isinstance(value, str) else value
         counts[shown] = counts.get(shown, 0) + documents  # true and 1 are one key in Python
     return counts
 

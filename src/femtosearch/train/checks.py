@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 from femtosearch.errors import RecipeError
 from femtosearch.train.recipe import STAGES, Recipe
+from femtosearch.train.sources import CROSS_ENCODER, check_table, extra
 
 AT_LEAST_ONE = {
     "model": ("hidden_size", "layers", "heads", "intermediate_size", "positions", "dims"),
@@ -22,6 +24,21 @@ def check(recipe: Recipe) -> None:
     """Raises RecipeError with the first thing that keeps a stage from running, and what to do about it."""
     for complaint in _complaints(recipe):
         raise RecipeError(f"recipe: {complaint}")
+
+
+def check_extras(recipe: Recipe, data: Path) -> None:
+    """Import what will be needed hours later. Raises MissingExtraError with what is missing, and for what."""
+    teachers = [recipe.teacher, *([recipe.distil_teacher] if recipe.distil else [])]
+    if any(teacher.kind == "cross-encoder" for teacher in teachers):
+        extra("sentence_transformers", CROSS_ENCODER)
+    scores = recipe.data.scores
+    if scores is not None:
+        for name in ("queries", "documents", scores.table):
+            check_table(scores.source, name, data)
+    models = [recipe.start, recipe.model.tokenizer, *(teacher.source for teacher in teachers)]
+    for source in models:
+        if source.startswith("hub:"):
+            extra("huggingface_hub", f"{source!r} is on the Hub")
 
 
 def _complaints(recipe: Recipe) -> Iterator[str]:

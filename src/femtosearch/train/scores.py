@@ -11,7 +11,7 @@ from torch import Tensor
 from femtosearch.errors import RecipeError
 from femtosearch.train.archive import Archive
 from femtosearch.train.maxsim import maxsim
-from femtosearch.train.sources import extra
+from femtosearch.train.sources import CROSS_ENCODER, extra
 from femtosearch.train.student import Batch
 from femtosearch.train.teacher import Vectors
 from femtosearch.train.tokens import TokenTargets
@@ -79,7 +79,7 @@ class CrossEncoderScores:
     """Any cross-encoder of Sentence Transformers: its logits, before any activation."""
 
     def __init__(self, source: str, archive: Archive) -> None:
-        library = extra("sentence_transformers", 'the teacher\'s kind is "cross-encoder"')
+        library = extra("sentence_transformers", CROSS_ENCODER)
         self.archive = archive
         try:
             self.model = library.CrossEncoder(source)

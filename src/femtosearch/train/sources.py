@@ -19,6 +19,7 @@ from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
+CROSS_ENCODER = 'the teacher\'s kind is "cross-encoder"'  # why Sentence Transformers is needed
 TABLE_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".parquet")
 
 
@@ -66,16 +67,33 @@ def table(source: str, name: str, folder: Path) -> Iterator[dict[str, Any]]:
     """The rows of a table: of `hub:OWNER/NAME`, or of a file `name` + .jsonl[.gz|.xz] or .parquet in
     folder/source.
     """
-    if source.startswith("hub:"):
+    path = _table_file(source, name, folder)
+    if path is None:
         yield from _hub_rows(source, name)
-        return
+    else:
+        yield from _parquet_rows(path) if path.suffix == ".parquet" else objects(path)
+
+
+def check_table(source: str, name: str, folder: Path) -> None:
+    """Raises RecipeError if a table is not there, MissingExtraError if something is missing to read it."""
+    path = _table_file(source, name, folder)
+    if path is None:
+        extra("datasets", f"{source!r} is on the Hub")
+    elif path.suffix == ".parquet":
+        extra("pyarrow.parquet", f"{path} is a parquet file")
+
+
+def _table_file(source: str, name: str, folder: Path) -> Path | None:
+    """The file of a table; None if it is on the Hub. Raises RecipeError if it is not there."""
+    if source.startswith("hub:"):
+        return None
     candidates = [folder / source / (name + ending) for ending in TABLE_ENDINGS]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
         raise RecipeError(
             f"{folder / source}: no table {name!r}; expected {name} + {' or '.join(TABLE_ENDINGS)}"
         )
-    yield from _parquet_rows(path) if path.suffix == ".parquet" else objects(path)
+    return path
 
 
 def objects(path: Path) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,7 @@ from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import RecipeError
 from femtosearch.train.archive import Archive
 from femtosearch.train.cache import digest, disk_errors
-from femtosearch.train.checks import check
+from femtosearch.train.checks import check, check_extras
 from femtosearch.train.contrast import SPARE, Contrast
 from femtosearch.train.corpus import Corpus, Texts, check_pairs, read_corpus, tokenised
 from femtosearch.train.distil import JudgedLists, ListDistiller, PoolDistiller, StoredLists
@@ -49,6 +49,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, data: Path, run: Run, device: torch.device) -> None:
         check(recipe)
+        check_extras(recipe, data)
         self.recipe, self.data, self.run, self.device = recipe, data, run, device
         run.claim(recipe=digest(recipe.json()))
         self.teacher = self._bert(recipe.teacher)

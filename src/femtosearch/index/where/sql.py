@@ -7,8 +7,9 @@ JSON, read by the same functions of SQLite, so that equal numbers are equal to t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from femtosearch.index.where.tree import COMPARISONS, Every, Filter, Negation, Path, Test
 
@@ -18,6 +19,13 @@ _KIND = (
     "WHEN 'false' THEN 3 WHEN 'null' THEN 4 ELSE 0 END"
 )
 _OPERANDS = f"SELECT {_KIND.format('operand')}, coalesce(operand.atom, 0) FROM json_each(?) AS operand"
+# SQLite ends a text of JSON at a NUL, so metadata with one are read with the last character there is in its
+# place. A backslash that is one stays: it is a control character in between, which JSON has not.
+LAST = "\U0010ffff"
+_METADATA = (
+    "CASE WHEN instr(documents.metadata, '\\u0000') THEN replace(replace(replace(documents.metadata, '\\\\', "
+    f"char(1)), '\\u0000', '{LAST}'), char(1), '\\\\') ELSE documents.metadata END"
+)
 COLUMNS = {"id": "documents.id", "text": "documents.text"}  # fields that are no metadata
 
 
@@ -73,11 +81,12 @@ class _Read:
 def _reads(path: Path) -> list[_Read]:
     if len(path) == 1 and path[0] in COLUMNS:
         return [_Read(f"2 AS kind, {COLUMNS[path[0]]} AS value, 0 AS listed", [], _EVERY)]
-    levels = ["json_each(documents.metadata) AS level0"]
+    levels = [f"json_each({_METADATA}) AS level0"]
     for depth in range(1, len(path)):
         levels.append(f"json_each({_only('object', depth - 1)}) AS level{depth}")
     last = f"level{len(path) - 1}"
-    names = Condition(" AND ".join(f"level{depth}.key = ?" for depth in range(len(path))), path)
+    keys = tuple(name.replace("\0", LAST) for name in path)
+    names = Condition(" AND ".join(f"level{depth}.key = ?" for depth in range(len(path))), keys)
     itself = f"{_KIND.format(last)} AS kind, {last}.atom AS value, 0 AS listed"
     within = f"{_KIND.format('element')} AS kind, element.atom AS value, 1 AS listed"
     elements = f"json_each({_only('array', len(path) - 1)}) AS element"
@@ -105,11 +114,14 @@ def _only(kind: str, depth: int) -> str:
 
 def _at(path: Path, test: Test, declared: Mapping[Path, int]) -> Condition:
     """The condition that the value at one path passes a test."""
+    is_column = len(path) == 1 and path[0] in COLUMNS
+    test = test if is_column else Test(test.paths, test.operator, _readable(test.operand))
     passes = _passes(test)
     if path in declared and test.operator == "in" and None not in test.operand:
-        operands = json.dumps(list(test.operand), ensure_ascii=False)
-        sql = f"documents.key IN (SELECT key FROM fields WHERE number = ? AND (kind, value) IN ({_OPERANDS}))"
-        return Condition(sql, (declared[path], operands))
+        operands = _operands(test.operand)
+        number = "SELECT key FROM fields WHERE number = ?"
+        sql = f"documents.key IN ({number} AND (kind, value) IN ({operands.sql}))"
+        return Condition(sql, (declared[path], *operands.parameters))
     if path in declared:
         sql = f"documents.key IN (SELECT key FROM fields WHERE number = ? AND {passes.sql})"
         return Condition(sql, (declared[path], *passes.parameters))
@@ -118,17 +130,32 @@ def _at(path: Path, test: Test, declared: Mapping[Path, int]) -> Condition:
     return Condition(sql, values.parameters + passes.parameters)
 
 
+def _readable(operand: Any) -> Any:
+    """An operand as metadata are read: with another character in the place of a NUL."""
+    if isinstance(operand, tuple):
+        return tuple(map(_readable, operand))
+    return operand.replace("\0", LAST) if isinstance(operand, str) else operand
+
+
+def _operands(operands: Sequence[object]) -> Condition:
+    """A query for (kind, value) of operands: as JSON, which cannot be where a text has a NUL."""
+    nul = [text for text in operands if isinstance(text, str) and "\0" in text]
+    others = json.dumps([value for value in operands if value not in nul], ensure_ascii=False)
+    return Condition(f"{_OPERANDS}{f' UNION ALL SELECT {TEXT}, ?' * len(nul)}", (others, *nul))
+
+
 def _passes(test: Test) -> Condition:
     """The condition on (kind, value, listed)."""
     operator, operand = test.operator, test.operand
     if operator == "exists":
         return Condition("listed = 0")
     if operator == "in":
-        operands = json.dumps(list(operand), ensure_ascii=False)
-        return Condition(f"kind > 0 AND (kind, coalesce(value, 0)) IN ({_OPERANDS})", (operands,))
+        chosen = _operands(operand)
+        return Condition(f"kind > 0 AND (kind, coalesce(value, 0)) IN ({chosen.sql})", chosen.parameters)
     if operator in COMPARISONS:
-        kind = TEXT if isinstance(operand, str) else NUMBER
-        sql = f"kind = {kind} AND value {COMPARISONS[operator]} json_extract(?, '$')"
+        if isinstance(operand, str):
+            return Condition(f"kind = {TEXT} AND value {COMPARISONS[operator]} ?", (operand,))
+        sql = f"kind = {NUMBER} AND value {COMPARISONS[operator]} json_extract(?, '$')"
         return Condition(sql, (json.dumps(operand, ensure_ascii=False),))
     if operator == "prefix" and not operand:  # SQLite has no first 0 bytes of nothing
         return Condition(f"kind = {TEXT}")
@@ -145,12 +172,12 @@ def _passes(test: Test) -> Condition:
 
 def _contains(operand: object) -> Condition:
     """Text within a text, or an element of a list."""
-    operands = json.dumps([operand], ensure_ascii=False)
-    listed = f"listed = 1 AND kind > 0 AND (kind, coalesce(value, 0)) IN ({_OPERANDS})"
+    operands = _operands([operand])
+    listed = f"listed = 1 AND kind > 0 AND (kind, coalesce(value, 0)) IN ({operands.sql})"
     if not isinstance(operand, str):
-        return Condition(f"({listed})", (operands,))
+        return Condition(f"({listed})", operands.parameters)
     sql = f"(listed = 0 AND kind = {TEXT} AND instr(CAST(value AS BLOB), ?) > 0 OR {listed})"
-    return Condition(sql, (operand.encode(), operands))
+    return Condition(sql, (operand.encode(), *operands.parameters))
 
 
 def _joined(conditions: list[Condition], joint: str) -> Condition:
