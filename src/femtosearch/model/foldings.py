@@ -1,4 +1,4 @@
-"""Characters of typesetting as the letters that they stand for: ligatures and full-width forms.
+"""What typesetting does to words, undone: ligatures, full-width forms, and hyphens at the ends of lines.
 
 A text is folded for the model alone: what is stored and shown is the text as it is.
 """
@@ -6,6 +6,7 @@ A text is folded for the model alone: what is stored and shown is the text as it
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import numpy as np
 
@@ -16,27 +17,51 @@ _LETTERS = {
     },
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
 }
-_FOLDABLE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]")
+_FOLDABLE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*")
+_BREAK = re.compile(r"-[ \t]*\r?\n")
+_BROKEN = re.compile(r"([^\W\d_]{2,})-[ \t]*\r?\n[ \t]*([^\W\d_]{2,})")
+Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
 
 def folded(text: str) -> str:
-    """The text with letters for ligatures and full-width forms.
+    """The text with letters for ligatures and full-width forms, and with words that a line's end broke.
 
-    >>> folded("of\ufb01ce \uff21")
-    'office A'
+    After a word with a hyphen at the end of a line comes the word without it: which of the two was meant,
+    `infor-mation` or `well-known`, is not to be seen. A soft hyphen there is no question.
+
+    >>> folded("of\ufb01ce \uff21"), folded("infor-\\nmation")
+    ('office A', 'infor-\\nmation information ')
     """
-    if text.isascii():
-        return text
-    return _FOLDABLE.sub(lambda match: _LETTERS[match[0]], text)
+    replaced = folded_with_places(text)
+    return text if replaced is None else replaced[0]
 
 
 def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
     """The same and, for each place in it and its end, the place in the text given: [n + 1] int64; None where
     there is nothing to fold.
     """
-    if text.isascii() or not _FOLDABLE.search(text):
-        return None
-    lengths = np.ones(len(text) + 1, np.int64)
-    for match in _FOLDABLE.finditer(text):
-        lengths[match.start()] = len(_LETTERS[match[0]])
-    return folded(text), np.repeat(np.arange(len(text) + 1), lengths)
+    places = None
+    if not text.isascii() and _FOLDABLE.search(text):
+        edits = ((*match.span(), _LETTERS.get(match[0], "")) for match in _FOLDABLE.finditer(text))
+        text, places = edited(text, edits)
+    if _BREAK.search(text) and _BROKEN.search(text):
+        additions = (
+            (match.end(), match.end(), f" {match[1]}{match[2]} ") for match in _BROKEN.finditer(text)
+        )
+        text, again = edited(text, additions)
+        places = again if places is None else places[again]
+    return None if places is None else (text, places)
+
+
+def edited(text: str, edits: Iterable[Edit]) -> tuple[str, np.ndarray]:
+    """The text after edits, which rise, and the place in it that each place comes from."""
+    pieces: list[str] = []
+    places: list[np.ndarray] = []
+    behind = 0
+    for start, end, new in edits:
+        pieces += [text[behind:start], new]
+        places += [np.arange(behind, start), np.full(len(new), start)]
+        behind = end
+    pieces.append(text[behind:])
+    places.append(np.arange(behind, len(text) + 1))
+    return "".join(pieces), np.concatenate(places)

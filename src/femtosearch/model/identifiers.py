@@ -6,6 +6,8 @@ import re
 
 import numpy as np
 
+from femtosearch.model.foldings import Edit, edited
+
 _IDENTIFIER = re.compile(r"[^\W\d_][^\W_]{2,63}")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
@@ -18,18 +20,12 @@ def with_parts(text: str) -> tuple[str, np.ndarray]:
     >>> with_parts("call getUserName(x)")[0]
     'call getUserName get User Name (x)'
     """
-    pieces: list[str] = []
-    places: list[np.ndarray] = []
-    behind, seen = 0, set[str]()
+    additions: list[Edit] = []
+    seen = set[str]()
     for match in _IDENTIFIER.finditer(text):
         names = _PART.findall(match[0])
         if len(names) < 2 or match[0] in seen or match[0].islower() or match[0].isupper():
             continue
         seen.add(match[0])
-        addition = f" {' '.join(names)} "
-        pieces += [text[behind : match.end()], addition]
-        places += [np.arange(behind, match.end()), np.full(len(addition), match.end())]
-        behind = match.end()
-    pieces.append(text[behind:])
-    places.append(np.arange(behind, len(text) + 1))
-    return "".join(pieces), np.concatenate(places)
+        additions.append((match.end(), match.end(), f" {' '.join(names)} "))
+    return edited(text, additions)
