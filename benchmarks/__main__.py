@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import (
+    commits,
     compare,
     encode,
     family,
@@ -74,8 +75,9 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         asked = options.folder, options.recall, options.calibrate
         return million.measure(_folder(options), options.passages, options.index, *asked)
     if options.benchmark == "parity":
-        pythons = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
-        return parity.measure({peer: python for peer, python in pythons.items() if python}, options.doc)
+        return parity.measure(_pythons(options), options.doc)
+    if options.benchmark == "commits":
+        return commits.measure(options.documents)
     if options.benchmark == "kernels":  # which makes up its own data
         return kernels.measure(runs=options.runs)
     if options.benchmark == "family":
@@ -84,6 +86,12 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         return members.measure(_folder(options), options.size or list(SIZES), options.limit)
     module = {"encode": encode, "search": search}[options.benchmark]
     return module.measure(_folder(options), options.model, options.runs)
+
+
+def _pythons(options: argparse.Namespace) -> dict[str, str]:
+    """The Python of each peer's environment that was named."""
+    named = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
+    return {peer: python for peer, python in named.items() if python}
 
 
 def _folder(options: argparse.Namespace) -> Path:
@@ -97,6 +105,7 @@ def _options() -> argparse.Namespace:
     commands = parser.add_subparsers(dest="benchmark", metavar="BENCHMARK", required=True)
     _add_timed(commands)
     _add_compare(commands)
+    _add_commits(commands)
     _add_parity(commands)
     _add_million(commands)
     _add_judged(commands, "results", results.__doc__)
@@ -147,6 +156,12 @@ def _add_compare(commands: Any) -> None:
     command.add_argument("base", metavar="BASE", help="the commit to compare with")
     command.add_argument("head", metavar="HEAD", nargs="?", default="HEAD", help="the other (default: HEAD)")
     command.add_argument("--rounds", type=int, default=5, metavar="N", help="processes of each (default: 5)")
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+
+
+def _add_commits(commands: Any) -> None:
+    command = commands.add_parser("commits", help=commits.__doc__, description=commits.__doc__)
+    command.add_argument("--documents", type=int, default=10_000, metavar="N", help="how many (10,000)")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 
