@@ -9,6 +9,7 @@ import numpy as np
 
 from benchmarks import judged
 from benchmarks.machine import about
+from femtosearch.evaluation.rankings import ScoredCollection
 from femtosearch.model.model import Model
 from femtosearch.model.pruning import prune
 from femtosearch.scoring import maxsim
@@ -30,7 +31,7 @@ def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], li
     return {"model": about(model), "pruned": results}, rows
 
 
-def _results(model: Model, collection: judged.ScoredCollection) -> dict[str, dict[str, float]]:
+def _results(model: Model, collection: ScoredCollection) -> dict[str, dict[str, float]]:
     queries = model.encode_queries(list(collection.queries.values()))
     rows = model.encode_documents([document.text for document in collection.documents])
     results = {}
@@ -41,7 +42,7 @@ def _results(model: Model, collection: judged.ScoredCollection) -> dict[str, dic
     return results
 
 
-def _ndcg(collection: judged.ScoredCollection, queries: Rows, rows: Rows) -> float:
+def _ndcg(collection: ScoredCollection, queries: Rows, rows: Rows) -> float:
     names = [document.id for document in collection.documents]
     scores = []
     for query, by_document in zip(collection.queries, maxsim(queries, rows), strict=True):
