@@ -16,7 +16,7 @@ from femtosearch.errors import MissingExtraError
 FOLDER = Path(compare.__file__).parent
 PEERS = {"pylate_side", "txtai_side"}  # which run in environments of their own
 MODULES = sorted(path.stem for path in FOLDER.glob("*.py") if path.stem[0] != "_" and path.stem not in PEERS)
-EXTRAS = {"torch", "transformers", "datasets", "pylate", "txtai"}
+EXTRAS = {"torch", "transformers", "datasets", "pylate", "ray", "txtai"}
 
 
 @pytest.mark.parametrize("name", MODULES)
