@@ -5,7 +5,7 @@ EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: integrations dev dev-all test test-all check lint format types docs asan spills arm bench results torture fuzz
+.PHONY: systems release integrations dev dev-all test test-all check lint format types docs asan spills arm bench results torture fuzz
 
 dev: .venv/built
 
@@ -60,6 +60,12 @@ spills: # no inner loop of the matrix products keeps its sums on the stack
 
 arm: # the int8 encoder gives the same bits on aarch64; needs g++-aarch64-linux-gnu and qemu-user
 	native/check/compare
+
+systems: # the core compiled for every system that wheels are for, and run where it can be; needs ziglang, qemu-user, Wine
+	native/check/systems
+
+release: # all that is checked of a release on one machine; scripts/release says what it needs
+	scripts/release
 
 bench: # FEMTOSEARCH_DATA names a BEIR folder
 	$(BIN)python -m benchmarks encode

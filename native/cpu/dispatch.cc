@@ -5,9 +5,14 @@
 #include <cstring>
 #include <string>
 
+#if defined(FEMTO_X86)
+#include <cpuid.h>
+#endif
 #if defined(FEMTO_DOTPROD) && defined(__linux__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
+#elif defined(FEMTO_DOTPROD) && defined(_WIN32)
+#include <windows.h>
 #endif
 
 namespace femto {
@@ -27,10 +32,34 @@ namespace {
 bool has_dotprod() {
 #if defined(__linux__)
   return getauxval(AT_HWCAP) & HWCAP_ASIMDDP;
+#elif defined(_WIN32)
+  return IsProcessorFeaturePresent(43);  // PF_ARM_V82_DP_INSTRUCTIONS_AVAILABLE, which older headers do not name
 #else
   return true;  // of Apple's, all have it
 #endif
 }
+#endif
+
+#if defined(FEMTO_X86)
+// What the processor says of itself, and which registers the system keeps when it changes threads. GCC's and Clang's
+// own __builtin_cpu_supports needs a library that a build for MSVC's has not got.
+struct Features {
+  bool avx2 = false, avx512 = false;
+
+  Features() {
+    constexpr unsigned kFma = 1u << 12, kSavesRegisters = 1u << 27;  // leaf 1, ecx
+    unsigned eax, ebx, ecx, edx;
+    if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx) || (ecx & (kFma | kSavesRegisters)) != (kFma | kSavesRegisters)) return;
+    unsigned saved, high;
+    __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
+    if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return;
+    constexpr unsigned kAvx2 = 1u << 5;                                                // leaf 7, ebx
+    constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, kVnni = 1u << 11;  // F, DQ, BW, VL; in ecx
+    constexpr unsigned kYmm = 0x06, kZmm = 0xe6;
+    avx2 = (saved & kYmm) == kYmm && (ebx & kAvx2);
+    avx512 = avx2 && (saved & kZmm) == kZmm && (ebx & kAvx512) == kAvx512 && (ecx & kVnni);
+  }
+};
 #endif
 
 struct Usable {
@@ -39,13 +68,9 @@ struct Usable {
   Usable() {
     int count = 0;
 #if defined(FEMTO_X86)
-    __builtin_cpu_init();
-    const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-                        __builtin_cpu_supports("avx512vnni");
-    if (avx2 && avx512) list[count++] = &avx512::kKernel;
-    if (avx2) list[count++] = &avx2::kKernel;
+    const Features processor;
+    if (processor.avx512) list[count++] = &avx512::kKernel;
+    if (processor.avx2) list[count++] = &avx2::kKernel;
 #endif
 #if defined(FEMTO_DOTPROD)
     if (has_dotprod()) list[count++] = &dotprod::kKernel;

@@ -1,6 +1,8 @@
 // Threads that share one counter of work.
 #pragma once
+#if defined(__linux__)
 #include <sched.h>
+#endif
 
 #include <algorithm>
 #include <atomic>

@@ -96,6 +96,47 @@ def test_it_can_be_given_an_fde(golden):
         assert index.stats().format_version == (expected["layout"] if expected["layout"] > 2 else 1)
 
 
+@pytest.fixture(params=sorted(path.name for path in GOLDEN.glob("release-*")))
+def release(request, tmp_path) -> tuple[Path, dict]:
+    """A copy of the golden index of a release (golden/make_release.py), and what it holds."""
+    shutil.copytree(GOLDEN / request.param / "index", tmp_path / "index")
+    return tmp_path / "index", json.loads((GOLDEN / request.param / "expected.json").read_text())
+
+
+def test_the_index_of_a_release_is_found_as_it_was(release):
+    folder, expected = release
+    with Index(folder, model=Recorded(expected)) as index:
+        assert index.verify() == []
+        for how, wanted in expected["hits"]:
+            hits = index.search("words of the night", k=99, **how)
+            places = [
+                [hit.id, *map(listed, (hit.passage, hit.lines)), hit.row, list(hit.heading)] for hit in hits
+            ]
+            assert places == [[name, *place] for name, _, *place in wanted]
+            np.testing.assert_allclose(
+                [hit.score for hit in hits], [score for _, score, *_ in wanted], atol=1e-5
+            )
+        stored = [[document.id, document.text, document.metadata] for document in index.documents()]
+        assert sorted(stored) == expected["documents"]
+
+
+def test_the_index_of_a_release_can_be_written_to(release):
+    folder, expected = release
+    with Index(folder, model=Recorded(expected)) as index:
+        index.add([{"id": "new", "text": "zebra", "tags": ["zoo"]}])
+        assert (
+            index.search('"zebra"', k=1)[0].id == "new" and index.count({"tags": {"$contains": "zoo"}}) == 1
+        )
+        index.delete("new")
+        index.compact()
+        assert index.stats().dead_passages == 0 and index.verify() == []
+        assert len(index) == len(expected["documents"])
+
+
+def listed(pair: tuple[int, int] | None) -> list[int] | None:
+    return None if pair is None else list(pair)
+
+
 def test_the_current_version_is_among_them():
     assert f"v{schema.NEWEST}" in VERSIONS and segment.VERSION == 2
 

@@ -30,6 +30,7 @@ MODULES = {  # of the commands; else `commands`
     **dict.fromkeys(SERVING, "serving"),
     CLUSTER: "cluster",
     "install": "agents",
+    "completion": "completion",
 }
 DESCRIPTION = (
     'Late-interaction search. `femtosearch "a question" [PATH...]` searches files, with no index to name.'
@@ -151,6 +152,7 @@ def parser(
     add_serving(commands, _command, _add_model)
     add_cluster(commands, _command)
     (_add_compare if compares else _add_evaluate)(commands)
+    _add_completion(commands)
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
     if trains:
         _train(trains, "add_arguments")(trainer)
@@ -276,6 +278,12 @@ def _add_compact(commands: Any) -> None:
     description = "make the table of words, or take it out"
     command.add_argument("--words", action=argparse.BooleanOptionalAction, help=description)
     _add_model(command)
+
+
+def _add_completion(commands: Any) -> None:
+    command = commands.add_parser("completion", help="print a script that completes commands in a shell")
+    command.add_argument("shell", choices=("bash", "zsh", "fish"), help="which shell")
+    command.add_argument("--debug", action="store_true", help="let an error show its traceback")
 
 
 def _add_calibrate(commands: Any) -> None:

@@ -1,0 +1,65 @@
+"""What the command line offers, read out of its parser: for completion in shells, and for the manual page."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A flag, or a place on the command line.
+
+    flags:    its spellings, none for a place.
+    metavar:  what stands for its value; "" where it takes none.
+    choices:  the values that it may have, where they are few.
+    """
+
+    flags: tuple[str, ...]
+    metavar: str
+    help: str
+    choices: tuple[str, ...] = ()
+    repeats: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command, and what may come after it."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...]
+
+
+def commands_of(parsing: argparse.ArgumentParser) -> Iterator[Command]:
+    """The commands of a parser, in the order of its help."""
+    (action,) = (action for action in parsing._actions if isinstance(action, argparse._SubParsersAction))
+    helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+    for name, command in action.choices.items():
+        yield Command(name, helps.get(name, ""), tuple(_arguments(command)))
+
+
+def _arguments(command: argparse.ArgumentParser) -> Iterator[Argument]:
+    for action in command._actions:
+        if action.help == argparse.SUPPRESS:
+            continue
+        choices = tuple(map(str, action.choices)) if action.choices else ()
+        repeats = action.nargs in ("*", "+") or isinstance(action, argparse._AppendAction)
+        yield Argument(tuple(action.option_strings), _metavar(action), _help(action), choices, repeats)
+
+
+def _metavar(action: argparse.Action) -> str:
+    if action.nargs == 0:
+        return ""
+    if action.choices:
+        return "|".join(map(str, action.choices))
+    metavar: Any = action.metavar or action.dest.upper()
+    return " ".join(metavar) if isinstance(metavar, tuple) else str(metavar)
+
+
+def _help(action: argparse.Action) -> str:
+    return " ".join(
+        (action.help or "").replace("%(default)s", str(action.default)).replace("%%", "%").split()
+    )
