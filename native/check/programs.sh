@@ -1,5 +1,9 @@
 # Builds encoder_bits as CMakeLists.txt builds the core; for the scripts here. Wants $native and $build.
 
+# The files of the core that are compiled once: those that CMakeLists.txt names, but for the binding to Python.
+core=$(sed -n '/^nanobind_add_module/,/)$/p' "$native/../CMakeLists.txt" | grep -oE 'native/[a-z]+/[a-z_]+\.cc' |
+  sed 's|^native/||' | grep -v '^bind/')
+
 # objects COMPILER CONTRACTION FILE...
 objects() {
   local compiler=$1 contraction=$2 file
@@ -20,8 +24,7 @@ program() {
     objects "$compiler" off bert/int8_kernel.cc scan/codes_kernel.cc fde/fde_scan_kernel.cc cpu/table.cc
   done
   out=$build/$name flags=$definition
-  objects "$compiler" off check/encoder_bits.cc cpu/dispatch.cc bert/encoder.cc scan/scan.cc fde/fde.cc fde/lemur.cc \
-    text/normal.cc text/wordpiece.cc
+  objects "$compiler" off check/encoder_bits.cc $core
   $compiler ${LINK--static -pthread} "$build/$name".*.o -o "$build/$name"
 }
 
