@@ -1,5 +1,6 @@
 """A release: versions agree, the manual page is the help's, the shells complete, the workflow is pinned."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -16,6 +17,11 @@ from scripts import manual, versions
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 WORKFLOW = (ROOT / ".github/workflows/release.yml").read_text(encoding="utf-8")
+PACKAGING = ROOT / "packaging"
+SCRIPTS = [*ROOT.glob("scripts/[!.]*"), *ROOT.glob("native/check/*")]
+SCRIPTS = [
+    path for path in SCRIPTS if path.is_file() and path.read_bytes().startswith(b"#!/usr/bin/env bash")
+]
 OUTLINE = list(commands_of(arguments.parser()))
 
 
@@ -118,6 +124,43 @@ def test_a_wrong_shell_is_told(capsys):
 def test_what_a_shell_reads_as_its_own_is_taken_out():
     assert completion._plain("a [b]: `c` $d 'e'") == "a b c d e"
     assert completion._quoted("it's") == r"'it'\''s'"
+
+
+def lines_of_packages():
+    """The command lines that files in packaging/ run."""
+    unit = (PACKAGING / "systemd/femtosearch.service").read_text(encoding="utf-8")
+    docker = (PACKAGING / "Dockerfile").read_text(encoding="utf-8")
+    compose = (PACKAGING / "compose.yaml").read_text(encoding="utf-8")
+    yield re.findall(r"^ExecStart=\S+/femtosearch (.*)$", unit, re.M)[0].split()
+    yield json.loads(re.findall(r"^CMD (\[.*\])$", docker, re.M)[0])
+    yield re.findall(r"command: \[(.*)\]", compose)[0].split(", ")
+
+
+@pytest.mark.parametrize("words", [*lines_of_packages()], ids=["systemd", "Docker", "compose"])
+def test_what_packages_start_is_a_command_that_writes_nothing(words):
+    options = arguments.parser().parse_args(words)
+    assert options.command == "serve" and options.index and not options.writable
+
+
+def test_containers_have_no_rights():
+    docker = (PACKAGING / "Dockerfile").read_text(encoding="utf-8")
+    compose = (PACKAGING / "compose.yaml").read_text(encoding="utf-8")
+    assert re.findall(r"^USER (\S+)$", docker, re.M) == ["10001"] and 'user: "10001"' in compose
+    assert docker.rindex("\nUSER") < docker.rindex("\nENTRYPOINT")
+    for line in ("read_only: true", "cap_drop: [ALL]", "no-new-privileges:true", ":ro"):
+        assert line in compose
+
+
+def test_the_page_names_every_file_of_packaging():
+    page = (ROOT / "docs/install.md").read_text(encoding="utf-8")
+    for path in PACKAGING.rglob("*"):
+        if path.is_file() and path.name != "Dockerfile.dockerignore":
+            assert str(path.relative_to(PACKAGING)) in page
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS), ids=lambda path: path.name)
+def test_scripts_are_bash(script):
+    assert subprocess.run(["bash", "-n", script], capture_output=True, text=True).stderr == ""
 
 
 def test_actions_are_pinned_by_commits():
