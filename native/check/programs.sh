@@ -1,8 +1,10 @@
 # Builds encoder_bits as CMakeLists.txt builds the core; for the scripts here. Wants $native and $build.
 
-# The files of the core that are compiled once: those that CMakeLists.txt names, but for the binding to Python.
-core=$(sed -n '/^nanobind_add_module/,/)$/p' "$native/../CMakeLists.txt" | grep -oE 'native/[a-z]+/[a-z_]+\.cc' |
-  sed 's|^native/||' | grep -v '^bind/')
+# The files that CMakeLists.txt names: those of the kernels, and of the core but for the binding to Python.
+named() { sed -n "/$1/,/)\$/p" "$native/../CMakeLists.txt" | grep -oE 'native/[a-z]+/[a-z_0-9]+\.cc' | sed 's|^native/||'; }
+fused="bert/float_kernel.cc fde/fde_kernel.cc"
+exact=$(named '^  add_library(kernel' | grep -vxF "${fused// /$'\n'}")
+core=$(named '^nanobind_add_module' | grep -v '^bind/')
 
 # objects COMPILER CONTRACTION FILE...
 objects() {
@@ -20,8 +22,8 @@ program() {
   shift 3
   for kernel in baseline= "$@"; do
     out=$build/$name.${kernel%%=*} flags="-DFEMTO_KERNEL=${kernel%%=*} ${kernel#*=}"
-    objects "$compiler" fast bert/float_kernel.cc fde/fde_kernel.cc
-    objects "$compiler" off bert/int8_kernel.cc scan/codes_kernel.cc fde/fde_scan_kernel.cc cpu/table.cc
+    objects "$compiler" fast $fused
+    objects "$compiler" off $exact
   done
   out=$build/$name flags=$definition
   objects "$compiler" off check/encoder_bits.cc $core
