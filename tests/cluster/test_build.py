@@ -11,8 +11,10 @@ from femtosearch.cluster.build import build
 from femtosearch.cluster.cluster import Cluster
 from femtosearch.cluster.engine import Here
 from femtosearch.cluster.manifest import shard_of
+from femtosearch.cluster.router import MissingShardsError
 from femtosearch.errors import CorruptError, FemtosearchError, ReadError, StoreError
 from femtosearch.index.index import Index
+from femtosearch.read.entries import Options
 
 from .conftest import SHARDS, write_lines
 
@@ -153,6 +155,29 @@ def test_memory_is_read_and_written(corpus, single):
     with Cluster("memory://made/out", model="femto") as cluster:
         assert cluster.search("heat transfer", k=9) == single.search("heat transfer", k=9)
     memory.rm("/made", recursive=True)
+
+
+def test_a_copy_of_a_bucket_that_was_damaged_is_made_again(corpus, single, tmp_path, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setenv("FEMTOSEARCH_CACHE", str(tmp_path))
+    build([corpus], "memory://made/again", shards=1, model="femto")
+    Cluster("memory://made/again").close()
+    [copy] = tmp_path.glob("femtosearch-shards/*/segments/*.seg")
+    copy.write_bytes(copy.read_bytes()[:-1])
+    with pytest.raises(MissingShardsError, match="another size"):
+        Cluster("memory://made/again")
+    with Cluster("memory://made/again") as cluster:
+        assert len(cluster) == len(single)
+    memory.rm("/made", recursive=True)
+
+
+def test_more_shards_than_files_may_be_open(corpus, single, tmp_path, monkeypatch):
+    monkeypatch.setattr(building, "_BUFFER", 500)
+    [portion] = portions.portions_of([corpus], Options())
+    assert building.divide(str(tmp_path), "spool", portion, 5000) == []
+    counts = json.loads((tmp_path / "spool" / "ready.json").read_text())
+    assert (len(counts), sum(counts)) == (5000, 100)
+    assert len(list((tmp_path / "spool").glob("*.jsonl.gz"))) == sum(count > 0 for count in counts)
 
 
 def test_a_copied_index_is_served(built, tmp_path, single):

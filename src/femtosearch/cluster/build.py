@@ -10,8 +10,8 @@ import gzip
 import hashlib
 import json
 import os
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path, PurePosixPath
 from secrets import token_hex
@@ -31,6 +31,7 @@ from femtosearch.cluster.manifest import (
 from femtosearch.cluster.portions import Portion, identities, portions_of
 from femtosearch.cluster.storage import Storage, facts_of, storage_at
 from femtosearch.errors import CorruptError, StoreError
+from femtosearch.index.documents import Draft
 from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
 from femtosearch.model.model import Model
@@ -38,6 +39,7 @@ from femtosearch.read.entries import Options, Skipped
 from femtosearch.types import Document
 
 _LEVEL = 1  # of gzip
+_BUFFER = 32 << 20  # bytes of documents that wait to be written
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,23 +193,53 @@ def divide(place: str, spool: str, portion: Portion, shards: int) -> list[Skippe
     if store.read(f"{spool}/ready.json") is not None:
         return None
     skipped: list[Skipped] = []
-    counts = [0] * shards
-    with TemporaryDirectory(prefix="femtosearch-") as folder, ExitStack() as stack:
-        files: dict[int, Any] = {}
+    with TemporaryDirectory(prefix="femtosearch-") as folder:
+        spooled = _Spool(Path(folder), shards)
         for draft in portion.drafts(skipped):
-            assert draft.id is not None
-            number = manifests.shard_of(draft.id, shards)
-            if number not in files:
-                path = Path(folder, f"{number}.jsonl.gz")
-                files[number] = stack.enter_context(gzip.open(path, "wb", _LEVEL))
-            line = json.dumps([draft.id, draft.text, draft.metadata], ensure_ascii=False)
-            files[number].write(line.encode() + b"\n")
-            counts[number] += 1
-        stack.close()
-        for number in files:
-            store.put(Path(folder, f"{number}.jsonl.gz"), f"{spool}/{number}.jsonl.gz")
-    store.write(f"{spool}/ready.json", json.dumps(counts).encode())
+            spooled.add(draft)
+        spooled.flush()
+        for number in spooled.numbers():
+            store.put(spooled.path(number), f"{spool}/{number}.jsonl.gz")
+    store.write(f"{spool}/ready.json", json.dumps(spooled.counts).encode())
     return skipped
+
+
+class _Spool:
+    """A file of documents for each shard, of which none is open for longer than it is written to.
+
+    counts:  how many documents each shard has.
+    """
+
+    def __init__(self, folder: Path, shards: int) -> None:
+        self.counts = [0] * shards
+        self._folder, self._waiting, self._bytes = folder, defaultdict[int, list[bytes]](list), 0
+
+    def add(self, draft: Draft) -> None:
+        """Add a document, which has its id."""
+        assert draft.id is not None
+        number = manifests.shard_of(draft.id, len(self.counts))
+        line = json.dumps([draft.id, draft.text, draft.metadata], ensure_ascii=False).encode() + b"\n"
+        self._waiting[number].append(line)
+        self.counts[number] += 1
+        self._bytes += len(line)
+        if self._bytes > _BUFFER:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits to the files' ends."""
+        for number, lines in self._waiting.items():
+            with gzip.open(self.path(number), "ab", _LEVEL) as file:
+                file.writelines(lines)
+        self._waiting.clear()
+        self._bytes = 0
+
+    def numbers(self) -> list[int]:
+        """The shards that have a file."""
+        return [number for number, count in enumerate(self.counts) if count]
+
+    def path(self, number: int) -> Path:
+        """The file of a shard."""
+        return self._folder / f"{number}.jsonl.gz"
 
 
 def encode(

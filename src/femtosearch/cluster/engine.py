@@ -8,6 +8,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -144,9 +145,13 @@ class _RayReplica:
         self._actor = self._started()
 
     def ask(self, method: str, *arguments: Any) -> Future[Any]:
-        reference = self._actor.ask.remote(method, *arguments)
         answer: Future[Any] = Future()
-        reference.future().add_done_callback(lambda done: self._settle(done, answer))
+        try:
+            asked = self._actor.ask.remote(method, *arguments).future()
+        except self._ray.exceptions.RayError as error:  # the cluster itself has gone
+            answer.set_exception(LostError(str(error).partition("\n")[0][:300]))
+        else:
+            asked.add_done_callback(lambda done: self._settle(done, answer))
         return answer
 
     def close(self) -> None:
@@ -161,7 +166,8 @@ class _RayReplica:
             answer.set_exception(_cause(error))
         else:
             if isinstance(error, self._ray.exceptions.ActorDiedError):
-                self._actor = self._started()
+                with suppress(self._ray.exceptions.RayError):
+                    self._actor = self._started()
             answer.set_exception(LostError(str(error).partition("\n")[0][:300]))
 
     def _started(self) -> Any:

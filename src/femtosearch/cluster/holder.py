@@ -115,8 +115,13 @@ def _open(place: Place) -> Index:
     """The index of a shard, checked. Raises StoreError."""
     store = storage_at(place.store)
     folder = store.path(place.folder) if isinstance(store, Folder) else _fetched(store, place)
-    for name, facts in place.facts.files.items():
-        check_facts(folder / name, facts, f"{place.name}/{name}")
+    try:
+        for name, facts in place.facts.files.items():
+            check_facts(folder / name, facts, f"{place.name}/{name}")
+    except CorruptError:
+        if not isinstance(store, Folder):
+            shutil.rmtree(folder, ignore_errors=True)  # a copy, which is made again
+        raise
     index = Index(folder)
     try:
         _check(index, place)
