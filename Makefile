@@ -53,7 +53,7 @@ integrations: # the frameworks' own packages, Ray and Qdrant run what stands bet
 	$(PYTHON) -m venv .venv-integrations
 	.venv-integrations/bin/pip install --quiet '.[server,cluster,qdrant]' pytest langchain-core llama-index-core haystack-ai
 	.venv-integrations/bin/pip install --quiet s3fs 'moto[server]' qdrant-edge-py
-	.venv-integrations/bin/python -m pytest tests/integrations tests/cluster
+	.venv-integrations/bin/python -m pytest tests/integrations tests/server/cluster
 
 spills: # no inner loop of the matrix products keeps its sums on the stack
 	$(BIN)python native/check/spills.py

@@ -28,12 +28,12 @@ from ray.cluster_utils import Cluster as Nodes
 
 from benchmarks.machine import machine
 from benchmarks.passages import passages
-from femtosearch.cluster.build import build
-from femtosearch.cluster.cluster import Cluster
 from femtosearch.errors import FemtosearchError
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 from femtosearch.read import read
+from femtosearch.server.cluster.build import build
+from femtosearch.server.cluster.cluster import Cluster
 
 QUERIES = 60
 FILES = 24

@@ -19,7 +19,6 @@ ROOMS = [
     ["model"],
     ["index"],
     ["read"],
-    ["cluster"],
     ["compat", "evaluation", "server"],
     ["cli"],
     ["train"],

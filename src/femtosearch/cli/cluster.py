@@ -14,12 +14,12 @@ from femtosearch.cli.commands import HOW, show_hits
 from femtosearch.cli.output import show_note, show_result, write_json, write_line, write_note
 from femtosearch.cli.serving import server_module, settings_of
 from femtosearch.cli.show import count
-from femtosearch.cluster.build import build as build_shards
-from femtosearch.cluster.cluster import Cluster
 from femtosearch.errors import FemtosearchError
 from femtosearch.progress import Progress
 from femtosearch.read import Options
 from femtosearch.read.lines import STDIN, numbered_lines
+from femtosearch.server.cluster.build import build as build_shards
+from femtosearch.server.cluster.cluster import Cluster
 
 LOG = logging.getLogger("femtosearch.server")
 

@@ -106,7 +106,7 @@ def export_to(options: argparse.Namespace) -> None:
     if options.model is not None or options.vectors or options.onnx or options.fold_dense:
         raise QueryError("--to: expected an index and no TARGET, and of the other flags only --where")
     check_index(options.target)
-    from femtosearch.cluster.qdrant import export_to_qdrant  # which few need
+    from femtosearch.server.cluster.qdrant import export_to_qdrant  # which few need
 
     with Progress(quiet=options.quiet) as progress, Index(options.target) as store:
 

@@ -36,7 +36,7 @@ def connect(
     Raises ServerError for a url that is none.
     """
     if isinstance(url, str) and url.startswith(("qdrant:", "qdrant-edge:")):
-        qdrant: Any = importlib.import_module("femtosearch.cluster.qdrant")
+        qdrant: Any = importlib.import_module("femtosearch.server.cluster.qdrant")
         searched: RemoteIndex = qdrant.QdrantIndex(url)  # typed as what nearly all callers get
         return searched
     return RemoteIndex(Server(url, index, key, timeout))

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from femtosearch.cluster.router import MissingShardsError
 from femtosearch.errors import (
     DocumentError,
     FemtosearchError,
@@ -15,6 +14,7 @@ from femtosearch.errors import (
     ShapeError,
     StoreError,
 )
+from femtosearch.server.cluster.router import MissingShardsError
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,6 @@ from typing import Any, overload
 
 import numpy as np
 
-from femtosearch.cluster.qdrant_store import Asked, Collection, Point, collection_at, text_field
 from femtosearch.codes import quantise
 from femtosearch.errors import DocumentError, FdeError, QueryError, ServerError
 from femtosearch.fde import Fde
@@ -29,6 +28,7 @@ from femtosearch.index.plan import CANDIDATES, RECALL
 from femtosearch.index.request import check_request
 from femtosearch.index.schema import Origin
 from femtosearch.model.foldings import folded as folded_text
+from femtosearch.server.cluster.qdrant_store import Asked, Collection, Point, collection_at, text_field
 from femtosearch.types import Document, Hit, Rows
 
 _NAMES = uuid.UUID("6f1b7b0c-6d0a-5c53-9d6f-0b3f1d2a7c11")  # in which points have theirs

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from femtosearch.cluster.manifest import FileFacts
 from femtosearch.disk import refusal, whole_file
 from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError
+from femtosearch.server.cluster.manifest import FileFacts
 from femtosearch.system import sync_folder
 
 _OBJECTS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss"])

@@ -7,7 +7,6 @@ import pytest
 
 import femtosearch as fs
 from femtosearch.cli import main
-from femtosearch.cluster.qdrant import QdrantIndex, export_to_qdrant, point_id
 from femtosearch.errors import (
     DocumentError,
     FdeError,
@@ -17,6 +16,7 @@ from femtosearch.errors import (
 )
 from femtosearch.index.index import Index
 from femtosearch.index.searches import Searches
+from femtosearch.server.cluster.qdrant import QdrantIndex, export_to_qdrant, point_id
 
 from .conftest import QUERIES, write_lines
 
@@ -151,7 +151,7 @@ def test_facts_that_were_changed_are_refused(tmp_path, model):
     index.add(["heat transfer", "---", "a shell"])
     address = f"qdrant:{tmp_path / 'store'}#mine"
     export_to_qdrant(index, address)
-    from femtosearch.cluster.qdrant import _FACTS
+    from femtosearch.server.cluster.qdrant import _FACTS
 
     for facts in ({"format": 2}, {"format": 1}, {"format": 1, "model": {}, "fde": "!"}, 3):
         opened = client.QdrantClient(path=str(tmp_path / "store"))

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.cluster.version import Version
 from femtosearch.index.fusion import PENALTY, WEIGHT, Moments
 from femtosearch.index.hits import group_of
 from femtosearch.index.places import folded
 from femtosearch.index.request import Quota, Request
 from femtosearch.index.searches import Hits
 from femtosearch.index.shard import First, Question, Second, second_of
+from femtosearch.server.cluster.version import Version
 from femtosearch.types import Hit
 
 OPTIONS = frozenset(["candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty"])

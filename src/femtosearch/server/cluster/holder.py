@@ -13,14 +13,14 @@ from pathlib import Path
 from tempfile import gettempdir
 from typing import Any
 
-from femtosearch.cluster.manifest import ShardFacts, shard_of
-from femtosearch.cluster.storage import Folder, Storage, check_facts, storage_at
 from femtosearch.disk import whole_folder
 from femtosearch.errors import CorruptError, ModelMismatchError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
 from femtosearch.index.shard import First, Question, Second, Shard, Totals
 from femtosearch.index.stats import Stats
+from femtosearch.server.cluster.manifest import ShardFacts, shard_of
+from femtosearch.server.cluster.storage import Folder, Storage, check_facts, storage_at
 from femtosearch.types import Document, Hit, Page
 
 _LOOKED_AT = 64  # documents whose ids must be of the shard

@@ -5,16 +5,16 @@ import shutil
 
 import pytest
 
-from femtosearch.cluster import build as building
-from femtosearch.cluster import portions
-from femtosearch.cluster.build import build
-from femtosearch.cluster.cluster import Cluster
-from femtosearch.cluster.engine import Here
-from femtosearch.cluster.manifest import shard_of
-from femtosearch.cluster.router import MissingShardsError
 from femtosearch.errors import CorruptError, FemtosearchError, ReadError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.read.entries import Options
+from femtosearch.server.cluster import build as building
+from femtosearch.server.cluster import portions
+from femtosearch.server.cluster.build import build
+from femtosearch.server.cluster.cluster import Cluster
+from femtosearch.server.cluster.engine import Here
+from femtosearch.server.cluster.manifest import shard_of
+from femtosearch.server.cluster.router import MissingShardsError
 
 from .conftest import SHARDS, write_lines
 

@@ -11,7 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
-from femtosearch.cluster.engine import Replica
 from femtosearch.errors import (
     CorruptError,
     DocumentError,
@@ -20,6 +19,7 @@ from femtosearch.errors import (
     QueryError,
     ServerError,
 )
+from femtosearch.server.cluster.engine import Replica
 
 _PAUSE = 0.1  # seconds before copies that all failed are asked again
 _KEPT = 1000  # answers whose times are remembered

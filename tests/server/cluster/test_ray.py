@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from femtosearch.cluster.build import build
-from femtosearch.cluster.cluster import Cluster
-from femtosearch.cluster.router import MissingShardsError, Patience
 from femtosearch.errors import FemtosearchError, ServerError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.read import read
+from femtosearch.server.cluster.build import build
+from femtosearch.server.cluster.cluster import Cluster
+from femtosearch.server.cluster.router import MissingShardsError, Patience
 
 from .conftest import QUERIES, write_lines
 
@@ -100,7 +100,7 @@ def test_a_bad_address_is_told(texts, tmp_path, address):
 
 
 def test_workers_that_die_lose_nothing_and_answer_nothing_wrong(nodes, texts, one, tmp_path, monkeypatch):
-    monkeypatch.setattr("femtosearch.cluster.portions.PORTION", 1)
+    monkeypatch.setattr("femtosearch.server.cluster.portions.PORTION", 1)
     with Killer(4, 0.7) as killer:
         built = build([texts], tmp_path / "out", shards=4, model="femto")
     assert killer.killed

@@ -6,13 +6,13 @@ import threading
 
 import pytest
 
-from femtosearch.cluster.build import build
-from femtosearch.cluster.cluster import Cluster
-from femtosearch.cluster.router import MissingShardsError, Patience
 from femtosearch.errors import DocumentError, FemtosearchError, QueryError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.searches import Searches
 from femtosearch.server.client import connect
+from femtosearch.server.cluster.build import build
+from femtosearch.server.cluster.cluster import Cluster
+from femtosearch.server.cluster.router import MissingShardsError, Patience
 
 from .conftest import QUERIES, SHARDS, text_of, write_lines
 

@@ -18,9 +18,15 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from femtosearch.cluster import manifest as manifests
-from femtosearch.cluster.engine import Engine, engine_at
-from femtosearch.cluster.manifest import (
+from femtosearch.errors import CorruptError, StoreError
+from femtosearch.index.documents import Draft
+from femtosearch.index.index import Index
+from femtosearch.index.schema import Origin
+from femtosearch.model.model import Model
+from femtosearch.read.entries import Options, Skipped
+from femtosearch.server.cluster import manifest as manifests
+from femtosearch.server.cluster.engine import Engine, engine_at
+from femtosearch.server.cluster.manifest import (
     Manifest,
     ShardFacts,
     folder_of,
@@ -28,14 +34,8 @@ from femtosearch.cluster.manifest import (
     shard_facts,
     shard_name,
 )
-from femtosearch.cluster.portions import Portion, identities, portions_of
-from femtosearch.cluster.storage import Storage, facts_of, storage_at
-from femtosearch.errors import CorruptError, StoreError
-from femtosearch.index.documents import Draft
-from femtosearch.index.index import Index
-from femtosearch.index.schema import Origin
-from femtosearch.model.model import Model
-from femtosearch.read.entries import Options, Skipped
+from femtosearch.server.cluster.portions import Portion, identities, portions_of
+from femtosearch.server.cluster.storage import Storage, facts_of, storage_at
 from femtosearch.types import Document
 
 _LEVEL = 1  # of gzip

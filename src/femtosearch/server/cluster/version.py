@@ -6,13 +6,13 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from femtosearch.cluster.engine import Engine
-from femtosearch.cluster.holder import Place
-from femtosearch.cluster.manifest import Manifest
-from femtosearch.cluster.router import Patience, Router
 from femtosearch.index.keywords import keywords_of
 from femtosearch.index.shard import Totals
 from femtosearch.index.word_table import WordStatistics
+from femtosearch.server.cluster.engine import Engine
+from femtosearch.server.cluster.holder import Place
+from femtosearch.server.cluster.manifest import Manifest
+from femtosearch.server.cluster.router import Patience, Router
 
 _MOST_PHRASES = 100_000  # whose counts are remembered
 

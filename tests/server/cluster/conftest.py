@@ -2,10 +2,10 @@ import json
 
 import pytest
 
-from femtosearch.cluster.build import build
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 from femtosearch.read import read
+from femtosearch.server.cluster.build import build
 
 SHARDS = 3
 TEXT = (

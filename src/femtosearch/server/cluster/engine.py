@@ -12,8 +12,8 @@ from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from femtosearch.cluster.holder import Holder, Place
 from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
+from femtosearch.server.cluster.holder import Holder, Place
 
 HERE = "here"  # the address of this process
 ATTEMPTS = 20  # of a task whose worker is lost

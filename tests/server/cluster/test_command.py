@@ -9,10 +9,10 @@ import pytest
 
 from femtosearch.cli import main
 from femtosearch.cli.cluster import _refreshed
-from femtosearch.cluster.build import build
-from femtosearch.cluster.cluster import Cluster
 from femtosearch.errors import ServerError
 from femtosearch.server.client import connect
+from femtosearch.server.cluster.build import build
+from femtosearch.server.cluster.cluster import Cluster
 
 from .conftest import QUERIES, SHARDS, write_lines
 

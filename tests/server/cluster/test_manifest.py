@@ -5,9 +5,9 @@ from collections import Counter
 
 import pytest
 
-from femtosearch.cluster.manifest import FileFacts, Manifest, ShardFacts, parse_manifest, shard_of
 from femtosearch.errors import StoreError
 from femtosearch.index.schema import Origin
+from femtosearch.server.cluster.manifest import FileFacts, Manifest, ShardFacts, parse_manifest, shard_of
 
 DIGEST = "ab" * 32
 

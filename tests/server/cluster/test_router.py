@@ -6,9 +6,9 @@ from concurrent.futures import Future
 
 import pytest
 
-from femtosearch.cluster.engine import LostError
-from femtosearch.cluster.router import Patience, Router
 from femtosearch.errors import CorruptError, QueryError, StoreError
+from femtosearch.server.cluster.engine import LostError
+from femtosearch.server.cluster.router import Patience, Router
 
 
 class Copy:

@@ -10,13 +10,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, overload
 
-from femtosearch.cluster.build import read_manifest
-from femtosearch.cluster.engine import Engine, engine_at
-from femtosearch.cluster.manifest import shard_of
-from femtosearch.cluster.router import Patience
-from femtosearch.cluster.search import OPTIONS, Asked, Search
-from femtosearch.cluster.storage import storage_at
-from femtosearch.cluster.version import Version
 from femtosearch.errors import DocumentError, QueryError, StoreError
 from femtosearch.index.contents import Where
 from femtosearch.index.context import CONTEXT_HITS, Context, make_context
@@ -25,6 +18,13 @@ from femtosearch.index.request import check_request
 from femtosearch.index.stats import Stats
 from femtosearch.index.where import read_filter
 from femtosearch.model.foldings import folded as folded_text
+from femtosearch.server.cluster.build import read_manifest
+from femtosearch.server.cluster.engine import Engine, engine_at
+from femtosearch.server.cluster.manifest import shard_of
+from femtosearch.server.cluster.router import Patience
+from femtosearch.server.cluster.search import OPTIONS, Asked, Search
+from femtosearch.server.cluster.storage import storage_at
+from femtosearch.server.cluster.version import Version
 from femtosearch.types import Document, Hit, Page
 
 _SHARD_BITS = 44  # of the place of a document, which says where in its shard it is
