@@ -3,9 +3,11 @@ PYTHON ?= python3
 BIN = .venv/bin/
 EXTRAS = test,docs,dev
 BUILD = 'scikit-build-core>=0.10' 'nanobind>=2.4' 'cmake>=3.18' ninja
+FDE_PAIRS = $(patsubst %,$(DATA)/%.jsonl.xz,squad_train enwiki_sections nq_qed arxiv_cs arxiv_bio_stat_econ \
+  arxiv_math arxiv_physics evidence_inference_title scitldr covid_qa)
 NATIVE = CMakeLists.txt pyproject.toml $(shell find native -type f)
 
-.PHONY: systems release integrations dev dev-all test test-all check lint format types docs asan spills arm bench results torture fuzz
+.PHONY: systems release integrations dev dev-all test test-all check lint format types docs asan spills arm bench results fde torture fuzz
 
 dev: .venv/built
 
@@ -74,6 +76,10 @@ bench: # FEMTOSEARCH_DATA names a BEIR folder
 
 results: # cards and docs/results.md, of the BEIR folders in the folder that FEMTOSEARCH_COLLECTIONS names
 	$(BIN)python -m benchmarks results "$$FEMTOSEARCH_COLLECTIONS"/*/
+
+fde: .venv/built # the FDE of MODEL, a folder, of pair files in DATA, without the texts of FEMTOSEARCH_COLLECTIONS
+	$(BIN)python -m femtosearch train fde $(MODEL) --queries $(FDE_PAIRS) --documents $(FDE_PAIRS) \
+	  --exclude "$$FEMTOSEARCH_COLLECTIONS"/*/corpus.jsonl "$$FEMTOSEARCH_COLLECTIONS"/*/queries.jsonl
 
 torture: .venv/built # hostile tests of the engine, for MINUTES; the counts go into docs/reliability.md
 	$(BIN)python -m torture --minutes $(or $(MINUTES),20) --json build/torture.json --page docs/reliability.md

@@ -61,6 +61,10 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
         from benchmarks import words
 
         return words.measure(options.folder, options.model)
+    if options.benchmark == "short":
+        from benchmarks import short
+
+        return short.measure(options.folder, options.model, options.fde)
     if options.benchmark == "hybrid":
         from benchmarks import hybrid
 
@@ -121,6 +125,9 @@ def _options() -> argparse.Namespace:
     hybrid.add_argument("--questions", type=Path, metavar="FILE", help="JSON: question, and patterns of ids")
     prunes = _add_judged(commands, "pruning", pruning.__doc__)
     prunes.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
+    short = _add_judged(commands, "short", "What an FDE finds, for whole and short queries; needs [train].")
+    short.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
+    short.add_argument("--fde", type=Path, metavar="FILE", help="an FDE (default: the model's own)")
     words.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     return parser.parse_args()
 

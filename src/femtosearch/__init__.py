@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         ServerError,
         ShapeError,
         StoreError,
+        UnknownQueryWarning,
     )
     from femtosearch.evaluation import evaluate
     from femtosearch.index.index import Index
@@ -32,17 +33,20 @@ if TYPE_CHECKING:
     from femtosearch.scoring import maxsim
     from femtosearch.server.async_client import connect_async
     from femtosearch.server.client import connect
-    from femtosearch.types import BertConfig, Conventions, Document, Hit, Passages, Rows
+    from femtosearch.types import BertConfig, Conventions, Coverage, Document, Hit, Passages, Rows
 
 __all__ = [
-    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Document", "DocumentError", "FdeError",
-    "FdeMismatchError", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtraError", "Model",
-    "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows", "ServerError",
-    "ShapeError", "StoreError", "connect", "connect_async", "evaluate", "fde", "maxsim", "rerank",
+    "BertConfig", "CheckpointError", "Conventions", "CorruptError", "Coverage", "Document", "DocumentError",
+    "FdeError", "FdeMismatchError", "FemtosearchError", "Hit", "Index", "LockedError", "MissingExtraError",
+    "Model", "ModelMismatchError", "Passages", "QueryError", "ReadError", "RecipeError", "Rows",
+    "ServerError", "ShapeError", "StoreError", "UnknownQueryWarning", "connect", "connect_async", "evaluate",
+    "fde", "maxsim", "rerank",
 ]  # fmt: skip
 
 MODULES = {  # where names come from, the errors aside
-    **dict.fromkeys(("BertConfig", "Conventions", "Document", "Hit", "Passages", "Rows"), "types"),
+    **dict.fromkeys(
+        ("BertConfig", "Conventions", "Coverage", "Document", "Hit", "Passages", "Rows"), "types"
+    ),
     "Index": "index.index",
     "Model": "model.model",
     "connect": "server.client",

@@ -17,7 +17,13 @@
     └── MissingExtraError       an optional dependency is not installed
 
 A message says what was expected, what was found and what to do.
+
+    UnknownQueryWarning    a query finds nothing, for the model knows no word of it
 """
+
+
+class UnknownQueryWarning(UserWarning):
+    """A query finds nothing by meaning, for the model knows no word of it."""
 
 
 class FemtosearchError(Exception):

@@ -44,11 +44,16 @@ class Passages:
     rows:   the token vectors of the N passages.
     owner:  [N] int64, rising: which text of the batch a passage comes from. A text with no word has none.
     spans:  [N, 2] int64: text[start:end] is the passage, in characters.
+    tokens, unknown:  [N] int64: how many tokens a passage has, but for punctuation that is left out, and of
+            how many of them the model knows nothing; None where that was not counted. A passage of unknown
+            tokens alone may have no rows.
     """
 
     rows: Rows
     owner: np.ndarray
     spans: np.ndarray
+    tokens: np.ndarray | None = None
+    unknown: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.owner)
@@ -145,11 +150,13 @@ class Coverage:
     tokens:   how many it has, but for punctuation that is left out.
     beyond:   how many of them are cut off.
     unknown:  its words that no token stands for, in its order. Each is one of the tokens.
+    pieces:   in how many pieces it is asked; 0: the model knows no word of it; it finds nothing by meaning.
     """
 
     tokens: int
     beyond: int
     unknown: tuple[str, ...]
+    pieces: int = 1
 
     @property
     def share(self) -> float:
@@ -201,7 +208,8 @@ class Hit:
     """A document that a query found.
 
     passage: (start, end) in characters: hit.text[start:end] is the passage that scored best.
-    maxsim:  that passage's MaxSim, or its FDE's product in the mode "fde".
+    maxsim:  that passage's MaxSim, or its FDE's product in the mode "fde"; of a query in pieces the best
+             passage's for each, together; None for a document of which the model knows no word.
     bm25:    BM25 of the document's words; None where words were not looked up.
     source:  the path of the file that the document is of; None if no file gave it.
     lines:   (first, last) of the file, from 1, on which the passage is; or page, cell or row, from 1.

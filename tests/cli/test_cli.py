@@ -27,7 +27,7 @@ from femtosearch.types import Hit
 
 from ..tiny import write_tiny_model
 
-KEYS = ("query", "rank", "id", "score", "text", "metadata", "passage", "maxsim", "bm25")
+KEYS = ("query", "unknown", "rank", "id", "score", "text", "metadata", "passage", "maxsim", "bm25")
 KEYS += ("source", "lines", "page", "cell", "row", "heading", "span", "copies")
 DOCS = Path(__file__).parents[2] / "docs" / "cli.md"
 TEXTS = {
@@ -235,7 +235,10 @@ def test_search_many(run, notes, stdin):
 def test_what_a_model_does_not_see_of_a_query_is_told(run, notes):
     long = " ".join(["cat"] * 30)
     assert "the query has 30 tokens, of which the first 9 are used" in run("search", notes, long)[2]
-    assert "2 words of the query unknown to this model: '🎂', '猫'" in run("search", notes, "cat 🎂 猫")[2]
+    assert (
+        "2 of 3 words or pieces of the query unknown to the model: '🎂', '猫'"
+        in run("search", notes, "cat 🎂 猫")[2]
+    )
     assert run("search", notes, "the cat")[2] == ""
     assert run("search", notes, "🎂", "--quiet")[2] == ""
 

@@ -183,6 +183,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore::femtosearch.UnknownQueryWarning")
 @pytest.mark.parametrize("query", HOSTILE)
 def test_no_query_is_syntax(index, query):
     index.add([{"id": "a", "text": "a b"}, {"id": "b", "text": "c"}])

@@ -13,6 +13,7 @@ from femtosearch.errors import (
     ModelMismatchError,
     QueryError,
     StoreError,
+    UnknownQueryWarning,
 )
 from femtosearch.index import commit as commit_module
 from femtosearch.index import hits as hits_module
@@ -244,7 +245,8 @@ def test_queries_that_cannot_be(index, query):
 
 def test_odd_queries(index):
     index.add(["some text"])
-    assert index.search("...") == []  # the fake model finds no word there
+    with pytest.warns(UnknownQueryWarning, match=r"query '\.\.\.': the model 'fake' knows no word of it"):
+        assert index.search("...") == []  # the fake model finds no word there
     assert len(index.search("some", k=10**30)) == 1 and len(index.search("some", k=np.int64(5))) == 1
     assert len(index.search("nul \0 " + "long " * 10_000)) == 1
 

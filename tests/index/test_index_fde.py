@@ -102,6 +102,7 @@ def test_auto_re_ranks_where_maxsim_would_be_slow(index, monkeypatch):
     assert index.search(query) == index.search(query, mode="maxsim")
 
 
+@pytest.mark.filterwarnings("ignore::femtosearch.UnknownQueryWarning")
 def test_many_queries_are_as_one_each(index):
     index.add(documents(5, 40))
     queries = ["word3 word4", "...", "word12 word0"]
@@ -126,6 +127,7 @@ def test_equal_products_go_by_id(index):
         assert [hit.id for hit in hits] == [f"{n:02}" for n in range(k)]
 
 
+@pytest.mark.filterwarnings("ignore::femtosearch.UnknownQueryWarning")
 def test_documents_without_words_and_queries_without_rows(index):
     index.add(["", "...", {"id": "a", "text": "word1"}])
     for mode in ("rerank", "fde"):

@@ -71,7 +71,7 @@ def test_a_hit_may_have_its_passage_alone(served):
 )
 def test_what_cannot_be_searched_for_is_told(served, body, kind, message):
     if kind is None:
-        assert served.ask("POST", "/search", body)[2] == {"hits": []}
+        assert served.ask("POST", "/search", body)[2] == {"hits": [], "coverage": []}
         return
     status, told, text = served.error("POST", "/search", body)
     assert status in (404, 422) and told == kind and message in text

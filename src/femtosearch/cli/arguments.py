@@ -9,6 +9,7 @@ import argparse
 import importlib
 import os
 import sys
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +21,7 @@ from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threa
 from femtosearch.cli.numbers import whole
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import SERVING, add_serving
-from femtosearch.errors import FemtosearchError
+from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
 MODULES = {  # of the commands; else `commands`
@@ -47,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.set_encodings(json="--json" in arguments)
     told: tuple[type[BaseException], ...] = () if "--debug" in arguments else (Exception, KeyboardInterrupt)
     try:
-        code = _run(arguments)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnknownQueryWarning)  # which commands tell in their own way
+            code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has gone (`| head`): go too, and silently
         output.drop_output()

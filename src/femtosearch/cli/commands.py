@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.cli.database import export_documents, export_to
-from femtosearch.cli.explaining import explanation_lines
+from femtosearch.cli.explaining import explanation_lines, note_coverage
 from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count, hit_lines, size
@@ -30,7 +30,7 @@ from femtosearch.index.stats import describe, describe_sources
 from femtosearch.model.model import Model
 from femtosearch.read.lines import STDIN, numbered_lines
 from femtosearch.read.walk import printable
-from femtosearch.types import Document, Hit
+from femtosearch.types import Coverage, Document, Hit
 
 HOW = ("k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
 
@@ -45,8 +45,9 @@ def search(options: argparse.Namespace) -> None:
             hits = store.search(query, **_how(options), spots=True, fold=options.fold)
             if several and not options.json:
                 write_line(f"? {query}")
-            show_hits(options, query, hits)
-            _note_coverage(options, store.model, query)
+            coverage = store.coverage(query)
+            show_hits(options, query, hits, coverage)
+            note_coverage(options, coverage)
             if not hits:
                 holds = f"{options.folder} holds {count(len(store), 'document')}"
                 passing = f", {store.count(options.where):,} of which pass" if options.where else ""
@@ -59,27 +60,15 @@ def _how(options: argparse.Namespace) -> dict[str, Any]:
     return {name: getattr(options, name) for name in (*HOW, "explain")}
 
 
-def _note_coverage(options: argparse.Namespace, model: Any, query: str) -> None:
-    """Say what of a query the model does not see."""
-    if not hasattr(model, "coverage"):
-        return
-    coverage = model.coverage(query)
-    if coverage.beyond:
-        used = coverage.tokens - coverage.beyond
-        show_note(options, f"the query has {coverage.tokens:,} tokens, of which the first {used:,} are used")
-    if unknown := coverage.unknown:
-        words = ", ".join(map(repr, unknown[:5]))
-        show_note(options, f"{count(len(unknown), 'word')} of the query unknown to this model: {words}")
-
-
 def rerank(options: argparse.Namespace) -> None:
     """Order the lines of standard input; a document's id is the number of its line."""
     documents = [Document(str(number), text) for number, text in numbered_lines(STDIN, "documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
     model = load_model(options)
-    show_hits(options, options.query, order(model, options.query, documents, k=options.k))
-    _note_coverage(options, model, options.query)
+    coverage = model.coverage(options.query)
+    show_hits(options, options.query, order(model, options.query, documents, k=options.k), coverage)
+    note_coverage(options, coverage)
 
 
 def encode(options: argparse.Namespace) -> None:
@@ -183,11 +172,15 @@ def calibrate(options: argparse.Namespace) -> None:
             show_result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
 
 
-def show_hits(options: argparse.Namespace, query: str, hits: Sequence[Hit]) -> None:
+def show_hits(
+    options: argparse.Namespace, query: str, hits: Sequence[Hit], coverage: Coverage | None = None
+) -> None:
+    """Hits for people, or as JSON."""
+    unknown = coverage.unknown if coverage is not None else ()
     for rank, hit in enumerate(hits, 1):
         if options.json:
             score = hit.score if math.isfinite(hit.score) else None  # of a document without a word
-            facts = {"query": query, "rank": rank, **asdict(hit), "score": score}
+            facts = {"query": query, "unknown": unknown, "rank": rank, **asdict(hit), "score": score}
             if hit.passage is not None and not getattr(options, "text", False):
                 facts["text"] = hit.text[slice(*hit.passage)]
             if hit.explanation is None:

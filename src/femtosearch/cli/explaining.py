@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator
 from typing import TextIO
 
-from femtosearch.cli.output import harmless
+from femtosearch.cli.output import harmless, show_note
 from femtosearch.cli.show import wants_colour
-from femtosearch.types import Hit, TokenMatch
+from femtosearch.index.queries import notes_of
+from femtosearch.types import Coverage, Hit, TokenMatch
 
 PLAIN = "\x1b[0m"
 SHADES = (
@@ -34,6 +36,12 @@ def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
     words = [f"{harmless(word)} {score:.2f}" for word, score in hit.explanation.words.items()]
     if words:
         yield f"     words: {'  '.join(words)}"
+
+
+def note_coverage(options: argparse.Namespace, coverage: Coverage | None) -> None:
+    """Say what of a query the model does not know, and what is cut off."""
+    for note in [] if coverage is None else notes_of(coverage):
+        show_note(options, note)
 
 
 def _token(match: TokenMatch, coloured: bool) -> str:

@@ -13,9 +13,10 @@ from dataclasses import asdict
 from urllib.parse import quote
 
 from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
+from femtosearch.cli.explaining import note_coverage
 from femtosearch.cli.output import harmless, show_note, write_json, write_line
 from femtosearch.cli.show import count, embolden, place_of, query_words, size, snippet, wants_colour
-from femtosearch.errors import QueryError, ReadError
+from femtosearch.errors import ModelMismatchError, QueryError, ReadError
 from femtosearch.index.index import Index
 from femtosearch.index.stats import describe_sources
 from femtosearch.progress import Progress
@@ -43,6 +44,7 @@ def find(options: argparse.Namespace) -> int:
     paths = options.path or ["."]
     automatic = automatic_of(paths)
     make_place(automatic)
+    _renew(options, automatic)
     below = [os.path.realpath(path) for path in paths]
     with Index(automatic.folder) as store, Progress(quiet=options.quiet) as progress:
         run = Run(automatic.roots, Options(keep_going=True), store.files())
@@ -51,11 +53,27 @@ def find(options: argparse.Namespace) -> int:
         progress.clear()
         hits = _hits(options, store, below)
         documents = len(store)
+        coverage = store.coverage(options.query)
+    note_coverage(options, coverage)
     if not hits:
         show_note(options, f"nothing found in {count(documents, 'document')}")
         return NOTHING
     _show(options, hits)
     return 0
+
+
+def _renew(options: argparse.Namespace, automatic: Automatic) -> None:
+    """Remove an index whose model this femtosearch has not any more: it is made anew."""
+    if not automatic.exists:
+        return
+    with Index(automatic.folder) as store:
+        try:
+            name = store.model.name
+        except ModelMismatchError:
+            name = None
+    if name is None:
+        show_note(options, "the model is another one since the last time: everything is indexed anew")
+        shutil.rmtree(automatic.folder)
 
 
 def _reporter(

@@ -24,6 +24,7 @@ from femtosearch.read.lines import numbered_lines
 from femtosearch.read.refresh import Refreshed, Run
 
 SHOWN = 5  # of the things that were skipped
+MUCH_UNKNOWN = 0.03  # of the words, from which on it is told
 
 
 def index(options: argparse.Namespace) -> None:
@@ -164,6 +165,11 @@ def _show_refreshed(
     if reasons_left:
         reasons = "; ".join(f"{n:,} {reason}" for reason, n in sorted(reasons_left.items()))
         show_note(options, f"left out: {reasons}; --json lists them")
+    if (share := stats.unknown_share or 0.0) > MUCH_UNKNOWN:
+        note = (
+            f"{share:.0%} of the words are unknown to the model {stats.model!r}: they are found as words only"
+        )
+        show_note(options, note)
     rate = report.stored / seconds if seconds else 0.0
     took = f"{verb} {count(report.stored, 'document')} in {duration(seconds)}, {rate:,.0f} documents/s"
     passages = count(stats.passages, "passage")

@@ -118,6 +118,9 @@ def by_rows(scored: ScoredCollection, model: Model, progress: Progress, *, uncut
     """
     asked = {query: text for query, text in scored.queries.items() if text.strip()}
     rows = model.encode_queries(list(asked.values())) if asked else None
+    if rows is not None and not np.diff(rows.starts).all():  # what has no known word finds nothing
+        asked = {query: text for (query, text), row in zip(asked.items(), rows, strict=True) if len(row)}
+        rows = model.encode_queries(list(asked.values())) if asked else None
     best: dict[str, Ranked] = {query: [] for query in scored.queries}
     count, row_count = len(scored.documents), 0
     pads = scored.rules.padded and not uncut

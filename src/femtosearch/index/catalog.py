@@ -24,6 +24,7 @@ from femtosearch.index.segments import OutdatedError
 from femtosearch.index.sources import FileRow, Place, Source, read_files, read_places, read_sources
 from femtosearch.index.tables import (
     ALWAYS,
+    read_counts,
     read_fde_content,
     read_fde_digest,
     read_segments,
@@ -47,6 +48,8 @@ class State:
     fde:         the digest of the FDE, or None where the index has none.
     layout:      the number of the catalogue's layout.
     has_words:   whether there is the table of words.
+    counts:      how many tokens were encoded, and of how many the model knows nothing; None where an older
+                 femtosearch made the index, which did not count them.
     """
 
     version: tuple[int, ...]
@@ -55,6 +58,7 @@ class State:
     fde: str | None
     layout: int
     has_words: bool = False
+    counts: tuple[int, int] | None = None
 
 
 class Catalog(Database):
@@ -198,7 +202,8 @@ class Catalog(Database):
         segments, tombstones = read_segments(reader), read_tombstones(reader)
         fde = read_fde_digest(reader, schema)
         version = self._version_of(reader)
-        return State(version, segments, tombstones, fde, schema.layout, schema.has_words)
+        counts = read_counts(reader)
+        return State(version, segments, tombstones, fde, schema.layout, schema.has_words, counts)
 
     def _select(self, columns: str, keys: Sequence[int | str], by: str = "key") -> list[tuple[Any, ...]]:
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -34,6 +34,7 @@ class Commit:
         self._writers: list[SegmentsWriter] = []
         self._replaced: list[int] = []
         self._writer: SegmentsWriter | None = None
+        self._tokens = self._unknown = 0
         self._rows = sum(summary.rows for summary in transaction.segments().values())
 
     @property
@@ -59,8 +60,16 @@ class Commit:
         encoding = self.encoding if adds_fdes else None
         self._writer.append(batch if encoding is None else encoding.add_to(batch, self.dims))
 
+    def count_tokens(self, tokens: int, unknown: int) -> None:
+        """Count tokens of new documents, and of how many the model knows nothing."""
+        self._tokens += tokens
+        self._unknown += unknown
+
     def add_segments(self) -> None:
         """Finish the segments of new documents, and name them."""
+        if self._tokens:
+            self.transaction.count_tokens(self._tokens, self._unknown)
+            self._tokens = self._unknown = 0
         if self._writer is not None:
             writer, self._writer = self._writer, None
             self.transaction.add_segments(writer.finish())

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from femtosearch.index.keywords import WordScores
-from femtosearch.index.snapshot import Ranking, Snapshot, contains
+from femtosearch.index.snapshot import Pieces, Ranking, Snapshot, contains
 
 WEIGHT = 0.36  # of BM25 in a score, the rest being MaxSim's
 PENALTY = 0.1875  # of what the best of so many passages gains by chance
@@ -85,7 +85,7 @@ class Moments:
 
 def fuse(
     snapshot: Snapshot,
-    query: np.ndarray,
+    pieces: Pieces,
     ranking: Ranking,
     words: WordScores | None,
     *,
@@ -97,36 +97,51 @@ def fuse(
     and 1 more where all that stands in quotes is there. Without words it is MaxSim.
 
     From MaxSim goes penalty · s · sqrt(2 ln n), for a document of n passages: what the best of n draws gains
-    by chance. Mean and s, the standard deviation, are those of the query's MaxSim over all passages.
+    by chance. Mean and s, the standard deviation, are those of the query's MaxSim over all passages; of a
+    query in pieces what goes is that of each. A document without rows counts as the least that is scored.
 
     moments:  these, where the passages here are not all; None: those of the snapshot.
     """
     documents = np.searchsorted(snapshot.keys, ranking.keys)
-    mean, spread = 0.0, 0.0
+    mean, spread, luck = 0.0, 0.0, 0.0
     if penalty or words is not None:
-        moments = moments or moments_of(snapshot, query, ranking)
+        moments = moments or moments_of(snapshot, pieces, ranking)
         mean, spread = moments.mean, moments.spread
+        luck = spread if len(pieces) < 2 else _luck_of(snapshot, pieces, ranking)
     scores = ranking.scores.astype(np.float64)
     if penalty:
-        scores -= penalty * spread * np.sqrt(2 * np.log(snapshot.counts[documents]))
+        scores -= penalty * luck * np.sqrt(2 * np.log(snapshot.counts[documents]))
     if words is None:
         return Fused(_scored(ranking, scores), ranking.scores)
     bm25, shares, phrases = _aligned(words, ranking.keys)
     if weight == 1:
         scores = np.where(bm25 > 0, shares + phrases, -np.inf)
     else:
+        has_rows = np.isfinite(scores)
+        least = scores[has_rows].min(initial=np.inf)
+        scores = np.where((bm25 > 0) & ~has_rows, least if np.isfinite(least) else mean, scores)
         scores = (1 - weight) * (scores - mean) / (SPREADS * spread or 1.0) + weight * shares + phrases
     return Fused(_scored(ranking, scores), ranking.scores, bm25)
 
 
-def moments_of(snapshot: Snapshot, query: np.ndarray, ranking: Ranking, sample: int = _SAMPLE) -> Moments:
+def moments_of(snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int = _SAMPLE) -> Moments:
     """The moments of a query's MaxSim over the passages: over all of them if they have been scored, else over
     some that lie evenly among them.
     """
+    return Moments.of(_by_piece(snapshot, pieces, ranking, sample).sum(axis=0), snapshot.passages)
+
+
+def _luck_of(snapshot: Snapshot, pieces: Pieces, ranking: Ranking) -> float:
+    """The sum of the standard deviations of the pieces' MaxSim, over the same passages."""
+    by_piece = _by_piece(snapshot, pieces, ranking, _SAMPLE)
+    return sum(Moments.of(scores, snapshot.passages).spread for scores in by_piece)
+
+
+def _by_piece(snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int) -> np.ndarray:
     if ranking.places is None:
-        return Moments.of(ranking.by_passage, snapshot.passages)
+        return ranking.by_piece
     places = np.unique(np.linspace(0, snapshot.passages - 1, sample).astype(np.int64))
-    return Moments.of(snapshot.scores(query, places), snapshot.passages)
+    return snapshot.piece_scores(pieces, places)
 
 
 def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -140,4 +155,4 @@ def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarra
 
 
 def _scored(ranking: Ranking, scores: np.ndarray) -> Ranking:
-    return Ranking(ranking.keys, scores.astype(np.float32), ranking.first, ranking.places, ranking.by_passage)
+    return replace(ranking, scores=scores.astype(np.float32))

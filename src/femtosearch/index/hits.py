@@ -68,8 +68,11 @@ def _hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, numbers: list[int]
     for number, key in zip(numbers, keys, strict=True):
         document, span = documents[key], snapshot.span(ranking.place(number))
         words = None if bm25 is None else float(bm25[number])
-        scores = float(ranking.scores[number]), float(fused.maxsim[number])
-        hit = Hit(document.id, scores[0], document.text, document.metadata, span, scores[1], words)
+        score, maxsim = float(ranking.scores[number]), float(fused.maxsim[number])
+        has_rows = np.isfinite(maxsim)  # a document that the model knows no word of has none
+        hit = Hit(
+            document.id, score, document.text, document.metadata, span, maxsim if has_rows else None, words
+        )
         hits.append((number, hit))
     return sorted(hits, key=lambda pair: (-pair[1].score, pair[1].id))
 

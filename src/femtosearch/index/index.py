@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, overload
-
-import numpy as np
 
 from femtosearch.errors import StoreError
 from femtosearch.fde import Fde
@@ -27,6 +25,7 @@ from femtosearch.index.passage_encoder import (
     origin_of,
 )
 from femtosearch.index.places import folded, located, spotted
+from femtosearch.index.queries import Query, encoded, warn_of_unknown
 from femtosearch.index.request import Request, check_request
 from femtosearch.index.search import search
 from femtosearch.index.snapshot import Snapshots
@@ -36,7 +35,7 @@ from femtosearch.index.tables import ALWAYS, LARGE
 from femtosearch.index.upkeep import Upkeep, count_of, folder_of
 from femtosearch.index.writer import Queue, add_documents, writing
 from femtosearch.model.foldings import folded as folded_text
-from femtosearch.types import Document, Hit, Passages, Rows
+from femtosearch.types import Coverage, Document, Hit, Passages
 
 _MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 
@@ -237,6 +236,14 @@ class Index(Upkeep):
         answers = self._answers(request, spots=spots, fold=fold, explain=explain)
         return answers[0] if isinstance(query, str) else answers
 
+    def coverage(self, query: str) -> Coverage | None:
+        """What of a query the model knows, and what is cut off; None where the model does not say. Raises
+        QueryError, StoreError.
+        """
+        self._ready()
+        coverage: Any = getattr(self.model, "coverage", None)
+        return None if coverage is None else coverage(folded_text(check_request([query]).texts[0]))
+
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
     ) -> Context:
@@ -251,29 +258,34 @@ class Index(Upkeep):
 
     def _answers(self, request: Request, *, spots: bool, fold: bool, explain: bool) -> list[list[Hit]]:
         """The hits of each query."""
-        rows = self.model.encode_queries([folded_text(text) for text in request.texts])
-        explainer = token_rows_of(self.model) if explain else None
-        answers = self._best(request, rows, explainer)
+        model = self.model
+        queries = encoded(model, request.texts)
+        if request.hybrid != 1:
+            warn_of_unknown(queries, model.name, stacklevel=4)
+        explainer = token_rows_of(model) if explain else None
+        answers = self._best(request, queries, explainer)
+        asked = list(zip(queries, answers, strict=True))
         if fold:
-            answers = [self._folded(request, rows, n, hits, explainer) for n, hits in enumerate(answers)]
+            asked = [(query, self._folded(request, query, hits, explainer)) for query, hits in asked]
         if spots:
-            token_rows = getattr(self.model, "token_rows", None)
-            answers = [spotted(rows[n], hits, token_rows) for n, hits in enumerate(answers)]
-        return [located(self._store.catalog, hits) for hits in answers]
+            token_rows = getattr(model, "token_rows", None)
+            asked = [(query, spotted(query.rows, hits, token_rows)) for query, hits in asked]
+        return [located(self._store.catalog, hits) for _, hits in asked]
 
-    def _best(self, request: Request, rows: Rows, explainer: TokenRows | None) -> list[list[Hit]]:
+    def _best(
+        self, request: Request, queries: Sequence[Query], explainer: TokenRows | None
+    ) -> list[list[Hit]]:
         catalog = self._store.catalog
-        return self._snapshots.ask(lambda snapshot: search(catalog, snapshot, rows, request, explainer))
+        return self._snapshots.ask(lambda snapshot: search(catalog, snapshot, queries, request, explainer))
 
     def _folded(
-        self, request: Request, rows: Rows, number: int, hits: list[Hit], explainer: TokenRows | None
+        self, request: Request, query: Query, hits: list[Hit], explainer: TokenRows | None
     ) -> list[Hit]:
         """The hits of one query without copies, asked for again where copies have taken places."""
-        query = Rows(rows[number], np.array([0, len(rows[number])]))
-        alone, k = replace(request, texts=[request.texts[number]]), request.k
+        alone, k = replace(request, texts=[query.text]), request.k
         while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
             k *= 2
-            hits = self._best(replace(alone, k=k), query, explainer)[0]
+            hits = self._best(replace(alone, k=k), [query], explainer)[0]
         return folded(hits)[: request.k]
 
     def close(self) -> None:

@@ -58,6 +58,13 @@ class ModelOfIndex:
             )
         source = origin.name if self._source is None else self._source
         model = self._load(source)
+        if self._source is None and not self.is_given and model.fingerprint != origin.fingerprint:
+            raise ModelMismatchError(
+                f"{place}: made with the model {_in_words(origin)} of another femtosearch; this one has "
+                f"{_in_words(origin_of(model))}: move the documents, which are encoded anew: femtosearch "
+                "export FOLDER documents.jsonl, then femtosearch import NEW documents.jsonl; or index the "
+                "files again in another folder"
+            )
         if (model.fingerprint, model.dims) != (origin.fingerprint, origin.dims):
             raise ModelMismatchError(
                 f"{place}: made with the model {_in_words(origin)}, opened with "

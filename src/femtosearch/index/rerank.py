@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.queries import encoded, warn_of_unknown
 from femtosearch.index.request import check_request
-from femtosearch.model.foldings import folded, folded_with_places
+from femtosearch.model.foldings import folded_with_places
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
-from femtosearch.types import Document, Hit
+from femtosearch.types import Document, Hit, Passages, Rows
 
 
 def rerank(
@@ -22,10 +23,11 @@ def rerank(
     """The documents, best first; k keeps the first ones. A document that is a plain str has its position as
     id.
 
-    Each document is scored by its best passage, so long ones are not cut off. A document without a word comes
-    last, with score -inf. The score is MaxSim, or its mean over the query's rows if the conventions say so.
-    Ties keep the order given. Raises QueryError for an empty query or a k below 1, and DocumentError for what
-    is no document.
+    Each document is scored by its best passage, so long ones are not cut off; of a query in pieces the best
+    passage for each counts. A document of which the model knows no word comes last, with score -inf, and a
+    query without such a word finds nothing, with an UnknownQueryWarning. The score is MaxSim, or its mean
+    over the query's rows if the conventions say so. Ties keep the order given. Raises QueryError for an empty
+    query or a k below 1, and DocumentError for what is no document.
 
     >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
     ['1', '0']
@@ -36,18 +38,37 @@ def rerank(
     passages = model.encode_passages(
         [draft.text if folding is None else folding[0] for draft, folding in zip(checked, heard, strict=True)]
     )
-    rows = model.encode_queries([folded(text) for text in request.texts])
-    passage_scores = maxsim(rows, passages.rows)[0]
+    queries = encoded(model, request.texts)
+    warn_of_unknown(queries, model.name, stacklevel=3)
+    if not queries[0].pieces:
+        return []
+    by_piece = np.concatenate([maxsim(_alone(piece), passages.rows) for piece in queries[0].pieces])
     if model.conventions.scoring == "mean":
-        passage_scores /= max(1, len(rows.rows))
-    scores = np.full(len(checked), -np.inf, dtype=np.float32)
-    spans = np.zeros((len(checked), 2), dtype=np.int64)
-    for score, owner, span in zip(passage_scores, passages.owner, passages.spans, strict=True):
-        if score > scores[owner]:
+        by_piece /= len(queries[0].rows)
+    best_of = np.full((len(by_piece), len(checked)), -np.inf, dtype=np.float32)
+    for best, passage_scores in zip(best_of, by_piece, strict=True):
+        np.maximum.at(best, passages.owner, passage_scores)
+    scores = best_of.sum(axis=0)
+    spans = _best_spans(by_piece.sum(axis=0), passages, heard)
+    order = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
+    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()]
+
+
+def _alone(rows: np.ndarray) -> Rows:
+    return Rows(rows, np.array([0, len(rows)], np.int64))
+
+
+def _best_spans(
+    scores: np.ndarray, passages: Passages, heard: Sequence[tuple[str, np.ndarray] | None]
+) -> np.ndarray:
+    """Where in each document its best passage is, the first of equals: [documents, 2] int64."""
+    spans = np.zeros((len(heard), 2), dtype=np.int64)
+    best = np.full(len(heard), -np.inf, dtype=np.float32)
+    for score, owner, span in zip(scores, passages.owner, passages.spans, strict=True):
+        if score > best[owner]:
             folding = heard[owner]
-            scores[owner], spans[owner] = score, span if folding is None else folding[1][span]
-    best = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
-    return [_hit(checked[n], n, scores[n], spans[n]) for n in best.tolist()]
+            best[owner], spans[owner] = score, span if folding is None else folding[1][span]
+    return spans
 
 
 def _hit(document: Draft, position: int, score: np.float32, span: np.ndarray) -> Hit:

@@ -27,6 +27,7 @@ LAYOUT = 3  # of a new index
 NEWEST = 4  # of one with features that have tables
 DIGESTS, FDE, SOURCES, WORDS, KEYS = "digests", "fde", "sources", "words", "keys"
 FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS})
+COUNTS = ("tokens", "unknown_tokens")  # rows of `meta`: of all that was encoded, if counted from the start
 _MOST_TABLES = 32
 _MOST_META = 64
 
@@ -126,6 +127,7 @@ def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
         "dims": origin.dims,
         "created": created,
         "features": json.dumps(features),
+        **dict.fromkeys(COUNTS, 0),
     }
     connection.execute("BEGIN")
     connection.execute(f"PRAGMA application_id = {APPLICATION}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from femtosearch.errors import FdeError, QueryError
 from femtosearch.fde import Calibration
-from femtosearch.fde.calibration import Sample, fit, prefixes_of
+from femtosearch.fde.calibration import BEST, Sample, fit, prefixes_of
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.encoding import Encoding
 from femtosearch.index.explain import Question, TokenRows, explained
@@ -17,28 +18,34 @@ from femtosearch.index.fusion import PENALTY, WEIGHT, Fused, fuse
 from femtosearch.index.hits import Numbered, best_hits
 from femtosearch.index.keywords import WordScores, find
 from femtosearch.index.plan import Extent, Plan, choose
+from femtosearch.index.queries import Query
 from femtosearch.index.request import Request
-from femtosearch.index.snapshot import Ranking, Snapshot
+from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 from femtosearch.types import Hit, Rows
 
 WORD_PASSAGES = 4096  # passages of documents that words find, beside the FDE's candidates
 
 
 def search(
-    catalog: Catalog, snapshot: Snapshot, rows: Rows, request: Request, token_rows: TokenRows | None = None
+    catalog: Catalog,
+    snapshot: Snapshot,
+    queries: Sequence[Query],
+    request: Request,
+    token_rows: TokenRows | None = None,
 ) -> list[list[Hit]] | None:
     """The hits of every query, best first; None where a document has gone since the snapshot was taken.
 
-    rows:        the queries' token vectors; a query without rows and without words finds nothing.
+    queries:     a query without rows and without words finds nothing.
     token_rows:  gives the rows of a text, with which hits are explained.
     """
     selection = None if request.where is None else select(catalog, snapshot, request.where)
     extent = extent_of(snapshot, selection)
-    plans = [choose(request, len(query), extent, lambda: snapshot.encoding.fde) for query in rows]
+    plans = [choose(request, len(query.rows), extent, lambda: snapshot.encoding.fde) for query in queries]
     searches = _Searches(catalog, snapshot, request, selection, weight_of(snapshot, request), token_rows)
     answers: list[list[Hit]] = []
-    for query in zip(request.texts, rows, plans, fde_vectors(snapshot, rows, plans), strict=True):
-        hits = searches.hits(*query)
+    vectors = fde_vectors(snapshot, [query.pieces for query in queries], plans)
+    for asked in zip(queries, plans, vectors, strict=True):
+        hits = searches.hits(*asked)
         if hits is None:
             return None
         answers.append(hits)
@@ -60,12 +67,12 @@ class _Searches:
     weight: float
     token_rows: TokenRows | None
 
-    def hits(self, text: str, query: np.ndarray, plan: Plan, vector: np.ndarray | None) -> list[Hit] | None:
+    def hits(self, query: Query, plan: Plan, vectors: np.ndarray | None) -> list[Hit] | None:
         """The hits of one query; None where a document has gone meanwhile."""
-        words = self._words(text) if self.weight else None
+        words = self._words(query.text) if self.weight else None
         hits: list[Numbered] = []
-        for attempt in _attempts(plan, self.request) if len(query) or words else ():
-            fused = self._fused(query, attempt, vector, words)
+        for attempt in _attempts(plan, self.request) if query.pieces or words else ():
+            fused = self._fused(query.pieces, attempt, vectors, words)
             answer = best_hits(self.catalog, self.snapshot, fused, self.request)
             if answer is None:
                 return None
@@ -74,7 +81,8 @@ class _Searches:
                 break
         if self.token_rows is None or not hits:
             return [hit for _, hit in hits]
-        question = Question(text, query, vector if attempt.mode != "maxsim" else None, words, self.selection)
+        vector = None if vectors is None or attempt.mode == "maxsim" else vectors.sum(axis=0)
+        question = Question(query.text, query.rows, vector, words, self.selection)
         return explained(self.catalog, self.snapshot, self.token_rows, question, fused, hits)
 
     def _words(self, text: str) -> WordScores:
@@ -84,19 +92,19 @@ class _Searches:
         ).together()
 
     def _fused(
-        self, query: np.ndarray, plan: Plan, vector: np.ndarray | None, words: WordScores | None
+        self, pieces: Pieces, plan: Plan, vectors: np.ndarray | None, words: WordScores | None
     ) -> Fused:
-        weight = self.weight if len(query) else 1.0
-        ranking = ranked(self.snapshot, query, plan, vector, self.selection, words, weight)
+        weight = self.weight if pieces else 1.0
+        ranking = ranked(self.snapshot, pieces, plan, vectors, self.selection, words, weight)
         penalty = penalty_of(plan, self.request)
-        return fuse(self.snapshot, query, ranking, words, weight=weight, penalty=penalty)
+        return fuse(self.snapshot, pieces, ranking, words, weight=weight, penalty=penalty)
 
 
 def ranked(
     snapshot: Snapshot,
-    query: np.ndarray,
+    pieces: Pieces,
     plan: Plan,
-    vector: np.ndarray | None,
+    vectors: np.ndarray | None,
     selection: Selection | None,
     words: WordScores | None,
     weight: float,
@@ -104,8 +112,8 @@ def ranked(
     """The documents with their MaxSim by a plan; with words alone those that have some."""
     if weight == 1.0 and words is not None:
         places = snapshot.places_of(words.keys)
-        return snapshot.rank(snapshot.scores(query, places), places)
-    return rank(snapshot, query, plan, vector, selection, words)
+        return snapshot.rank(snapshot.piece_scores(pieces, places), places)
+    return rank(snapshot, pieces, plan, vectors, selection, words)
 
 
 def penalty_of(plan: Plan, request: Request) -> float:
@@ -134,39 +142,44 @@ def _attempts(plan: Plan, request: Request) -> list[Plan]:
 
 def rank(
     snapshot: Snapshot,
-    query: np.ndarray,
+    pieces: Pieces,
     plan: Plan,
-    vector: np.ndarray | None,
+    vectors: np.ndarray | None,
     selection: Selection | None = None,
     words: WordScores | None = None,
 ) -> Ranking:
     """The documents, of all or of a selection, with their scores by a plan.
 
-    query:   [Q, D] float32.
-    vector:  [P] float32, the query's FDE; None where no plan needs it.
-    words:   documents that are candidates, too.
+    pieces:   of the query, [Q, D] float32 each.
+    vectors:  [pieces, P] float32, the FDE of each; None where no plan needs them.
+    words:    documents that are candidates, too.
     """
     places = None if selection is None else selection.places
-    if vector is None or plan.mode == "maxsim":
-        return snapshot.rank(snapshot.scores(query, places), places)
+    if vectors is None or plan.mode == "maxsim":
+        return snapshot.rank(snapshot.piece_scores(pieces, places), places)
     if plan.mode == "fde":
-        products = snapshot.products(vector)
-        return snapshot.rank(products if places is None else products[places], places)
-    places = _candidates(snapshot, vector[: plan.prefix], plan, selection)
+        products = np.stack([snapshot.products(vector) for vector in vectors])
+        return snapshot.rank(products if places is None else products[:, places], places)
+    places = _candidates(snapshot, vectors[:, : plan.prefix], plan, selection)
     if words is not None:
         places = np.union1d(places, _places_of_words(snapshot, words))
-    return snapshot.rank(snapshot.scores(query, places), places)
+    return snapshot.rank(snapshot.piece_scores(pieces, places), places)
 
 
 def _candidates(
-    snapshot: Snapshot, vector: np.ndarray, plan: Plan, selection: Selection | None
+    snapshot: Snapshot, vectors: np.ndarray, plan: Plan, selection: Selection | None
 ) -> np.ndarray:
-    """The candidates' places, rising: as many as planned, or as many as are of `plan.documents` documents."""
+    """The candidates' places, rising: as many as planned, or as many as are of `plan.documents` documents.
+
+    The pieces of a query share them, but for ten that each has in any case.
+    """
     alive = None if selection is None else selection.alive
     most = snapshot.passages if selection is None else len(selection.places)
-    count = plan.candidates
+    count = plan.candidates if len(vectors) == 1 else max(BEST, -(-plan.candidates // len(vectors)))
     while True:
-        places = snapshot.candidates(vector, count, alive)
+        places = snapshot.candidates(vectors[0], count, alive)
+        for vector in vectors[1:]:
+            places = np.union1d(places, snapshot.candidates(vector, count, alive))
         documents = np.count_nonzero(np.diff(snapshot.owners[places], prepend=-1))
         if documents >= plan.documents or count >= most:
             return places
@@ -205,11 +218,19 @@ def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibratio
     return snapshot.encoding, fit([sample])
 
 
-def fde_vectors(snapshot: Snapshot, rows: Rows, plans: list[Plan]) -> list[np.ndarray | None]:
-    """Each query's FDE, as long as the longest scan needs it; None for all where no plan scans."""
+def fde_vectors(snapshot: Snapshot, queries: Sequence[Pieces], plans: list[Plan]) -> list[np.ndarray | None]:
+    """The FDEs of each query's pieces, [pieces, P], as long as the longest scan needs them; None for all
+    where no plan scans, and for a query without pieces.
+    """
     scanning = [plan for plan in plans if plan.mode != "maxsim"]
     if not scanning:
         return [None] * len(plans)
     prefixes = [plan.prefix for plan in scanning]
     numbers = None if None in prefixes else max(prefix for prefix in prefixes if prefix)
-    return list(snapshot.encoding.fde.queries(rows, numbers=numbers))
+    every = [piece for pieces in queries for piece in pieces]
+    counts = [len(pieces) for pieces in queries]
+    starts = np.cumsum([0, *map(len, every)]).astype(np.int64)
+    none = np.empty((0, snapshot.dims), np.float32)
+    vectors = snapshot.encoding.fde.queries(Rows(np.concatenate([none, *every]), starts), numbers=numbers)
+    split = np.split(vectors, np.cumsum(counts)[:-1])
+    return [fdes if len(fdes) else None for fdes in split]

@@ -191,12 +191,12 @@ class Shard:
         weight = weight if len(query) else 1.0
         if not len(query) and words is None:
             return _Begun(snapshot, selection, plan, weight, None, None, First(Moments(), ([], [], [])))
-        rows = Rows(query, np.array([0, len(query)]))
-        vector = fde_vectors(snapshot, rows, [plan])[0]
+        pieces = (query,) if len(query) else ()
+        vectors = fde_vectors(snapshot, [pieces], [plan])[0]
         scores = None if words is None else words.together()
-        ranking = ranked(snapshot, query, plan, vector, selection, scores, weight)
+        ranking = ranked(snapshot, pieces, plan, vectors, selection, scores, weight)
         sample = max(1, round(_SAMPLE * snapshot.passages / max(1, question.passages)))
-        moments = moments_of(snapshot, query, ranking, sample) if snapshot.passages else Moments()
+        moments = moments_of(snapshot, pieces, ranking, sample) if snapshot.passages else Moments()
         first = First(moments, _scores(words))
         return _Begun(snapshot, selection, plan, weight, ranking, words, first)
 
@@ -220,7 +220,7 @@ class Shard:
         words = None if begun.words is None else _cut(begun.words, second.least).together()
         fused = fuse(
             begun.snapshot,
-            question.rows,
+            (question.rows,) if len(question.rows) else (),
             begun.ranking,
             words,
             weight=begun.weight,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from femtosearch.index.store import Store
 _ATTEMPTS = 100
 
 T = TypeVar("T")
+Pieces = Sequence[np.ndarray]  # of a query: the rows of each, [Q, D] float32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,16 +60,19 @@ class Ranking:
     """Documents and the scores of their passages.
 
     keys:    [K] int64, rising.
-    scores:  [K] float32, a document's best; -inf for no hit.
+    scores:  [K] float32: of each piece of the query what a document's best passage has, together; -inf for no
+             hit.
     first:   [K] int64: where each document's passages begin in `places` and `by_passage`.
     places:  [M] int64, rising: the passages that were scored, or None: all of the snapshot's.
-    by_passage:  [M] float32.
+    by_piece:    [pieces, M] float32: what each piece of the query gives each passage.
+    by_passage:  [M] float32: what all give it.
     """
 
     keys: np.ndarray
     scores: np.ndarray
     first: np.ndarray
     places: np.ndarray | None
+    by_piece: np.ndarray
     by_passage: np.ndarray
 
     def place(self, document: int) -> int:
@@ -141,6 +145,13 @@ class Snapshot:
         scored = [(view.segment.codes, view.segment.starts, which) for view, which in chosen]
         return _without_infinities([maxsim_parts(query, scored)])
 
+    def piece_scores(self, pieces: Pieces, places: np.ndarray | None = None) -> np.ndarray:
+        """`scores` of each piece of a query: [pieces, passages] float32; one row of -inf without pieces."""
+        if not pieces:
+            count = self.passages if places is None else len(places)
+            return np.full((1, count), -np.inf, np.float32)
+        return np.stack([self.scores(piece, places) for piece in pieces])
+
     def products(self, vector: np.ndarray) -> np.ndarray:
         """The inner product of a query's FDE with each living passage's: [passages] float32.
 
@@ -150,6 +161,7 @@ class Snapshot:
         for view, codes in self._fdes():
             padded = np.pad(vector, (0, codes.dims - len(vector)))
             by_passage = inner_products(padded, codes)
+            by_passage[np.diff(view.segment.starts) == 0] = -np.inf  # which no row was encoded of
             products.append(by_passage if view.which is None else by_passage[view.which])
         return _without_infinities(products)
 
@@ -176,15 +188,18 @@ class Snapshot:
             places[inside] = self._bounds[n] + (local if which is None else np.searchsorted(which, local))
         return places
 
-    def rank(self, by_passage: np.ndarray, places: np.ndarray | None = None) -> Ranking:
-        """Documents by the best of their passages, of all or of those at `places`."""
+    def rank(self, by_piece: np.ndarray, places: np.ndarray | None = None) -> Ranking:
+        """Documents by the best of their passages for each piece of a query, of all or of those at `places`.
+
+        by_piece:  [pieces, M] float32.
+        """
         keys, first = self.keys, self.first
         if places is not None:
             documents = self.owners[places]
             first = np.flatnonzero(np.diff(documents, prepend=-1))
             keys = keys[documents[first]]
-        scores = np.maximum.reduceat(by_passage, first) if len(first) else by_passage
-        return Ranking(keys, scores, first, places, by_passage)
+        best = np.maximum.reduceat(by_piece, first, axis=1) if len(first) else by_piece
+        return Ranking(keys, best.sum(axis=0), first, places, by_piece, by_piece.sum(axis=0))
 
     @cached_property
     def owners(self) -> np.ndarray:

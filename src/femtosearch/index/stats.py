@@ -21,7 +21,8 @@ class Stats:
 
     `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
     dims, its parameters and on how many passages it was calibrated. `words`: whether it
-    has the table of words.
+    has the table of words. `tokens` were encoded of all documents, of which `unknown_tokens` are words that
+    the model does not know; both None for an index that an older femtosearch made.
     """
 
     documents: int
@@ -36,6 +37,13 @@ class Stats:
     fde: dict[str, Any] | None
     format_version: int
     words: bool = False
+    tokens: int | None = None
+    unknown_tokens: int | None = None
+
+    @property
+    def unknown_share(self) -> float | None:
+        """The share of the tokens that the model does not know; None where they were not counted."""
+        return None if self.tokens is None else (self.unknown_tokens or 0) / max(1, self.tokens)
 
 
 def describe(folder: str | os.PathLike[str]) -> Stats:
@@ -64,6 +72,7 @@ def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
     """What a store holds. Raises StoreError."""
     views = list(snapshot.views.values())
     passages = sum(view.segment.passages for view in views)
+    tokens, unknown = snapshot.state.counts or (None, None)
     return Stats(
         documents=store.catalog.count(),
         passages=snapshot.passages,
@@ -77,6 +86,8 @@ def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
         fde=snapshot.encoding.describe() if snapshot.has_fde else None,
         format_version=snapshot.state.layout,
         words=snapshot.has_words,
+        tokens=tokens,
+        unknown_tokens=unknown,
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.index.schema import FDE, LAYOUT, Schema, fde_digest, write_features
+from femtosearch.index.schema import COUNTS, FDE, LAYOUT, Schema, fde_digest, write_features
 from femtosearch.index.segment import Summary
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
@@ -44,6 +44,14 @@ def rising(rows: Iterable[tuple[Any, ...]], table: str, after: int = -(1 << 63))
             raise sqlite3.DatabaseError(f"the table of {table} is out of order")
         after = row[0]
         yield row
+
+
+def read_counts(connection: sqlite3.Connection) -> tuple[int, int] | None:
+    """How many tokens were encoded and how many of them are unknown; None where that was not counted."""
+    query = "SELECT value FROM meta WHERE name IN (?, ?) ORDER BY name"
+    counts = [count for (count,) in connection.execute(query, COUNTS)]
+    counted = len(counts) == len(COUNTS) and all(type(count) is int for count in counts)
+    return (counts[0], counts[1]) if counted and 0 <= counts[1] <= counts[0] else None
 
 
 def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:

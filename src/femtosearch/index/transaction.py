@@ -14,6 +14,7 @@ from femtosearch.errors import CorruptError
 from femtosearch.index import fields, words
 from femtosearch.index.documents import Draft
 from femtosearch.index.schema import (
+    COUNTS,
     KEYS,
     SOURCES,
     WORDS,
@@ -97,6 +98,12 @@ class Transaction:
         self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
         if self._schema.has_sources:
             self._connection.execute("DELETE FROM origins WHERE key = ?", (key,))
+
+    @on_disk
+    def count_tokens(self, tokens: int, unknown: int) -> None:
+        """Count what was encoded, and what of it the model does not know; an older index counts nothing."""
+        update = "UPDATE meta SET value = value + ? WHERE name = ?"
+        self._connection.executemany(update, zip((tokens, unknown), COUNTS, strict=True))
 
     @on_disk
     def stored(self, document_id: str) -> tuple[int, str, str] | None:

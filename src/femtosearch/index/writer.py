@@ -135,7 +135,7 @@ def _encode(
     numbers = np.array(keys, np.int64)
     split = {number for number, cut in enumerate(cuts) if cut.splits_words}
     for batch in batches(texts, [cut.cuts for cut in cuts]):
-        commit.append(_encoded(batch, numbers, encode, split))
+        commit.append(_encoded(commit, batch, numbers, encode, split))
 
 
 def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
@@ -147,7 +147,9 @@ def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
     )
 
 
-def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[int]) -> PassageBatch:
+def _encoded(
+    commit: Commit, batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[int]
+) -> PassageBatch:
     """The passages of stretches.
 
     keys:   [N] int64, of the texts that the stretches are numbered by.
@@ -155,6 +157,8 @@ def _encoded(batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[
     """
     heard = dict(_heard(batch, split))
     passages = encode([heard[n][0] if n in heard else stretch.text for n, stretch in enumerate(batch)])
+    if passages.tokens is not None and passages.unknown is not None:
+        commit.count_tokens(int(passages.tokens.sum()), int(passages.unknown.sum()))
     owners = np.array([stretch.owner for stretch in batch], np.int64)
     offsets = np.array([stretch.offset for stretch in batch], np.int64)
     spans = passages.spans.copy()

@@ -208,10 +208,10 @@ class Model:
         """Rows of documents of any length: a text that is too long is cut into passages that fit. Rows that
         are nearly the same as one before them in their passage are dropped, if the conventions say so.
         """
-        tokens, owner, spans = self._tokenizer.passages(_checked(texts), threads)
-        rows = self._rows(tokens, threads)
+        cut = self._tokenizer.passages(_checked(texts), threads)
+        rows = self._rows(cut.tokens, threads)
         rows = prune(rows, self.conventions.prune_above, self._tokenizer.framing, threads)
-        return Passages(self._pooled(rows), owner, spans)
+        return Passages(self._pooled(rows), cut.owner, cut.spans, cut.counts, cut.unknown)
 
     def token_rows(self, text: str, *, query: bool = False) -> tuple[np.ndarray, np.ndarray]:
         """The rows of one text, before pruning and pooling, [T, D] float32, and where in it each comes from,

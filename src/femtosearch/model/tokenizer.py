@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -49,6 +50,26 @@ class Tokens:
         return len(self.attended)
 
 
+class TokenPassages(NamedTuple):
+    """Tokens of N passages: see `types.Passages`."""
+
+    tokens: Tokens
+    owner: np.ndarray
+    spans: np.ndarray
+    counts: np.ndarray
+    unknown: np.ndarray
+
+    def only(self, kept: np.ndarray) -> TokenPassages:
+        """Those for which kept, [N] bool, is true."""
+        if kept.all():
+            return self
+        tokens, sizes = self.tokens, np.diff(self.tokens.starts)
+        inside = np.repeat(kept, sizes)
+        starts = np.concatenate([[0], np.cumsum(sizes[kept])]).astype(np.int64)
+        tokens = Tokens(tokens.ids[inside], starts, tokens.attended[kept], tokens.keep[inside])
+        return TokenPassages(tokens, *(column[kept] for column in self[1:]))
+
+
 class Tokenizer:
     """A model's tokenizer and conventions.
 
@@ -67,6 +88,7 @@ class Tokenizer:
         self.query = self._prefix(conventions.query_prefix, conventions.query_length)
         self.document = self._prefix(conventions.document_prefix, conventions.document_length)
         self.mask = self._mask_id() if conventions.expand_queries else -1
+        self._unknown = self._texts.id_of("[UNK]")
         self.skipped = self._skip_ids(conventions.skiplist, or_unknown=conventions.skip_unknown)
         self.unasked = self._skip_ids(conventions.query_skiplist)
         self._pieces_queries = conventions.query_pieces > 1 or bool(conventions.query_skiplist)
@@ -92,8 +114,8 @@ class Tokenizer:
         """The same, and the span of each piece in its text, in characters [N, 2]."""
         check_texts(texts)
         if not self._pieces_queries:
-            whole = [(0, len(text)) for text in texts]
-            return self._asked(self._tokenise(texts, self.query)), np.array(whole, np.int64).reshape(-1, 2)
+            spans = np.array([(0, len(text)) for text in texts], np.int64).reshape(-1, 2)
+            return self._asked(self._tokenise(texts, self.query)), spans
         cut = [piece for number, text in enumerate(texts) for piece in self._query_pieces(number, text)]
         owner = np.array([piece.owner for piece in cut], dtype=np.int64)
         spans = np.array([piece.span for piece in cut], dtype=np.int64).reshape(-1, 2)
@@ -102,25 +124,26 @@ class Tokenizer:
     def coverage(self, text: str) -> Coverage:
         """What of a query the model knows."""
         encoded = self._texts.encode([text])
-        unknown = encoded.ids == self._texts.id_of("[UNK]")
+        unknown = encoded.ids == self._unknown
         inside = encoded.words >= 0
         words = [text[encoded.begins[n] : encoded.ends[n]] for n in (inside & unknown).nonzero()[0].tolist()]
         tokens = int((inside & (unknown | ~self.unasked[encoded.ids])).sum())
         asked = int((inside & ~self.unasked[encoded.ids]).sum())
         room = self.query.length - 2 - len(self.query.ids)
-        used = sum(min(len(piece.ids) - 2, room) for piece in self._query_pieces(0, text))
-        return Coverage(tokens, max(0, asked - used), tuple(words))
+        lengths = [min(len(piece.ids) - 2, room) for piece in self._query_pieces(0, text)]
+        return Coverage(tokens, max(0, asked - sum(lengths)), tuple(words), len(lengths))
 
     def documents(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of documents: cut to document_length; the rows of the skiplist's words are dropped."""
         return self._documents(self._tokenise(texts, self.document, threads))
 
-    def passages(self, texts: Sequence[str], threads: int = 0) -> tuple[Tokens, np.ndarray, np.ndarray]:
-        """Tokens of passages, the text that each comes from [N], and its span in characters [N, 2].
+    def passages(self, texts: Sequence[str], threads: int = 0) -> TokenPassages:
+        """Tokens of passages.
 
         A text that is longer than document_length is cut where a sentence ends, or else between words, into
         pieces of about equal length; one of more than 65,536 characters is cut into stretches first. A
-        text, or a piece, of which no word's row would be kept gives no passage.
+        text, or a piece, of which no word's row would be kept gives a passage without rows if it has unknown
+        words, and else none.
         """
         if not all(isinstance(text, str) for text in texts):
             check_texts(texts)
@@ -128,7 +151,14 @@ class Tokenizer:
         owner = np.array([piece.owner for piece in cut], dtype=np.int64)
         spans = np.array([piece.span for piece in cut], dtype=np.int64).reshape(-1, 2)
         tokenised = self._whole(texts, cut, self.document, threads)
-        return _with_words(self._documents(tokenised), self._wordless, owner, spans)
+        tokens = self._documents(tokenised)
+        is_unknown = tokens.ids == self._unknown
+        rows, unknown = _counts(tokens.keep, tokens.starts), _counts(is_unknown, tokens.starts)
+        counts = _counts(tokens.keep | is_unknown, tokens.starts) - self._wordless
+        tokens.keep[np.repeat(rows <= self._wordless, np.diff(tokens.starts))] = False
+        return TokenPassages(tokens, owner, spans, counts, unknown).only(
+            (rows > self._wordless) | (unknown > 0)
+        )
 
     def spans(self, text: str, *, query: bool) -> np.ndarray:
         """Where in a text each of its rows comes from, in characters: [rows, 2] int64; -1 for a row of no
@@ -211,8 +241,8 @@ class Tokenizer:
         """The ids of pieces of texts, each as if it were a text."""
         if self._texts.splits_on_words and not prefix.text:
             return end_to_end([piece.ids for piece in cut])
-        parts = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in cut]
-        return self._tokenise(parts, prefix, threads)
+        passages = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in cut]
+        return self._tokenise(passages, prefix, threads)
 
     def _tokenise(self, texts: Sequence[str], prefix: Prefix, threads: int = 0) -> Ids:
         """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
@@ -291,7 +321,7 @@ class Tokenizer:
     def _skip_ids(self, words: Sequence[str], *, or_unknown: bool = False) -> np.ndarray:
         """[V] bool. A word that is no token stands for nothing; or_unknown: for [UNK]."""
         skipped = np.zeros(self._texts.highest_id + 1, dtype=bool)
-        unknown = self._texts.id_of("[UNK]") if or_unknown else None
+        unknown = self._unknown if or_unknown else None
         for word in words:
             number = self._texts.id_of(word)
             number = unknown if number is None else number
@@ -348,23 +378,9 @@ def _expand(ids: np.ndarray, starts: np.ndarray, length: int, mask: int) -> Ids:
     return out, out_starts
 
 
-def _rows_of_texts(keep: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """How many rows each of N texts keeps, [N] int64; none is without a token."""
+def _counts(chosen: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """How many tokens of each of N texts are chosen, [N] int64; none is without a token."""
     if len(starts) < 2:
         return np.zeros(0, np.int64)
-    counts: np.ndarray = np.add.reduceat(keep, starts[:-1], dtype=np.int64)
+    counts: np.ndarray = np.add.reduceat(chosen, starts[:-1], dtype=np.int64)
     return counts
-
-
-def _with_words(
-    tokens: Tokens, special: int, owner: np.ndarray, span: np.ndarray
-) -> tuple[Tokens, np.ndarray, np.ndarray]:
-    """Drop the passages that keep nothing but their special tokens."""
-    worded = _rows_of_texts(tokens.keep, tokens.starts) > special
-    if worded.all():
-        return tokens, owner, span
-    sizes = np.diff(tokens.starts)
-    of_token = np.repeat(worded, sizes)
-    starts = np.concatenate([[0], np.cumsum(sizes[worded])]).astype(np.int64)
-    tokens = Tokens(tokens.ids[of_token], starts, tokens.attended[worded], tokens.keep[of_token])
-    return tokens, owner[worded], span[worded]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from femtosearch.errors import FemtosearchError
+from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 from femtosearch.server import documents, operations, searching
 from femtosearch.server.bodies import ProblemBody
 from femtosearch.server.description import allowed, describe, methods_of
@@ -60,6 +61,7 @@ class Application:
 
 def make_app(indexes: Indexes, settings: Settings) -> Application:
     """The application of a server; it closes the indexes at its end."""
+    warnings.filterwarnings("ignore", category=UnknownQueryWarning)  # which an answer tells
     metrics = Metrics()
 
     @asynccontextmanager

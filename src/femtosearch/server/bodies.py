@@ -114,11 +114,22 @@ class MatchedBody(BaseModel):
     products: list[list[float]]
 
 
+class CoverageBody(BaseModel):
+    """What of a query the model knows."""
+
+    tokens: int = Field(description="How many it has, but for punctuation.")
+    beyond: int = Field(description="How many of them are cut off.")
+    unknown: list[str] = Field(description="Its words that the model does not know.")
+    share: float = Field(description="The share of its tokens that is unknown.")
+    pieces: int = Field(description="In how many pieces it is asked; 0: no word of it is known.")
+
+
 class HitsBody(BaseModel):
-    """Hits, best first; of several queries a list for each."""
+    """Hits, best first, and what of the query is known; of several queries a list for each."""
 
     hits: list[HitBody] | list[list[HitBody]]
     missing: list[str] | None = Field(default=None, description="Shards of a cluster that did not answer.")
+    coverage: CoverageBody | list[CoverageBody | None] | None = None
 
 
 class DocumentBody(BaseModel):

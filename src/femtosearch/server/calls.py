@@ -6,6 +6,7 @@ import itertools
 import json
 import math
 import secrets
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Generic, TypeVar
@@ -18,6 +19,7 @@ from femtosearch.errors import (
     QueryError,
     ServerError,
     StoreError,
+    UnknownQueryWarning,
 )
 from femtosearch.index.contents import Where
 from femtosearch.index.documents import drafts
@@ -219,10 +221,19 @@ def _error(status: int, answer: Any) -> FemtosearchError:
 
 
 def _hits(answer: Any) -> list[Hit]:
+    _warn([answer.get("coverage")])
     return _marked([_hit(entry) for entry in answer["hits"]], answer)
 
 
+def _warn(coverages: list[Any]) -> None:
+    """Warn of queries of which the server's model knows no word, as `Index.search` does."""
+    if any(coverage and coverage.get("pieces") == 0 for coverage in coverages):
+        message = "the server's model knows no word of a query; it finds nothing by meaning"
+        warnings.warn(message, UnknownQueryWarning, stacklevel=2)
+
+
 def _hit_lists(answer: Any) -> list[list[Hit]]:
+    _warn(answer.get("coverage") or [])
     return [_marked([_hit(entry) for entry in hits], answer) for hits in answer["hits"]]
 
 
@@ -282,7 +293,7 @@ def _stats(answer: Any, name: str | None) -> Stats:
     if name is not None and name not in entries:
         raise StoreError(f"index: expected one of the server's, {', '.join(entries)}, found {name!r}")
     entry = next(iter(entries.values())) if name is None else entries[name]
-    return Stats(**{field.name: entry[field.name] for field in fields(Stats)})
+    return Stats(**{field.name: entry[field.name] for field in fields(Stats) if field.name in entry})
 
 
 def _strings(name: str) -> Callable[[Any], list[str]]:

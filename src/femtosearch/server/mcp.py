@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import warnings
 from collections.abc import Callable
 from typing import Annotated, Any, TypeVar
 
@@ -16,10 +17,12 @@ from mcp.server.transport_security import TransportSecuritySettings
 from mcp.types import ToolAnnotations
 from pydantic import Field
 
+from femtosearch.errors import UnknownQueryWarning
 from femtosearch.index.context import place_of
+from femtosearch.index.queries import notes_of
 from femtosearch.server.indexes import Indexes
 from femtosearch.server.problems import problem_of
-from femtosearch.types import Document, Hit
+from femtosearch.types import Coverage, Document, Hit
 
 T = TypeVar("T")
 MOST_HITS, MOST_LISTED, MOST_DOCUMENTS = 50, 200, 100
@@ -65,8 +68,10 @@ class Tools:
     ) -> str:
         """Find the documents that answer a question or fit a description best, by meaning."""
         note = await self._run(self._refresh)
-        hits = await self._run(lambda indexes: indexes.get(index).search(query, k=k, where=where))
-        return "\n\n".join([*(map(_shown, hits) if hits else ["nothing found"]), *([note] if note else [])])
+        hits, coverage = await self._run(lambda indexes: _asked(indexes.get(index), query, k, where))
+        told = [] if coverage is None else notes_of(coverage)
+        told += [note] if note else []
+        return "\n\n".join([*(map(_shown, hits) if hits else ["nothing found"]), *told])
 
     async def get(
         self,
@@ -144,6 +149,7 @@ class Tools:
 
 def make_server(tools: Tools, *, writable: bool) -> MCPServer[Any]:
     """A server with the tools; those that change something only where that is allowed."""
+    warnings.filterwarnings("ignore", category=UnknownQueryWarning)  # which an answer tells
     server: MCPServer[Any] = MCPServer("femtosearch", instructions=INSTRUCTIONS, log_level="WARNING")
     chosen: list[tuple[Callable[..., Any], ToolAnnotations]] = [
         (tools.search, READS),
@@ -162,6 +168,11 @@ def http_app(server: MCPServer[Any]) -> Any:
     """The server as an ASGI application at /mcp, to be put behind a `Guard`, which checks Host and Origin."""
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     return server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
+
+
+def _asked(index: Any, query: str, k: int, where: str | None) -> tuple[list[Hit], Coverage | None]:
+    coverage_of = getattr(index, "coverage", None)  # which a cluster has not
+    return index.search(query, k=k, where=where), coverage_of(query) if coverage_of else None
 
 
 def _shown(hit: Hit) -> str:

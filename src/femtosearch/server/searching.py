@@ -24,7 +24,7 @@ from femtosearch.server.bodies import (
 )
 from femtosearch.server.documents import WhereInLink, filter_of
 from femtosearch.server.state import Shared, State, as_json
-from femtosearch.types import Hit
+from femtosearch.types import Coverage, Hit
 
 router = APIRouter()
 OPTIONS = ("explain", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
@@ -101,9 +101,18 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
         answers = index.search(queries, k=body.k, **how)
         hits = [[_hit(hit, body.text) for hit in answer] for answer in answers]
         missing = getattr(answers[0], "missing", ()) if answers else ()
-        return {"hits": hits if several else hits[0], **({"missing": missing} if missing else {})}
+        coverage_of = getattr(index, "coverage", None)  # which a cluster has not
+        coverages = [_coverage(coverage_of(query)) if coverage_of else None for query in queries]
+        told: dict[str, Any] = {"missing": missing} if missing else {}
+        if several:
+            return {"hits": hits, "coverage": coverages, **told}
+        return {"hits": hits[0], "coverage": coverages[0], **told}
 
     return await shared.workers.run(answer)
+
+
+def _coverage(coverage: Coverage | None) -> dict[str, Any] | None:
+    return None if coverage is None else {**asdict(coverage), "share": coverage.share}
 
 
 def _hit(hit: Hit, text: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from femtosearch.fde import Features, Lemur, calibrate, calibrated
 from femtosearch.fde.calibration import BEST, LEAST_QUERIES
 from femtosearch.fde.nested import gains_of
 from femtosearch.model.model import Model
+from femtosearch.train.corpus import keywords
 from femtosearch.types import Rows
 
 PREFIXES = (1, 2, 4, 16)  # a half, a quarter and a sixteenth of the features have to do by themselves too
@@ -27,19 +29,28 @@ Report = Callable[[str, int, int, str], object]  # task, done, total, note: what
 Collection = tuple[Sequence[str], Sequence[str]]  # queries, documents
 
 
+class Encoded(NamedTuple):
+    """The rows of a collection: of its queries, of a few words of each, and of its documents."""
+
+    queries: Rows
+    short: Rows
+    documents: Rows
+
+
 @dataclass(frozen=True)
 class Settings:
     """size, hidden: features of a row, and the width before them. anchors: rows of queries.
 
     rows, documents: how many take part in the training of the features. components: directions in which
     documents differ the most, that the features have to tell. calibrate: documents of each collection, and
-    a fifth as many queries at most, that its calibration is measured on.
+    a twentieth as many queries at most, that its calibration is measured on: whole, and a few words of each.
+    short: the share of the rows that are of a few words of a query.
     """
 
     size: int = 2048
     hidden: int = 256
     anchors: int = 8192
-    ridge: float = 1e-2
+    ridge: float = 3e-4
     code_bits: int = 4
     rows: int = 80_000
     documents: int = 2000
@@ -48,6 +59,7 @@ class Settings:
     batch: int = 1024
     learning_rate: float = 2e-3
     calibrate: int = 3000
+    short: float = 0.5
     seed: int = 1
 
 
@@ -80,8 +92,9 @@ class Network(nn.Module):
 
 
 def fit(model: Model, collections: Sequence[Collection], settings: Settings, progress: Report) -> Lemur:
-    """The FDE for a model's rows, fitted to the queries and documents of all collections and calibrated on
-    those of each that did not take part, or on all where there are too few.
+    """The FDE for a model's rows, fitted to the queries, to two to four words of each, and to the documents
+    of all collections, and calibrated on those of each that did not take part, or on all where there are too
+    few.
 
     progress(what, done, of, note) is called as it goes. Raises RecipeError if there are too few queries or
     documents.
@@ -91,9 +104,11 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, pro
     encoded = []
     for number, (queries, documents) in enumerate(collections):
         progress("encode", number, len(collections), "")
-        encoded.append((model.encode_queries(queries), model.encode_documents(documents)))
-    query_rows = torch.from_numpy(np.concatenate([queries.rows for queries, _ in encoded]))
-    documents = _drawn([documents for _, documents in encoded], settings.documents, rng)
+        short = [keywords(query, rng) for query in queries]
+        encode = model.encode_queries
+        encoded.append(Encoded(encode(queries), encode(short), model.encode_documents(documents)))
+    query_rows = torch.from_numpy(_mixed(encoded, settings.short, rng))
+    documents = _drawn([collection.documents for collection in encoded], settings.documents, rng)
     if len(query_rows) < LEAST_PER_ANCHOR * settings.anchors:
         raise RecipeError(
             f"expected queries of {LEAST_PER_ANCHOR * settings.anchors:,} rows or more for "
@@ -103,6 +118,16 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, pro
     features = _train(query_rows, documents, settings, rng, progress)
     fde = _balanced(features, anchors, scale, documents, settings, model.fingerprint)
     return _calibrated(fde, encoded, settings, progress)
+
+
+def _mixed(encoded: Sequence[Encoded], share: float, rng: np.random.Generator) -> np.ndarray:
+    """Rows of queries, as many as there can be if that share of them is of short ones."""
+    uncut = np.concatenate([collection.queries.rows for collection in encoded])
+    short = np.concatenate([collection.short.rows for collection in encoded])
+    count = min(len(short), round(len(uncut) * share / (1 - share)))
+    short = short[rng.permutation(len(short))[:count]]
+    uncut = uncut[rng.permutation(len(uncut))[: round(count * (1 - share) / share)]]
+    return np.concatenate([uncut, short])
 
 
 def _drawn(collections: Sequence[Rows], count: int, rng: np.random.Generator) -> list[np.ndarray]:
@@ -204,16 +229,20 @@ def _balanced(
     return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **rest)
 
 
-def _calibrated(
-    found: Lemur, encoded: Sequence[tuple[Rows, Rows]], settings: Settings, progress: Report
-) -> Lemur:
-    """With a calibration on the last texts of each collection, most of which did not take part;
-    without one where every collection is too small.
+def _calibrated(found: Lemur, encoded: Sequence[Encoded], settings: Settings, progress: Report) -> Lemur:
+    """With a calibration on the last texts of each collection, most of which did not take part, whole queries
+    and short ones apart; without one where every collection is too small.
     """
     most = max(settings.calibrate // 20, LEAST_QUERIES)
-    samples = [(_last(queries, most), _last(documents, settings.calibrate)) for queries, documents in encoded]
-    if len(samples) > 1:  # all together, which show how it grows
-        samples.append((_joined([queries for queries, _ in samples]), _joined([told for _, told in samples])))
+    samples: list[tuple[Rows, Rows]] = []
+    for kind in ("queries", "short"):
+        of_kind = [
+            (_last(getattr(texts, kind), most), _last(texts.documents, settings.calibrate))
+            for texts in encoded
+        ]
+        if len(of_kind) > 1:  # all together, which show how it grows
+            of_kind.append((_joined([asked for asked, _ in of_kind]), _joined([told for _, told in of_kind])))
+        samples += of_kind
     enough = [part for part in samples if len(part[0]) >= LEAST_QUERIES and len(part[1]) >= 2 * BEST]
     progress("calibrate", 0, 1, "")
     return calibrated(found, calibrate(found, enough)) if enough else found

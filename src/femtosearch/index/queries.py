@@ -1,0 +1,79 @@
+"""A query as an index asks it: the rows of its pieces, of which a long one has several."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from femtosearch.errors import UnknownQueryWarning
+from femtosearch.index.passage_encoder import PassageEncoder
+from femtosearch.model.foldings import folded
+from femtosearch.types import Coverage
+
+_SHOWN = 5  # unknown words that are named
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Query:
+    """A query and its pieces, whose scores add up.
+
+    pieces:  [Q, D] float32 each; none where the model knows no word of the query.
+    rows:    all of them, end to end, [Q, D] float32.
+    """
+
+    text: str
+    pieces: tuple[np.ndarray, ...]
+    rows: np.ndarray
+
+
+def encoded(model: PassageEncoder, texts: Sequence[str]) -> list[Query]:
+    """The queries of texts. A model that has no `encode_query_pieces` makes one piece of each."""
+    asked = [folded(text) for text in texts]
+    encode: Any = getattr(model, "encode_query_pieces", None)
+    if encode is None:
+        rows = model.encode_queries(asked)
+        return [
+            Query(text, (piece,) if len(piece) else (), piece)
+            for text, piece in zip(texts, rows, strict=True)
+        ]
+    passages = encode(asked)
+    pieces: list[list[np.ndarray]] = [[] for _ in texts]
+    for owner, piece in zip(passages.owner.tolist(), passages.rows, strict=True):
+        pieces[owner] += [piece] if len(piece) else []
+    none = np.empty((0, model.dims), np.float32)
+    return [
+        Query(text, tuple(of_text), of_text[0] if len(of_text) == 1 else np.concatenate([none, *of_text]))
+        for text, of_text in zip(texts, pieces, strict=True)
+    ]
+
+
+def notes_of(coverage: Coverage) -> list[str]:
+    """What there is to tell of a query: that nothing of it is known, or some words not; what is cut off."""
+    notes = []
+    if not coverage.pieces:
+        notes.append("the model knows no word of the query: nothing is found by meaning")
+    elif coverage.unknown:
+        words = ", ".join(map(repr, coverage.unknown[:_SHOWN]))
+        more = ", ..." if len(coverage.unknown) > _SHOWN else ""
+        of = f"{len(coverage.unknown):,} of {coverage.tokens:,} words or pieces"
+        notes.append(f"{of} of the query unknown to the model: {words}{more}")
+    if coverage.beyond:
+        used = coverage.tokens - coverage.beyond
+        notes.append(f"the query has {coverage.tokens:,} tokens, of which the first {used:,} are used")
+    return notes
+
+
+def warn_of_unknown(queries: Sequence[Query], name: str, *, stacklevel: int) -> None:
+    """Warn of queries of which the model of that name knows no word."""
+    for query in queries:
+        if not query.pieces:
+            warnings.warn(
+                f"query {query.text[:80]!r}: the model {name!r} knows no word of it; it finds nothing by "
+                "meaning",
+                UnknownQueryWarning,
+                stacklevel=stacklevel,
+            )
