@@ -52,7 +52,7 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     if options.benchmark == "results":
         return results.measure(options.folder)
     if options.benchmark == "pruning":
-        return pruning.measure(options.folder, options.model)
+        return pruning.measure(options.folder, options.model, options.texts)
     if options.benchmark == "teacher":  # which needs torch
         from benchmarks import teacher
 
@@ -124,6 +124,8 @@ def _options() -> argparse.Namespace:
     hybrid.add_argument("--index", type=Path, metavar="DIR", help="an index of files, for --questions")
     hybrid.add_argument("--questions", type=Path, metavar="FILE", help="JSON: question, and patterns of ids")
     prunes = _add_judged(commands, "pruning", pruning.__doc__)
+    said = "paragraphs that say which pieces are common, whose rows are left out for a try"
+    prunes.add_argument("--texts", type=Path, metavar="FILE", help=said)
     prunes.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     short = _add_judged(commands, "short", "What an FDE finds, for whole and short queries; needs [train].")
     short.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")

@@ -20,6 +20,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -239,7 +240,7 @@ def _while_they_die(
                 errors.append(str(error)[:200])
 
     with Killer(nodes, mortal, 3.0, options.seconds / 3) as killer:
-        _together([lambda seed=seed: ask(seed) for seed in range(3)])
+        _together([partial(ask, seed) for seed in range(3)])
     return {**counts, "errors": errors[:5], "killed in search": dict(killer.killed)}
 
 

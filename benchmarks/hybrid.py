@@ -19,6 +19,7 @@ from femtosearch.index import fusion, keywords
 from femtosearch.index.fusion import fuse
 from femtosearch.index.index import Index
 from femtosearch.index.keywords import find
+from femtosearch.index.queries import encoded
 
 Setting = tuple[float, float, float]  # weight of BM25, penalty of long documents, share of pairs of words
 GRID: list[Setting] = list(
@@ -83,14 +84,14 @@ def _rankings(subject: Subject, settings: list[Setting]) -> Iterator[tuple[str, 
     """Each query, and for each setting the ids of its first hits: MaxSim and words are found once."""
     with Index(subject.folder) as index:
         snapshot, catalog = index._snapshots.take(), index._store.catalog
-        rows = index.model.encode_queries(list(subject.queries.values()))
-        for (name, text), query in zip(subject.queries.items(), rows, strict=True):
-            ranking = snapshot.rank(snapshot.scores(query))
+        queries = encoded(index.model, list(subject.queries.values()))
+        for (name, text), query in zip(subject.queries.items(), queries, strict=True):
+            ranking = snapshot.rank(snapshot.piece_scores(query.pieces, None))
             found = {pairs: _words(catalog, snapshot, text, pairs) for pairs in {s[2] for s in settings}}
             orders = {}
             for weight, penalty, pairs in settings:
                 words = found[pairs] if weight else None
-                fused = fuse(snapshot, query, ranking, words, weight=weight, penalty=penalty)
+                fused = fuse(snapshot, query.pieces, ranking, words, weight=weight, penalty=penalty)
                 best = np.argsort(-fused.ranking.scores, kind="stable")[:DEPTH]
                 orders[weight, penalty, pairs] = ranking.keys[best].tolist()
             ids = catalog.ids(sorted({key for keys in orders.values() for key in keys}))

@@ -12,6 +12,7 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -95,9 +96,7 @@ def _of_index(folder: Path, texts: list[str], model: Model) -> tuple[dict[str, f
         queries = [" ".join(text.split()[:6]) for text in islice(texts, 0, None, max(1, count // QUERIES))]
         for query in queries[:20]:
             index.search(query, mode="rerank")
-        latencies = np.array(
-            [_clock(lambda query=query: index.search(query, mode="rerank")) for query in queries]
-        )
+        latencies = np.array([_clock(partial(index.search, query, mode="rerank")) for query in queries])
         search = _processor(lambda: [index.search(query, mode="rerank") for query in queries]) / len(queries)
     return {"encoding": encoding, "making FDEs": making, "search of this index": search}, latencies
 
