@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,6 @@ from femtosearch.model.model import Model
 from femtosearch.model.pruning import prune
 from femtosearch.reference import normalise
 from femtosearch.scoring import maxsim
-from femtosearch.train.sources import lines
 from femtosearch.types import Rows
 
 Row = tuple[str, float, str]
@@ -30,7 +31,7 @@ COMMONEST = (50, 100, 200, 400)  # pieces whose rows are left out
 def measure(folders: list[Path], source: str | None, texts: Path | None) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table.
 
-    texts: paragraphs, one a line, that say which pieces are common; None leaves that way out.
+    texts: paragraphs, one a line, in a file of xz: they say which pieces are common. None: no such way.
     """
     model = Model.load(source)
     common = [] if texts is None else _commonest(model, texts)
@@ -96,14 +97,15 @@ def _hadamard(size: int) -> np.ndarray:
 def _commonest(model: Model, texts: Path) -> list[str]:
     """The most frequent pieces of a file's paragraphs, the commonest first."""
     tokenizer = model._tokenizer
-    paragraphs = [paragraph for paragraph, _ in zip(lines(texts), range(30_000), strict=False)]
+    with lzma.open(texts, "rt", encoding="utf-8") as file:
+        paragraphs = list(islice(file, 30_000))
     ids, _ = tokenizer._texts.ids(paragraphs)
     counts = np.bincount(ids)
     counts[np.flatnonzero(tokenizer.skipped[: len(counts)])] = 0
     settings = json.loads((model.source / "tokenizer.json").read_text(encoding="utf-8"))
     pieces = {number: piece for piece, number in settings["model"]["vocab"].items()}
     ranked = (pieces[int(number)] for number in np.argsort(-counts, kind="stable"))
-    return [piece for piece, _ in zip(filter(_is_word, ranked), range(max(COMMONEST)), strict=False)]
+    return list(islice(filter(_is_word, ranked), max(COMMONEST)))
 
 
 def _is_word(piece: str) -> bool:
