@@ -48,7 +48,7 @@ asan: # the tests of the native core, under the sanitisers of addresses and of u
 	$(PYTHON) -m venv .venv-asan
 	.venv-asan/bin/pip install --quiet -C cmake.define.FEMTOSEARCH_SANITISE=ON . pytest tokenizers
 	LD_PRELOAD="$(foreach name,asan ubsan stdc++,$(shell g++ -print-file-name=lib$(name).so))" \
-		ASAN_OPTIONS=detect_leaks=0 .venv-asan/bin/python -m pytest tests/test_core.py tests/test_codes.py \
+		ASAN_OPTIONS=detect_leaks=0 .venv-asan/bin/python -m pytest -m "not slow" tests/test_core.py tests/test_codes.py \
 		tests/model/test_encoder.py tests/model/test_pruning.py tests/model/test_wordpiece.py tests/test_scoring.py tests/fde
 
 integrations: # the frameworks' own packages, Ray and Qdrant run what stands between them and us, in an environment of its own
