@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol, overload, runtime_checkable
+from typing import Any, Protocol, Self, overload, runtime_checkable
 
 from femtosearch.index.context import Context
 from femtosearch.types import Document, Hit
@@ -17,7 +17,10 @@ class Hits(list[Hit]):
 
 @runtime_checkable
 class Searches(Protocol):
-    """Documents that are searched, wherever they are. Methods are those of `Index`, and raise what its do."""
+    """Documents that are searched, wherever they are. Methods are those of `Index`, and raise what its do.
+
+    A class that derives from it is given the length, iteration, `in` and `with` by its other methods.
+    """
 
     @overload
     def search(self, query: str, *, k: int = ..., mode: str = ..., **options: Any) -> list[Hit]: ...
@@ -48,3 +51,18 @@ class Searches(Protocol):
 
     def close(self) -> None:
         """Let go of files and connections."""
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __iter__(self) -> Iterator[Document]:
+        return self.documents()
+
+    def __contains__(self, document_id: object) -> bool:
+        return isinstance(document_id, str) and self.get(document_id) is not None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

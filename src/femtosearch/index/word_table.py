@@ -89,12 +89,12 @@ def totals_of(reader: sqlite3.Connection) -> tuple[int, int]:
 class SharedWords:
     """The words of all shards, for one of them.
 
-    own:      what the shard itself has.
-    lengths:  of its documents.
+    of_shard:  what the shard itself has.
+    lengths:   of its documents.
     """
 
     statistics: WordStatistics
-    own: WordStatistics
+    of_shard: WordStatistics
     lengths: Lengths
 
     def reading(self, reader: sqlite3.Connection) -> SharedTable:
@@ -139,7 +139,7 @@ class SharedTable:
         keys = np.array([key for key, _ in rows], np.int64)
         order = np.argsort(keys)
         keys, scores = keys[order], np.array([score for _, score in rows], np.float64)[order]
-        statistics = self._words.own
+        statistics = self._words.of_shard
         share = scores / rarity(statistics.rows, len(rows))  # times (K1 + 1) / (times + weight)
         weight = _K1 * (1 - _B + _B * self._words.lengths.of(keys) / statistics.mean_length)
         return keys, np.rint(share * weight / (_K1 + 1 - share))

@@ -226,8 +226,8 @@ class Model:
     def passage_rows(self, passage: str) -> tuple[np.ndarray, np.ndarray]:
         """The same of a passage, without the rows that pruning drops."""
         rows, spans = self.token_rows(passage)
-        whole = Rows(rows, np.array([0, len(rows)], np.int64))
-        keep = distinct(whole, self.conventions.prune_above, self._tokenizer.framing)
+        one_text = Rows(rows, np.array([0, len(rows)], np.int64))
+        keep = distinct(one_text, self.conventions.prune_above, self._tokenizer.framing)
         return rows[keep], spans[keep]
 
     def save(self, folder: str | Path, *, fold_dense: bool = False) -> None:

@@ -76,10 +76,13 @@ def with_skiplists(settings: dict[str, Any], words: Iterable[str]) -> dict[str, 
     without them; and by which long queries are given in pieces.
     """
     key = next(key for key, (name, _) in CONVENTION_KEYS.items() if name == "skiplist")
-    own, words = settings.get(OURS) or {}, tuple(words)
-    both = {name: [*(lists.get(name) or ()), *words] for lists, name in ((settings, key), (own, OUR_KEY))}
+    ours, words = settings.get(OURS) or {}, tuple(words)
+    both = {name: [*(lists.get(name) or ()), *words] for lists, name in ((settings, key), (ours, OUR_KEY))}
     skiplists = {name: list(dict.fromkeys(skipped)) for name, skipped in both.items()}
-    return settings | {key: skiplists[key], OURS: own | {OUR_KEY: skiplists[OUR_KEY], "query_pieces": PIECES}}
+    return settings | {
+        key: skiplists[key],
+        OURS: ours | {OUR_KEY: skiplists[OUR_KEY], "query_pieces": PIECES},
+    }
 
 
 def _restamp(folder: Path, before: str, after: str, dims: int) -> None:

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from femtosearch.errors import FemtosearchError, ServerError
 from femtosearch.index.contents import Where
 from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
 from femtosearch.server import calls
 from femtosearch.server.calls import Call, Server
@@ -42,7 +43,7 @@ def connect(
     return RemoteIndex(Server(url, index, key, timeout))
 
 
-class RemoteIndex:
+class RemoteIndex(Searches):
     """An index of a server. Safe to use from several threads.
 
     A call that the server is too busy for is made again after a while; so is one whose connection broke,
@@ -155,22 +156,6 @@ class RemoteIndex:
             idle, self._idle = self._idle, []
         for connection in idle:
             connection.close()
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __iter__(self) -> Iterator[Document]:
-        """All documents, in the order in which they were added."""
-        return self.documents()
-
-    def __contains__(self, document_id: object) -> bool:
-        return isinstance(document_id, str) and self.get(document_id) is not None
-
-    def __enter__(self) -> RemoteIndex:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<RemoteIndex {self._server.url!r}{', closed' if self._closed else ''}>"

@@ -147,7 +147,7 @@ def _centres(
     centres = rows[torch.from_numpy(rng.permutation(len(rows))[:count])].clone()
     for round_ in range(rounds):
         progress("anchors", round_, rounds, "")
-        nearest = torch.cat([(some @ centres.T).argmax(1) for some in rows.split(_MOVED // 8)])
+        nearest = torch.cat([(piece @ centres.T).argmax(1) for piece in rows.split(_MOVED // 8)])
         sums = torch.zeros_like(centres).index_add_(0, nearest, rows)
         centres = F.normalize(sums + 1e-6 * centres, dim=1)
     return centres.numpy()
@@ -187,7 +187,7 @@ def _train(
     network = Network(rows.shape[1], settings.hidden, settings.size)
     with torch.no_grad():
         network.inner.weight.mul_(4)  # unit rows are small
-    sizes = [settings.size // part for part in PREFIXES]
+    sizes = [settings.size // share for share in PREFIXES]
     heads = nn.ModuleList(nn.Linear(size, targets.shape[1]) for size in sizes)
     parameters = [*network.parameters(), *heads.parameters()]
     optimiser = torch.optim.AdamW(parameters, settings.learning_rate, betas=(0.9, 0.98), weight_decay=0)
@@ -220,13 +220,13 @@ def _balanced(
     """The FDE with the centre, and then the gains, of these documents."""
     rows = Rows(np.concatenate(documents), np.cumsum([0, *map(len, documents)]))
     arrays = (features, anchors, scale)
-    rest = {"ridge": settings.ridge, "code_bits": settings.code_bits, "model": fingerprint}
+    parameters = {"ridge": settings.ridge, "code_bits": settings.code_bits, "model": fingerprint}
     floats = anchors.astype(np.float32) * scale[:, None]
     centre = np.mean([(document @ floats.T).max(0) for document in documents], axis=0)
     centre = centre.astype(np.float16).astype(np.float32)
     ones = np.ones_like(gains_of(np.zeros((1, settings.size), dtype=np.float32)))
-    plain = Lemur(*arrays, centre, ones, **rest)
-    return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **rest)
+    plain = Lemur(*arrays, centre, ones, **parameters)
+    return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **parameters)
 
 
 def _calibrated(found: Lemur, encoded: Sequence[Encoded], settings: Settings, progress: Report) -> Lemur:
@@ -243,7 +243,9 @@ def _calibrated(found: Lemur, encoded: Sequence[Encoded], settings: Settings, pr
         if len(of_kind) > 1:  # all together, which show how it grows
             of_kind.append((_joined([asked for asked, _ in of_kind]), _joined([told for _, told in of_kind])))
         samples += of_kind
-    enough = [part for part in samples if len(part[0]) >= LEAST_QUERIES and len(part[1]) >= 2 * BEST]
+    enough = [
+        (asked, told) for asked, told in samples if len(asked) >= LEAST_QUERIES and len(told) >= 2 * BEST
+    ]
     progress("calibrate", 0, 1, "")
     return calibrated(found, calibrate(found, enough)) if enough else found
 

@@ -15,6 +15,7 @@ from femtosearch.index.contents import Where
 from femtosearch.index.context import CONTEXT_HITS, Context, make_context
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.request import check_request
+from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
 from femtosearch.index.where import read_filter
 from femtosearch.model.foldings import folded as folded_text
@@ -31,7 +32,7 @@ _SHARD_BITS = 44  # of the place of a document, which says where in its shard it
 _PAGE = 256
 
 
-class Cluster:
+class Cluster(Searches):
     """An index of several shards, which Ray's nodes hold, with the methods of `Index` that read.
 
     place:     what `cluster build` was told: a folder that all nodes see, or a URL.
@@ -211,21 +212,6 @@ class Cluster:
         if self._owned:
             self._owned = False
             self._engine.close()
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __iter__(self) -> Iterator[Document]:
-        return self.documents()
-
-    def __contains__(self, document_id: object) -> bool:
-        return isinstance(document_id, str) and self.get(document_id) is not None
-
-    def __enter__(self) -> Cluster:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<Cluster {self._store.place!r}, {len(self._version.names)} shards>"

@@ -27,6 +27,7 @@ from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.plan import CANDIDATES, RECALL
 from femtosearch.index.request import check_request
 from femtosearch.index.schema import Origin
+from femtosearch.index.searches import Searches
 from femtosearch.model.foldings import folded as folded_text
 from femtosearch.server.cluster.qdrant_store import Asked, Collection, Point, collection_at, text_field
 from femtosearch.types import Document, Hit, Rows
@@ -128,7 +129,7 @@ def point_id(name: str, number: int) -> str:
     return str(uuid.uuid5(_NAMES, f"{number} {name}".encode("utf-8", "surrogatepass").hex()))
 
 
-class QdrantIndex:
+class QdrantIndex(Searches):
     """An index that was exported to Qdrant, with those methods of `Index` that read. Scores are MaxSim's.
 
     address:  as for `export_to_qdrant`.
@@ -220,21 +221,6 @@ class QdrantIndex:
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
         self._collection.close()
-
-    def __len__(self) -> int:
-        return self.count()
-
-    def __iter__(self) -> Iterator[Document]:
-        return self.documents()
-
-    def __contains__(self, document_id: object) -> bool:
-        return isinstance(document_id, str) and self.get(document_id) is not None
-
-    def __enter__(self) -> QdrantIndex:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<QdrantIndex {self._collection.place!r}>"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,14 +97,35 @@ def collection_at(address: str) -> Collection:
     return _Client(_module("qdrant_client", "qdrant-client"), location, name or _COLLECTION)
 
 
-class _Client:
+class _Opened(ABC):
+    """What a collection is, whoever opened it: read page by page, and closed."""
+
+    _opened: Any = None
+
+    def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
+        records, offset = self._page(condition, None)
+        yield from (record.payload for record in records)
+        while offset is not None:
+            records, offset = self._page(condition, offset)
+            yield from (record.payload for record in records)
+
+    def close(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
+
+    @abstractmethod
+    def _page(self, condition: Any, offset: Any) -> tuple[list[Any], Any]:
+        """Points that are a document's first passage, and where the next page begins; None after the last."""
+
+
+class _Client(_Opened):
     """A collection by qdrant-client."""
 
     def __init__(self, package: Any, location: str, name: str) -> None:
         self.place, self._name, self._models = f"qdrant:{location}#{name}", name, package.models
         self._folder = None if "://" in location else Path(location)
         self._package, self._location = package, location
-        self._opened: Any = None
 
     @property
     def _client(self) -> Any:
@@ -185,21 +207,12 @@ class _Client:
         with self._told():
             return int(self._client.count(self._name, self._first(condition), exact=True).count)
 
-    def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
-        offset = None
-        while True:
-            with self._told():
-                records, offset = self._client.scroll(
-                    self._name, self._first(condition), limit=_PAGE, offset=offset, with_payload=True
-                )
-            yield from (record.payload for record in records)
-            if offset is None:
-                return
-
-    def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+    def _page(self, condition: Any, offset: Any) -> tuple[list[Any], Any]:
+        with self._told():
+            page: tuple[list[Any], Any] = self._client.scroll(
+                self._name, self._first(condition), limit=_PAGE, offset=offset, with_payload=True
+            )
+        return page
 
     def _first(self, condition: Any) -> Any:
         models = self._models
@@ -213,12 +226,11 @@ class _Client:
             yield
 
 
-class _Edge:
+class _Edge(_Opened):
     """A shard of Qdrant Edge, in this process."""
 
     def __init__(self, package: Any, location: str) -> None:
         self.place, self._package, self._folder = f"qdrant-edge:{location}", package, Path(location)
-        self._opened: Any = None
 
     @property
     def _shard(self) -> Any:
@@ -283,22 +295,13 @@ class _Edge:
                 self._shard.count(self._package.CountRequest(exact=True, filter=self._first(condition)))
             )
 
-    def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
-        offset = None
-        while True:
-            request = self._package.ScrollRequest(
-                offset=offset, limit=_PAGE, filter=self._first(condition), with_payload=True
-            )
-            with _told(self.place):
-                records, offset = self._shard.scroll(request)
-            yield from (record.payload for record in records)
-            if offset is None:
-                return
-
-    def close(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-            self._opened = None
+    def _page(self, condition: Any, offset: Any) -> tuple[list[Any], Any]:
+        request = self._package.ScrollRequest(
+            offset=offset, limit=_PAGE, filter=self._first(condition), with_payload=True
+        )
+        with _told(self.place):
+            page: tuple[list[Any], Any] = self._shard.scroll(request)
+        return page
 
     def _first(self, condition: Any) -> Any:
         edge = self._package
