@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from benchmarks import (
     commits,
     compare,
     encode,
+    engines,
     family,
     fde,
     kernels,
@@ -24,6 +26,7 @@ from benchmarks import (
     pruning,
     results,
     search,
+    start,
 )
 from benchmarks.checkpoints import SIZES
 from benchmarks.machine import machine
@@ -78,8 +81,14 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     if options.benchmark == "million":
         asked = options.folder, options.recall, options.calibrate
         return million.measure(_folder(options), options.passages, options.index, *asked)
+    if options.benchmark == "start":
+        return start.measure(_folder(options), options.python, options.runs)
     if options.benchmark == "parity":
-        return parity.measure(_pythons(options), options.doc)
+        return parity.measure(_pythons(options, parity.PEERS), options.doc)
+    if options.benchmark == "engines":
+        pythons = _pythons(options, engines.PEERS)
+        asked_of = _folder(options), options.model, options.runs, pythons, options.limit
+        return engines.measure(*asked_of, options.doc)
     if options.benchmark == "commits":
         return commits.measure(options.documents)
     if options.benchmark == "kernels":  # which makes up its own data
@@ -92,9 +101,9 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     return module.measure(_folder(options), options.model, options.runs)
 
 
-def _pythons(options: argparse.Namespace) -> dict[str, str]:
+def _pythons(options: argparse.Namespace, peers: Mapping[str, str]) -> dict[str, str]:
     """The Python of each peer's environment that was named."""
-    named = {peer: vars(options)[peer.replace("-", "_")] for peer in parity.PEERS}
+    named = {peer: vars(options)[peer.replace("-", "_")] for peer in peers}
     return {peer: python for peer, python in named.items() if python}
 
 
@@ -111,7 +120,9 @@ def _options() -> argparse.Namespace:
     _add_compare(commands)
     _add_commits(commands)
     _add_parity(commands)
+    _add_engines(commands)
     _add_million(commands)
+    _add_start(commands)
     _add_judged(commands, "results", results.__doc__)
     _add_judged(commands, "teacher", "The teacher's own ranking, for reference; needs the extra [train].")
     words = _add_judged(
@@ -174,10 +185,37 @@ def _add_commits(commands: Any) -> None:
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 
+def _add_start(commands: Any) -> None:
+    command = commands.add_parser("start", help=start.__doc__, description=start.__doc__)
+    command.add_argument(
+        "--data", default=os.environ.get(DATA), metavar="DIR", help=f"a BEIR folder (default: ${DATA})"
+    )
+    command.add_argument("--python", help="the Python of an environment with femtosearch (default: this one)")
+    command.add_argument("--runs", type=int, default=15, metavar="N", help="rounds (default: 15)")
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+
+
+def _add_peers(command: argparse.ArgumentParser, peers: Mapping[str, str]) -> None:
+    for peer, name in peers.items():
+        command.add_argument(f"--{peer}", metavar="PYTHON", help=f"the Python of an environment with {name}")
+
+
+def _add_engines(commands: Any) -> None:
+    command = commands.add_parser("engines", help=engines.__doc__, description=engines.__doc__)
+    command.add_argument(
+        "--data", default=os.environ.get(DATA), metavar="DIR", help=f"a BEIR folder (default: ${DATA})"
+    )
+    command.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
+    command.add_argument("--limit", type=int, metavar="N", help="documents (default: all)")
+    command.add_argument("--runs", type=int, default=3, metavar="N", help="turns of each (default: 3)")
+    _add_peers(command, engines.PEERS)
+    command.add_argument("--doc", type=Path, metavar="FILE", help="write a page, such as docs/benchmarks.md")
+    command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
+
+
 def _add_parity(commands: Any) -> None:
     command = commands.add_parser("parity", help=parity.__doc__, description=parity.__doc__)
-    for peer, name in parity.PEERS.items():
-        command.add_argument(f"--{peer}", metavar="PYTHON", help=f"the Python of an environment with {name}")
+    _add_peers(command, parity.PEERS)
     command.add_argument(
         "--doc", type=Path, metavar="FILE", help="write the tables there, such as docs/parity.md"
     )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from femtosearch.checkpoint import expected_shapes
+from femtosearch.model.checkpoint import expected_shapes
 from femtosearch.types import BertConfig
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from benchmarks.judged import collection, texts
 from benchmarks.machine import about, best_and_median, cores, in_child, seconds
-from femtosearch.checkpoint import read_checkpoint
+from femtosearch.model.checkpoint import read_checkpoint
 from femtosearch.model.encoder import Encoder
 from femtosearch.model.model import BATCH, Model
 from femtosearch.model.tokenizer import Tokenizer

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -19,6 +17,7 @@ import numpy as np
 from benchmarks.encode import Row
 from benchmarks.judged import collection, ndcg
 from benchmarks.machine import about
+from benchmarks.sides import run_side
 from femtosearch.codes import Codes, quantise, width
 from femtosearch.evaluation.rankings import ScoredCollection
 from femtosearch.fde import Fde, Lemur, Muvera, inner_products, preset
@@ -26,7 +25,6 @@ from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 from femtosearch.types import Passages, Rows
 
-HERE = Path(__file__).parent
 CANDIDATES = 100
 RECALL = 0.99  # of a calibrated FDE
 RANDOM: dict[str, Fde] = {
@@ -164,10 +162,7 @@ def _txtai(rows: Rows, runs: int, python: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as place:
         source, out = Path(place, "rows.npz"), Path(place, "out.npz")
         np.savez(source, rows=rows.rows, starts=rows.starts)
-        command = [python, str(HERE / "txtai_side.py"), str(source), str(out), str(runs)]
-        done = subprocess.run(command, capture_output=True, text=True, cwd=place)
-        if done.returncode:
-            sys.exit(f"txtai ended with {done.returncode}:\n{done.stderr[-2000:]}")
+        run_side("txtai", python, "txtai_side.py", source, out, runs, place=Path(place))
         with np.load(out, allow_pickle=False) as arrays:
             said, vectors = json.loads(str(arrays["said"])), arrays["vectors"]
     apart = np.abs(vectors - RANDOM["txtai"].documents(rows)).max(axis=1)

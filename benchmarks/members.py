@@ -15,9 +15,9 @@ from benchmarks.checkpoints import SIZES, random_checkpoint
 from benchmarks.encode import Row
 from benchmarks.judged import texts
 from benchmarks.machine import about, in_child, seconds
-from femtosearch.checkpoint import Checkpoint
-from femtosearch.checkpoint.write import write_checkpoint
 from femtosearch.index.index import Index
+from femtosearch.model.checkpoint import Checkpoint
+from femtosearch.model.checkpoint.write import write_checkpoint
 from femtosearch.model.model import BUILT_INS, DEFAULT, Model
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.types import Conventions

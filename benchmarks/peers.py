@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -14,9 +12,8 @@ import numpy as np
 from benchmarks import judged
 from benchmarks.encode import Row
 from benchmarks.machine import about, best_and_median, in_child, seconds
+from benchmarks.sides import run_side
 from femtosearch.model.model import Model
-
-HERE = Path(__file__).parent
 
 
 def measure(
@@ -72,18 +69,7 @@ def _pylate(
 ) -> tuple[dict[str, Any], np.ndarray, np.ndarray]:
     """What PyLate says of itself, and its rows and starts."""
     (place / "texts.json").write_text(json.dumps(texts), encoding="utf-8")
-    command = [
-        python,
-        str(HERE / "pylate_side.py"),
-        str(folder),
-        str(place / "texts.json"),
-        str(place / "out.npz"),
-    ]
-    try:
-        done = subprocess.run([*command, str(runs)], capture_output=True, text=True, cwd=place)
-    except OSError as error:
-        sys.exit(f"{python}: expected a Python with PyLate, found none ({error.strerror})")
-    if done.returncode:
-        sys.exit(f"PyLate ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    arguments = folder, place / "texts.json", place / "out.npz", runs
+    run_side("PyLate", python, "pylate_side.py", *arguments, place=place)
     with np.load(place / "out.npz", allow_pickle=False) as arrays:
         return json.loads(str(arrays["said"])), arrays["rows"], arrays["starts"]

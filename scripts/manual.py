@@ -31,7 +31,11 @@ def lines() -> Iterator[str]:
 
 
 def of_command(command: Command) -> Iterator[str]:
-    """A command: what it does, how it is written, what its arguments mean."""
+    """A command: what it does, how it is written, what its arguments mean; or each of its actions."""
+    if command.actions:
+        for action in command.actions:
+            yield from of_command(action)
+        return
     places = [argument for argument in command.arguments if not argument.flags]
     written = " ".join(f"{place.metavar}{'...' if place.repeats else ''}" for place in places)
     yield from (f".SS {escaped(f'{command.name} {written}'.strip())}", escaped(sentence(command.help)))

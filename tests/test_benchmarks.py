@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from benchmarks import __main__ as command_line
-from benchmarks import compare
+from benchmarks import compare, engines, own_language
 from femtosearch.errors import MissingExtraError
+
+from .evaluation.collections import write_beir
 
 FOLDER = Path(compare.__file__).parent
 PEERS = {"pylate_side", "txtai_side"}  # which run in environments of their own
@@ -79,3 +81,43 @@ def test_less_is_none(sides):
 def test_one_disturbed_process_is_no_loss():
     assert compare.changed([1.0, 1.0, 1.0], [1.0, 5.0, 5.0]) == 0
     assert doctest.testmod(compare) == (0, 1)
+
+
+@pytest.mark.slow
+def test_engines_are_asked_in_processes_of_their_own(tmp_path, capsys):
+    documents = {"a": "A kitten slept on the sofa.", "b": "Stock markets fell.", "c": "Bake the bread."}
+    queries = {"1": "a small cat", "2": "share prices", "3": "how to make a loaf"}
+    folder = write_beir(tmp_path / "small", documents, queries, "1\ta\t1\n2\tb\t1\n3\tc\t1\n")
+    results, rows = engines.measure(folder, "femto", 1, {}, None)
+    assert set(results["engines"]) == {"femtosearch", "femtosearch-maxsim"} and len(rows) == 12
+    for of in results["engines"].values():
+        assert of["ndcg@10"] == 1 and of["bytes_a_document"] > 0 and of["query_ms"]["p50"] > 0
+    assert results["ratios"]["femtosearch"] == {"index": 1, "query": 1}
+    with pytest.raises(SystemExit, match="pylate, with"):
+        engines.measure(folder, "femto", 1, {"pylate": "false"}, None)
+
+
+def json_lines(path):
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_sections_of_a_language_ask_and_are_held_out_by_file(tmp_path, monkeypatch, capsys):
+    body = "Der Hund schläft auf dem Sofa, und die Katze sieht ihm lange dabei zu. " * 3
+    for n in range(30):
+        text = (
+            f"# Seite {n}\n\nVon Tieren {n}.\n\n## Hunde und Katzen {n}\n\n{body}{n}\n\n## Siehe\n\n{body}\n"
+        )
+        (tmp_path / "pages" / f"{n}.md").parent.mkdir(exist_ok=True)
+        (tmp_path / "pages" / f"{n}.md").write_text(text, encoding="utf-8")
+    out = tmp_path / "data"
+    arguments = ["own_language", str(tmp_path / "pages"), "--out", str(out), "--vocabulary", "200"]
+    monkeypatch.setattr("sys.argv", arguments)
+    own_language.main()
+    questions = [record["text"] for record in json_lines(out / "judged" / "queries.jsonl")]
+    pairs = json_lines(out / "pairs.jsonl")
+    asked = {pair["query"] for pair in pairs}
+    assert questions and all(question.startswith("Hunde und Katzen") for question in questions)
+    assert asked and not asked & set(questions)
+    assert all("Hunde und Katzen" not in pair["positive"] for pair in pairs)
+    pieces = json.loads((out / "tokenizer" / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
+    assert "schläft" in pieces or "##ä" in pieces

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from femtosearch.disk import replace_folder, whole_file, whole_folder, write_whole
+from femtosearch.disk import make_folder, replace_folder, whole_file, whole_folder, write_whole
 
 
 def test_a_file_is_written_in_the_place_of_another(tmp_path):
@@ -36,6 +36,15 @@ def test_a_file_is_synced_before_it_has_its_name(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("replace"), replace(*paths)))
     write_whole(tmp_path / "file", b"content")
     assert calls == ["sync", "replace", "sync"]
+
+
+def test_new_folders_have_names_that_last(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr("femtosearch.system.sync_folder", synced.append)
+    make_folder(tmp_path / "a" / "b")
+    assert sorted(synced) == [tmp_path, tmp_path / "a"]
+    make_folder(tmp_path / "a" / "b")
+    assert len(synced) == 2
 
 
 def test_a_device_is_written_to_as_it_is():

@@ -85,12 +85,13 @@ def test_every_peer_has_lines_beside_it():
 def test_ci_runs_the_readmes_test_command():
     _, command, _ = (block.strip() for block in blocks("sh"))
     run = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert f"\n{command} || exit 1\nmake dev-all\nmake check\n" in run
+    assert f"\n{command} || exit 1\nunset PYTEST_ADDOPTS\nmake dev-all\nmake check PASSED=" in run
 
 
 def test_the_quick_tests_leave_out_what_is_slow():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert '-m pytest -m "not slow" -n auto' in makefile
+    assert '-m pytest -m "not slow" $(ALL_CORES)' in makefile
+    assert re.search(r"^test-all:.*\n.* -m pytest \$\(ALL_CORES\) \$\(if \$\(PASSED\)", makefile, re.M)
     check = re.search(r"^check: (.*)$", makefile, re.M).group(1).split()
     assert {"lint", "types", "docs", "test-all"} <= set(check)
 

@@ -4,6 +4,8 @@ import ast
 from functools import cache
 from pathlib import Path
 
+import pytest
+
 import femtosearch
 
 PACKAGE = Path(femtosearch.__file__).parent
@@ -26,6 +28,7 @@ def assigned(path):
     return [node.id for node in nodes(path) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)]
 
 
+@pytest.mark.slow
 def test_generic_names_are_rare():
     names = [name for path in FILES for name in assigned(path)]
     assert sum(name in GENERIC for name in names) < BUDGET * len(names)
@@ -39,6 +42,7 @@ def lines_without_docstring(function):
     return lines
 
 
+@pytest.mark.slow
 def test_functions_and_files_are_short():
     functions = {
         f"{path.relative_to(PACKAGE)}:{node.name}": lines_without_docstring(node)

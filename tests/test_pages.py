@@ -13,6 +13,8 @@ from femtosearch.cli.arguments import command_names, parser
 from femtosearch.cli.find_arguments import with_find
 from femtosearch.model.model import BUILT_INS, built_in
 
+pytestmark = pytest.mark.again
+
 ROOT = Path(__file__).parent.parent
 WIDTH = 110
 CARDS = [BUILT_INS / name / "README.md" for name in built_in()]
@@ -98,7 +100,8 @@ cached_parser = functools.cache(parser)
 
 def parse(arguments):
     """Raises SystemExit for what the command line does not take."""
-    trains = {"train": "fde_command" if arguments[1:2] == ["fde"] else "command"}.get(arguments[0])
+    kind = {"fde": "fde_command", "weights": "weights_command"}.get("".join(arguments[1:2]), "command")
+    trains = kind if arguments[0] == "train" else None
     parsing = cached_parser(trains, compares=arguments[:2] == ["evaluate", "compare"])
     parsing.parse_args(with_find(arguments, command_names(parsing)))
 
@@ -139,3 +142,11 @@ def test_docstrings_become_markdown():
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     assert doctest.testmod(module) == (0, 1)
+
+
+def test_every_native_file_is_in_the_page_of_kernels():
+    page = (ROOT / "docs" / "kernels.md").read_text(encoding="utf-8")
+    files = [path for path in (ROOT / "native").glob("*/*.*") if path.suffix in (".cc", ".h", ".inc")]
+    files = [path for path in files if path.parent.name != "check"]
+    assert len(files) > 50
+    assert [path.name for path in files if path.name not in page and f"{path.stem}.*" not in page] == []

@@ -60,9 +60,12 @@ def test_a_release_is_complete_or_what_lacks_is_named(tmp_path):
 
 
 def test_the_manual_page_is_what_the_help_says():
-    assert manual.PAGE.read_text(encoding="utf-8") == manual.page(), "python -m scripts.manual"
+    page = manual.page()
+    assert manual.PAGE.read_text(encoding="utf-8") == page, "python -m scripts.manual"
     for command in OUTLINE:
-        assert f".SS {manual.escaped(command.name)}" in manual.page()
+        for described in command.actions or [command]:
+            assert f".SS {manual.escaped(described.name)}" in page
+    assert manual.escaped("--shards") in page
 
 
 @pytest.mark.skipif(not shutil.which("man"), reason="needs man")
@@ -93,6 +96,9 @@ def test_a_shell_is_told_every_command_and_flag(shell, capsys):
         (["search", "notes", "q", "--precision", ""], ["float32", "int8"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["index", "notes", "a f"], ["a file.md"]),
+        (["cluster", ""], ["build", "serve", "search"]),
+        (["cluster", "build", "a f"], ["a file.md"]),
+        (["cluster", "build", "--shar"], ["--shards"]),
         (["a question", "a f"], ["a file.md"]),
         (["search", "--nothing-such"], []),
     ],

@@ -20,6 +20,8 @@ from femtosearch.read import ignore
 from . import bare
 from .fakes import FakeModel
 
+pytestmark = pytest.mark.again
+
 MODEL = FakeModel(dims=8)
 EXTRAS = ["fastapi", "httpx2", "huggingface_hub", "mcp", "onnx", "prometheus_client", "pyarrow", "starlette"]
 EXTRAS += ["tokenizers", "torch", "transformers", "uvicorn", "watchfiles"]
@@ -31,6 +33,7 @@ def no_flock(monkeypatch):
     monkeypatch.setattr(system, "lock", None)
 
 
+@pytest.mark.slow
 def test_the_main_job_without_posix(tmp_path):
     """Index, search, change, verify; and the index is one that a whole system opens."""
     notes = tmp_path / "notes"
@@ -212,3 +215,16 @@ def test_a_map_is_read_only(tmp_path):
     mapped = system.mapped(descriptor, 7)
     os.close(descriptor)
     assert bytes(mapped) == b"content" and not np.frombuffer(mapped, np.uint8).flags.writeable
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    for name in ("XDG_CACHE_HOME", "FEMTOSEARCH_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value, expected in (
+        ("HOME", tmp_path, tmp_path / ".cache" / "femtosearch"),
+        ("XDG_CACHE_HOME", "relative", tmp_path / ".cache" / "femtosearch"),
+        ("XDG_CACHE_HOME", tmp_path / "xdg", tmp_path / "xdg" / "femtosearch"),
+        ("FEMTOSEARCH_CACHE", tmp_path / "own", tmp_path / "own"),
+    ):
+        monkeypatch.setenv(name, str(value))
+        assert system.cache_folder() == expected

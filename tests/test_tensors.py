@@ -1,5 +1,6 @@
 import json
 import os
+import random
 
 import numpy as np
 import pytest
@@ -163,3 +164,43 @@ def test_json_that_cannot_be_text_is_refused(path, content):
 
 def test_json_may_spell_a_character_as_a_surrogate_pair(path):
     assert parse_json(path, b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a": 1, "a": 1}', '[{"b": {"a:": ":", "a:": ":"}}]', '{"a": {"x": 1, "y": 2}, "a": ":"}',
+        '{":": 1, ":": 1}', r'{"a": 1, "\u0061": 2}', r'{"a": "\u003a", "a": 1}', '{"": "", "": ""}',
+        r'{"a": "\u003A\u003A\u003A", "a": ":", "b": 0}', r'{"\\": 1, "\\": 2}', r'{"\":": 1, "\":": 2}',
+    ],
+)  # fmt: skip
+def test_a_key_that_is_there_twice_is_found_however_it_hides(text):
+    with pytest.raises(CheckpointError, match="is there twice"):
+        parse_json("x.json", text.encode())
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_json_is_read_as_python_reads_it(seed):
+    draw = random.Random(seed)
+
+    def value(depth):
+        kind = draw.randrange(4 if depth else 2)
+        if kind < 2:
+            return draw.choice([None, True, 0, -7, 1.5, "", ":", '":', "a\\:", "é:", "\u2028::", "x"])
+        if kind == 2:
+            return [value(depth - 1) for _ in range(draw.randrange(4))]
+        return {draw.choice(["", ":", "::", "a", "b\\", '"', "c:d"]): value(depth - 1) for _ in range(4)}
+
+    made = value(4)
+    for ascii_only in (False, True):
+        text = json.dumps(made, ensure_ascii=ascii_only, indent=draw.choice([None, 1]))
+        assert parse_json("x.json", text.encode()) == made
+
+
+@pytest.mark.parametrize("opening", ["[", '{"a":'])
+def test_json_may_be_so_deep_and_no_deeper(opening):
+    closing = {"[": "]", "{": "}"}[opening[0]]
+    for depth in (63, 64):
+        parse_json("x.json", (opening * depth + "1" + closing * depth).encode())
+    with pytest.raises(CheckpointError, match="at most 64"):
+        parse_json("x.json", (opening * 65 + "1" + closing * 65).encode())

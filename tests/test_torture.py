@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from torture import report, shim, slices
+from torture import crowd, faults, interrupts, report, schedule, shim, slices, together
 from torture.counts import Counts
 from torture.record import SECTOR, Disk, Entry
-from torture.rounds import SHARE
+from torture.rounds import SHARE, Wrong
+from torture.sequence import Progress
 
 pytestmark = [
     pytest.mark.slow,
@@ -25,8 +26,10 @@ ROUNDS = [
     ("kills", 0),
     ("faults", 3),
     ("powercuts", 0),
+    ("powercuts", 3),
     ("interrupts", 1),
     ("together", 2),
+    ("together", 4),
     ("files", 0),
     ("files", 3),
     (WITHOUT_SYNC, 0),
@@ -56,6 +59,27 @@ def test_power_cuts_find_that_segments_are_not_synced(counts):
 
 def test_every_kind_is_tried_here():
     assert {kind for kind, _ in ROUNDS} == {*slices.KINDS, WITHOUT_SYNC} == {*report.TITLES, WITHOUT_SYNC}
+
+
+def test_slices_begin_with_every_round():
+    for rounds in (len(together._ROUNDS), len(faults.SCENARIOS), len(interrupts.OPERATIONS)):
+        assert {number * schedule._STEP % rounds for number in range(rounds)} == set(range(rounds))
+
+
+def test_a_crowd_tells_an_answer_of_no_commit(tmp_path):
+    old, new = {"a": ["x", {"who": "ann", "n": 1}]}, {"b": ["y", {"who": "ann", "n": 50}]}
+    progress = Progress(tmp_path / "progress")
+    progress.begun, progress.acknowledged = 2, 1
+    question = crowd.Question({"ann": [({}, {}), ({}, old), ({}, new)]}, {"ann": progress}, {})
+    for answer in (old, new):
+        question.check(answer)
+    question.check({}, "ann", 20)  # of the second commit what is below 20
+    question.check_counts({"ann": 1})
+    for answer in ({}, old | new):
+        with pytest.raises(Wrong, match="of no commit from 1 to 2"):
+            question.check(answer)
+    with pytest.raises(Wrong):
+        question.check_counts({"ann": 2})
 
 
 class Every:
@@ -90,6 +114,20 @@ def test_a_cut_leaves_what_was_synced():
     disk.apply(Entry("rename", 0, 0, b"/d/a", b"/d/b"))
     assert set(disk.after_a_cut(Every(0))) == {"/d", "/d/a"}
     assert disk.now() == {"/d": None, "/d/b": b"a" * SECTOR}
+
+
+def test_a_folder_that_is_renamed_takes_along_what_is_in_it():
+    disk = Disk("/d")
+    disk.apply(Entry("mkdir", 0, 0, b"/d/old", b""))
+    written(disk, "/d/old/a", 1, b"x")
+    for handle, path in ((1, None), (2, b"/d/old"), (3, b"/d")):
+        if path:
+            disk.apply(Entry("open", handle, 0, path, b""))
+        disk.apply(Entry("sync", handle, 0, b"", b""))
+    disk.apply(Entry("rename", 0, 0, b"/d/old", b"/d/new"))
+    assert disk.now() == {"/d": None, "/d/new": None, "/d/new/a": b"x"}
+    assert disk.after_a_cut(Every(0)) == {"/d": None, "/d/old": None, "/d/old/a": b"x"}
+    assert disk.after_a_cut(Every(1)) == disk.now()
 
 
 def test_a_sync_that_is_ignored_keeps_nothing():

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-from femtosearch.checkpoint import Checkpoint, expected_shapes
-from femtosearch.checkpoint.write import write_checkpoint
+from femtosearch.model.checkpoint import Checkpoint, expected_shapes
+from femtosearch.model.checkpoint.write import write_checkpoint
 from femtosearch.types import BertConfig, Conventions
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

@@ -8,7 +8,7 @@ from typing import Any
 
 from femtosearch import Index, Model, QueryError
 from tests.fakes import FakeModel
-from torture.operations import FDES, IDS, State
+from torture.operations import FDES, IDS, RECORDS, State
 from torture.rounds import Wrong
 
 FAKE = FakeModel()
@@ -36,7 +36,7 @@ def femto() -> WithoutFde:
 
 def read(index: Index) -> dict[str, list[Any]]:
     """All documents by id, read one by one. Raises Wrong where their number is another."""
-    documents = {d.id: [d.text, d.metadata] for i in (*IDS, _SWEEPER) if (d := index.get(i))}
+    documents = {d.id: [d.text, d.metadata] for i in (*IDS, *RECORDS, _SWEEPER) if (d := index.get(i))}
     if len(index) != len(documents):
         raise Wrong(f"{len(documents)} documents can be read and len is {len(index)}")
     return documents
@@ -57,12 +57,15 @@ def check(index: Index, states: list[State]) -> State:
     return _by_fde(index, likely)
 
 
-def check_folder(folder: Path, states: list[State], model: Any = FAKE) -> State:
+def check_folder(folder: Path, states: list[State], model: Any = FAKE, *, mends: bool = False) -> State:
     """The state of the index in a folder, opened anew; then whether a write removes what is no use.
 
+    mends:  it may be damaged, and is repaired first.
     Raises Wrong, and what the index raises.
     """
     with Index(folder, model=model) as index:
+        if mends and (lost := index.repair().lost):
+            raise Wrong(f"a repair leaves {lost[:3]}")
         state = check(index, states)
         index.add([{"id": _SWEEPER, "text": "word0"}])
         index.delete(_SWEEPER)

@@ -12,7 +12,7 @@ from pathlib import Path
 from femtosearch import FemtosearchError, Index
 from torture.contents import FAKE, check, check_folder
 from torture.counts import Counts
-from torture.operations import Operation, State, documents, perform
+from torture.operations import RECORDS, Operation, State, damage, documents, holds, outside, perform
 from torture.rounds import Wrong, limited, play, share, told
 from torture.shim import ERRORS, Failure, Shim
 
@@ -34,6 +34,11 @@ SCENARIOS: dict[str, Make] = {
     "where": lambda rng: {"where": 30},
     "words": lambda rng: {"words": True},
     "fde": lambda rng: {"fde": 1},
+    "refresh": lambda rng: {"refresh": documents(rng, RECORDS[2:5])},
+    "import": lambda rng: {"import": documents(rng, ["0", "20", "21"])},
+    "snapshot": lambda rng: {"snapshot": True},
+    "copy": lambda rng: {"snapshot": True},
+    "repair": lambda rng: {"repair": True},
 }
 
 
@@ -53,6 +58,10 @@ class Scenario:
     @property
     def after(self) -> State:
         return self.before.after(self.operation)
+
+    def watched(self, folder: Path) -> Path:
+        """The folder in which calls fail: of the index, or of a copy of it."""
+        return outside(folder) if self.name == "copy" else folder
 
 
 def run(seconds: float, seed: int) -> Counts:
@@ -76,6 +85,7 @@ def _round(shim: Shim, place: Path, seed: int, counts: Counts) -> None:
         except Exception as error:
             counts.fault(name, f"{failure}: {told(error)}")
         shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(outside(folder), ignore_errors=True)
 
 
 def _prepared(place: Path, name: str, rng: random.Random) -> Scenario:
@@ -94,13 +104,15 @@ def _prepared(place: Path, name: str, rng: random.Random) -> Scenario:
         for operation in operations:
             perform(index, operation)
             state = state.after(operation)
+    if name == "repair":
+        damage(place / "template")
     return Scenario(name, SCENARIOS[name](rng), place / "template", state)
 
 
 def _failures(shim: Shim, scenario: Scenario, folder: Path) -> list[Failure]:
     """Every call that the operation makes, with every error that it can meet."""
     index = _started(scenario, folder)
-    with shim.counting(folder) as calls:
+    with shim.counting(scenario.watched(folder)) as calls:
         index = _act(scenario, folder, index)
     index.close()
     return [
@@ -124,6 +136,8 @@ def _act(scenario: Scenario, folder: Path, index: Index | None) -> Index:
         index = Index(folder, model=FAKE, timeout=1)
     if scenario.name in ("open", "search"):
         check(index, [scenario.before])
+    elif "snapshot" in scenario.operation:
+        index.snapshot(outside(folder) / "copy")
     else:
         perform(index, scenario.operation)
     return index
@@ -133,15 +147,19 @@ def _case(shim: Shim, scenario: Scenario, folder: Path, failure: Failure) -> Non
     """Raises Wrong, and what should not have been raised."""
     index = _started(scenario, folder)
     possible = [scenario.after]
-    with shim.failing(folder, failure):
+    with shim.failing(scenario.watched(folder), failure):
         try:
             index = _act(scenario, folder, index)
         except FemtosearchError:
             possible = [scenario.before, scenario.after]
-    if index is not None:
-        with index:
-            possible = [check(index, possible)]
     try:
+        if index is not None:
+            with index:
+                if scenario.name == "repair":
+                    index.repair()
+                possible = [check(index, possible)]
         check_folder(folder, possible)
+        if (outside(folder) / "copy").exists():
+            holds(outside(folder) / "copy", possible[0].documents)
     except FemtosearchError as error:
         raise Wrong(f"without the fault: {told(error)}") from error

@@ -21,7 +21,7 @@ import femtosearch
 from femtosearch import FemtosearchError, Index
 from torture.contents import FAKE, check
 from torture.counts import Counts
-from torture.operations import FDES, Operation, State, documents, perform, topic
+from torture.operations import FDES, Operation, State, damage, documents, holds, perform, topic
 from torture.rounds import Wrong, limited, play, share, told
 
 PRELOADED = False
@@ -38,6 +38,10 @@ OPERATIONS: list[Operation] = [
     {"update": {"1": {"n": 7}, "3": {"n": 7}}},
     {"where": 30},
     {"words": True},
+    {"refresh": {"r1": ["word1 word2", {"n": 5}], "r4": ["word3", {"n": 6}]}},
+    {"import": {"0": ["word1 word5", {"n": 1}], "21": ["word4", {}]}},
+    {"snapshot": True},
+    {"repair": True},
     {"compact": True},
     {"fde": 1},
     {"fde": 0},
@@ -149,7 +153,7 @@ def _round(place: Path, seed: int, counts: Counts) -> None:
     start = _start(place, seed, rng)
     where = "memory" if start.template is None else "folder"
     with start.index(place / "counted") as index, Interrupt(lines=start.lines) as moments:
-        _act(index, start)
+        _act(index, start, place / "copied")
     moment = "line" if start.lines else "look for signals"
     for number in rng.sample(range(1, moments.count + 1), min(share(_CASES), moments.count)):
         counts.case(f"{start.name} ({where})")
@@ -168,6 +172,8 @@ def _start(place: Path, seed: int, rng: random.Random) -> Start:
         with _opened(place / "template", before) as index:
             perform(index, {"add": before.documents})
             index.delete("5")
+        if "repair" in operation:
+            damage(place / "template")
         before = before.after({"delete": ["5"]})
         return Start(operation, place / "template", before, lines)
     return Start(operation, None, before, lines)
@@ -183,13 +189,15 @@ def _opened(folder: Path | None, state: State) -> Index:
     return index
 
 
-def _act(index: Index, start: Start) -> None:
+def _act(index: Index, start: Start, copy: Path) -> None:
     if start.name == "search":
         index.search("word1 word2", k=5)
     elif start.name == "get":
         index.get("1")
     elif start.name == "stats":
         index.stats()
+    elif start.name == "snapshot":
+        index.snapshot(copy)
     elif start.name == "close":
         index.close()
     elif start.name == "open":
@@ -204,12 +212,15 @@ def _case(start: Start, folder: Path, number: int) -> None:
         possible = start.possible
         try:
             with Interrupt(number, lines=start.lines):
-                _act(index, start)
+                _act(index, start, folder.with_name("copy"))
             possible = possible[-1:]  # the signal came where Python drops errors: the operation is done
         except KeyboardInterrupt:
             pass
+        _check_copy(folder.with_name("copy"), start.before)
         if start.template is not None:
             _check_lock(folder)
+        if start.name == "repair":
+            index.repair()
         if start.name != "close" or not _is_closed(index):
             state = check(index, possible)
             index.add([{"id": "22", "text": "word1"}])
@@ -220,6 +231,15 @@ def _case(start: Start, folder: Path, number: int) -> None:
                 another.add([{"id": "23", "text": "word2"}])
                 another.delete("23")
                 check(another, possible)
+
+
+def _check_copy(copy: Path, state: State) -> None:
+    """Raises Wrong where a copy is there that is not whole; it is removed."""
+    if copy.exists():
+        holds(copy, state.documents)
+        shutil.rmtree(copy)
+    if drafts := [path.name for path in copy.parent.iterdir() if path.name.startswith(".copy")]:
+        raise Wrong(f"an interrupted snapshot leaves {drafts}")
 
 
 def _check_lock(folder: Path) -> None:

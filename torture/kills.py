@@ -46,7 +46,9 @@ def _round(place: Path, seed: int, counts: Counts) -> None:
         try:
             if status != -signal.SIGKILL:
                 raise Wrong(f"the writer ended with {status}: {entries[-1:]}")
-            state = check_folder(place / "index", _possible(entries, state), model)
+            possible = _possible(entries, state)
+            mends = moment == "mend" and len(possible) > 1
+            state = check_folder(place / "index", possible, model, mends=mends)
         except Exception as error:
             counts.fault(moment, f"kill {number}: {told(error)}")
             return
@@ -61,7 +63,7 @@ def write(folder: Path, log: Path, model: Any, seed: tuple[int, int]) -> None:
         index = Index(folder, model=model, timeout=60)
         _note(note, {"done": True})
         while True:
-            operation = draw(rng)
+            operation = draw(rng, damages=True)
             _note(note, {"begin": operation})
             if topic(operation) == "reopen":
                 index.close()

@@ -13,7 +13,7 @@ from pathlib import Path
 from femtosearch import Index
 from torture.contents import FAKE, check_folder
 from torture.counts import Counts
-from torture.operations import Operation, State, draw, perform, topic
+from torture.operations import Operation, State, draw, holds, perform, topic
 from torture.record import MARK, Disk, entries
 from torture.rounds import Wrong, play, share, told
 from torture.shim import Shim
@@ -40,8 +40,13 @@ def _played(kind: str, seconds: float, seed: int, ignored: Ignored) -> Counts:
     shim = Shim()
 
     def record_and_replay(place: Path, seed: int, counts: Counts) -> None:
-        _record(shim, place, random.Random(seed))
-        _replay(place, random.Random(seed), counts, ignored)
+        rng = random.Random(seed)
+        if seed % 4 == 3:
+            state = _record_copy(shim, place, rng)
+            _replay_copy(place, (rng, state), counts, ignored)
+        else:
+            _record(shim, place, rng)
+            _replay(place, random.Random(seed), counts, ignored)
 
     return play(kind, record_and_replay, seconds, seed)
 
@@ -54,7 +59,7 @@ def _record(shim: Shim, place: Path, rng: random.Random) -> None:
         index = Index(folder, model=FAKE)
         shim.mark(json.dumps({"done": True}))
         for _ in range(_OPERATIONS):
-            operation = draw(rng)
+            operation = draw(rng, damages=True)
             shim.mark(json.dumps({"begin": operation}))
             if topic(operation) == "reopen":
                 index.close()
@@ -84,6 +89,46 @@ def _replay(place: Path, rng: random.Random, counts: Counts, ignored: Ignored) -
     _compare(place / "index", disk)
 
 
+def _record_copy(shim: Shim, place: Path, rng: random.Random) -> State:
+    """Make an index, and record how a copy of it is made in place/backup/copy; what both hold."""
+    state = State()
+    with Index(place / "index", model=FAKE) as index:
+        for _ in range(_OPERATIONS):
+            operation = draw(rng)
+            if topic(operation) != "reopen":
+                perform(index, operation)
+                state = state.after(operation)
+        with shim.recording(place / "backup", place / "record"):
+            index.snapshot(place / "backup" / "copy")
+            shim.mark("done")
+    return state
+
+
+def _replay_copy(place: Path, drawn: tuple[random.Random, State], counts: Counts, ignored: Ignored) -> None:
+    """After each recorded call: what a cut leaves is no copy, or a whole one; at the end it is whole."""
+    rng, state = drawn
+    disk, is_done = Disk(os.fspath(place), ignored), False
+    for entry in entries(place / "record"):
+        is_done = is_done or entry.call == MARK
+        if entry.call != MARK:
+            disk.apply(entry)
+        for _ in range(share(_CUTS)):
+            counts.case("snapshot")
+            remains = disk.after_a_cut(rng).items()
+            _write(
+                {path: data for path, data in remains if not path.endswith(_SHARED)}, place, place / "after"
+            )
+            copy = place / "after" / "backup" / "copy"
+            try:
+                if copy.exists() or is_done:
+                    holds(copy, state.documents)
+                    check_folder(copy, [state])
+            except Exception as error:
+                counts.fault("snapshot", f"after {entry.call}: {told(error)}")
+            shutil.rmtree(place / "after")
+    _compare(place / "backup", disk)
+
+
 def _check(
     place: Path,
     remains: dict[str, bytes | None],
@@ -103,7 +148,7 @@ def _check(
     target = place / "after" / "index"
     _write(remains, place, place / "after")
     try:
-        check_folder(target, possible)
+        check_folder(target, possible, mends=moment == "mend")
     except Exception as error:
         counts.fault(moment, f"cut {len(seen)}: {told(error)}")
     shutil.rmtree(place / "after")

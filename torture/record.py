@@ -16,7 +16,7 @@ MARK = "mark"
 SECTOR = 512
 _NAMES = (*CALLS, MARK)
 _ENTRY = struct.Struct("<iiqii")
-_RENAME, _UNLINK, _LINK = "rename", "unlink", "link"
+_MOVE, _UNLINK, _LINK = "move", "unlink", "link"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,8 @@ class File:
 
 
 FOLDER = File()  # stands for a folder among the names
-Change = tuple[str, str, File | None]  # _LINK name file, _UNLINK name, _RENAME old name (file under new name)
+# _LINK name file; _UNLINK name; _MOVE "old name\0new name" of a folder with all that is in it
+Change = tuple[str, str, File | None]
 
 
 class Disk:
@@ -96,8 +97,7 @@ class Disk:
         elif entry.call == "unlink":
             self._rename_all(path, [(_UNLINK, path, None)])
         elif entry.call == "rename":
-            new = os.fsdecode(entry.second)
-            self._rename_all(path, [(_UNLINK, path, None), (_LINK, new, self.names[path])])
+            self._rename(path, os.fsdecode(entry.second))
 
     def _open(self, path: str, handle: int, flags: int) -> None:
         file = self.names.get(path)
@@ -120,6 +120,13 @@ class Disk:
                 _change(self.synced, changes)
         elif file is not None and not self._ignored(path):
             file.synced, file.unsynced = file.content(file.unsynced), []
+
+    def _rename(self, path: str, new: str) -> None:
+        """What is in a folder that gets another name was synced before, or is lost with the old name."""
+        if self.names[path] is FOLDER:
+            self._rename_all(path, [(_MOVE, f"{path}\0{new}", None)])
+        else:
+            self._rename_all(path, [(_UNLINK, path, None), (_LINK, new, self.names[path])])
 
     def _rename_all(self, path: str, changes: list[Change]) -> None:
         """Change names now, and on the disk when the folder is synced. A rename stays in its folder."""
@@ -158,6 +165,10 @@ def _change(names: dict[str, File], changes: list[Change]) -> None:
     for kind, path, file in changes:
         if kind == _UNLINK:
             names.pop(path, None)
+        elif kind == _MOVE:
+            old, _, new = path.partition("\0")
+            for name in [name for name in names if f"{name}/".startswith(f"{old}/")]:
+                names[new + name[len(old) :]] = names.pop(name)
         elif file is not None:
             names[path] = file
 

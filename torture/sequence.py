@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from femtosearch import Index
-from torture.operations import Operation, State, draw
+from torture.operations import IDS, RECORDS, Operation, State, draw, topic
 from torture.rounds import Wrong
 
 _COUNTER_BYTES = 8
@@ -28,9 +28,10 @@ def commits(seed: int, count: int) -> tuple[list[Operation], list[State]]:
 
 
 def _anchored(operation: Operation) -> Operation:
-    if "add" not in operation:
+    name = topic(operation)
+    if name not in ("add", "import", "refresh"):
         return operation
-    return {"add": {i: [f"{QUERY} {text}", metadata] for i, (text, metadata) in operation["add"].items()}}
+    return {name: {i: [f"{QUERY} {text}", metadata] for i, (text, metadata) in operation[name].items()}}
 
 
 def _copied(index: Index, place: Path) -> Path:
@@ -124,7 +125,7 @@ class Reader:
             self._match(first, documents, "a snapshot")
 
     def _get(self, index: Index, first: int) -> None:
-        name = str(self._rng.randrange(25))
+        name = self._rng.choice([*IDS, *RECORDS])
         document = index.get(name)
         content = None if document is None else [document.text, document.metadata]
         if content not in [state.documents.get(name) for state in self._visible(first)]:

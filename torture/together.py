@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from torture import closing, forks, readers, twice
+from torture import closing, crowd, forks, readers, twice
 from torture.counts import Counts
 from torture.rounds import Round, play
 
 PRELOADED = False
-_ROUNDS: tuple[Round, ...] = (readers.beside_a_writer, closing.beside_calls, twice.opened_twice, forks.forked)
+_ROUNDS: tuple[Round, ...] = (
+    readers.beside_a_writer,
+    closing.beside_calls,
+    twice.opened_twice,
+    forks.forked,
+    crowd.at_once,
+)
 
 
 def run(seconds: float, seed: int) -> Counts:

@@ -6,7 +6,7 @@
 
 namespace femto {
 
-struct Linear {  // y = weight x + bias; bias may be null
+struct Linear {         // y = weight x + bias; bias may be null
   const float* weight;  // [out, in]
   const float* bias;    // [out]
   int out, in;
@@ -38,10 +38,10 @@ struct Bert {
   int dense_count;
 };
 
-// A Linear transposed, cut into blocks, and each block into panels of a few vectors of columns. Blocks follow each other
-// as they are used, all of the depth for the first columns, then for the next; a panel is a [block's depth, panel's
-// width] matrix. Columns out..width are zero. As int8 (see int8_gemm.h) weight holds words of codes, depth counts words,
-// and there are no blocks.
+// A Linear transposed, cut into blocks, and each block into panels of a few vectors of columns. Blocks follow each
+// other as they are used, all of the depth for the first columns, then for the next; a panel is a [block's depth,
+// panel's width] matrix. Columns out..width are zero. As int8 (see int8_gemm.h) weight holds words of codes, depth
+// counts words, and there are no blocks.
 struct Panels {
   const float* weight;
   const float* bias;  // [width]
@@ -63,12 +63,12 @@ struct PackedBert {
   int vocab, positions, hidden, layer_count, heads, code_width;
   int stride;  // floats from one row of a hidden state to the next
   float epsilon;
-  const float* table;        // [vocab, table_stride]; before a projection as int8: words of codes
+  const float* table;  // [vocab, table_stride]; before a projection as int8: words of codes
   size_t table_stride;
   const float* table_scale;  // [vocab], as int8
   const float* projection;   // [code_width, stride]
   Panels coded_projection;   // as int8
-  const float* position;    // [positions, stride], with type 0 and the projection's bias added
+  const float* position;     // [positions, stride], with type 0 and the projection's bias added
   Norm norm;
   PackedLayer* layers;  // [layer_count]
   Panels* dense;        // [dense_count]

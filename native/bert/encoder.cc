@@ -45,7 +45,11 @@ std::vector<Group> grouped(const std::vector<Text>& texts, int threads) {
 }  // namespace
 
 Encoder::Encoder(const Bert& bert, Precision precision)
-    : kernel_(femto::kernel()), bert_(&kernel_->bert[int(precision)]), layers_(bert.layer_count), dense_(bert.dense_count), packed_() {
+    : kernel_(femto::kernel()),
+      bert_(&kernel_->bert[int(precision)]),
+      layers_(bert.layer_count),
+      dense_(bert.dense_count),
+      packed_() {
   packed_.layers = layers_.data();
   packed_.dense = dense_.data();
   Arena counter{nullptr, 0};

@@ -18,7 +18,8 @@ struct Texts {
 
 class Encoder {
  public:
-  // Copies the weights, for the instruction set in use.
+  // Copies the weights, for the instruction set in use, but for a table of words before a projection in float32, which
+  // has to stay where it is.
   Encoder(const Bert& bert, Precision precision);
 
   int dims() const { return packed_.dims; }

@@ -1,8 +1,8 @@
 // The float32 kernels of one instruction set: texts through BERT, and MaxSim.
 #include "bert/attention.h"
-#include "cpu/functions.h"
 #include "bert/pack.h"
 #include "bert/texts.h"
+#include "cpu/functions.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {
@@ -12,7 +12,7 @@ Panels pack_in_blocks(const Linear* const* parts, int count, float scale, Arena&
 }
 
 void pack_words(const Bert& bert, Arena& arena, PackedBert& packed) {
-  pack_table(bert, bert.code_width, bert.code_width, arena, packed);
+  packed.table = bert.table, packed.table_stride = bert.code_width;
   float* projection = arena.take(size_t(bert.code_width) * packed.stride);
   for (int p = 0; projection && p < bert.code_width; ++p) {
     float* row = projection + size_t(p) * packed.stride;

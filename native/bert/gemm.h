@@ -81,8 +81,7 @@ template <int R, int V>
   for (int r = 0; r < R; ++r) {
 #pragma GCC unroll 4
     for (int v = 0; v < V; ++v) {
-      sums[r][v] = !s.first ? load(s.c + r * s.c_stride + v * kLanes)
-                            : s.bias ? load(s.bias + v * kLanes) : Floats{};
+      sums[r][v] = !s.first ? load(s.c + r * s.c_stride + v * kLanes) : s.bias ? load(s.bias + v * kLanes) : Floats{};
     }
   }
   accumulate<R, V>(sums, s.a, s.a_stride, s.b, s.b_stride, s.depth);

@@ -12,7 +12,8 @@ inline Ints power_codes(Floats x, float most) {
   const Floats shift = broadcast(12582912.0f);
   x = max(x, broadcast(-126.0f));
   const Floats shifted = x + shift, r = x - (shifted - shift);
-  const Floats curve = ((r * (0.0551716685f * most) + 0.24261114f * most) * r + 0.693260968f * most) * r + 0.999928057f * most;
+  const Floats curve =
+      ((r * (0.0551716685f * most) + 0.24261114f * most) * r + 0.693260968f * most) * r + 0.999928057f * most;
   return nearest(from_bits(bits(curve) + (bits(shifted) << 23)));
 }
 
@@ -122,17 +123,18 @@ inline void attend_head(const Attention& a, int head) {
     const int rows = smaller(kRowBlock, a.rows - begin);
     float scales[kRowBlock], inverse[kRowBlock];
     for (int r = 0; r < rows; ++r) {
-      scales[r] = quantise(a.queries + (begin + r) * a.stride + offset, a.size, most_of_pairs(a.size),
-                                  m.queries + r * depth);
+      scales[r] =
+          quantise(a.queries + (begin + r) * a.stride + offset, a.size, most_of_pairs(a.size), m.queries + r * depth);
     }
-    multiply_words<Pairs>({m.queries, size_t(depth), m.keys, size_t(width), depth, nullptr, m.scores, size_t(width)}, rows,
-               width / kLanes);
+    multiply_words<Pairs>({m.queries, size_t(depth), m.keys, size_t(width), depth, nullptr, m.scores, size_t(width)},
+                          rows, width / kLanes);
     for (int r = 0; r < rows; ++r) {
       inverse[r] = code_shares(m.scores + r * width, a.attended, scales[r] * key_scale, float(most_share),
                                m.shares + r * share_stride);
     }
-    multiply_words<Pairs>({m.shares, share_stride, m.values, size_t(size), (a.attended + 1) / 2, nullptr, m.context, size_t(size)},
-               rows, size / kLanes);
+    multiply_words<Pairs>(
+        {m.shares, share_stride, m.values, size_t(size), (a.attended + 1) / 2, nullptr, m.context, size_t(size)}, rows,
+        size / kLanes);
     for (int r = 0; r < rows; ++r) {
       float* to = a.context + (begin + r) * a.context_stride + offset;
       for (int d = 0; d < a.size; ++d) {

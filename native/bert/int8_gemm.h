@@ -8,8 +8,8 @@
 
 namespace femto::FEMTO_KERNEL::int8 {
 
-constexpr int kMost = 127;      // of a layer's codes
-constexpr int kWidest = 512;    // numbers whose products, of 12 bits each, do not overflow
+constexpr int kMost = 127;     // of a layer's codes
+constexpr int kWidest = 512;   // numbers whose products, of 12 bits each, do not overflow
 constexpr int kRowBlock = 24;  // whole tiles of any shape; what they hold between two products stays in a near cache
 
 // Of codes of 16 bits: 12 where they are few enough.
@@ -167,7 +167,7 @@ struct Plain {
 // (minimax) over |x| <= 4.
 struct Gelu {
   static Floats finish(Floats x) {
-    static constexpr float kCurve[] = {0.175970212f, -0.0844266191f, 0.0554101877f, -0.0354623534f,
+    static constexpr float kCurve[] = {0.175970212f,  -0.0844266191f, 0.0554101877f, -0.0354623534f,
                                        0.0240910761f, -0.0165508837f, 0.00597200962f};
     constexpr float kEnd = 4;
     const Floats inside = min(max(x, broadcast(-kEnd)), broadcast(kEnd));
@@ -188,8 +188,10 @@ void multiply(Codes a, int rows, const Panels& b, float* c, size_t c_stride) {
     const int v = next_panel((b.width - done) / kLanes), stride = v * kLanes;
     for (int begin = 0; begin < rows; begin += kRowBlock) {
       const int some = smaller(kRowBlock, rows - begin);
-      sum_panel<Kind>(v, {a.words + begin * a.stride, a.stride, panel, size_t(stride), b.depth, b.start + done, sums,
-                           size_t(stride)}, some);
+      sum_panel<Kind>(
+          v,
+          {a.words + begin * a.stride, a.stride, panel, size_t(stride), b.depth, b.start + done, sums, size_t(stride)},
+          some);
       for (int r = 0; r < some; ++r) {
         const float scale = a.scales[begin + r], middle = a.middles ? a.middles[begin + r] : 0;
         float* to = c + (begin + r) * c_stride + done;

@@ -16,8 +16,8 @@ void pack_words(const Bert& bert, Arena& arena, PackedBert& packed) {
   std::vector<float> row(padded(width));
   for (int id = 0; table && id < bert.vocab; ++id) {
     fill(row.data(), bert.table + size_t(id) * width, width);
-    scales[id] = quantise(row.data(), width, most_of_pairs(width),
-                          reinterpret_cast<int32_t*>(table + id * packed.table_stride));
+    scales[id] =
+        quantise(row.data(), width, most_of_pairs(width), reinterpret_cast<int32_t*>(table + id * packed.table_stride));
   }
   packed.table = table, packed.table_scale = scales;
   const Linear unbiased{bert.projection.weight, nullptr, bert.projection.out, bert.projection.in};
@@ -87,15 +87,19 @@ float ordered_sum(int count, Vector vector) {
 
 // row = norm(row + update) over the first `count` floats; the padding of both is zero, and stays so.
 void add_norm(float* row, const float* update, int count, const Norm& norm, float epsilon) {
-  const float mean = ordered_sum(count, [&](int i) {
-    const Floats x = load(row + i) + load(update + i);
-    store(row + i, x);
-    return x;
-  }) / count;
-  const float variance = ordered_sum(count, [&](int i) {
-    const Floats x = load(row + i) - mean;
-    return x * x;
-  }) / count;
+  const float mean = ordered_sum(count,
+                                 [&](int i) {
+                                   const Floats x = load(row + i) + load(update + i);
+                                   store(row + i, x);
+                                   return x;
+                                 }) /
+                     count;
+  const float variance = ordered_sum(count,
+                                     [&](int i) {
+                                       const Floats x = load(row + i) - mean;
+                                       return x * x;
+                                     }) /
+                         count;
   const float scale = 1 / __builtin_sqrtf(variance + epsilon);
   for (int i = 0; i < count; i += kLanes) {
     store(row + i, (load(row + i) - mean) * scale * load(norm.weight + i) + load(norm.bias + i));
@@ -123,8 +127,8 @@ void gather_words(const PackedBert& bert, const Group& group, const Scratch& s) 
     }
   }
   if (bert.code_width == 0) return;
-  multiply<Plain, Pairs>({s.codes, size_t(s.code_stride), s.scales, nullptr}, group.rows, bert.coded_projection, s.state,
-                         bert.stride);
+  multiply<Plain, Pairs>({s.codes, size_t(s.code_stride), s.scales, nullptr}, group.rows, bert.coded_projection,
+                         s.state, bert.stride);
 }
 
 void embed(const PackedBert& bert, const Group& group, const Scratch& s) {
@@ -158,8 +162,8 @@ void feed_forward(const PackedBert& bert, const PackedLayer& layer, const Scratc
   const size_t stride = words<Quads>(s.inner_width);
   for (int begin = 0; begin < rows; begin += kRowBlock) {
     const int some = smaller(kRowBlock, rows - begin);
-    multiply<Gelu>({state.words + begin * state.stride, state.stride, state.scales + begin, state.middles + begin}, some,
-                   layer.up, s.inner, s.inner_width);
+    multiply<Gelu>({state.words + begin * state.stride, state.stride, state.scales + begin, state.middles + begin},
+                   some, layer.up, s.inner, s.inner_width);
     for (int r = 0; r < some; ++r) {
       quantise_between(s.inner + size_t(r) * s.inner_width, layer.up.out, s.inner_codes + r * stride, s.inner_scales[r],
                        s.inner_middles[r]);
@@ -189,8 +193,7 @@ const float* run_dense(const PackedBert& bert, const Scratch& s, int rows) {
   float *from = s.state, *to = s.update;
   int count = bert.hidden;
   for (int i = 0; i < bert.dense_count; ++i) {
-    multiply<Plain>(coded(from, bert.stride, rows, count, s), rows, bert.dense[i], to,
-                    bert.stride);
+    multiply<Plain>(coded(from, bert.stride, rows, count, s), rows, bert.dense[i], to, bert.stride);
     count = bert.dense[i].out;
     float* swap = from;
     from = to;

@@ -87,13 +87,14 @@ inline void pack_positions(const Bert& bert, Arena& arena, PackedBert& packed) {
   packed.position = position;
 }
 
-// The table of words, each row padded to the stride.
-inline void pack_table(const Bert& bert, int width, size_t stride, Arena& arena, PackedBert& packed) {
+// A table of words without a projection, each row padded to the stride.
+inline void pack_table(const Bert& bert, Arena& arena, PackedBert& packed) {
+  const size_t stride = packed.stride;
   float* table = arena.take(bert.vocab * stride);
   for (int id = 0; table && id < bert.vocab; ++id) {
     float* row = table + id * stride;
     __builtin_memset(row, 0, stride * sizeof(float));
-    fill(row, bert.table + size_t(id) * width, width);
+    fill(row, bert.table + size_t(id) * bert.hidden, bert.hidden);
   }
   packed.table = table, packed.table_stride = stride;
 }
@@ -126,7 +127,7 @@ inline void pack_bert(const Bert& bert, Arena& arena, PackedBert& packed, const 
   if (bert.code_width) {
     packer.words(bert, arena, packed);
   } else {
-    pack_table(bert, bert.hidden, packed.stride, arena, packed);
+    pack_table(bert, arena, packed);
   }
   pack_positions(bert, arena, packed);
   packed.norm = pack_norm(bert.norm, bert.hidden, stride, arena);

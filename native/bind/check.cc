@@ -11,12 +11,18 @@ std::string text(const std::vector<int64_t>& shape) {
   return s + "]";
 }
 
-template <class T> constexpr const char* kName = nullptr;
-template <> constexpr const char* kName<float> = "float32";
-template <> constexpr const char* kName<bool> = "bool";
-template <> constexpr const char* kName<int8_t> = "int8";
-template <> constexpr const char* kName<int32_t> = "int32";
-template <> constexpr const char* kName<int64_t> = "int64";
+template <class T>
+constexpr const char* kName = nullptr;
+template <>
+constexpr const char* kName<float> = "float32";
+template <>
+constexpr const char* kName<bool> = "bool";
+template <>
+constexpr const char* kName<int8_t> = "int8";
+template <>
+constexpr const char* kName<int32_t> = "int32";
+template <>
+constexpr const char* kName<int64_t> = "int64";
 
 std::string written(nb::handle object) { return nb::str(object).c_str(); }
 

@@ -3,9 +3,9 @@
 #include <nanobind/stl/optional.h>
 
 #include "bind/check.h"
-#include "scan/codes.h"
-#include "fde/fde.h"
 #include "bind/returned.h"
+#include "fde/fde.h"
+#include "scan/codes.h"
 #include "scan/scan.h"
 
 namespace femto {
@@ -31,8 +31,8 @@ Sketch borrow_sketch(int size, nb::handle places, nb::handle signs, int64_t numb
   return {size, {place.data(), place.data() + numbers}, {sign.data(), sign.data() + numbers}};
 }
 
-void make_muvera(MuveraEncoder* self, nb::handle planes, nb::handle projection, nb::handle order, int fill,
-                 float scale, int final, nb::handle places, nb::handle signs) {
+void make_muvera(MuveraEncoder* self, nb::handle planes, nb::handle projection, nb::handle order, int fill, float scale,
+                 int final, nb::handle places, nb::handle signs) {
   const auto plane = borrow<float>(planes, "planes", {kAny, kAny, kAny});
   const auto bits = int64_t(plane.shape(0)), repetitions = int64_t(plane.shape(1)), dims = int64_t(plane.shape(2));
   require(bits <= kMostBits, "bits", "0 to 16", bits);
@@ -50,8 +50,9 @@ void make_muvera(MuveraEncoder* self, nb::handle planes, nb::handle projection, 
   require(numbers <= kMostNumbers, "numbers before the count-sketch", "at most 1048576", numbers);
   const auto place = borrow<int32_t>(order, "order", {buckets});
   check_places(place, "order", buckets);
-  const Muvera muvera{int(dims),    int(repetitions), int(bits),         int(width), plane.data(),
-                      projection.is_none() ? nullptr : matrices.data(), place.data(), Fill(fill), scale};
+  const Muvera muvera{int(dims),    int(repetitions), int(bits),
+                      int(width),   plane.data(),     projection.is_none() ? nullptr : matrices.data(),
+                      place.data(), Fill(fill),       scale};
   new (self) MuveraEncoder(muvera, borrow_sketch(final, places, signs, numbers));
 }
 
@@ -86,7 +87,7 @@ Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales
 
 // [(blocks, scales, count, alive or None)] of F numbers -> (numbers, products).
 nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, bool sliced,
-                      nb::handle threads) {
+                       nb::handle threads) {
   const int cores = threads_of(threads);
   check_bits(bits);
   require(size >= 1 && size <= kMost, "size", "1 to 65536", size);

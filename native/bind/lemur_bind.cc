@@ -1,8 +1,8 @@
 #include "bind/lemur_bind.h"
 
 #include "bind/check.h"
-#include "fde/lemur.h"
 #include "bind/returned.h"
+#include "fde/lemur.h"
 #include "scan/scan.h"
 
 namespace femto {

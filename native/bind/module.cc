@@ -8,14 +8,14 @@
 
 #include <algorithm>
 
-#include "bind/check.h"
-#include "scan/codes.h"
-#include "cpu/dispatch.h"
 #include "bert/encoder.h"
+#include "bind/check.h"
 #include "bind/fde_bind.h"
 #include "bind/lemur_bind.h"
-#include "bind/text_bind.h"
 #include "bind/returned.h"
+#include "bind/text_bind.h"
+#include "cpu/dispatch.h"
+#include "scan/codes.h"
 #include "scan/scan.h"
 
 namespace femto {
@@ -34,7 +34,8 @@ Returned<T> zeros(std::initializer_list<size_t> shape) {
 Returned<float> output(nb::handle out, size_t rows, size_t dims) {
   if (out.is_none()) return fresh<float>({rows, dims});
   nb::ndarray<nb::numpy, float, nb::c_contig, nb::device::cpu> given;
-  const bool fits = nb::try_cast(out, given, false) && given.ndim() == 2 && given.shape(0) == rows && given.shape(1) == dims;
+  const bool fits =
+      nb::try_cast(out, given, false) && given.ndim() == 2 && given.shape(0) == rows && given.shape(1) == dims;
   if (!fits) {
     fail("out", "a writable C-ordered float32 array [" + std::to_string(rows) + ", " + std::to_string(dims) + "]",
          "another");
@@ -53,8 +54,8 @@ void make_encoder(Encoder* place, int vocab, int hidden, int layers, int heads, 
   new (place) Encoder(bert, int8 ? Precision::kInt8 : Precision::kFloat32);
 }
 
-Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended,
-                       nb::handle keep, nb::handle threads, nb::handle out) {
+Returned<float> encode(const Encoder& encoder, nb::handle ids, nb::handle starts, nb::handle attended, nb::handle keep,
+                       nb::handle threads, nb::handle out) {
   const int cores = threads_of(threads);
   const auto id = borrow<int32_t>(ids, "ids", {kAny});
   const auto start = borrow_starts(starts, int64_t(id.shape(0)), true);
@@ -91,8 +92,7 @@ Returned<float> score(nb::handle query, nb::handle rows, nb::handle starts, nb::
   const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
   auto scores = fresh<float>({s.shape(0) - 1});
   nb::gil_scoped_release unlocked;
-  maxsim(q.data(), int(q.shape(0)), int(q.shape(1)), r.data(), s.data(), int64_t(s.shape(0)) - 1, cores,
-         scores.data());
+  maxsim(q.data(), int(q.shape(0)), int(q.shape(1)), r.data(), s.data(), int64_t(s.shape(0)) - 1, cores, scores.data());
   return scores;
 }
 
@@ -153,8 +153,7 @@ Returned<float> score_codes(nb::handle query, const nb::list& parts, nb::handle 
   return scores;
 }
 
-Returned<bool> distinct_rows(nb::handle rows, nb::handle starts, float most, int first, int last,
-                             nb::handle threads) {
+Returned<bool> distinct_rows(nb::handle rows, nb::handle starts, float most, int first, int last, nb::handle threads) {
   const int cores = threads_of(threads);
   const auto r = borrow_rows(rows, "rows", kAny);
   const auto s = borrow_starts(starts, int64_t(r.shape(0)), true);
@@ -211,19 +210,20 @@ NB_MODULE(_core, m) {
   nb::register_exception_translator(translate);
   nb::class_<Encoder>(m, "Encoder")
       .def("__init__", &make_encoder, "vocab_size"_a, "hidden_size"_a, "layers"_a, "heads"_a, "intermediate_size"_a,
-           "positions"_a, "types"_a, "code_width"_a.none(), "norm_epsilon"_a, "weights"_a, "dense"_a,
-           "int8"_a = false)
+           "positions"_a, "types"_a, "code_width"_a.none(), "norm_epsilon"_a, "weights"_a, "dense"_a, "int8"_a = false,
+           nb::keep_alive<1, 11>())  // the weights, of which it uses one in its place
       .def_prop_ro("dims", &Encoder::dims)
       .def_prop_ro("kernel", &Encoder::kernel)
-      .def("encode", &encode, "ids"_a.none(), "starts"_a.none(), "attended"_a.none(), "keep"_a.none(),
-           "threads"_a = 0, "out"_a.none() = nb::none());
+      .def("encode", &encode, "ids"_a.none(), "starts"_a.none(), "attended"_a.none(), "keep"_a.none(), "threads"_a = 0,
+           "out"_a.none() = nb::none());
   m.def("maxsim", &score, "query"_a.none(), "rows"_a.none(), "starts"_a.none(), "threads"_a = 0);
   m.def("maxsim_codes", &score_codes, "query"_a.none(), "parts"_a, "threads"_a = 0);
-  m.def("distinct", &distinct_rows, "rows"_a.none(), "starts"_a.none(), "most"_a, "first"_a = 0,
-        "last"_a = 0, "threads"_a = 0);
+  m.def("distinct", &distinct_rows, "rows"_a.none(), "starts"_a.none(), "most"_a, "first"_a = 0, "last"_a = 0,
+        "threads"_a = 0);
   m.def("quantise", &code, "rows"_a.none(), "bits"_a = 8);
-  m.def("check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
-        "rows"_a);
+  m.def(
+      "check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
+      "rows"_a);
   bind_fde(m);
   bind_lemur(m);
   bind_text(m);

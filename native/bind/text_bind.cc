@@ -30,17 +30,45 @@ struct BorrowedTexts {
   }
 };
 
-void make(WordPiece* self, const std::vector<std::string>& tokens, nb::handle ids,
-          const std::vector<std::pair<std::string, int32_t>>& added, int32_t unknown, const std::string& prefix,
-          int longest, bool nfkc, bool clean, bool chinese, bool strip, bool lower, const std::vector<int32_t>& first,
-          const std::vector<int32_t>& last) {
+void make_vocabulary(Vocabulary* self, const std::vector<std::string>& tokens, nb::handle ids) {
   const auto numbers = borrow<int32_t>(ids, "ids", {int64_t(tokens.size())});
+  Vocabulary vocabulary;
+  for (size_t i = 0; i < tokens.size(); ++i) {
+    if (!vocabulary.add(tokens[i], numbers.data()[i])) fail("tokens", "each once", "'" + tokens[i] + "' twice");
+  }
+  new (self) Vocabulary(std::move(vocabulary));
+}
+
+nb::object read(const nb::bytes& json, size_t at, int32_t highest) {
+  Vocabulary vocabulary;
+  const size_t end = read_vocabulary({json.c_str(), json.size()}, at, highest, vocabulary);
+  return end ? nb::make_tuple(std::move(vocabulary), end) : nb::object(nb::none());
+}
+
+nb::list tokens_of(const Vocabulary& self) {
+  nb::list tokens;
+  for (size_t n = 0; n < self.size(); ++n) {
+    const std::string_view token = self.token(n);
+    tokens.append(nb::str(token.data(), token.size()));
+  }
+  return tokens;
+}
+
+Returned<int32_t> ids_of(const Vocabulary& self) {
+  auto ids = fresh<int32_t>({self.size()});
+  for (size_t n = 0; n < self.size(); ++n) ids.data()[n] = self.id(n);
+  return ids;
+}
+
+void make(WordPiece* self, const Vocabulary& vocabulary, const std::vector<std::pair<std::string, int32_t>>& added,
+          int32_t unknown, const std::string& prefix, int longest, bool nfkc, bool clean, bool chinese, bool strip,
+          bool lower, const std::vector<int32_t>& first, const std::vector<int32_t>& last) {
   for (const auto& [text, id] : added) {
     if (text.empty()) fail("added", "texts of at least one character", "an empty one");
   }
   require(longest >= 1, "longest", "at least 1", longest);
-  new (self) WordPiece({{nfkc, clean, chinese, strip, lower}, unknown, prefix, longest, first, last}, tokens,
-                       numbers.data(), added);
+  new (self)
+      WordPiece({{nfkc, clean, chinese, strip, lower}, unknown, prefix, longest, first, last}, vocabulary, added);
 }
 
 std::vector<Pieces> encode_all(const WordPiece& model, const std::vector<std::string_view>& texts, bool places,
@@ -54,7 +82,7 @@ std::vector<Pieces> encode_all(const WordPiece& model, const std::vector<std::st
 }
 
 // One array of what `part` says of every chunk, end to end.
-Returned<int32_t> joined(const std::vector<Pieces>& chunks, std::vector<int32_t> Pieces::*part) {
+Returned<int32_t> joined(const std::vector<Pieces>& chunks, std::vector<int32_t> Pieces::* part) {
   size_t size = 0;
   for (const Pieces& chunk : chunks) size += (chunk.*part).size();
   auto array = fresh<int32_t>({size});
@@ -91,9 +119,17 @@ nb::tuple encode(const WordPiece& self, const nb::list& texts, bool places, nb::
 
 void bind_text(nb::module_& m) {
   using namespace nb::literals;
+  nb::class_<Vocabulary>(m, "Vocabulary")
+      .def("__init__", &make_vocabulary, "tokens"_a, "ids"_a.none())
+      .def("__len__", &Vocabulary::size)
+      .def(
+          "id_of", [](const Vocabulary& self, const std::string& token) { return self.id_of(token); }, "token"_a)
+      .def("tokens", &tokens_of)
+      .def("ids", &ids_of);
+  m.def("read_vocabulary", &read, "json"_a, "at"_a, "highest"_a);
   nb::class_<WordPiece>(m, "WordPiece")
-      .def("__init__", &make, "tokens"_a, "ids"_a.none(), "added"_a, "unknown"_a, "prefix"_a, "longest"_a, "nfkc"_a,
-           "clean"_a, "chinese"_a, "strip"_a, "lower"_a, "first"_a, "last"_a)
+      .def("__init__", &make, "vocabulary"_a, "added"_a, "unknown"_a, "prefix"_a, "longest"_a, "nfkc"_a, "clean"_a,
+           "chinese"_a, "strip"_a, "lower"_a, "first"_a, "last"_a)
       .def("encode", &encode, "texts"_a, "places"_a = false, "threads"_a = 0);
 }
 

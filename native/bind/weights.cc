@@ -49,8 +49,7 @@ struct Source {
     const std::string words = "embeddings.word_embeddings";
     if (bert.code_width) {
       bert.table = get(words + ".embeddings.weight", {bert.vocab, bert.code_width});
-      bert.projection =
-          linear(words + ".projections", bert.code_width, bert.hidden, has(words + ".projections.bias"));
+      bert.projection = linear(words + ".projections", bert.code_width, bert.hidden, has(words + ".projections.bias"));
     } else {
       bert.table = get(words + ".weight", {bert.vocab, bert.hidden});
     }

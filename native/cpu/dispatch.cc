@@ -18,13 +18,21 @@
 namespace femto {
 
 #if defined(FEMTO_DOTPROD)
-namespace dotprod { extern const Kernel kKernel; }
+namespace dotprod {
+extern const Kernel kKernel;
+}
 #endif
 #if defined(FEMTO_X86)
-namespace avx512 { extern const Kernel kKernel; }
-namespace avx2 { extern const Kernel kKernel; }
+namespace avx512 {
+extern const Kernel kKernel;
+}
+namespace avx2 {
+extern const Kernel kKernel;
+}
 #endif
-namespace baseline { extern const Kernel kKernel; }
+namespace baseline {
+extern const Kernel kKernel;
+}
 
 namespace {
 
@@ -53,7 +61,7 @@ struct Features {
     unsigned saved, high;
     __asm__("xgetbv" : "=a"(saved), "=d"(high) : "c"(0));
     if (!__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) return;
-    constexpr unsigned kAvx2 = 1u << 5;                                                // leaf 7, ebx
+    constexpr unsigned kAvx2 = 1u << 5;                                                        // leaf 7, ebx
     constexpr unsigned kAvx512 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31, kVnni = 1u << 11;  // F, DQ, BW, VL; in ecx
     constexpr unsigned kYmm = 0x06, kZmm = 0xe6;
     avx2 = (saved & kYmm) == kYmm && (ebx & kAvx2);

@@ -41,8 +41,8 @@ struct Group {
   int rows, kept, longest;  // tokens, tokens to keep, and tokens of the longest text
 };
 
-// A row of a text goes if its product with a row before it that is kept is above `most` >= 0. The first and the last ones
-// stay, and are compared with none.
+// A row of a text goes if its product with a row before it that is kept is above `most` >= 0. The first and the last
+// ones stay, and are compared with none.
 struct Distinct {
   float most;
   int first, last;
@@ -69,8 +69,8 @@ struct Kernel {
   // Σ_q max_t <query[q], rows[t]>. count >= 1; best: [query.width] scratch.
   float (*maxsim)(const Panels& query, const float* rows, int64_t count, float* best);
   // The same over the coded rows begin..end, begin < end.
-  float (*maxsim_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin,
-                        int64_t end, BlockProducts& scratch);
+  float (*maxsim_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
+                        BlockProducts& scratch);
   // maxima[q] = max_t <query[q], rows[t]> over the coded rows begin..end, begin < end.
   void (*maxima_codes)(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                        BlockProducts& scratch, float* maxima);

@@ -9,7 +9,16 @@ namespace femto::FEMTO_KERNEL {
 extern const Kernel kKernel;
 const Kernel kKernel = {FEMTO_NAME(FEMTO_KERNEL),
                         {{pack, scratch, encode}, {int8::pack, int8::scratch, int8::encode}},
-                        pack_query, maxsim, maxsim_codes, maxima_codes, distinct,
-                        pack_dense, dense, pack_muvera, muvera_scratch, muvera, inner_products};
+                        pack_query,
+                        maxsim,
+                        maxsim_codes,
+                        maxima_codes,
+                        distinct,
+                        pack_dense,
+                        dense,
+                        pack_muvera,
+                        muvera_scratch,
+                        muvera,
+                        inner_products};
 
 }  // namespace femto::FEMTO_KERNEL

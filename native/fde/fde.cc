@@ -4,15 +4,15 @@
 #include <atomic>
 #include <limits>
 
-#include "scan/codes.h"
 #include "cpu/dispatch.h"
 #include "cpu/parallel.h"
+#include "scan/codes.h"
 
 namespace femto {
 namespace {
 
 constexpr int64_t kPiece = 4;             // texts that a thread takes at a time
-constexpr size_t kPieceBytes = 1 << 18;  // of codes that a thread takes at a time,
+constexpr size_t kPieceBytes = 1 << 18;   // of codes that a thread takes at a time,
 constexpr int64_t kMostBlocks = 1 << 10;  // and of blocks
 constexpr int kFirstSlice = 256;          // numbers
 
@@ -72,8 +72,8 @@ bool before(const Neighbour& a, const Neighbour& b) {
   return a.product > b.product || (a.product == b.product && a.number < b.number);
 }
 
-// The first `most` of all that are offered to one thread, in the order of `before`, and some more; none that is less than
-// `most` that another thread has.
+// The first `most` of all that are offered to one thread, in the order of `before`, and some more; none that is less
+// than `most` that another thread has.
 class Best {
  public:
   Best(int64_t most, std::atomic<float>* floor) : most_(most), floor_(floor) {}
@@ -163,8 +163,8 @@ void inner_products(const float* vector, int dims, const Layout& layout, const i
   });
 }
 
-std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layout, const std::vector<CodedVectors>& parts,
-                               int64_t most, int threads) {
+std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layout,
+                               const std::vector<CodedVectors>& parts, int64_t most, int threads) {
   const Kernel* kernel = femto::kernel();
   const Coded coded(vector, dims, layout.bits);
   const int64_t step = step_of(coded);

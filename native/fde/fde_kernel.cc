@@ -1,6 +1,6 @@
 // MUVERA for one instruction set: one text's rows into buckets, and the buckets into a vector.
-#include "cpu/functions.h"
 #include "bert/pack.h"
+#include "cpu/functions.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {
@@ -9,17 +9,17 @@ constexpr int kChunk = 64;  // rows whose products with the planes are held at a
 
 // The working memory of one text. A slot is a bucket that has rows, in the order in which they came.
 struct Slots {
-  float* rows;         // [length, row_stride] the text's rows, padded
-  float* products;     // [kChunk, planes]
-  int32_t* codes;      // [length, code_stride] the sign code of a row in each repetition
-  float* sums;         // [slots, row_stride]
-  float* firsts;       // [slots, row_stride] the first row of each
-  float* projected;    // [slots, width, padded]
+  float* rows;       // [length, row_stride] the text's rows, padded
+  float* products;   // [kChunk, planes]
+  int32_t* codes;    // [length, code_stride] the sign code of a row in each repetition
+  float* sums;       // [slots, row_stride]
+  float* firsts;     // [slots, row_stride] the first row of each
+  float* projected;  // [slots, width, padded]
   float* first_projected;
-  int32_t* slot;       // [1 << bits] the slot of a code, or -1
-  int32_t* held;       // [slots] the code of a slot
-  int32_t* sizes;      // [slots] its rows
-  int32_t* nearest;    // [slots]
+  int32_t* slot;     // [1 << bits] the slot of a code, or -1
+  int32_t* held;     // [slots] the code of a slot
+  int32_t* sizes;    // [slots] its rows
+  int32_t* nearest;  // [slots]
   int count, code_stride, product_stride, projected_stride;
 };
 

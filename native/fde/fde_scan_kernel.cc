@@ -1,7 +1,7 @@
 // Inner products of one coded vector with coded rows, for one instruction set. The integers are exact, and the float
 // multiplications that follow have one order, so all instruction sets give the same bits.
-#include "scan/dot.h"
 #include "cpu/functions.h"
+#include "scan/dot.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {

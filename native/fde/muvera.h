@@ -24,13 +24,13 @@ struct PackedMuvera {
   Panels planes;             // a column for each bit and repetition
   const Panels* projection;  // [repetitions], or null
   const int32_t* order;
-  const uint8_t* ones;       // [1 << bits] the ones in a code
+  const uint8_t* ones;  // [1 << bits] the ones in a code
   Fill fill;
   float scale;
 };
 
-// A vector as int8, without the groups of dims that are zero: in the bytes of groups[i], dims 4 places[i] and on. What it
-// is multiplied with has 8, 4 or 2 bits a number.
+// A vector as int8, without the groups of dims that are zero: in the bytes of groups[i], dims 4 places[i] and on. What
+// it is multiplied with has 8, 4 or 2 bits a number.
 struct CodedVector {
   const int32_t* groups;
   const int32_t* places;
@@ -38,7 +38,7 @@ struct CodedVector {
   const int64_t* strides;  // and how far on in the next one, in bytes
   int count;               // of groups that are not zero
   int bits;                // of the coded rows
-  int32_t sum;      // of all codes
+  int32_t sum;             // of all codes
   float scale;
 };
 

@@ -2,8 +2,8 @@
 #pragma once
 #include <vector>
 
-#include "scan/codes.h"
 #include "cpu/kernel.h"
+#include "scan/codes.h"
 
 namespace femto {
 

@@ -2,13 +2,13 @@
 //
 // The integers are exact and every float operation is written out in its order (this file is compiled without
 // contraction into fused multiply-adds), so all instruction sets give the same bits.
-#include "scan/dot.h"
 #include "cpu/functions.h"
+#include "scan/dot.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {
 
-constexpr size_t kAhead = 8;  // blocks
+constexpr size_t kAhead = 8;                      // blocks
 constexpr int kTile = kRegisters == 32 ? 24 : 8;  // the most query rows whose sums stay in registers
 
 // What becomes of a block's products: they are kept for the passages that share the block, or, where the whole block

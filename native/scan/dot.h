@@ -2,7 +2,8 @@
 //
 // A document operand is one register: four dims of kLanes rows, as codes lie in memory. The query is four dims in
 // the bytes of an int32. A query's codes are within ±127; a document's may be any byte, for files can be damaged.
-// load_document reads a byte as a signed number; load_bits some bits of each as an unsigned one, which needs no raising.
+// load_document reads a byte as a signed number; load_bits some bits of each as an unsigned one, which needs no
+// raising.
 #pragma once
 #include "cpu/vec.h"
 
@@ -12,6 +13,8 @@
 #include <emmintrin.h>
 #elif defined(__ARM_FEATURE_DOTPROD)
 #include <arm_neon.h>
+#elif defined(__wasm_simd128__)
+#include <wasm_simd128.h>
 #endif
 
 namespace femto::FEMTO_KERNEL {
@@ -20,7 +23,9 @@ namespace femto::FEMTO_KERNEL {
 
 // vpdpbusd takes unsigned times signed: documents are raised by 128, and 128 Σ query is taken off at the start.
 constexpr bool kRaised = true;
-struct Document { __m512i raised; };
+struct Document {
+  __m512i raised;
+};
 
 inline Document load_document(const int8_t* p) {
   return {_mm512_xor_si512(_mm512_loadu_si512(p), _mm512_set1_epi8(-128))};
@@ -40,7 +45,9 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
 // vpmaddubsw, too, takes unsigned times signed, and saturates: |document| times the query with the document's sign
 // is at most 2 * 128 * 127, which fits.
 constexpr bool kRaised = false;
-struct Document { __m256i codes, magnitude; };
+struct Document {
+  __m256i codes, magnitude;
+};
 
 inline Document load_document(const int8_t* p) {
   const __m256i codes = _mm256_loadu_si256((const __m256i*)p);
@@ -62,7 +69,9 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
 
 // Widened to int16, two rows in each half; pmaddwd adds pairs of dims, and a shuffle brings the pairs together.
 constexpr bool kRaised = false;
-struct Document { __m128i low, high; };
+struct Document {
+  __m128i low, high;
+};
 
 inline Document load_document(const int8_t* p) {
   const __m128i codes = _mm_loadu_si128((const __m128i*)p), sign = _mm_cmpgt_epi8(_mm_setzero_si128(), codes);
@@ -87,7 +96,9 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
 #elif defined(__ARM_FEATURE_DOTPROD)
 
 constexpr bool kRaised = false;
-struct Document { int8x16_t codes; };
+struct Document {
+  int8x16_t codes;
+};
 
 inline Document load_document(const int8_t* p) { return {vld1q_s8(p)}; }
 
@@ -100,10 +111,36 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
   return (Ints)vdotq_s32((int32x4_t)total, d.codes, vreinterpretq_s8_s32(vdupq_n_s32(query)));
 }
 
+#elif defined(__wasm_simd128__)
+
+// As for SSE2.
+constexpr bool kRaised = false;
+struct Document {
+  v128_t low, high;
+};
+
+inline Document load_document(const int8_t* p) {
+  const v128_t codes = wasm_v128_load(p);
+  return {wasm_i16x8_extend_low_i8x16(codes), wasm_i16x8_extend_high_i8x16(codes)};
+}
+
+inline Document load_bits(const int8_t* p, int shift, int mask) {
+  const v128_t codes = wasm_v128_and(wasm_u8x16_shr(wasm_v128_load(p), shift), wasm_i8x16_splat(int8_t(mask)));
+  return {wasm_u16x8_extend_low_u8x16(codes), wasm_u16x8_extend_high_u8x16(codes)};
+}
+
+inline Ints dot(Ints total, const Document& d, int32_t query) {
+  const v128_t wide = wasm_i16x8_extend_low_i8x16(wasm_i32x4_splat(query));
+  const v128_t low = wasm_i32x4_dot_i16x8(d.low, wide), high = wasm_i32x4_dot_i16x8(d.high, wide);
+  return total + (Ints)wasm_i32x4_shuffle(low, high, 0, 2, 4, 6) + (Ints)wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
+}
+
 #else
 
 constexpr bool kRaised = false;
-struct Document { int8_t codes[4 * kLanes]; };
+struct Document {
+  int8_t codes[4 * kLanes];
+};
 
 inline Document load_document(const int8_t* p) {
   Document d;

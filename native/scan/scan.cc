@@ -4,9 +4,9 @@
 #include <limits>
 #include <vector>
 
-#include "scan/coded_query.h"
 #include "cpu/dispatch.h"
 #include "cpu/parallel.h"
+#include "scan/coded_query.h"
 
 namespace femto {
 namespace {
@@ -17,9 +17,8 @@ constexpr float kEmpty = -std::numeric_limits<float>::infinity();
 // Calls score(thread, begin, end) for every piece of neighbours below `count`.
 template <class Score>
 void share_passages(int threads, int64_t count, Score score) {
-  share(threads, (count + kPiece - 1) / kPiece, [&](int thread, int64_t piece) {
-    score(thread, piece * kPiece, std::min(count, (piece + 1) * kPiece));
-  });
+  share(threads, (count + kPiece - 1) / kPiece,
+        [&](int thread, int64_t piece) { score(thread, piece * kPiece, std::min(count, (piece + 1) * kPiece)); });
 }
 
 int passage_threads(int threads, int64_t count) { return thread_count(threads, (count + kPiece - 1) / kPiece); }

@@ -73,8 +73,10 @@ void Composer::join() {
         continue;
       }
     }
-    if (c.order == kInOrder) letter = ptrdiff_t(kept), last = -1;
-    else if (letter >= 0) last = c.order;
+    if (c.order == kInOrder)
+      letter = ptrdiff_t(kept), last = -1;
+    else if (letter >= 0)
+      last = c.order;
     waiting_[kept++] = c;
   }
   waiting_.resize(kept);

@@ -32,8 +32,8 @@ int class_of(uint32_t code);           // of combination, of one that has kOrder
 // What NFKC asks of a character: whether it stands for others, and whether it may join one before it.
 constexpr uint8_t kCompatible = 1, kJoins = 2;
 uint8_t forms_of(uint32_t code);
-Characters compatible(uint32_t code);         // of one that has kCompatible
-uint32_t composed(uint32_t a, uint32_t b);    // 0 where they are no letter together; not of Hangul
+Characters compatible(uint32_t code);       // of one that has kCompatible
+uint32_t composed(uint32_t a, uint32_t b);  // 0 where they are no letter together; not of Hangul
 
 // Calls sink.add(character) for each character of words, sink.end() where a word ends, as often as one may.
 template <class Sink>

@@ -8,8 +8,8 @@
 namespace femto {
 namespace {
 
-// What becomes of an ASCII character: a byte to keep, one that is a word of its own (with this bit), or these two, which
-// are no punctuation.
+// What becomes of an ASCII character: a byte to keep, one that is a word of its own (with this bit), or these two,
+// which are no punctuation.
 constexpr uint8_t kStandsAlone = 0x80, kGone = kStandsAlone, kEndsWord = kStandsAlone | ' ';
 
 constexpr uint32_t kWordStart = 2166136261u, kWordGoesOn = 709607u;
@@ -139,18 +139,17 @@ class WordPiece::Sink {
   int32_t number_ = 0;  // of the word
 };
 
-WordPiece::WordPiece(WordPieceSettings settings, const std::vector<std::string>& tokens, const int32_t* ids,
+WordPiece::WordPiece(WordPieceSettings settings, const Vocabulary& vocabulary,
                      const std::vector<std::pair<std::string, int32_t>>& added)
     : settings_(std::move(settings)) {
   size_t size = 64;
-  while (size < 4 * tokens.size()) size *= 2;
+  while (size < 4 * vocabulary.size()) size *= 2;
   slots_.resize(size);
   const std::string& prefix = settings_.prefix;
-  for (size_t i = 0; i < tokens.size(); ++i) {
-    insert(tokens[i], false, ids[i]);
-    if (tokens[i].compare(0, prefix.size(), prefix) == 0) {
-      insert(std::string_view(tokens[i]).substr(prefix.size()), true, ids[i]);
-    }
+  for (size_t i = 0; i < vocabulary.size(); ++i) {
+    const std::string_view token = vocabulary.token(i);
+    insert(token, false, vocabulary.id(i));
+    if (token.compare(0, prefix.size(), prefix) == 0) insert(token.substr(prefix.size()), true, vocabulary.id(i));
   }
   for (const auto& [text, id] : added) {
     added_.push_back({text, id});

@@ -6,14 +6,15 @@
 #include <vector>
 
 #include "text/normal.h"
+#include "text/vocabulary.h"
 
 namespace femto {
 
 struct WordPieceSettings {
   NormalSteps steps;
-  int32_t unknown;     // the id of a word that no pieces make up
-  std::string prefix;  // of the pieces that continue a word, in the vocabulary
-  int longest;         // characters of a word: a longer one is unknown
+  int32_t unknown;                   // the id of a word that no pieces make up
+  std::string prefix;                // of the pieces that continue a word, in the vocabulary
+  int longest;                       // characters of a word: a longer one is unknown
   std::vector<int32_t> first, last;  // ids round each text
 };
 
@@ -27,7 +28,7 @@ struct Pieces {
 class WordPiece {
  public:
   // added: tokens that are looked for in the text as it is, before the rest is normalised, the longest first.
-  WordPiece(WordPieceSettings settings, const std::vector<std::string>& tokens, const int32_t* ids,
+  WordPiece(WordPieceSettings settings, const Vocabulary& vocabulary,
             const std::vector<std::pair<std::string, int32_t>>& added);
 
   // Appends a text of valid UTF-8. places: offsets and words too.

@@ -37,13 +37,28 @@ class Encoder:
         out: NDArray[np.float32] | None = None,
     ) -> NDArray[np.float32]: ...
 
+class Vocabulary:
+    """Tokens, each once, and their ids [V]."""
+
+    def __init__(self, tokens: list[str], ids: NDArray[np.int32]) -> None: ...
+    def __len__(self) -> int: ...
+    def id_of(self, token: str) -> int:
+        """-1 if there is no such token."""
+
+    def tokens(self) -> list[str]: ...
+    def ids(self) -> NDArray[np.int32]: ...
+
+def read_vocabulary(json: bytes, at: int, highest: int) -> tuple[Vocabulary, int] | None:
+    """The JSON object at a byte of a text in UTF-8, whose keys are tokens and whose values are ids, and where
+    it ends; None if it is anything else, has a key twice, spells a character by its number, or is empty.
+    """
+
 class WordPiece:
-    """`model.wordpiece.WordPiece` of a vocabulary's tokens and their ids [V]; added: (token, id)."""
+    """`model.wordpiece.WordPiece` of a vocabulary; added: (token, id)."""
 
     def __init__(
         self,
-        tokens: list[str],
-        ids: NDArray[np.int32],
+        vocabulary: Vocabulary,
         added: list[tuple[str, int]],
         unknown: int,
         prefix: str,

@@ -20,20 +20,20 @@ Letters in shapes: Q query rows, T document rows, N passages, M chosen passages,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
 from femtosearch import _core
 from femtosearch.errors import ShapeError
+from femtosearch.frozen import frozen
 
 LANES = 16  # rows in a block
 GROUP = 4  # bytes of a row that lie together
 FIRST_SLICE = 256  # numbers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Codes:
     """T rows as int8, each with a scale of its own, so that a row's code depends on the row alone.
 

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import sqlite3
 import stat
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import wraps
 from pathlib import Path
-from secrets import token_hex
-from tempfile import mkdtemp
 from typing import BinaryIO, ParamSpec, TypeVar
 
 from femtosearch import system
 from femtosearch.errors import CorruptError, LockedError, StoreError
+
+try:  # what hashlib has; hashlib itself loads OpenSSL, too, which takes 3 ms
+    from _blake2 import blake2b as blake2b
+except ImportError:
+    from hashlib import blake2b as blake2b
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -133,6 +135,8 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
 
     What is no regular file, such as /dev/stdout, is written to as it is. Raises OSError.
     """
+    from secrets import token_hex
+
     if path.exists() and not path.is_file():
         with open(path, "wb") as file:
             yield file
@@ -164,6 +168,8 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A place to write to: what is in it moves, synced, into `folder`, made if absent, when the block ends;
     else nothing of it is left. Raises OSError, FileExistsError if a name is taken.
     """
+    from tempfile import mkdtemp
+
     is_new, ours = not os.path.lexists(folder), list[Path]()  # a link that leads nowhere is somebody's
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -185,8 +191,20 @@ def whole_folder(folder: Path) -> Iterator[Path]:
         raise
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents, and make their names durable. Raises OSError."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in missing:
+        with suppress(PermissionError):  # a parent may let us in without letting itself be read
+            system.sync_folder(path.parent)
+
+
 def replace_folder(draft: Path, folder: Path) -> None:
     """Put a folder that is ready in the place of another one, which goes only then. Raises OSError."""
+    import shutil
+    from tempfile import mkdtemp
+
     _sync_tree(draft)
     if not folder.exists():
         draft.rename(folder)
@@ -210,6 +228,8 @@ def _sync_tree(path: Path) -> None:
 
 def _remove(paths: list[Path]) -> None:
     """Remove files and folders, as far as the disk lets us."""
+    import shutil
+
     for path in paths:
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

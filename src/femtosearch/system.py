@@ -9,6 +9,7 @@ import mmap
 import os
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 
@@ -33,6 +34,16 @@ CREATING = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
 def cores() -> int:
     """How many cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def cache_folder() -> Path:
+    """The folder of what can be made anew: $FEMTOSEARCH_CACHE, else femtosearch in $XDG_CACHE_HOME or
+    ~/.cache. Raises RuntimeError where the user has no home.
+    """
+    if folder := os.environ.get("FEMTOSEARCH_CACHE"):
+        return Path(folder)
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "femtosearch"
 
 
 def mapped(descriptor: int, size: int) -> mmap.mmap:

@@ -48,6 +48,7 @@ NUMPY_NAMES = {
 }  # fmt: skip
 STORED_AS = {"<f2": "F16", "<i4": "I32", "|i1": "I8", "|u1": "U8"}  # what is not written as float32
 # JSON may spell half of a surrogate pair, which no file name, terminal or tokenizer can take.
+_MARK = b"\xef\xbb\xbf"  # of UTF-8, at its beginning
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -267,13 +268,16 @@ def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
         return value
 
     try:
-        text = content.decode("utf-8-sig")
-        value = json.loads(text, object_pairs_hook=distinct)
+        text = content.removeprefix(_MARK).decode()
+        value = json.loads(text)
+        colons = _colons(value)
+        if "\\u" in text or text.count(":") != colons:  # a key may be there twice
+            value = json.loads(text, object_pairs_hook=distinct)
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError, MemoryError) as error:
         raise CheckpointError(f"{path}: {what}not valid JSON: {error}") from error
-    if _is_deep(value):
+    if colons is None:
         raise CheckpointError(
             f"{path}: {what}not valid JSON: expected at most {DEPTH_LIMIT} objects and lists inside one "
             "another"
@@ -281,15 +285,25 @@ def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
     return value
 
 
-def _is_deep(value: Any) -> bool:
-    level = [value] if isinstance(value, (dict, list)) else []
-    for _ in range(DEPTH_LIMIT):
-        level = [
-            child
-            for container in level
-            for child in (container.values() if isinstance(container, dict) else container)
-            if isinstance(child, (dict, list))
-        ]
+def _colons(value: Any) -> int | None:
+    """How many colons the JSON text has that a value was read from, if no key is there twice and no character
+    is spelled by its number; fewer than there are if a key is. None if it is too deep.
+
+    A colon is in a string, or between a key and its value; what a second key has put aside has its own.
+    """
+    colons, level = 0, [[value]]
+    for _ in range(DEPTH_LIMIT + 1):
+        inner: list[Any] = []
+        for container in level:
+            values = container.values() if isinstance(container, dict) else container
+            if isinstance(container, dict):
+                colons += len(container) + "".join(container).count(":")
+            kinds = set(map(type, values))
+            if str in kinds:
+                colons += sum(text.count(":") for text in values if isinstance(text, str))
+            if dict in kinds or list in kinds:
+                inner += [child for child in values if isinstance(child, (dict, list))]
+        level = inner
         if not level:
-            return False
-    return True
+            return colons
+    return None

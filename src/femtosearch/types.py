@@ -6,19 +6,21 @@ Letters in shapes: Q query rows, T document rows, N passages, D dims.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 
 import numpy as np
 
+from femtosearch.frozen import frozen
+
 Precision = Literal["float32", "int8"]  # of what the native engine multiplies
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Rows:
     """Token vectors of N texts, end to end, never padded.
 
-    rows:    [T, D] float32, C order, unit length.
+    rows:    [T, D] float32, C order, unit length; a query's are as long as they weigh, if the model says so.
     starts:  [N+1] int64, rising from 0 to T; text n owns rows[starts[n]:starts[n+1]].
     """
 
@@ -37,7 +39,7 @@ class Rows:
         return (self[n] for n in range(len(self)))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Passages:
     """The passages of a batch of texts: a text itself, or pieces of it that fit the model.
 
@@ -59,7 +61,7 @@ class Passages:
         return len(self.owner)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BertConfig:
     """The shape of a BERT encoder. `code_width` is None for `bert`; for `bert_hash` the numbers per token."""
 
@@ -79,7 +81,7 @@ class BertConfig:
         return "bert" if self.code_width is None else "bert_hash"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OtherConfig:
     """A backbone that the native engine does not compute: its config.json, less what asks for code or for
     another repository, and what of it texts depend on. `positions` is the longest text.
@@ -96,7 +98,7 @@ class OtherConfig:
         return str(self.settings["model_type"])
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Conventions:
     """How text becomes token ids, which rows are kept, and how they are scored. The defaults are PyLate's.
 
@@ -143,7 +145,7 @@ class Conventions:
     query_pieces: int = 1
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Coverage:
     """What of a text a model knows.
 
@@ -164,7 +166,7 @@ class Coverage:
         return len(self.unknown) / max(1, self.tokens)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """What a user adds. `metadata` is a JSON object."""
 
@@ -173,22 +175,24 @@ class Document:
     metadata: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TokenMatch:
     """A token of a query and the token of the document that is most like it.
 
     token, match:  their texts; "" for one of the model's own, such as [CLS].
     span:          where the match lies in the document's text, in characters; None for one of the model's.
-    similarity:    the inner product of the two rows, at most 1; MaxSim is the sum over a query's tokens.
+    similarity:    the inner product of the two rows at unit length, at most 1.
+    weight:        how often the query's row counts; MaxSim is the sum of weight · similarity over the tokens.
     """
 
     token: str
     match: str
     span: tuple[int, int] | None
     similarity: float
+    weight: float = 1.0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Explanation:
     """Why a hit is a hit.
 
@@ -203,7 +207,7 @@ class Explanation:
     ranks: dict[str, int]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hit:
     """A document that a query found.
 
@@ -237,7 +241,7 @@ class Hit:
     explanation: Explanation | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Page:
     """Some of an index's documents, and with what to ask for the next ones: None after the last."""
 

@@ -359,6 +359,7 @@ def test_info_of_neither(here, run):
     code, out, err = run("info", "docs")
     assert (code, out) == (1, "")
     assert err.startswith("femtosearch: docs")
+    assert "nope: expected an index, a model folder or one of megabyte, femto" in run("info", "nope")[2]
 
 
 @pytest.mark.parametrize(

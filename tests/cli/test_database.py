@@ -42,6 +42,15 @@ def test_search_with_a_filter(run):
     assert code == 0 and [json.loads(line)["id"] for line in out.splitlines()] == ["b"]
     code, out, err = run("search", "notes", "cat", "--where", "year > 3000")
     assert (code, out) == (0, "") and "holds 3 documents, 0 of which pass" in err
+    for where, reason in (
+        ("yaer = 2020", "0 of which pass (no document has 'yaer')"),
+        ('year >= "2020"', "'year' is a number in 2 documents: compare it without quotes"),
+        ("not year exists and tag = 5", "'tag' is a text in 2 documents: put the number in quotes"),
+        ("year in (1, 2) and tag prefix 'z'", "0 of which pass\n"),
+        ("year prefix '2'", "0 of which pass\n"),
+        ("`$year` = 1", "0 of which pass (no document has '$year')"),
+    ):
+        assert reason in run("search", "notes", "cat", "--where", where)[2]
     code, out, err = run("search", "notes", "cat", "--where", "year >")
     assert code == 1 and err.startswith("femtosearch: where: at the end: expected a value")
 

@@ -1,6 +1,7 @@
 """`femtosearch evaluate` and `femtosearch evaluate compare`."""
 
 import json
+import sys
 
 import pytest
 
@@ -47,6 +48,14 @@ def test_losses_runs_and_plots_are_written(run, beir, tiny_folder, tmp_path):
     )
     assert code == 0 and "the FDE alone" in out and "p.png" in err
     assert (tmp_path / "r.toy.fde.trec").exists() and (tmp_path / "p.svg").exists()
+
+
+def test_what_could_not_be_written_at_the_end_is_told_at_the_beginning(run, beir, tmp_path, monkeypatch):
+    code, _, err = run(beir, "--model", "no such model", "--run", tmp_path / "nowhere" / "file")
+    assert code == 1 and "expected a folder to write into, found none" in err
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _, err = run(beir, "--model", "no such model", "--plot", tmp_path / "p.svg")
+    assert code == 1 and "a plot needs matplotlib" in err
 
 
 def test_a_wrong_source_is_one_line(run, tiny_folder):

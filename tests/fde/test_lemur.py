@@ -10,7 +10,8 @@ from femtosearch import _core
 from femtosearch.codes import quantise
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde import Features, Lemur, nested, reference, restore_fde, store_fde
-from femtosearch.fde.lemur import LOSS, lower_inverse, pack_nibbles, unpack_nibbles
+from femtosearch.fde.lemur import LOSS, pack_nibbles, unpack_nibbles
+from femtosearch.fde.whitening import lower_inverse
 from femtosearch.types import Rows
 
 D, H, F, A = 6, 16, 128, 300

@@ -17,6 +17,7 @@ from femtosearch.index.where import compile_filter, parse, read_filter
 from femtosearch.index.words import columns
 
 from ..fakes import FakeModel
+from .folders import catalogues, models, sites
 
 METADATA = [
     {"year": 2020, "lang": "en", "tags": ["a", "b"], "author": {"name": "Ada"}},
@@ -77,7 +78,8 @@ def imports(content: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (words, filters, queries, texts, segments, imports)
+    target.__name__: target
+    for target in (words, filters, queries, texts, segments, imports, catalogues, models, sites)
 }
 
 

@@ -81,11 +81,11 @@ def test_filters_see_the_last_commit(index):
 
 
 def test_a_commit_between_the_snapshot_and_the_filter(fast_path, monkeypatch):
-    from femtosearch.index import search as search_module
+    from femtosearch.index import filtering
 
     with Index(fast_path / "n", model=MODEL) as index, Index(fast_path / "n", model=MODEL) as other:
         index.add([{"id": name, "text": "x", "n": 1} for name in "abc"])
-        real, calls = search_module.select, []
+        real, calls = filtering.select, []
 
         def select(*arguments):
             if not calls:
@@ -93,7 +93,7 @@ def test_a_commit_between_the_snapshot_and_the_filter(fast_path, monkeypatch):
             calls.append(arguments)
             return real(*arguments)
 
-        monkeypatch.setattr(search_module, "select", select)
+        monkeypatch.setattr(filtering, "select", select)
         assert ids(index.search("x", where="n = 1")) == ["b", "c"] and len(calls) == 2
 
 

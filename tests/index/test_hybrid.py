@@ -80,7 +80,9 @@ def test_what_a_fused_score_is(index):
     scores = snapshot.scores(MODEL.encode_queries([query]).rows).astype(np.float64)
     counts = np.bincount(passages.owner)
     words = {hit.id: hit for hit in index.search(query, k=60, hybrid=1)}
-    shares = {name: hit.score for name, hit in words.items()}
+    best = max(bm25(documents, ["azz", "bzz"]).values())
+    most = next(hit.bm25 / hit.score for hit in words.values() if hit.score < 1)
+    shares = {name: hit.score / math.sqrt(2 * best / most) for name, hit in words.items()}
     for hit in index.search(query, k=60, hybrid=0.3, length_penalty=0.5):
         count = counts[int(hit.id[1:])]
         meaning = raw[hit.id].maxsim - 0.5 * scores.std() * math.sqrt(2 * math.log(count))
@@ -101,6 +103,12 @@ def test_without_words_the_score_is_maxsim_less_the_luck_of_the_long(index):
     plain = index.search("x y", mode="maxsim", length_penalty=0)
     assert ids(plain)[:2] == ["long", "short"] and plain[0].score == plain[1].score == plain[0].maxsim
     assert hits[1].score < hits[1].maxsim
+
+
+def test_quotes_in_prose_ask_for_nothing():
+    short, prose = 'a "red pump" ' + 17 * "x ", 'a "red pump" ' + 18 * "x "
+    assert keywords_of(short).phrases == ('"red pump"',) and keywords_of(prose).phrases == ()
+    assert {'"red"', '"pump"'} <= set(keywords_of(prose).terms)
 
 
 def test_what_stands_in_quotes_comes_first(index):
@@ -150,6 +158,47 @@ def test_parts_of_identifiers_take_no_longer_than_their_text():
     assert list(parts("a1" * 100_000)) and list(parts("x" * 1_000_000)) == []
     assert columns("a", "b", "[1") == ("a", "b", "") and columns("a", "b", "[]")[0] == "a"
     assert columns("a", "b", '{"title": 3, "path": "p"}')[0] == "a p"
+
+
+@pytest.mark.parametrize("query", ["\ufb01nancial office", "\uff26inancial of\ufb01ce"])
+def test_typeset_words_of_a_query_are_those_of_plain_texts(index, query):
+    index.add(
+        [{"id": "plain", "text": "the financial office"}, {"id": "typeset", "text": "a \ufb01nancial thing"}]
+    )
+    assert index.search(query, k=1, hybrid=1)[0].id == "plain"
+    assert "typeset" in [hit.id for hit in index.search("\ufb01nancial", k=9, hybrid=1)]
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ("\uff48\uff4f\uff57 \uff41\uff52\uff45 errors", "how are errors"),
+        ("of\ufb01ce errors", "office errors"),
+        ("errors\u2122 office", "errors office"),
+        ('"of\ufb01ce errors"', '"office errors"'),
+        ("\uff02office errors\uff02", '"office errors"'),
+    ],
+)
+def test_a_typeset_query_scores_as_the_plain_one(index, typed, plain):
+    """A word counts once, in the form that documents have, and a stop word is one in every form."""
+    texts = ["how errors are shown", "the office errors", "an office", "are you how", "other errors"]
+    index.add([{"id": text, "text": text} for text in texts])
+    answers = [
+        [(hit.id, hit.score) for hit in index.search(query, k=9, hybrid=1)] for query in (typed, plain)
+    ]
+    assert answers[0] == answers[1] and len(answers[0]) > 1
+
+
+def test_a_typeset_phrase_is_found_as_it_is_typed(index):
+    index.add(
+        [
+            {"id": "plain", "text": "an office hour"},
+            {"id": "typeset", "text": "an of\ufb01ce hour"},
+            "an hour",
+        ]
+    )
+    hits = index.search('"of\ufb01ce hour"', k=2, hybrid=1)
+    assert {hit.id for hit in hits} == {"plain", "typeset"}
 
 
 def test_what_a_query_looks_up():

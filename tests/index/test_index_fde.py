@@ -7,11 +7,10 @@ import pytest
 
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, FdeError, FdeMismatchError, QueryError, StoreError
-from femtosearch.fde import Muvera, calibrated, inner_products
+from femtosearch.fde import Muvera, calibrated, calibration, inner_products
 from femtosearch.fde.calibration import fit
 from femtosearch.index import commit as commit_module
 from femtosearch.index import cost, plan
-from femtosearch.index import search as search_module
 from femtosearch.index import segment as segment_module
 from femtosearch.index.index import Index
 from femtosearch.index.segment import Segment, file_bytes
@@ -231,7 +230,7 @@ def test_an_fde_that_changes_while_it_is_measured(fast_path, monkeypatch):
     with Index(fast_path / "i", model=MODEL, fde=FDE) as index, Index(fast_path / "i", model=MODEL) as other:
         index.add(documents(15, 60))
         monkeypatch.setattr(
-            search_module, "fit", lambda samples: other.set_fde(Muvera(2, 2, 4)) or fit(samples)
+            calibration, "fit", lambda samples: other.set_fde(Muvera(2, 2, 4)) or fit(samples)
         )
         with pytest.raises(StoreError, match="given another FDE while this one was measured: start again"):
             index.calibrate(QUERIES)
@@ -405,6 +404,23 @@ def test_a_write_opens_no_segment(index, monkeypatch):
     if index.folder is not None:  # in memory a new segment is opened when it is sealed
         index.add([{"id": "a", "text": "word1"}])
     index.delete("1")
+
+
+@pytest.mark.parametrize("where", ["memory", "folder"])
+@pytest.mark.parametrize("before", [0, 5, 30])
+def test_one_commit_may_cross_the_size_from_which_fdes_are_needed(fast_path, monkeypatch, where, before):
+    monkeypatch.setattr(cost, "needs_fdes", lambda dims, rows: rows > 100)
+    with Index(fast_path / "i" if where == "folder" else None, model=Bringing(FDE)) as index:
+        for number in range(before):
+            index.add([{"id": f"before {number}", "text": f"word{number % 7}"}])
+        index.add(({"id": f"{number}", "text": f"word{number} word1"} for number in range(200)), batch=10)
+        assert len(index) == 200 + before and index.verify() == []
+        assert all(view.segment.fde is not None for view in index._snapshots.take().views.values())
+        with Index(model=Bringing(FDE)) as other:  # where all have FDEs from the first on
+            monkeypatch.setattr(cost, "needs_fdes", lambda dims, rows: True)
+            other.add(index.documents())
+            query = {"mode": "fde", "k": 20}
+            assert index.search("word1 word150", **query) == other.search("word1 word150", **query)
 
 
 def test_fdes_are_made_when_the_index_grows_large(fast_path, monkeypatch):

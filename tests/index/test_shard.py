@@ -5,6 +5,7 @@ import pytest
 
 from femtosearch.index.fusion import Moments
 from femtosearch.index.index import Index
+from femtosearch.index.queries import Query, encoded
 from femtosearch.index.request import check_request
 from femtosearch.index.shard import First, Question, Second, Shard, second_of
 from femtosearch.index.word_table import WordStatistics, rarity
@@ -58,22 +59,23 @@ def test_a_score_does_not_depend_on_the_order_of_adding():
 
 def question(k=10, documents=1000):
     statistics = WordStatistics(documents, documents, 10 * documents)
-    return Question("q", np.zeros((1, 6), np.float32), check_request(["a"], k), statistics, documents)
+    rows = np.zeros((1, 6), np.float32)
+    return Question("q", Query("a", (rows,), rows), check_request(["a"], k), statistics, documents)
 
 
 def test_the_best_of_all_shards_are_cut_where_one_index_would():
-    few = [First(Moments(), ([3.0, 2.0], [], [])), First(Moments(), ([5.0], [1.0], []))]
+    few = [First((Moments(),), ([3.0, 2.0], [], [])), First((Moments(),), ([5.0], [1.0], []))]
     assert second_of(question(), few).least == (-np.inf, -np.inf, -np.inf)
     many = [
-        First(Moments(), ([9.0] * 200 + [4.0] * 3, [], [])),
-        First(Moments(), ([8.0] * 99 + [4.0], [], [])),
+        First((Moments(),), ([9.0] * 200 + [4.0] * 3, [], [])),
+        First((Moments(),), ([8.0] * 99 + [4.0], [], [])),
     ]
     assert second_of(question(), many).least[0] == 4.0
     assert second_of(question(k=400), many).least[0] == -np.inf
 
 
 def test_nobody_answered():
-    assert second_of(question(), []) == Second(Moments(), (-np.inf,) * 3)
+    assert second_of(question(), []) == Second((Moments(),), (-np.inf,) * 3)
 
 
 def test_fts5s_weight():
@@ -84,13 +86,13 @@ def test_fts5s_weight():
 def test_a_shard_that_was_not_asked_first_answers_alike():
     index = Index(model=FakeModel())
     index.add([{"id": f"d{n}", "text": f"moon w{n % 7} " * (1 + n % 9)} for n in range(60)])
-    rows = index.model.encode_queries(["moon w3"]).rows
+    [query] = encoded(index.model, ["moon w3"])
     shard, other = Shard(index), Shard(index)
     totals = shard.totals()
     phrases = ('"moon"', '"w3"', '"moon w3"', '"w 3"')
     counts = dict(zip(phrases, shard.counts(phrases), strict=True))
     statistics = WordStatistics(totals.documents, totals.rows, totals.tokens, counts)
-    asked = Question("one", rows, check_request(["moon w3"]), statistics, totals.passages)
+    asked = Question("one", query, check_request(["moon w3"]), statistics, totals.passages)
     second = second_of(asked, [shard.begin(asked)])
     assert shard.finish(asked, second) == other.finish(asked, second) == index.search("moon w3")
     assert shard.finish(asked, second) == index.search("moon w3")

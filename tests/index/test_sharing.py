@@ -284,3 +284,13 @@ def test_what_has_moved_on_is_asked_again(fast_path):
             snapshots.ask(lambda snapshot: (_ for _ in ()).throw(OutdatedError("gone for good")))
         with pytest.raises(StoreError, match="changed faster than it could be read"):
             snapshots.ask(lambda snapshot: None)
+
+
+def test_an_iteration_of_a_page_is_of_one_moment():
+    with Index(model=FakeModel()) as index:
+        index.add([{"id": name, "text": f"old {name}"} for name in "abc"])
+        documents = iter(index)
+        assert next(documents).text == "old a"
+        index.add([{"id": "b", "text": "new b"}, {"id": "d", "text": "new d"}])
+        assert [document.text for document in documents] == ["old b", "old c"]
+        assert {document.text for document in index} == {"old a", "old c", "new b", "new d"}

@@ -10,7 +10,9 @@ import pytest
 
 from femtosearch.errors import CheckpointError, FdeError, FemtosearchError
 from femtosearch.fde import Muvera, store_fde, stored
-from femtosearch.model.model import BATCH, BUILT_INS, Model, _spelled, built_in
+from femtosearch.model.checkpoint import read_checkpoint
+from femtosearch.model.fingerprint import KNOWN, digest_of, fingerprint_of, spelled
+from femtosearch.model.model import BATCH, BUILT_INS, Model, built_in
 from femtosearch.types import BertConfig, Conventions
 
 from ..tiny import write_tiny_model
@@ -131,7 +133,7 @@ def test_a_full_disk_leaves_no_half_model(model, tmp_path, monkeypatch):
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("femtosearch.checkpoint.write.write_tensors", full)
+    monkeypatch.setattr("femtosearch.model.checkpoint.write.write_tensors", full)
     with pytest.raises(CheckpointError, match="cannot be written: No space left on device"):
         model.save(tmp_path / "copy")
     assert not (tmp_path / "copy").exists()
@@ -160,9 +162,9 @@ def test_what_a_fingerprint_is_made_of_is_spelled_as_in_version_0_1_0():
         "Conventions(query_prefix='[Q] ', document_prefix='[D] ', query_length=32, document_length=180, "
         "expand_queries=True, attend_to_expansion=False, skiplist=('a', 'b'))"
     )
-    assert _spelled(config, conventions) == f"({shape}, {said})"
+    assert spelled(config, conventions) == f"({shape}, {said})"
     pooled = said.removesuffix(")") + ", pool_factor=2)"
-    assert _spelled(config, replace(conventions, pool_factor=2)) == f"({shape}, {pooled})"
+    assert spelled(config, replace(conventions, pool_factor=2)) == f"({shape}, {pooled})"
 
 
 def test_precision_is_float32_unless_said(model):
@@ -257,3 +259,29 @@ def test_an_fde_outside_the_folder_is_not_read(tmp_path):
     (folder / "fde.safetensors").symlink_to(tmp_path / "outside")
     with pytest.raises(FdeError, match="a symbolic link that leaves the model folder"):
         _ = Model.load(folder).fde
+
+
+@pytest.mark.parametrize("name", built_in())
+def test_the_fingerprints_of_the_built_in_models_are_known(name):
+    checkpoint = read_checkpoint(BUILT_INS / name)
+    settings = spelled(checkpoint.config, checkpoint.conventions)
+    expected = {digest_of(checkpoint.folder, settings): fingerprint_of(checkpoint)}
+    assert expected.items() <= KNOWN.items(), f"KNOWN in model/fingerprint.py should have {expected}"
+    assert Model.load(name).fingerprint in expected.values()
+
+
+def test_a_built_in_model_that_reads_or_holds_something_else_is_another(tmp_path, monkeypatch):
+    usual = Model.load("femto")
+    other = Model.load("femto", prune_above=0.5)
+    assert other.fingerprint == fingerprint_of(other._checkpoint) != usual.fingerprint
+    shutil.copytree(BUILT_INS / "femto", tmp_path / "femto")
+    monkeypatch.setattr("femtosearch.model.model.BUILT_INS", tmp_path)
+    assert Model.load("femto").fingerprint == usual.fingerprint
+    weights = tmp_path / "femto" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    changed = Model.load("femto")
+    assert changed.fingerprint == fingerprint_of(changed._checkpoint) != usual.fingerprint
+    checkpoint = replace(usual._checkpoint, weights={**usual._checkpoint.weights, "more": np.ones(1, "f4")})
+    assert Model(checkpoint).fingerprint == fingerprint_of(checkpoint) != usual.fingerprint

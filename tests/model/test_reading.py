@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from femtosearch.checkpoint import read_checkpoint
-from femtosearch.checkpoint.modules import SETTINGS
 from femtosearch.fde import Muvera, restore_fde, store_fde
+from femtosearch.model.checkpoint import read_checkpoint
+from femtosearch.model.checkpoint.modules import SETTINGS
 from femtosearch.model.model import FDE, Model
 from femtosearch.model.reading import PIECES, prepare, unheard, with_nfkc
 from femtosearch.types import Conventions
@@ -27,8 +27,9 @@ def test_a_folder_is_changed_once(folder):
     model = Model.load(folder)
     assert model.fingerprint != before.fingerprint
     conventions = model.conventions
+    vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
     assert conventions.skiplist[:2] == ("[CLS]", ",") and conventions.skiplist[-1] == "[UNK]"
-    assert conventions.query_skiplist == unheard(model._tokenizer._texts._ids)
+    assert conventions.query_skiplist == unheard(vocabulary)
     assert conventions.query_pieces == PIECES
     assert model.encode_queries(["the cat"]).rows.tolist() == before.encode_queries(["the cat"]).rows.tolist()
 

@@ -3,8 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import CheckpointError, FemtosearchError
+from femtosearch.model.checkpoint import read_checkpoint
 from femtosearch.model.tokenizer import Tokenizer
 from femtosearch.types import Conventions, Coverage
 

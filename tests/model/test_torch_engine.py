@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 import femtosearch as fs
-from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtraError
+from femtosearch.model.checkpoint import read_checkpoint
 from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.types import Conventions
 
-from ..checkpoint.test_read import edit
 from ..tiny import write_tiny_model, write_tokenizer
+from .checkpoint.test_read import edit
 from .test_model import AWKWARD
 
 torch = pytest.importorskip("torch")

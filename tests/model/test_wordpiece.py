@@ -9,8 +9,8 @@ from functools import cache
 
 import pytest
 
-from femtosearch.checkpoint.tokenizer import read_tokenizer
 from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtraError
+from femtosearch.model.checkpoint.tokenizer import read_tokenizer
 from femtosearch.model.library_tokenizer import LibraryTokenizer
 from femtosearch.model.model import BUILT_INS, DEFAULT
 from femtosearch.model.tokenizer import text_encoder

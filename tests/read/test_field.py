@@ -12,6 +12,8 @@ from femtosearch.read.encodings import NotTextError, check_encoding, encoding_of
 from femtosearch.read.kinds.headings import blocks, front_matter
 
 GERMAN = "Der Käufer grüßt die Straße und zahlt 20 € und geht “sofort”.\n"
+JAPANESE = "請求書の金額を確認してください"
+KOREAN = "오늘날씨가좋다"
 CHINESE = "这是一个测试文件。\r\n第二行, 有 ASCII\r\n"
 
 
@@ -45,6 +47,8 @@ def folder_reading(tmp_path, **files):
         (GERMAN.encode("utf-32-be"), "utf-32-be"),
         (CHINESE.encode("utf-16-le"), "utf-16-le"),
         (CHINESE.encode("utf-16-be"), "utf-16-be"),
+        (JAPANESE.encode("utf-16-le"), "utf-16-le"),
+        ((KOREAN * 40).encode("utf-16-le"), "utf-16-le"),
         (b"\xef\xbb\xbfmarked", "utf-8-sig"),
         (b"nul\0inside", "utf-8"),
         (b"caf\xe9 \xff\xfe ok", "utf-8"),
@@ -58,7 +62,45 @@ def test_the_encoding_of_a_text(content, name):
     assert encoding.name == name
     assert bool(encoding.guess) == (name == "cp1252" or name.endswith(("-le", "-be")))
     if name not in ("utf-8", "utf-8-sig"):
-        assert content.decode(name) in (GERMAN, CHINESE, "café")
+        assert content.decode(name) in (GERMAN, CHINESE, JAPANESE, KOREAN * 40, "café")
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        (KOREAN, "euc-kr"),
+        (JAPANESE, "shift-jis"),
+        (JAPANESE, "euc-jp"),
+        ("量子计算机的发展非常迅速昨天下雨了", "gbk"),
+        ("量子計算機的發展非常迅速昨天下雨了", "big5"),
+        ("Привет, как дела? Это текст на русском", "koi8-r"),
+        ("Привет, как дела? Это текст на русском", "cp1251"),
+        ("Καλημέρα, τι κάνετε σήμερα το πρωί", "iso8859-7"),
+        ("สวัสดีครับ วันนี้อากาศดี", "cp874"),
+        ("Käufer zahlen für Brötchen", "mac-roman"),
+        ("Žluťoučký kůň úpěl ďábelské ódy", "cp1250"),
+        (GERMAN, "cp1252"),
+    ],
+)
+def test_one_byte_and_two_byte_encodings_are_not_taken_for_utf_16(text, name):
+    for content in (text.encode(name), text.encode(name) + b"x", (text * 50).encode(name)):
+        try:
+            assert "utf-16" not in encoding_of(content, is_whole=True).name
+        except NotTextError as error:
+            assert "--encoding" in str(error)
+
+
+@pytest.mark.parametrize(
+    "name", ["a.txt", "a.csv", "a.json", "a.py", "a.pdf", "a.docx", "a.epub", "a.parquet"]
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_pointer_of_git_lfs_in_the_place_of_any_file(tmp_path, name, end):
+    if name in ("a.pdf", "a.parquet"):
+        pytest.importorskip({"a.pdf": "pypdf", "a.parquet": "pyarrow"}[name])
+    pointer = ["version https://git-lfs.github.com/spec/v1", "oid sha256:4d7a", "size 12345", ""]
+    (tmp_path / name).write_bytes(end.join(pointer).encode())
+    reading = read([tmp_path])
+    assert list(reading) == [] and "git lfs pull" in reading.skipped[0].reason
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-from femtosearch.read import Options, walk
+from femtosearch.read import Options, ignore, walk
 from femtosearch.read.ignore import left_out_by, rules_in, rules_of
 
 PATTERNS = ["*.log", "build/", "/top.md", "a/**/z.txt", "**/deep", "docs/*.md", "!keep.log", "\\#x", "\\!y"]
@@ -130,3 +130,29 @@ def test_an_index_in_the_folder_is_left_out(tmp_path):
 def test_a_class_that_fits_nothing_and_a_rule_of_one_slash():
     rules = rules_of(["[z-a]", "/", "!", "\\"], "x")
     assert [rules.verdict(name, False) for name in ("z", "/", "")] == [None] * 3
+
+
+def test_many_wildcards_fit_what_a_regular_expression_fits(monkeypatch):
+    """And take no time that grows with the number of ways to share a path out among them."""
+    rng = random.Random(5)
+    parts = ["a", "b", "*", "**/", "/", "?", "[ab]", "a*", "**"]
+    patterns = ["".join(rng.choices(parts, k=rng.randrange(1, 7))) for _ in range(300)]
+    paths = [
+        "/".join("".join(rng.choices("ab", k=rng.randrange(1, 4))) for _ in range(n % 4 + 1))
+        for n in range(60)
+    ]
+    verdicts = []
+    for most in (99, -1):
+        monkeypatch.setattr(ignore, "_MOST_WILDCARDS", most)
+        ignore._rule.cache_clear()
+        verdicts.append([[rules_of([each], "x").verdict(path, False) for path in paths] for each in patterns])
+    ignore._rule.cache_clear()
+    assert verdicts[0] == verdicts[1]
+    assert {verdict for row in verdicts[0] for verdict in row} == {None, True}
+
+
+@pytest.mark.parametrize("pattern", ["*a" * 40 + "b", "**/a/" * 30 + "b", "a*" * 50, "[a-z]*" * 30 + "!"])
+def test_a_hostile_pattern_ends(pattern):
+    """A regular expression of it would take years."""
+    for path in ("/".join(["a" * 60] + ["a"] * 60), "a" * 250):
+        assert rules_of([pattern], "x").verdict(path, False) in (None, True)

@@ -149,6 +149,25 @@ def test_a_change_that_keeps_size_and_time_is_seen(here, index):
     assert contents(index) == {"a.txt": "two"}
 
 
+@pytest.mark.parametrize("other", ["other", "longer"])
+def test_a_file_that_changes_while_it_is_read_is_read_again(here, index, monkeypatch, other):
+    """The digest is of what was read: else a file that is as it was before would never be read again."""
+    path, digest_of, changes = write(here / "a.txt", "first"), steps.digest_of, [other]
+
+    def changed(file):
+        digest = digest_of(file)
+        if changes:
+            path.write_text(changes.pop())
+        return digest
+
+    monkeypatch.setattr(steps, "digest_of", changed)
+    refresh(index, ["a.txt"])
+    assert contents(index) == {"a.txt": other}
+    path.write_text("first")
+    refresh(index, ["a.txt"])
+    assert contents(index) == {"a.txt": "first"}
+
+
 def test_what_vanished_goes(here, index):
     write(here / "d" / "ghost.md", "ghost ship")
     write(here / "d" / "moved.md", "moved")

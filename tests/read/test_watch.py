@@ -70,3 +70,15 @@ def test_a_missing_extra_is_told(monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "watchfiles", None)
     with Index(model=FakeModel()) as index, pytest.raises(MissingExtraError, match=r"femtosearch\[watch\]"):
         next(changes(index))
+
+
+def test_there_is_a_look_at_the_beginning_and_one_when_it_is_quiet_again(tmp_path, monkeypatch):
+    """What happened before the watch began, and events that the system lost, are not missed for ever."""
+    watchfiles = pytest.importorskip("watchfiles")
+    batches = [set(), set(), {(1, "a")}, {(1, "a"), (2, "b")}, set(), set()]
+    monkeypatch.setattr(watchfiles, "watch", lambda *_, **__: iter(batches))
+    (tmp_path / "a.txt").write_text("one")
+    with Index(model=FakeModel()) as index:
+        refresh(index, [tmp_path])
+        told = changes(index)
+        assert [next(told) for _ in range(5)] == [0, 1, 2, 0, 1]

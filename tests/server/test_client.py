@@ -33,6 +33,7 @@ def test_hits_are_those_of_the_library(index, server):
     assert index.search(["a cat", "the moon"], k=1, mode="maxsim") == local.search(
         ["a cat", "the moon"], k=1, mode="maxsim"
     )
+    assert index.search("a cat", explain=True) == local.search("a cat", explain=True)
     assert index.search([]) == []
 
 

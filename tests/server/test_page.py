@@ -1,8 +1,6 @@
 """The page in a real headless Chromium: found as typed, lit, filtered, opened by keyboard; no text runs."""
 
 import json
-import shutil
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -10,6 +8,7 @@ import pytest
 from femtosearch.index.index import Index
 from femtosearch.server.page import page_policy, page_text
 
+from ..chromium import Page, axe_script, in_chromium
 from .conftest import running
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -21,11 +20,6 @@ TEXTS = [
     {"id": "evil", "text": EVIL, "title": "<b>evil</b>", "<i>x</i>": "<u>y</u>"},
     {"id": "notes", "text": "First line.\n" * 60 + "The heron fishes at night.", "path": "notes/birds.md"},
 ]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-in_chromium = pytest.mark.skipif(
-    not (CHROMIUM and shutil.which("chromedriver") and find_spec("selenium")),
-    reason="needs chromium, chromium-driver and selenium",
-)
 
 
 def test_the_page_and_its_policy(served):
@@ -50,65 +44,17 @@ def server(model, index_folder):
         yield server
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from selenium import webdriver
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=900,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=shutil.which("chromedriver"))
-    driver = webdriver.Chrome(options=options, service=service)
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
 def page(browser, server):
-    browser.get("about:blank")
-    browser.get(server.url)
-    yield Page(browser)
+    yield ServedPage(browser, server.url)
     assert [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"] == []
 
 
-class Page:
-    """The page as a person with a keyboard has it."""
-
-    def __init__(self, browser):
-        self.browser = browser
-
-    def all(self, selector):
-        return self.browser.find_elements("css selector", selector)
-
-    def wait(self, condition):
-        from selenium.common.exceptions import StaleElementReferenceException
-        from selenium.webdriver.support.ui import WebDriverWait
-
-        patience = WebDriverWait(self.browser, 20, ignored_exceptions=[StaleElementReferenceException])
-        return patience.until(lambda _: condition())
-
-    def press(self, *keys):
-        from selenium.webdriver.common.action_chains import ActionChains
-
-        for key in keys:
-            ActionChains(self.browser).send_keys(key).perform()
-
+class ServedPage(Page):
     def search(self, text):
-        box = self.browser.find_element("id", "query")
-        box.clear()
-        box.send_keys(text)
+        self.type_query(text)
         self.wait(lambda: "hit" in self.status and self.all("#hits article"))
         self.wait(lambda: self.browser.execute_script("return location.hash").startswith("#q="))
-
-    @property
-    def status(self):
-        return self.browser.find_element("id", "status").text
-
-    @property
-    def titles(self):
-        return [title.text for title in self.all("#hits h2")]
 
     def focused(self):
         return self.browser.execute_script("return document.activeElement.querySelector('h2')?.textContent")
@@ -191,10 +137,7 @@ def test_all_of_it_works_by_keyboard(page):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [360, 900])
 def test_axe_finds_nothing(page, scheme, width):
-    axe = find_spec("axe_selenium_python")
-    if axe is None:
-        pytest.skip("needs axe-selenium-python")
-    script = next(Path(axe.origin).parent.rglob("axe.min.js")).read_text(encoding="utf-8")
+    script = axe_script()
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
     page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     page.browser.set_window_size(width, 800)
@@ -216,8 +159,7 @@ def test_axe_finds_nothing(page, scheme, width):
 def test_a_key_is_asked_for_and_an_index_chosen(browser, model, index_folder):
     folders = [index_folder, f"again={index_folder}"]
     with running(model, folders, read_keys=["a key to read"]) as server:
-        browser.get(server.url)
-        page = Page(browser)
+        page = ServedPage(browser, server.url)
         page.wait(lambda: page.all("#unlock:not([hidden])"))
         page.all("#key")[0].send_keys("a key to read\n")
         page.wait(lambda: page.status == "10 documents")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from tokenizers import Tokenizer
 
-from femtosearch.checkpoint import WORD_TABLE
+from femtosearch.model.checkpoint import WORD_TABLE
 from femtosearch.tensors import read_tensors, write_tensors
 from femtosearch.train.recipe import Data, DistilStage, ModelShape, Recipe, Source, TeacherSource, TokensStage
 

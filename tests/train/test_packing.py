@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from femtosearch.checkpoint import HASH_TABLE
 from femtosearch.errors import RecipeError
+from femtosearch.model.checkpoint import HASH_TABLE
 from femtosearch.model.model import Model
 from femtosearch.tensors import read_tensors
 from femtosearch.train import command
 from femtosearch.train.packing import PackedEmbedding, cluster
+from femtosearch.train.recipe import ContrastStage, ModelShape
 
 
 def test_clusters_are_found_where_the_points_are():
@@ -80,3 +81,19 @@ def test_bytes_that_do_not_divide_the_table(short, data, tmp_path):
     packed = replace(short, model=replace(short.model, table_bytes=3))
     with pytest.raises(RecipeError, match="table_bytes 3 should divide 4"):
         command.train(packed, data, tmp_path, quiet=True)
+
+
+def test_a_start_folders_table_is_packed_if_the_bytes_divide_it(short, data, tmp_path):
+    start = tmp_path / "start" / "model"
+    command.train(short, data, start.parent, quiet=True)
+    more = replace(
+        short, start=str(start), model=ModelShape(dims=8, table_bytes=2), tokens=None, distil=None,
+        contrast=ContrastStage(steps=2, batch=4),
+    )  # fmt: skip
+    command.train(more, data, tmp_path / "run", quiet=True)
+    tensors = read_tensors(tmp_path / "run" / "model" / "model.safetensors")
+    assert tensors[f"{HASH_TABLE}.codes"].shape[1] == 2
+    with pytest.raises(RecipeError, match="table_bytes 3 should divide 4, the start folder's width"):
+        command.train(
+            replace(more, model=ModelShape(dims=8, table_bytes=3)), data, tmp_path / "x", quiet=True
+        )

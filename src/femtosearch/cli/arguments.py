@@ -14,10 +14,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from femtosearch.cli import output
+from femtosearch.cli.chosen import Chosen, Names
 from femtosearch.cli.cluster_arguments import CLUSTER, add_cluster
 from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where
 from femtosearch.cli.find_arguments import FINDING, add_finding, with_find
 from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
+from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.numbers import whole
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import SERVING, add_serving
@@ -64,8 +66,12 @@ def _run(arguments: list[str]) -> int:
     trains = _trainer(arguments) if arguments[:1] == ["train"] else None
     compares = arguments[:2] == ["evaluate", "compare"]
     lists = any(argument.startswith("--files-from") for argument in arguments)
-    parsing = parser(trains, compares=compares, lists=lists)
-    options = parsing.parse_args(with_find(arguments, command_names(parsing)))
+    names = Names()
+    _add_commands(names, trains, compares=compares, lists=lists)
+    arguments = with_find(arguments, names.names)
+    chosen = arguments[0] if arguments[:1] and arguments[0] in names.names else None
+    parsing = parser(trains, compares=compares, lists=lists, chosen=chosen)
+    options = parsing.parse_args(arguments)
     if options.command == "delete" and not options.id and options.where is None:
         parsing.error("delete: the following arguments are required: ID, or --where")
     if trains:
@@ -105,8 +111,9 @@ def _tell(error: BaseException) -> int:
 
 
 def _trainer(arguments: list[str]) -> str:
-    """The module of `train RECIPE`, or of `train fde MODEL`."""
-    return "fde_command" if arguments[1:2] == ["fde"] else "command"
+    """The module of `train RECIPE`, of `train fde MODEL`, or of `train weights MODEL`."""
+    kind = arguments[1] if len(arguments) > 1 else ""
+    return f"{kind}_command" if kind in ("fde", "weights") else "command"
 
 
 def _train(module: str, name: str) -> Any:
@@ -133,15 +140,24 @@ def version() -> str:
 
 
 def parser(
-    trains: str | None = None, *, compares: bool = False, lists: bool = False
+    trains: str | None = None,
+    *,
+    compares: bool = False,
+    lists: bool = False,
+    chosen: str | None = None,
 ) -> argparse.ArgumentParser:
-    """The whole command line; with `trains` that training command's arguments too, which are imported;
-    `compares`: `evaluate compare` in the place of `evaluate SOURCE`; `lists`: a list of paths is
-    there, so that `index` needs none.
+    """The whole command line, or that of one `chosen` command; with `trains` that training command's
+    arguments too, which are imported; `compares`: `evaluate compare` in the place of `evaluate SOURCE`;
+    `lists`: a list of paths is there, so that `index` needs none.
     """
     top = argparse.ArgumentParser("femtosearch", description=DESCRIPTION, epilog=EPILOG)
     top.add_argument("--version", action=_Version, help="print the version and exit")
-    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=MixedParser)
+    _add_commands(Chosen(commands, chosen) if chosen else commands, trains, compares=compares, lists=lists)
+    return top
+
+
+def _add_commands(commands: Any, trains: str | None, *, compares: bool, lists: bool) -> None:
     add_finding(commands, _command)
     add_indexing(commands, _command, _add_model, lists=lists)
     _add_search(commands)
@@ -159,7 +175,6 @@ def parser(
     trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
     if trains:
         _train(trains, "add_arguments")(trainer)
-    return top
 
 
 def _command(commands: Any, name: str, help: str, *, json: bool = True) -> argparse.ArgumentParser:
@@ -261,14 +276,26 @@ def _add_export(commands: Any) -> None:
     form.add_argument("--onnx", action="store_true", help="write an ONNX graph (needs the extra [onnx])")
     form.add_argument("--fold-dense", action="store_true", help="make one Dense of several, as txtai needs")
     form.add_argument("--vectors", action="store_true", help="of an index: with the rows of its passages")
+    form.add_argument("--web", action="store_true", help="of an index: a static site that searches itself")
     description = "an index, a model folder, or a built-in model's name"
     command.add_argument("model", metavar="SOURCE", nargs="?", help=description)
-    description = "for an index FILE.jsonl, .jsonl.gz or .parquet; for a model a new folder, or FILE.onnx"
+    description = (
+        "for an index FILE.jsonl, .jsonl.gz or .parquet; for a model or a site a new folder, or FILE.onnx"
+    )
     command.add_argument("target", metavar="TARGET", help=description)
+    _add_site(command.add_argument_group("of a site (--web)"))
     description = "of an index: a new collection, qdrant:URL#NAME, qdrant:FOLDER#NAME or qdrant-edge:FOLDER"
     command.add_argument("--to", metavar="PLACE", help=f"{description} (needs the extra [qdrant])")
     add_where(command)
     _add_reading(command)
+
+
+def _add_site(group: Any) -> None:
+    group.add_argument("--title", metavar="TEXT", help="of the page (default: Search)")
+    description = "where hits lead, such as '{stem}.html': {id}, or {stem}, the id without .md or the like"
+    group.add_argument("--link", metavar="PATTERN", help=f"{description} (default: the metadata's url)")
+    description = "all rows as the index has them: larger, and nothing is left to be made exact"
+    group.add_argument("--whole-rows", action="store_true", help=description)
 
 
 def _add_compact(commands: Any) -> None:

@@ -6,11 +6,11 @@ import hashlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from femtosearch.disk import whole_file
 from femtosearch.errors import FemtosearchError, ReadError, StoreError
+from femtosearch.frozen import frozen
 from femtosearch.index.stats import Stats, describe, describe_sources
 
 NOTE = (
@@ -18,7 +18,7 @@ NOTE = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Automatic:
     """An index that was made by itself. roots: the files and folders that it is of, by their real paths."""
 

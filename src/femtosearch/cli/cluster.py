@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import PurePath
 
-from femtosearch.cli.commands import HOW, show_hits
-from femtosearch.cli.output import show_note, show_result, write_json, write_line, write_note
-from femtosearch.cli.serving import server_module, settings_of
+from femtosearch.cli.commands import how_of, show_hits
+from femtosearch.cli.explaining import note_coverage
+from femtosearch.cli.output import show_note, show_result, write_json, write_line
+from femtosearch.cli.serving import bearing, serve_opened, server_module
 from femtosearch.cli.show import count
-from femtosearch.errors import FemtosearchError
+from femtosearch.model.model import Model
 from femtosearch.progress import Progress
 from femtosearch.read import Options
-from femtosearch.read.lines import STDIN, numbered_lines
+from femtosearch.read.lines import numbered_lines
+from femtosearch.read.paths import STDIN
 from femtosearch.server.cluster.build import build as build_shards
 from femtosearch.server.cluster.cluster import Cluster
-
-LOG = logging.getLogger("femtosearch.server")
 
 
 def cluster(options: argparse.Namespace) -> None:
@@ -63,35 +59,24 @@ def _build(options: argparse.Namespace) -> None:
 
 def _serve(options: argparse.Namespace) -> None:
     """Hold shards and answer over HTTP, until a signal comes; a new build is served once it is there."""
-    running, indexes = server_module("run"), server_module("indexes")
-    settings = settings_of(
-        options,
-        max_body=options.max_body,
-        timeout=float(options.timeout),
-        queue=options.queue,
-        **({"threads": options.threads} if options.threads else {}),
-    )
-    running.log_to(sys.stderr, options.log)
-    if options.quiet:
-        running.hush()
-    with _opened(options) as searched, _refreshed(searched, options.poll):
-        name = PurePath(options.out.rstrip("/")).name or "cluster"
-        opened = indexes.Indexes([], opened={name: searched})
-        started = f"femtosearch: serving {name}, {count(len(searched), 'document')}, on"
-        running.serve(opened, settings, started=lambda address: write_note(f"{started} {address}"))
+    indexes, settings = server_module("indexes"), bearing(options)
+    searched = held(options, options.out, options.model, poll=options.poll)
+    name = PurePath(options.out.rstrip("/")).name or "cluster"
+    serve_opened(options, indexes.Indexes([], opened={name: searched}), settings)
 
 
 def _search(options: argparse.Namespace) -> None:
     """Hold shards for as long as queries come."""
     several = options.query == STDIN
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
-    how = {name: getattr(options, name) for name in HOW}
-    with _opened(options) as searched:
+    with held(options, options.out, options.model) as searched:
         for query in queries:
-            hits = searched.search(query, **how)
+            hits = searched.search(query, **how_of(options))
             if several and not options.json:
                 write_line(f"? {query}")
-            show_hits(options, query, hits)
+            coverage = searched.coverage(query)
+            show_hits(options, query, hits, coverage)
+            note_coverage(options, coverage)
             if missing := getattr(hits, "missing", ()):
                 show_note(options, f"without {', '.join(missing)}, which did not answer")
             if not hits:
@@ -99,35 +84,13 @@ def _search(options: argparse.Namespace) -> None:
             sys.stdout.flush()
 
 
-def _opened(options: argparse.Namespace) -> Cluster:
+def held(options: argparse.Namespace, place: str, model: Model | str | None, *, poll: float = 0) -> Cluster:
+    """A cluster's index, held as the options say."""
     return Cluster(
-        options.out,
+        place,
         replicas=options.replicas,
         address=options.address,
-        model=options.model,
+        model=model,
         partial=options.partial,
+        poll=poll,
     )
-
-
-@contextmanager
-def _refreshed(searched: Cluster, seconds: int) -> Iterator[None]:
-    """A cluster that looks for a new build every so many seconds; 0 never does."""
-    ended = threading.Event()
-
-    def look() -> None:
-        while not ended.wait(seconds):
-            try:
-                if searched.refresh():
-                    LOG.info("serving another build", extra={"fields": {"build": searched.build}})
-            except FemtosearchError as error:
-                LOG.warning("the new build is not served", extra={"fields": {"error": str(error)}})
-
-    thread = threading.Thread(target=look, name="femtosearch-refresh", daemon=True)
-    if seconds:
-        thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        if seconds:
-            thread.join()

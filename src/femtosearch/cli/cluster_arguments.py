@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from femtosearch.cli.holding_arguments import add_address, add_holding, add_polling
+from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.numbers import whole
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import add_answering, add_listening
@@ -19,7 +21,7 @@ def add_cluster(commands: Any, command_of: Any) -> None:
     """
     description = "an index of several shards, on the nodes of a Ray cluster (needs the extra [cluster])"
     cluster = commands.add_parser(CLUSTER, help=description, description=f"{description[3:].capitalize()}.")
-    actions = cluster.add_subparsers(dest="action", metavar="ACTION", required=True)
+    actions = cluster.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=MixedParser)
     _add_build(command_of(actions, "build", "encode files into shards"))
     _add_serve(command_of(actions, "serve", "hold shards, and answer searches over HTTP", json=False))
     _add_search(command_of(actions, "search", "hold shards, and search them"))
@@ -30,7 +32,7 @@ def _add_build(command: argparse.ArgumentParser) -> None:
     command.add_argument("source", metavar="SOURCE", nargs="+", help=description)
     command.add_argument("out", metavar="OUT", help="a folder that all nodes see, or a URL")
     command.add_argument("--shards", type=whole(1, 10_000), required=True, metavar="N", help="how many")
-    _add_address(command)
+    add_address(command)
     description = "a folder that all nodes see, a built-in model's name, or OWNER/NAME (default: built-in)"
     command.add_argument("--model", metavar="MODEL", help=description)
     description = "what the model computes in: float32 (the default), or int8, which is faster"
@@ -47,33 +49,18 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
     _add_held(command)
     add_listening(command, 8765)
     add_answering(command)
-    description = (
-        "seconds between two looks for a new build, which is then served (default: 5; 0 never looks)"
-    )
-    command.add_argument("--poll", type=whole(0, 86_400), default=5, metavar="SECONDS", help=description)
+    add_polling(command)
 
 
 def _add_search(command: argparse.ArgumentParser) -> None:
     _add_held(command)
     command.add_argument("query", metavar="QUERY", help="the query, or - for one a line on standard input")
     command.add_argument("--text", action="store_true", help="with --json the whole text, not the passage")
-    add_search_flags(command, explains=False)
+    add_search_flags(command)
     command.add_argument("-k", type=whole(1), default=10, metavar="N", help="hits to show (default: 10)")
 
 
 def _add_held(command: argparse.ArgumentParser) -> None:
     command.add_argument("out", metavar="OUT", help="what `cluster build` made: a folder or a URL")
-    _add_address(command)
-    description = "copies of each shard, on different nodes where there are enough (default: 1)"
-    command.add_argument("--replicas", type=whole(1, 100), default=1, metavar="R", help=description)
-    description = "where no copy of a shard answers give the hits of the others, and say which are missing"
-    command.add_argument("--partial", action="store_true", help=description)
+    add_holding(command)
     command.add_argument("--model", metavar="MODEL", help="the index's, if it is not built in")
-
-
-def _add_address(command: argparse.ArgumentParser) -> None:
-    description = (
-        "of the Ray cluster: HOST:PORT, or auto for the one that runs here (default: a new one on this "
-        "machine); here is this process, without Ray"
-    )
-    command.add_argument("--address", metavar="ADDRESS", help=description)

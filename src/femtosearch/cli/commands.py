@@ -16,52 +16,64 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.cli.database import export_documents, export_to
 from femtosearch.cli.explaining import explanation_lines, note_coverage
 from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count, hit_lines, size
 from femtosearch.disk import whole_file
-from femtosearch.errors import FdeError, QueryError
-from femtosearch.fde import described
+from femtosearch.errors import CheckpointError, FdeError, QueryError
 from femtosearch.index.index import Index
-from femtosearch.index.rerank import rerank as order
-from femtosearch.index.stats import describe, describe_sources
-from femtosearch.model.model import Model
-from femtosearch.read.lines import STDIN, numbered_lines
-from femtosearch.read.walk import printable
+from femtosearch.model.model import Model, built_in
+from femtosearch.read.paths import STDIN, printable
 from femtosearch.types import Coverage, Document, Hit
 
-HOW = ("k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
+HOW = (
+    "k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty", "explain"
+)  # fmt: skip
 
 
 def search(options: argparse.Namespace) -> None:
     """Search an index that is there; a folder that is not is never made."""
+    from femtosearch.read.lines import numbered_lines
+
     check_index(options.folder)
     several = options.query == STDIN
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
     with open_index(options) as store:
         for query in queries:
-            hits = store.search(query, **_how(options), spots=True, fold=options.fold)
+            hits = store.search(query, **how_of(options), spots=True, fold=options.fold)
             if several and not options.json:
                 write_line(f"? {query}")
             coverage = store.coverage(query)
             show_hits(options, query, hits, coverage)
             note_coverage(options, coverage)
-            if not hits:
-                holds = f"{options.folder} holds {count(len(store), 'document')}"
-                passing = f", {store.count(options.where):,} of which pass" if options.where else ""
-                show_note(options, f"nothing found: {holds}{passing}")
+            if not hits and not options.quiet:  # the counts may take a while
+                show_note(options, f"nothing found: {options.folder} holds {_holdings(store, options.where)}")
             sys.stdout.flush()  # whoever asks one query after the other waits for each answer
 
 
-def _how(options: argparse.Namespace) -> dict[str, Any]:
+def _holdings(index: Index, where: Any) -> str:
+    """How many documents an index holds and, if there is a filter, how many pass, and why none does."""
+    documents = count(len(index), "document")
+    if not where:
+        return documents
+    from femtosearch.cli.filters import why_nothing_passes
+
+    passing = index.count(where)
+    reason = why_nothing_passes(index, where) if not passing else ""
+    return f"{documents}, {passing:,} of which pass" + (f" ({reason})" if reason else "")
+
+
+def how_of(options: argparse.Namespace) -> dict[str, Any]:
     """What the flags of a search are to `Index.search`."""
-    return {name: getattr(options, name) for name in (*HOW, "explain")}
+    return {name: getattr(options, name) for name in HOW}
 
 
 def rerank(options: argparse.Namespace) -> None:
     """Order the lines of standard input; a document's id is the number of its line."""
+    from femtosearch.index.rerank import rerank as order
+    from femtosearch.read.lines import numbered_lines
+
     documents = [Document(str(number), text) for number, text in numbered_lines(STDIN, "documents")]
     if not documents:
         raise QueryError("expected documents on standard input, one a line, found none")
@@ -73,6 +85,8 @@ def rerank(options: argparse.Namespace) -> None:
 
 def encode(options: argparse.Namespace) -> None:
     """Texts -> rows, into a file or as JSON."""
+    from femtosearch.read.lines import numbered_lines
+
     if not (options.out or options.json):
         raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
     texts = options.text or [text for _, text in numbered_lines(STDIN, "texts")]
@@ -93,13 +107,14 @@ def info(options: argparse.Namespace) -> None:
     """Version, kernel, and what is in a folder."""
     from femtosearch import _core
     from femtosearch.cli.arguments import version
+    from femtosearch.index.stats import describe, describe_sources
 
     facts: dict[str, Any] = {"version": version(), "kernel": _core.kernel(), "kernels": _core.kernels()}
     if options.folder and is_index(options.folder):
         facts["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
         facts["sources"] = [asdict(source) for source in describe_sources(options.folder)]
     else:
-        facts["model"] = _about_model(load_model(options, options.folder))
+        facts["model"] = _about_model(_model_of(options))
     if options.json:
         write_json(facts)
     else:
@@ -110,11 +125,31 @@ def info(options: argparse.Namespace) -> None:
             write_line(f"source {printable(source['path'])}  {counts}")
 
 
+def _model_of(options: argparse.Namespace) -> Any:
+    try:
+        return load_model(options, options.folder)
+    except CheckpointError as error:
+        folder = options.folder or ""
+        if os.path.lexists(folder) or "/" in folder:  # of a Hub's repository the error says more
+            raise
+        expected = f"an index, a model folder or one of {', '.join(built_in())}"
+        raise CheckpointError(f"{folder}: expected {expected}; found nothing there") from error
+
+
 def export(options: argparse.Namespace) -> None:
-    """Write an index's documents; or a model, as a folder that other libraries load, or as an ONNX graph."""
+    """Write an index's documents, or a site that searches them; or a model, as a folder that other libraries
+    load, or as an ONNX graph.
+    """
+    from femtosearch.cli.database import export_documents, export_site, export_to
+
     if options.to is not None:
         export_to(options)
         return
+    if options.web:
+        export_site(options)
+        return
+    if options.title is not None or options.link is not None or options.whole_rows:
+        raise QueryError("--title, --link and --whole-rows: expected --web, whose site has them")
     if options.model and is_index(options.model):
         export_documents(options)
         return
@@ -138,6 +173,8 @@ def export(options: argparse.Namespace) -> None:
 
 def compact(options: argparse.Namespace) -> None:
     """Rewrite an index without what deletes and replacements left behind."""
+    from femtosearch.index.stats import describe
+
     check_index(options.folder)
     with open_index(options) if options.fde == "auto" else Index(options.folder) as store:
         before = store.stats().bytes
@@ -157,6 +194,8 @@ def compact(options: argparse.Namespace) -> None:
 
 def calibrate(options: argparse.Namespace) -> None:
     """Measure how many candidates an index's FDE needs."""
+    from femtosearch.read.lines import numbered_lines
+
     check_index(options.folder)
     queries = [text for _, text in numbered_lines(options.queries, "queries")]
     with open_index(options) as store:
@@ -212,6 +251,8 @@ def _about_model(model: Model) -> dict[str, Any]:
 
 def _about_fde(model: Model) -> dict[str, Any] | str | None:
     """The model's own FDE, or what is wrong with it, which does not keep the model from encoding."""
+    from femtosearch.fde import described
+
     try:
         return None if model.fde is None else described(model.fde, model.fde.size(model.dims))
     except FdeError as error:

@@ -68,8 +68,9 @@ def _bash(commands: Sequence[Command]) -> str:
 
 
 def _bash_case(command: Command) -> str:
+    place = command.name if command.actions else "*"  # an action comes first, then files
     valued = [
-        f"{'|'.join(argument.flags) or '*'}) values={_quoted(' '.join(argument.choices))} ;;"
+        f"{'|'.join(argument.flags) or place}) values={_quoted(' '.join(argument.choices))} ;;"
         for argument in sorted(command.arguments, key=lambda argument: not argument.flags)
         if argument.choices
     ]
@@ -95,7 +96,7 @@ def _zsh_lines(command: Command) -> Iterable[str]:
     places = [argument for argument in command.arguments if not argument.flags]
     if places and places[0].choices:
         yield _quoted(f":{places[0].metavar.lower()}:({' '.join(places[0].choices)})")
-    elif places:
+    if command.actions or (places and not places[0].choices):
         yield _quoted("*:file:_files")
 
 

@@ -103,7 +103,7 @@ def export_documents(options: argparse.Namespace) -> None:
 
 def export_to(options: argparse.Namespace) -> None:
     """Write an index into a new collection of Qdrant."""
-    if options.model is not None or options.vectors or options.onnx or options.fold_dense:
+    if options.model is not None or options.vectors or options.onnx or options.fold_dense or options.web:
         raise QueryError("--to: expected an index and no TARGET, and of the other flags only --where")
     check_index(options.target)
     from femtosearch.server.cluster.qdrant import export_to_qdrant  # which few need
@@ -118,6 +118,27 @@ def export_to(options: argparse.Namespace) -> None:
         write_json({"documents": documents, "to": options.to})
     else:
         show_result(options, f"wrote {count(documents, 'document')} of {options.target} to {options.to}")
+
+
+def export_site(options: argparse.Namespace) -> None:
+    """Write a static site that searches an index."""
+    if options.model is None:
+        raise QueryError("--web: expected an index and a new folder or FILE.html, found one of them")
+    check_index(options.model)
+    from femtosearch.web.site import write_site  # which few need
+
+    with Index(options.model) as store:
+        site = write_site(
+            store, options.target, title=options.title or "Search", link=options.link, where=options.where,
+            whole_rows=options.whole_rows,
+        )  # fmt: skip
+    if options.json:
+        write_json({"folder": options.target, **asdict(site)})
+        return
+    searched = f"{count(site.documents, 'document')} ({count(site.passages, 'passage')})"
+    show_result(options, f"wrote {options.target}: a search of {searched}, {size(site.bytes)}")
+    if Path(options.target).is_dir():
+        show_note(options, f"to try it: python -m http.server --directory {options.target}")
 
 
 def import_documents(options: argparse.Namespace) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from femtosearch.errors import ReadError
 from femtosearch.evaluation import LOSS_MODES, Evaluation, plot
 from femtosearch.evaluation import compare as compare_evaluations
 from femtosearch.evaluation import evaluate as score
+from femtosearch.evaluation.plots import figure_class
 from femtosearch.evaluation.report import comparison, counted, loss_table, table, write_runs
 from femtosearch.model.model import Model
 from femtosearch.progress import Progress, duration
@@ -18,6 +21,7 @@ from femtosearch.progress import Progress, duration
 
 def evaluate(options: argparse.Namespace) -> None:
     """Score, print the table, write what was asked for."""
+    _check_outputs(options)
     progress = Progress(quiet=options.quiet)
     modes = options.mode.split(",") if options.mode else None
     if options.losses:
@@ -45,6 +49,15 @@ def evaluate(options: argparse.Namespace) -> None:
         write_note(f"{evaluation.model}, {evaluation.rules} rules, {duration(progress.seconds)}")
     if evaluation.errors:
         raise ReadError("; ".join(evaluation.errors.values()))
+
+
+def _check_outputs(options: argparse.Namespace) -> None:
+    """Raises MissingExtraError, OSError for what could not be written after the minutes that it takes."""
+    if options.plot:
+        figure_class()
+    for path in (options.run, options.plot):
+        if path and not os.path.isdir(folder := os.path.dirname(path) or "."):
+            raise FileNotFoundError(errno.ENOENT, "expected a folder to write into, found none", folder)
 
 
 def compare(options: argparse.Namespace) -> None:

@@ -17,6 +17,7 @@ SHADES = (
     (0.5, "\x1b[33m"),
     (-2.0, "\x1b[2m"),
 )  # similar: green; less so: yellow; else dim
+LEAST_WEIGHT = 0.05  # from 1, of a weight that is shown
 OWN = "·"  # a token of the model's own
 FOUND = {"exact": "MaxSim of everything", "fde": "the FDE's product", "words": "BM25"}
 
@@ -46,6 +47,7 @@ def note_coverage(options: argparse.Namespace, coverage: Coverage | None) -> Non
 
 def _token(match: TokenMatch, coloured: bool) -> str:
     shown = f"{harmless(match.token)}→{harmless(match.match) or OWN} {match.similarity:.2f}"
+    shown += "" if abs(match.weight - 1) < LEAST_WEIGHT else f" x{match.weight:.1f}"
     if not coloured:
         return shown
     shade = next(code for least, code in SHADES if match.similarity >= least)

@@ -21,8 +21,9 @@ from femtosearch.index.index import Index
 from femtosearch.index.stats import describe_sources
 from femtosearch.progress import Progress
 from femtosearch.read import Options
+from femtosearch.read.paths import near
 from femtosearch.read.refresh import Run
-from femtosearch.read.steps import digest_of, near
+from femtosearch.read.steps import digest_of
 from femtosearch.read.walk import walk
 from femtosearch.types import Hit
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import difflib
 import os
 from collections.abc import Collection
 from typing import Any
@@ -35,6 +34,8 @@ def with_find(arguments: list[str], commands: Collection[str]) -> list[str]:
     >>> with_find(["serach", "notes", "a cat"], ["index", "search"])
     ['serach', 'notes', 'a cat']
     """
+    import difflib
+
     if not arguments or arguments[0] in commands or arguments[0] in HELP:
         return arguments
     misspelled = difflib.get_close_matches(arguments[0], commands, 1, ALIKE)

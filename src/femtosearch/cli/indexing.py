@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -12,7 +13,7 @@ from femtosearch.cli.find import forget_root
 from femtosearch.cli.opening import check_index, is_index, open_index
 from femtosearch.cli.output import show_note, show_result, write_json
 from femtosearch.cli.show import count, size
-from femtosearch.errors import ReadError
+from femtosearch.errors import LockedError, ReadError
 from femtosearch.index.index import Index
 from femtosearch.index.stats import Stats
 from femtosearch.progress import Progress, duration
@@ -20,15 +21,17 @@ from femtosearch.read import Options
 from femtosearch.read import forget as forget_source
 from femtosearch.read import refresh as refresh_sources
 from femtosearch.read.entries import Skipped
-from femtosearch.read.lines import numbered_lines
+from femtosearch.read.lines import listed_paths
 from femtosearch.read.refresh import Refreshed, Run
 
 SHOWN = 5  # of the things that were skipped
+_PAUSE = 1.0  # seconds before another look at the sources, where one failed
 MUCH_UNKNOWN = 0.03  # of the words, from which on it is told
 
 
 def index(options: argparse.Namespace) -> None:
     """Read what is new or has changed, commit by commit: what was committed stays, whatever comes then."""
+    _check_watching(options)
     paths, how = _paths(options), _how(options)
     run = None
     if not is_index(options.folder):  # before the folder is made: a wrong file leaves none behind
@@ -53,6 +56,7 @@ def index(options: argparse.Namespace) -> None:
 def refresh(options: argparse.Namespace) -> None:
     """Read all sources of an index again: what changed is encoded, what vanished goes."""
     check_index(options.folder)
+    _check_watching(options)
     with Progress(quiet=options.quiet) as progress, open_index(options) as store:
         report = _refresh(options, store, progress)
         _show_refreshed(options, "refreshed", report, progress.seconds, store.stats())
@@ -91,6 +95,14 @@ def _refresh(options: argparse.Namespace, store: Index, progress: Progress) -> R
     return report
 
 
+def _check_watching(options: argparse.Namespace) -> None:
+    """Raises MissingExtraError before the minutes that indexing takes."""
+    if options.watch:
+        from femtosearch.read.watch import watcher
+
+        watcher()
+
+
 def _watch(options: argparse.Namespace, store: Index) -> None:
     """Stay, and refresh the index whenever something in its sources changes, until Ctrl-C."""
     from femtosearch.read.watch import changes
@@ -98,18 +110,34 @@ def _watch(options: argparse.Namespace, store: Index) -> None:
     show_note(options, "watching; Ctrl-C ends")
     try:
         for _ in changes(store):
-            with Progress(quiet=options.quiet) as progress:
-                report = _refresh(options, store, progress)
-                if report.files or report.removed or report.files_removed:
-                    _show_refreshed(options, "refreshed", report, progress.seconds, store.stats())
+            while not _follow(options, store):
+                time.sleep(_PAUSE)
     except KeyboardInterrupt:
         return
+
+
+def _follow(options: argparse.Namespace, store: Index) -> bool:
+    """Look at the sources once. Another writer, or a folder that goes meanwhile, is no reason to end: false,
+    and there has to be another look.
+    """
+    with Progress(quiet=options.quiet) as progress:
+        try:
+            report = _refresh(options, store, progress)
+        except (LockedError, ReadError) as error:
+            if options.strict:
+                raise
+            progress.clear()
+            show_note(options, f"{error}; trying again")
+            return False
+        if report.files or report.removed or report.files_removed:
+            _show_refreshed(options, "refreshed", report, progress.seconds, store.stats())
+    return True
 
 
 def _paths(options: argparse.Namespace) -> list[str]:
     paths = list(options.path)
     if options.files_from:
-        paths += [line for _, line in numbered_lines(options.files_from, "paths")]
+        paths += listed_paths(options.files_from)
     if not paths:
         raise ReadError("expected files, folders or -, found none: name them, or a list with --files-from")
     return paths

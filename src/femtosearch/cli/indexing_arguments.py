@@ -37,7 +37,9 @@ def _add_index(commands: Any, make: Any, add_model: Any, lists: bool) -> None:
     command.add_argument(
         "path", metavar="PATH", nargs="*" if lists else "+", help=f"files ({kinds}), folders of them, or - "
     )
-    command.add_argument("--files-from", metavar="FILE", help="read paths, one a line, from FILE or -")
+    command.add_argument(
+        "--files-from", metavar="FILE", help="read paths, one a line or with NULs between, from FILE or -"
+    )
     command.add_argument(
         "--text-column", default="text", metavar="NAME", help="JSON key or CSV column with the text"
     )

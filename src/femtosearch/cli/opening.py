@@ -6,7 +6,6 @@ import argparse
 from pathlib import Path
 
 from femtosearch.index.index import Index
-from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
 
 
@@ -47,5 +46,7 @@ def is_index(folder: str) -> bool:
 
 def check_index(folder: str) -> None:
     """Raise StoreError, which says why, for a folder without an index."""
+    from femtosearch.index.stats import describe
+
     if not is_index(folder):
         describe(folder)

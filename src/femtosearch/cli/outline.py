@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
+from femtosearch.frozen import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Argument:
     """A flag, or a place on the command line.
 
@@ -24,21 +26,38 @@ class Argument:
     repeats: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Command:
-    """A command, and what may come after it."""
+    """A command, and what may come after it.
+
+    actions:  commands of its own, such as `cluster build`; their flags are among its arguments, too.
+    """
 
     name: str
     help: str
     arguments: tuple[Argument, ...]
+    actions: tuple[Command, ...] = ()
 
 
 def commands_of(parsing: argparse.ArgumentParser) -> Iterator[Command]:
     """The commands of a parser, in the order of its help."""
-    (action,) = (action for action in parsing._actions if isinstance(action, argparse._SubParsersAction))
-    helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
-    for name, command in action.choices.items():
-        yield Command(name, helps.get(name, ""), tuple(_arguments(command)))
+    for action in parsing._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            helps = {choice.dest: choice.help or "" for choice in action._choices_actions}
+            for name, command in action.choices.items():
+                yield _command(name, helps.get(name, ""), command)
+
+
+def _command(name: str, help: str, parsing: argparse.ArgumentParser) -> Command:
+    arguments = tuple(_arguments(parsing))
+    actions = tuple(replace(action, name=f"{name} {action.name}") for action in commands_of(parsing))
+    spellings = {argument.flags for argument in arguments}
+    flags = {
+        argument.flags: argument for action in actions for argument in action.arguments if argument.flags
+    }
+    return Command(
+        name, help, (*arguments, *(flags[names] for names in flags if names not in spellings)), actions
+    )
 
 
 def _arguments(command: argparse.ArgumentParser) -> Iterator[Argument]:

@@ -15,7 +15,7 @@ import sys
 from typing import Any, TextIO
 
 # Controls, line ends of Unicode, marks that turn the direction of writing, and halves of surrogate pairs.
-_UNSAFE = re.compile("[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_UNSAFE = "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 
 
 def harmless(text: str) -> str:
@@ -24,7 +24,9 @@ def harmless(text: str) -> str:
     >>> harmless("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
     """
-    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(_UNSAFE, lambda match: match[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def write_line(line: str, stream: TextIO | None = None) -> None:
@@ -40,7 +42,7 @@ def write_note(line: str) -> None:
 def write_json(value: Any) -> None:
     """Write a value as one line of JSON."""
     text = json.dumps(value, ensure_ascii=False)
-    print(_UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text))
+    print(re.sub(_UNSAFE, lambda match: f"\\u{ord(match[0]):04x}", text))
 
 
 def show_result(options: argparse.Namespace, line: str) -> None:

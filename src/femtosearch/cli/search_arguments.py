@@ -8,11 +8,8 @@ from femtosearch.cli.database_arguments import add_where, quota
 from femtosearch.cli.numbers import whole
 
 
-def add_search_flags(command: argparse.ArgumentParser, *, explains: bool = True) -> None:
-    """Add them.
-
-    explains:  whether what is searched says why a hit is a hit.
-    """
+def add_search_flags(command: argparse.ArgumentParser) -> None:
+    """Add them."""
     modes = "auto (the default), maxsim, rerank or fde"
     command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
     description = (
@@ -29,8 +26,7 @@ def add_search_flags(command: argparse.ArgumentParser, *, explains: bool = True)
     command.add_argument("--hybrid", type=float, metavar="W", help=description)
     description = "how much of what long documents have by luck is taken off (default: 0.1875)"
     command.add_argument("--length-penalty", type=float, metavar="C", help=description)
-    if explains:
-        command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
+    command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
     command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
     description = "at most N hits of one source, or of one value of a field: FIELD=N"
     command.add_argument("--per", type=quota, metavar="N", help=description)

@@ -16,18 +16,23 @@ from femtosearch.errors import MissingExtraError
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serve indexes over HTTP until a signal comes."""
-    running = server_module("run", "server")
+    """Serve indexes over HTTP until a signal comes. The shards of a cluster's are held as long."""
     indexes = server_module("indexes", "server")
-    chosen = settings_of(
-        options,
-        writable=options.writable,
-        max_body=options.max_body,
-        timeout=float(options.timeout),
-        queue=options.queue,
-        **({"threads": options.threads} if options.threads else {}),
-    )
-    opened = indexes.Indexes(options.index, model=chosen_model(options), writable=options.writable)
+    model = chosen_model(options)
+
+    def open_cluster(place: str) -> Any:
+        from femtosearch.cli.cluster import held  # which few need
+
+        return held(options, place, model, poll=options.poll)
+
+    chosen = bearing(options, writable=options.writable)
+    opened = indexes.Indexes(options.index, model=model, writable=options.writable, open_cluster=open_cluster)
+    serve_opened(options, opened, chosen)
+
+
+def serve_opened(options: argparse.Namespace, opened: Any, settings: Any) -> None:
+    """Serve what is open, until a signal comes."""
+    running = server_module("run", "server")
     running.log_to(sys.stderr, options.log)
     if options.quiet:
         running.hush()
@@ -36,7 +41,7 @@ def serve(options: argparse.Namespace) -> None:
         names = ", ".join(opened.names()) or "no index, reranking and embeddings only"
         write_note(f"femtosearch: serving {names} on {address}")
 
-    running.serve(opened, chosen, started=started)
+    running.serve(opened, settings, started=started)
 
 
 def mcp(options: argparse.Namespace) -> None:
@@ -69,6 +74,18 @@ def _serve_mcp(options: argparse.Namespace, app: Any) -> None:
     if options.quiet:
         running.hush()
     running.serve_app(app, chosen, started=lambda address: write_note(f"femtosearch: MCP on {address}/mcp"))
+
+
+def bearing(options: argparse.Namespace, **more: Any) -> Any:
+    """What the options of a server of indexes say: where it listens, to whom, and what it bears."""
+    return settings_of(
+        options,
+        max_body=options.max_body,
+        timeout=float(options.timeout),
+        queue=options.queue,
+        **({"threads": options.threads} if options.threads else {}),
+        **more,
+    )
 
 
 def settings_of(options: argparse.Namespace, **more: Any) -> Any:

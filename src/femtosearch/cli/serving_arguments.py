@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from femtosearch.cli.holding_arguments import add_holding, add_polling
 from femtosearch.cli.numbers import whole
 
 SERVING = ("serve", "mcp")
@@ -49,10 +50,14 @@ def _add_mcp(command: argparse.ArgumentParser) -> None:
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:
-    command.add_argument("index", metavar="INDEX", nargs="*", help="folders of indexes, or NAME=FOLDER")
+    description = "folders of indexes, what `cluster build` made (folders or URLs), or NAME=FOLDER"
+    command.add_argument("index", metavar="INDEX", nargs="*", help=description)
     command.add_argument("--writable", action="store_true", help="let documents be added and deleted")
     add_listening(command, 8765)
     add_answering(command)
+    shards = command.add_argument_group("of clusters' indexes")
+    add_holding(shards)
+    add_polling(shards)
 
 
 def add_answering(command: argparse.ArgumentParser) -> None:

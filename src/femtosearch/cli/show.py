@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import unicodedata
 from collections.abc import Iterator
 from typing import TextIO
 
-from femtosearch.read.lines import STDIN
-from femtosearch.read.steps import near
+from femtosearch.read.paths import STDIN, near
 from femtosearch.types import Hit
 
 BOLD, PLAIN = "\x1b[1m", "\x1b[22m"
@@ -39,6 +37,8 @@ def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
 
     The place is path:line, as editors open it, or the id of a document that no file gave.
     """
+    import shutil
+
     words = query_words(query)
     token = "" if hit.span is None else hit.text[slice(*hit.span)].strip().lower()
     marked = [*words, *([token] if token else [])] if wants_colour(stream) else []

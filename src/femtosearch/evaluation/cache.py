@@ -16,15 +16,7 @@ from femtosearch.fde import Fde, preset
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 
-CACHE = "FEMTOSEARCH_CACHE"  # the environment variable that names the folder
 COMMIT = 10_000  # documents
-
-
-def cache_folder() -> Path:
-    """The cache's folder: $FEMTOSEARCH_CACHE, else femtosearch in $XDG_CACHE_HOME or ~/.cache."""
-    if folder := os.environ.get(CACHE):
-        return Path(folder)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "femtosearch"
 
 
 def open_index(

@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch import _core
+from femtosearch import _core, system
 from femtosearch.errors import QueryError, ReadError
-from femtosearch.evaluation.cache import cache_folder, open_index
+from femtosearch.evaluation.cache import open_index
 from femtosearch.evaluation.collection import Collection
 from femtosearch.evaluation.measures import check_extra, measure
 from femtosearch.evaluation.rankings import (
@@ -70,7 +70,7 @@ def evaluate(
     loaded = model if isinstance(model, Model) else Model.load(model)
     collections = _collections(sources, split)
     call: Progress = progress or (lambda *_: None)
-    folder = Path(cache) if cache is not None else cache_folder()
+    folder = Path(cache) if cache is not None else system.cache_folder()
     from importlib import metadata  # slow to import, and seldom needed
 
     sets, groups, errors = [], [], {}

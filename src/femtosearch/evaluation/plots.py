@@ -28,7 +28,7 @@ def plot(evaluation: Evaluation, path: str | os.PathLike[str]) -> list[Path]:
         raise QueryError(
             f"plot: expected a mode that is searched, found {', '.join(evaluation.means) or 'none'}"
         )
-    figure_of = _figure()
+    figure_of = figure_class()
     figure = figure_of(figsize=(10, 4.2), layout="constrained")
     for axes, (name, label) in zip(figure.subplots(1, 2, sharey=True), COSTS, strict=True):
         _draw(axes, points[name], label)
@@ -68,7 +68,8 @@ def _draw(axes: Any, points: list[Point], label: str) -> None:
         axes.legend()
 
 
-def _figure() -> Any:
+def figure_class() -> Any:
+    """Matplotlib's figure. Raises MissingExtraError if it is not installed."""
     try:
         from matplotlib.figure import Figure
     except ImportError as error:

@@ -6,7 +6,7 @@ Letters in shapes: T rows, D dims, H inner features, F features.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 
 import numpy as np
@@ -65,6 +65,10 @@ class Features:
                 state = gelu(normed(layer.apply(state, threads), norm))
             out[at : at + _PIECE] = state
         return out
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The arrays as they are, by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
 
     def tensors(self) -> dict[str, np.ndarray]:
         """The arrays, by name, the smaller of them in float16."""

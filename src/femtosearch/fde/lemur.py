@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
@@ -12,10 +11,13 @@ import numpy as np
 
 from femtosearch import _core
 from femtosearch.codes import quantise
+from femtosearch.disk import blake2b
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.features import Features, check
+from femtosearch.fde.kept import kept, name_of
 from femtosearch.fde.nested import SMALLEST, blocks_of, for_each_number, spread
+from femtosearch.fde.whitening import Bands, bands_of, inverse_factor, transposed
 from femtosearch.types import Rows
 
 MOST_FEATURES = 1 << 13
@@ -24,6 +26,7 @@ MOST_WORK = 600_000_000_000  # multiplications to prepare it for a first documen
 LARGEST_SCALE = 1e30  # of coded numbers, whose products have to stay finite
 CODE_BITS = (8, 4, 2)
 _PIECE = 256  # documents at a time
+_ANCHORS = 512  # at a time
 LOSS = 0.345  # root mean square of what 2 bits lose of a normal distribution's numbers (J. Max, 1960)
 _OF_FEATURES = "features."  # names of tensors begin so
 
@@ -115,7 +118,9 @@ class Lemur:
         array, starts = self._checked(rows)
         size = min(numbers or self.features.count, self.size(array.shape[1]))
         sums = np.zeros((len(rows), size), dtype=np.float32)
-        features = self.features.of(array, threads)
+        weights = np.linalg.norm(array, axis=1, keepdims=True)  # of the rows, which the features would lose
+        features = self.features.of(array / np.where(weights > 0, weights, 1), threads)
+        features *= weights
         for n in range(len(rows)):
             sums[n] = features[starts[n] : starts[n + 1], :size].sum(0)
         turned = spread(self._whiten(size).apply(sums, threads)) * self._gain[:size]
@@ -141,7 +146,7 @@ class Lemur:
 
     def spec(self) -> dict[str, Any]:
         """Its sizes, its model and a digest of its arrays, as JSON: two of one spec are the same."""
-        digest = hashlib.blake2b(digest_size=16)
+        digest = blake2b(digest_size=16)
         for name, array in self.tensors(self.features.dims).items():
             digest.update(name.encode() + array.tobytes())
         return {
@@ -196,38 +201,33 @@ class Lemur:
     def _anchors(self) -> _core.Anchors:
         return _core.Anchors(self.anchors.astype(np.float32) * self.scale[:, None])
 
-    def _of_anchors(self) -> np.ndarray:
-        """[A, F], too large to be kept."""
-        return self.features.of(self.anchors.astype(np.float32) * self.scale[:, None])
+    def _of_anchors(self) -> Iterator[np.ndarray]:
+        """[*, F] for some of the anchors after the others: all would be tens of megabytes."""
+        for at in range(0, len(self.anchors), _ANCHORS):
+            some = slice(at, at + _ANCHORS)
+            yield self.features.of(self.anchors[some].astype(np.float32) * self.scale[some, None])
 
     @cached_property
-    def _whiteners(self) -> dict[int, _core.Dense]:
+    def _whiteners(self) -> dict[int, Bands]:
         return {}
 
-    def _whiten(self, size: int, features: np.ndarray | None = None) -> _core.Dense:
+    def _whiten(self, size: int) -> Bands:
         """Makes the first `size` features orthonormal over the anchors, each by what those before it leave.
         It depends on these alone, so that a short one is soon made.
-
-        features:  of the anchors, where they are at hand.
         """
         if size not in self._whiteners:
-            features = self._of_anchors() if features is None else features
-            first, all_of = features[:, :size], features.reshape(-1)
-            gram = first.T @ first
-            gram[np.diag_indices(size)] += np.float32(
-                self.ridge * np.vdot(all_of, all_of) / features.shape[1]
-            )
-            self._whiteners[size] = _core.Dense(_inverse_root(gram))
+            arrays = [*self.features.arrays().values(), self.anchors, self.scale]
+            name = name_of(arrays, self.ridge, size)
+            self._whiteners[size] = Bands(kept(name, size, lambda: self._solved(size)))
         return self._whiteners[size]
 
+    def _solved(self, size: int) -> list[np.ndarray]:
+        return bands_of(inverse_factor(self._of_anchors(), size, self.ridge))
+
     @cached_property
-    def _regress(self) -> _core.Dense:
-        features = self._of_anchors()
-        size = self.numbers or features.shape[1]
-        self._whiten(size, features)
-        transposed = np.ascontiguousarray(features.T[:size])
-        del features  # tens of megabytes, and Dense makes its own of the others
-        return _core.Dense(transposed)
+    def _regress(self) -> Bands:
+        size = self.numbers or self.features.count
+        return Bands(transposed(self._of_anchors(), size, len(self.anchors)))
 
     @cached_property
     def _gain(self) -> np.ndarray:
@@ -235,10 +235,10 @@ class Lemur:
 
     def _weights(self, rows: np.ndarray, starts: np.ndarray, threads: int) -> np.ndarray:
         """Of some documents, the ridge regression's weights for features made orthonormal."""
+        whiten = self._whiten(self.numbers or self.features.count)  # solved for before the rest takes memory
         maxima = self._anchors.maxima(rows, starts, threads)
         maxima -= self.centre
-        regressed = self._regress.apply(maxima, threads)
-        weights = self._whiten(regressed.shape[1]).apply(regressed, threads)
+        weights = whiten.apply(self._regress.apply(maxima, threads), threads)
         return spread(weights) / self._gain
 
     def _checked(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -263,27 +263,3 @@ def unpack_nibbles(halves: np.ndarray, dims: int) -> np.ndarray:
     check("anchors", halves, (len(halves), -(-dims // 2)), np.uint8)
     pairs = np.stack([halves & 15, halves >> 4], axis=2).reshape(len(halves), -1)
     return pairs[:, :dims].astype(np.int8) - np.int8(8)
-
-
-def _inverse_root(gram: np.ndarray) -> np.ndarray:
-    """The inverse of a Gram matrix's Cholesky factor. Raises FdeError if it has none."""
-    try:
-        inverse = lower_inverse(np.linalg.cholesky(gram))
-    except np.linalg.LinAlgError:
-        inverse = np.full((1, 1), np.nan, dtype=np.float32)
-    if not np.isfinite(inverse).all():
-        raise FdeError("the features of the anchors depend on one another: the FDE is damaged")
-    return inverse
-
-
-def lower_inverse(lower: np.ndarray) -> np.ndarray:
-    """The inverse of a lower triangular matrix, by halves."""
-    size = len(lower)
-    if size <= SMALLEST:
-        return np.tril(np.linalg.inv(lower))
-    half = size // 2
-    first, last = lower_inverse(lower[:half, :half]), lower_inverse(lower[half:, half:])
-    inverse = np.zeros_like(lower)
-    inverse[:half, :half], inverse[half:, half:] = first, last
-    inverse[half:, :half] = -(last @ (lower[half:, :half] @ first))
-    return inverse

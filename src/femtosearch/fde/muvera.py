@@ -13,6 +13,7 @@ import numpy as np
 from femtosearch import _core
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde.calibration import Calibration
+from femtosearch.frozen import frozen
 from femtosearch.types import Rows
 
 MOST_DIMS = 65_536  # F: sums of products of codes stay within int32
@@ -23,7 +24,7 @@ VARIANTS = ("paper", "txtai", "fastembed")
 NO_FILL, MEAN_FILL, FIRST_FILL = 0, 1, 2  # what the kernel does with a document's empty bucket
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Matrices:
     """All that is random, for rows of D dims.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -11,6 +10,7 @@ from weakref import WeakValueDictionary
 
 import numpy as np
 
+from femtosearch.disk import blake2b
 from femtosearch.errors import CheckpointError, FdeError, ShapeError
 from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.lemur import Lemur
@@ -75,7 +75,7 @@ def restore_fde(data: bytes, place: str) -> Fde:
     """The FDE in such a file, which somebody else may have made; of equal files the same object, while it is
     in use, for it keeps what it has derived. Raises FdeError, naming `place`.
     """
-    digest = hashlib.blake2b(data, digest_size=16).digest()
+    digest = blake2b(data, digest_size=16).digest()
     if (fde_in_use := _IN_USE.get(digest)) is not None:
         return fde_in_use
     fde = _IN_USE[digest] = _restored(data, place)

@@ -7,7 +7,6 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import numpy as np
 from femtosearch.codes import width
 from femtosearch.disk import refusal
 from femtosearch.errors import DocumentError, StoreError
+from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft, drafts
@@ -28,7 +28,7 @@ _MOST_LINE = 1 << 30  # bytes of a line
 _GROUP = 100  # rows of a Parquet file that are read at a time
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Adopted:
     """How many documents a file had, and of how many the rows were taken as they are."""
 

@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from tempfile import mkdtemp
 
-from femtosearch.disk import check_regular, refusal, replace_folder
+from femtosearch.disk import check_regular, make_folder, refusal, replace_folder
 from femtosearch.errors import StoreError
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.snapshot import Snapshot
@@ -27,7 +27,7 @@ def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
     """
     _check_target(target)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         draft = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             os.chmod(draft, 0o777 & ~_umask())

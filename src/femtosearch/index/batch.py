@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from femtosearch.codes import GROUP, LANES, Codes, width
+from femtosearch.frozen import frozen
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class RowCodes:
     """Codes row by row, as they are appended to a segment.
 
@@ -40,7 +41,7 @@ class RowCodes:
         return self.values.nbytes + self.scales.nbytes
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class PassageBatch:
     """Passages that are appended to a segment together.
 

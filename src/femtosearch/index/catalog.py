@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numpy as np
 
 from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
+from femtosearch.frozen import frozen
 from femtosearch.index import connection as connections
 from femtosearch.index.database import Database
 from femtosearch.index.schema import Origin, digest, read_schema
@@ -38,7 +38,7 @@ T = TypeVar("T")
 _CHUNK = 500  # parameters of one statement
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class State:
     """What counts at one moment.
 
@@ -116,6 +116,11 @@ class Catalog(Database):
     def ids(self, keys: Sequence[int]) -> dict[int, str]:
         """The ids of those keys that there still are."""
         return dict(self._select("key, id", keys))
+
+    @on_disk
+    def keys(self, document_ids: Sequence[str]) -> dict[str, int]:
+        """The keys of the documents of those ids that there are."""
+        return {name: key for key, name in self._select("key, id", document_ids, "id")}
 
     @on_disk
     def rows(self, after: int, limit: int) -> list[tuple[Any, ...]]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from femtosearch.errors import CorruptError, StoreError
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog, State
 from femtosearch.index.check_words import word_damage
 from femtosearch.index.encoding import Encoding, widths_of
@@ -22,7 +22,7 @@ _PAGE = 256  # documents that are read at a time
 _MOST_PROBLEMS = 100  # that SQLite reports
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Damage:
     """One thing that is wrong with an index: the file or document that it is in, and what is wrong."""
 

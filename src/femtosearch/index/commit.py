@@ -76,10 +76,10 @@ class Commit:
 
     def new_segments(self) -> SegmentsWriter:
         """A writer of segments that begin at the next free number."""
-        encoding = self.encoding if self.needs_fdes else None
-        widths = widths_of(self.dims, encoding)
         first = self.transaction.next_number()
-        writer = SegmentsWriter(self.store.directory, widths, first, SEGMENT_BYTES)
+        writer = SegmentsWriter(
+            self.store.directory, self.dims, lambda: widths_of(self.dims, self.encoding), first, SEGMENT_BYTES
+        )
         self._writers.append(writer)
         return writer
 

@@ -17,7 +17,7 @@ from femtosearch import system
 from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.schema import Origin, Schema, create_tables, read_schema
-from femtosearch.index.tables import ALWAYS, write_fde
+from femtosearch.index.tables import ALWAYS
 
 _READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short locks
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
@@ -115,6 +115,8 @@ def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALW
 
 def fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None, when: str) -> None:
     """Make the tables and say which model the index is of, and which FDE it has."""
+    from femtosearch.index.tables import write_fde
+
     create_tables(connection, origin)
     if fde is not None:
         schema: Schema = read_schema(connection, "the new catalog")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from femtosearch.errors import DocumentError, QueryError
-from femtosearch.index import filtering
-from femtosearch.index.documents import check_id, check_metadata, is_id
-from femtosearch.index.rewrite import copy_documents
 from femtosearch.index.store import Store
-from femtosearch.index.where import Filter, read_filter
-from femtosearch.index.where.tree import paths_of
-from femtosearch.index.writer import writing
 from femtosearch.types import Document, Page
+
+if TYPE_CHECKING:
+    from femtosearch.index.where import Filter
 
 _PAGE = 256  # documents that iteration reads at a time
 _MOST_FACETS = 1_000_000
@@ -38,6 +34,8 @@ class Contents(ABC):
 
         Raises DocumentError, StoreError.
         """
+        from femtosearch.index.documents import is_id
+
         store = self._ready()
         if isinstance(document_id, str):
             return store.catalog.get(document_id) if is_id(document_id) else None
@@ -53,6 +51,8 @@ class Contents(ABC):
 
         With both, those of the ids that pass. Raises DocumentError, QueryError, LockedError, StoreError.
         """
+        from femtosearch.index.writer import writing
+
         store = self._ready()
         if ids is None and where is None:
             raise DocumentError("delete: expected ids or where, found neither")
@@ -71,6 +71,12 @@ class Contents(ABC):
         replace:   put it in the place of all metadata.
         Raises DocumentError, LockedError, StoreError.
         """
+        import json
+
+        from femtosearch.index.documents import check_metadata
+        from femtosearch.index.rewrite import copy_documents
+        from femtosearch.index.writer import writing
+
         store = self._ready()
         checked = _ids(ids)
         changes = json.loads(check_metadata(metadata, "update"))
@@ -83,13 +89,21 @@ class Contents(ABC):
 
     def count(self, where: Where | None = None) -> int:
         """How many documents there are, or pass a filter. Raises QueryError, StoreError."""
+        from femtosearch.index import filtering
+        from femtosearch.index.where import read_filter
+
         return filtering.count(self._ready().catalog, read_filter(where))
 
     def documents(self, where: Where | None = None) -> Iterator[Document]:
         """The documents that pass a filter, in the order in which they were added; memory holds a few.
 
+        They are read 256 at a time, each time as of one moment: of more documents than that, some that are
+        replaced meanwhile come in both versions. `export` and `snapshot` are of one moment as a whole.
         Raises QueryError, StoreError.
         """
+        from femtosearch.index import filtering
+        from femtosearch.index.where import read_filter
+
         catalog, filter = self._ready().catalog, read_filter(where)
         for rows in filtering.pages(catalog, filter, _PAGE):
             yield from map(catalog.document, rows)
@@ -100,6 +114,9 @@ class Contents(ABC):
 
         where:  only documents that pass. Raises DocumentError, QueryError, StoreError.
         """
+        from femtosearch.index import filtering
+        from femtosearch.index.where import read_filter
+
         catalog, filter = self._ready().catalog, read_filter(where)
         if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
             raise DocumentError(f"after: expected what the page before said, found {after!r}")
@@ -119,6 +136,10 @@ class Contents(ABC):
         limit:  so many values; None for all.
         Raises QueryError, StoreError.
         """
+        from femtosearch.index import filtering
+        from femtosearch.index.where import read_filter
+        from femtosearch.index.where.tree import paths_of
+
         if not isinstance(field, str) or not field:
             raise QueryError(f"facets: expected the name of a field, found {field!r}")
         if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
@@ -139,6 +160,8 @@ class Contents(ABC):
 
 def _given(where: Where | None) -> Filter | None:
     """A filter that leaves something out. Raises QueryError for one that is empty, which would mean all."""
+    from femtosearch.index.where import read_filter
+
     filter = read_filter(where)
     if where is not None and filter is None:
         raise QueryError("where: expected a filter, found an empty one, which every document passes")
@@ -146,6 +169,8 @@ def _given(where: Where | None) -> Filter | None:
 
 
 def _ids(ids: str | Iterable[str]) -> list[str]:
+    from femtosearch.index.documents import check_id
+
     if not isinstance(ids, (str, Iterable)):
         raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
     names = [ids] if isinstance(ids, str) else list(ids)

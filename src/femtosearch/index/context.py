@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 from femtosearch.errors import QueryError
+from femtosearch.frozen import frozen
 from femtosearch.types import Hit
 
-CONTEXT_HITS = 30  # documents that are looked at
 BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokens of language models
 RUN = 4  # words
 ALIKE = 0.6  # of a passage's runs of words that are there already make it a repetition
@@ -17,7 +16,7 @@ GROWTH = 2  # times its length, that a passage may grow to whole paragraphs
 MOST_TOKENS = 10_000_000
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Citation:
     """A passage of the context: text[start:end] of the document `id`. place: path:line, or the id."""
 
@@ -30,7 +29,7 @@ class Citation:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Context:
     """Passages for a prompt. `str(context)` is the text, `[1] place` above each, citations whose they are.
 

@@ -10,14 +10,16 @@ import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from femtosearch.disk import on_disk
 from femtosearch.errors import StoreError
 from femtosearch.index import connection as connections
 from femtosearch.index.schema import Origin, read_origin, read_schema
-from femtosearch.index.transaction import Transaction
 from femtosearch.system import in_a_forked_child
+
+if TYPE_CHECKING:
+    from femtosearch.index.transaction import Transaction
 
 T = TypeVar("T")
 
@@ -199,6 +201,8 @@ class Database:
 
     @on_disk
     def _begin(self, connection: sqlite3.Connection) -> Transaction:
+        from femtosearch.index.transaction import Transaction
+
         connection.execute("BEGIN IMMEDIATE")
         transaction = Transaction(connection, read_schema(connection, self.place), self.place)
         if self._path is None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
+from femtosearch.disk import blake2b
 from femtosearch.errors import DocumentError
+from femtosearch.frozen import frozen
 from femtosearch.types import Document
 
 MOST_BYTES = 999_000_000  # of one text, or of one document's metadata: SQLite's limit is 10^9
@@ -17,7 +18,7 @@ MOST_DEPTH = 100  # of nested metadata
 MOST_VALUES = 10_000_000  # of one document's metadata, each list or mapping counted wherever it stands
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Draft:
     """A document that can be stored: `id` is None if the index shall make one, `metadata` is JSON text."""
 
@@ -60,7 +61,7 @@ def content_name(*texts: str) -> str:
     True
     """
     content = b"\0".join(text.encode("utf-8", "replace") for text in texts)
-    return hashlib.blake2b(content, digest_size=8).hexdigest()
+    return blake2b(content, digest_size=8).hexdigest()
 
 
 def named(draft: Draft) -> Draft:

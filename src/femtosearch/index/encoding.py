@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from femtosearch.codes import Codes, quantise
 from femtosearch.errors import CorruptError, FdeError
-from femtosearch.fde import Fde, described, restore_fde
+from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.schema import fde_digest
 from femtosearch.index.segment import Segment, Widths
 from femtosearch.types import Rows
 
+if TYPE_CHECKING:
+    from femtosearch.fde import Fde
 
-@dataclass(frozen=True, slots=True, eq=False)
+
+@frozen(eq=False)
 class Encoding:
     """The FDE of an index.
 
@@ -30,6 +33,8 @@ class Encoding:
 
     def describe(self) -> dict[str, Any]:
         """The FDE's kind, size and parameters."""
+        from femtosearch.fde import described
+
         return described(self.fde, self.size)
 
     def add_to(self, batch: PassageBatch, dims: int) -> PassageBatch:
@@ -51,6 +56,8 @@ class Encoding:
 
 def restore(content: bytes, digest: str, dims: int, place: str) -> Encoding:
     """The FDE in a catalogue's bytes, for rows of `dims`. Raises CorruptError."""
+    from femtosearch.fde import restore_fde
+
     if fde_digest(content) != digest:
         raise CorruptError(f"{place}: the FDE is damaged: restore a copy of the index or index again")
     try:

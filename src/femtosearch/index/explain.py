@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.filtering import Selection
 from femtosearch.index.fusion import Fused
 from femtosearch.index.hits import Numbered
-from femtosearch.index.keywords import WordScores
+from femtosearch.index.keywords import WordScores, word_scores
 from femtosearch.index.passage_encoder import PassageEncoder
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.types import Explanation, Hit, TokenMatch
@@ -22,9 +21,9 @@ from femtosearch.types import Explanation, Hit, TokenMatch
 TokenRows = Callable[[str, bool], tuple[np.ndarray, np.ndarray]]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Question:
-    """A query, and what was looked for.
+@frozen(eq=False)
+class Lookup:
+    """A query, and what was looked up for it.
 
     rows:       [Q, D] float32.
     vector:     [F] float32, the query's FDE, if it found the candidates.
@@ -59,86 +58,97 @@ def explained(
     catalog: Catalog,
     snapshot: Snapshot,
     token_rows: TokenRows,
-    question: Question,
+    lookup: Lookup,
     fused: Fused,
     hits: list[Numbered],
 ) -> list[Hit]:
     """The hits with their explanations. Raises OutdatedError if a commit came in between."""
     keys = [int(fused.ranking.keys[number]) for number, _ in hits]
-    words = _words(catalog, snapshot, question, keys)
-    ranks = _Ranks(snapshot, question, fused)
-    query = token_rows(question.text, True)
+    terms = lookup.words.terms if lookup.words else ()
+    words = word_scores(catalog, snapshot, terms, keys)
+    measures = Measures(snapshot, lookup, fused)
+    query = token_rows(lookup.text, True)
     return [
-        replace(
+        with_reasons(
             hit,
-            explanation=Explanation(
-                _matches(question.text, query, hit, token_rows), words[key], ranks.of(number, key)
-            ),
+            token_matches(lookup.text, query, hit, token_rows),
+            words[key],
+            {name: measures.larger(name, value) for name, value in measures.of(number, key).items()},
         )
         for (number, hit), key in zip(hits, keys, strict=True)
     ]
 
 
-def _matches(
+def with_reasons(hit: Hit, matches: list[TokenMatch], words: dict[str, float], before: dict[str, int]) -> Hit:
+    """A hit with its explanation. before: how many are ranked before it, of each list that has it."""
+    return replace(
+        hit, explanation=Explanation(matches, words, {name: 1 + count for name, count in before.items()})
+    )
+
+
+def token_matches(
     text: str, query: tuple[np.ndarray, np.ndarray], hit: Hit, token_rows: TokenRows
 ) -> list[TokenMatch]:
-    """For each row of the query the row of the best passage that is most like it."""
+    """For each row of the query the row of the hit's best passage that is most like it.
+
+    query:  the rows of the text, [Q, D] float32, and their spans, [Q, 2].
+    """
     begin, end = hit.passage or (0, len(hit.text))
     passage = hit.text[begin:end]
     rows, spans = token_rows(passage, False)
     if not len(rows):
         return []
-    products = query[0] @ rows.T
+    weights = np.linalg.norm(query[0], axis=1)
+    products = query[0] @ rows.T / weights[:, None]
     best = products.argmax(axis=1)
     matches = []
-    for (start, stop), row, place in zip(query[1].tolist(), products, best.tolist(), strict=True):
+    for n, ((start, stop), place) in enumerate(zip(query[1].tolist(), best.tolist(), strict=True)):
         first, last = spans[place].tolist()
         span = None if first < 0 else (begin + first, begin + last)
         match = "" if span is None else passage[first:last]
         token = "" if start < 0 else text[start:stop]
-        matches.append(TokenMatch(token, match, span, float(row[place])))
+        matches.append(TokenMatch(token, match, span, float(products[n, place]), float(weights[n])))
     return matches
 
 
-def _words(
-    catalog: Catalog, snapshot: Snapshot, question: Question, keys: list[int]
-) -> defaultdict[int, dict[str, float]]:
-    """For each document what each word counts that was looked up."""
-    terms = question.words.terms if question.words else {}
-    marks = ", ".join("?" * len(keys))
-    query = f"SELECT rowid, -rank FROM words WHERE words MATCH ? AND rowid IN ({marks})"
+class Measures:
+    """What documents are ranked by: of each list that has found some, as `Explanation.ranks` names it, the
+    numbers of all that are in it.
+    """
 
-    def contributions(reader: sqlite3.Connection) -> defaultdict[int, dict[str, float]]:
-        by_key: defaultdict[int, dict[str, float]] = defaultdict(dict)
-        for term in terms:
-            for key, score in reader.execute(query, (term, *keys)):
-                by_key[key][term.strip('"')] = score
-        return by_key
-
-    return catalog.read_at(snapshot.state, contributions) if terms else defaultdict(dict)
-
-
-class _Ranks:
-    """What by_key documents, and their ranks there."""
-
-    def __init__(self, snapshot: Snapshot, question: Question, fused: Fused) -> None:
-        self._question = question
+    def __init__(self, snapshot: Snapshot, lookup: Lookup, fused: Fused) -> None:
+        self._lookup = lookup
         self._fused = fused
-        self._products = None if question.vector is None else snapshot.products(question.vector)
-        if self._products is not None and question.selection is not None:
-            passing = np.full(len(self._products), -np.inf, np.float32)
-            passing[question.selection.places] = self._products[question.selection.places]
-            self._products = passing
+        self._lists: dict[str, np.ndarray] = {}
+        if lookup.vector is not None:
+            self._lists["fde"] = _products(snapshot, lookup.vector, lookup.selection)
+        elif len(lookup.rows):
+            self._lists["exact"] = fused.maxsim
+        if lookup.words is not None:
+            self._lists["words"] = lookup.words.bm25
 
-    def of(self, number: int, key: int) -> dict[str, int]:
-        ranks = {}
-        scores, words = self._fused.maxsim, self._question.words
-        if self._products is not None:
-            place = self._fused.ranking.place(number)
-            ranks["fde"] = 1 + int(np.count_nonzero(self._products > self._products[place]))
-        elif len(self._question.rows):
-            ranks["exact"] = 1 + int(np.count_nonzero(scores > scores[number]))
+    def of(self, number: int, key: int) -> dict[str, float]:
+        """The numbers of one document of the ranking."""
+        numbers = {}
+        words = self._lookup.words
+        if "fde" in self._lists:
+            numbers["fde"] = float(self._lists["fde"][self._fused.ranking.place(number)])
+        elif "exact" in self._lists:
+            numbers["exact"] = float(self._fused.maxsim[number])
         if words is not None and key in words.keys:
-            score = words.bm25[np.searchsorted(words.keys, key)]
-            ranks["words"] = 1 + int(np.count_nonzero(words.bm25 > score))
-        return ranks
+            numbers["words"] = float(words.bm25[np.searchsorted(words.keys, key)])
+        return numbers
+
+    def larger(self, name: str, number: float) -> int:
+        """How many of a list have a larger number."""
+        return int(np.count_nonzero(self._lists[name] > number)) if name in self._lists else 0
+
+
+def _products(snapshot: Snapshot, vector: np.ndarray, selection: Selection | None) -> np.ndarray:
+    """The product of a query's FDE with each passage's; -inf for one that is not selected."""
+    products = snapshot.products(vector)
+    if selection is None:
+        return products
+    passing = np.full(len(products), -np.inf, np.float32)
+    passing[selection.places] = products[selection.places]
+    return passing

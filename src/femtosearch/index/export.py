@@ -8,14 +8,13 @@ import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from femtosearch.disk import refusal, whole_file
-from femtosearch.errors import FdeError
 from femtosearch.fde import Fde
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
 from femtosearch.index.schema import Origin
@@ -25,7 +24,7 @@ from femtosearch.index.where import Condition, Filter, compile_filter
 _GROUP = 1000  # documents of a row group
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """A document as it is written.
 
@@ -59,17 +58,17 @@ def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | No
         raise refusal(error, str(path)) from error
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Handed:
     """All that an index holds, as of one moment, for whoever keeps it elsewhere.
 
-    fde:      the FDE, and `fde_content` what it is stored as.
+    fde:      the FDE, and `fde_content` what it is stored as; None where the index has none.
     records:  the documents with the rows of their passages, read as they come.
     """
 
     origin: Origin
-    fde: Fde
-    fde_content: bytes
+    fde: Fde | None
+    fde_content: bytes | None
     records: Iterator[Record]
 
 
@@ -78,12 +77,10 @@ def hand_over(
 ) -> int:
     """What somebody makes of the contents of an index, who gets them while they can be read.
 
-    Raises FdeError for an index without an FDE; OutdatedError if a commit came in between.
+    Raises OutdatedError if a commit came in between.
     """
     digest = snapshot.state.fde
-    if digest is None:
-        raise FdeError("the index has no FDE to be found by: give it one with set_fde")
-    content, fde = catalog.fde_content(digest), snapshot.encoding.fde
+    content, fde = (None, None) if digest is None else (catalog.fde_content(digest), snapshot.encoding.fde)
 
     def contents(reader: sqlite3.Connection) -> int:
         records = _records(catalog, reader, snapshot, filter, True)

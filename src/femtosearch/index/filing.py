@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from femtosearch.frozen import frozen
 from femtosearch.index.documents import Draft
 from femtosearch.index.sources import FileRow, Place
 from femtosearch.index.transaction import Transaction
@@ -35,7 +36,7 @@ NO_CUT = Cut()
 Encode = Callable[[int, str, Cut], None]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Filed:
     """A document of a file.
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.fields import declared
 from femtosearch.index.segment import Segment
@@ -22,7 +22,7 @@ _EVERYTHING = Condition("TRUE")
 Value = str | int | float | bool | None
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Selection:
     """The passages of a snapshot whose documents pass a filter.
 
@@ -78,9 +78,10 @@ def pages(
     while True:
         parameters = (after, *condition.parameters, size)
         rows = catalog.read_rows(query, parameters, after)
-        if not rows:
+        if rows:
+            yield rows
+        if len(rows) < size:  # what comes after these was added later
             return
-        yield rows
         after = int(rows[-1][0])
 
 

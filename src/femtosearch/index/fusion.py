@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
+from femtosearch.frozen import frozen
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot, contains
 
@@ -20,7 +21,7 @@ _MOST = 4096.0  # what a larger MaxSim counts as there
 _TOGETHER = 1024  # squares that an int64 holds the sum of
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Fused:
     """A ranking by fused scores, and the parts of the score of each document.
 
@@ -34,7 +35,7 @@ class Fused:
     bm25: np.ndarray | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Moments:
     """How a query's MaxSim is spread over passages: sums of whole numbers, which are the same in any order
     and over any shards.
@@ -91,23 +92,25 @@ def fuse(
     *,
     weight: float,
     penalty: float,
-    moments: Moments | None = None,
+    moments: tuple[Moments, ...] | None = None,
 ) -> Fused:
-    """The score of each document: (1 - weight) · (MaxSim - mean) / (8 s) + weight · BM25 / the most possible,
-    and 1 more where all that stands in quotes is there. Without words it is MaxSim.
+    """The score of each document: (1 - weight) · (MaxSim - mean) / (8 s) + weight · BM25 / sqrt(2 · best ·
+    most), and 1 more where all that stands in quotes is there. `most` is what BM25 could be for the query,
+    `best` what a document has: halfway between what its words are worth to the query and how many of them
+    are to be found together. Of words alone it is BM25 / most; without words it is MaxSim.
 
     From MaxSim goes penalty · s · sqrt(2 ln n), for a document of n passages: what the best of n draws gains
     by chance. Mean and s, the standard deviation, are those of the query's MaxSim over all passages; of a
     query in pieces what goes is that of each. A document without rows counts as the least that is scored.
 
-    moments:  these, where the passages here are not all; None: those of the snapshot.
+    moments:  as `moments_of` gives them, where the passages here are not all; None: those of the snapshot.
     """
     documents = np.searchsorted(snapshot.keys, ranking.keys)
     mean, spread, luck = 0.0, 0.0, 0.0
     if penalty or words is not None:
-        moments = moments or moments_of(snapshot, pieces, ranking)
-        mean, spread = moments.mean, moments.spread
-        luck = spread if len(pieces) < 2 else _luck_of(snapshot, pieces, ranking)
+        of_query, *by_piece = moments or moments_of(snapshot, pieces, ranking)
+        mean, spread = of_query.mean, of_query.spread
+        luck = sum(piece.spread for piece in by_piece) if by_piece else spread
     scores = ranking.scores.astype(np.float64)
     if penalty:
         scores -= penalty * luck * np.sqrt(2 * np.log(snapshot.counts[documents]))
@@ -120,28 +123,23 @@ def fuse(
         has_rows = np.isfinite(scores)
         least = scores[has_rows].min(initial=np.inf)
         scores = np.where((bm25 > 0) & ~has_rows, least if np.isfinite(least) else mean, scores)
+        shares /= math.sqrt(2 * words.top) or 1.0
         scores = (1 - weight) * (scores - mean) / (SPREADS * spread or 1.0) + weight * shares + phrases
     return Fused(_scored(ranking, scores), ranking.scores, bm25)
 
 
-def moments_of(snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int = _SAMPLE) -> Moments:
+def moments_of(
+    snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int = _SAMPLE
+) -> tuple[Moments, ...]:
     """The moments of a query's MaxSim over the passages: over all of them if they have been scored, else over
-    some that lie evenly among them.
+    some that lie evenly among them. Behind them, for a query in several pieces, those of each piece.
     """
-    return Moments.of(_by_piece(snapshot, pieces, ranking, sample).sum(axis=0), snapshot.passages)
-
-
-def _luck_of(snapshot: Snapshot, pieces: Pieces, ranking: Ranking) -> float:
-    """The sum of the standard deviations of the pieces' MaxSim, over the same passages."""
-    by_piece = _by_piece(snapshot, pieces, ranking, _SAMPLE)
-    return sum(Moments.of(scores, snapshot.passages).spread for scores in by_piece)
-
-
-def _by_piece(snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int) -> np.ndarray:
-    if ranking.places is None:
-        return ranking.by_piece
-    places = np.unique(np.linspace(0, snapshot.passages - 1, sample).astype(np.int64))
-    return snapshot.piece_scores(pieces, places)
+    by_piece = ranking.by_piece
+    if ranking.places is not None:
+        places = np.unique(np.linspace(0, snapshot.passages - 1, sample).astype(np.int64))
+        by_piece = snapshot.piece_scores(pieces, places)
+    each = by_piece if len(pieces) > 1 else ()
+    return tuple(Moments.of(scores, snapshot.passages) for scores in (by_piece.sum(axis=0), *each))
 
 
 def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

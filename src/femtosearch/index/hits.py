@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,10 @@ from femtosearch.index.catalog import Catalog
 from femtosearch.index.fusion import Fused
 from femtosearch.index.request import Quota, Request
 from femtosearch.index.snapshot import Snapshot
-from femtosearch.index.where.tree import Path
 from femtosearch.types import Document, Hit
+
+if TYPE_CHECKING:
+    from femtosearch.index.where.tree import Path
 
 _CHUNK = 256  # documents that are read at a time to count those of one source
 

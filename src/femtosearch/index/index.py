@@ -6,15 +6,10 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from femtosearch.errors import StoreError
-from femtosearch.fde import Fde
 from femtosearch.index.contents import Where
-from femtosearch.index.context import CONTEXT_HITS, Context, make_context
-from femtosearch.index.documents import Draft, drafts
-from femtosearch.index.explain import TokenRows, token_rows_of
-from femtosearch.index.filing import Filing
 from femtosearch.index.passage_encoder import (
     AUTO,
     ModelOfIndex,
@@ -25,17 +20,22 @@ from femtosearch.index.passage_encoder import (
     origin_of,
 )
 from femtosearch.index.places import folded, located, spotted
-from femtosearch.index.queries import Query, encoded, warn_of_unknown
-from femtosearch.index.request import Request, check_request
+from femtosearch.index.queries import Query, coverage_of, encoded, warn_of_unknown
+from femtosearch.index.request import CONTEXT_HITS, Request, check_request
 from femtosearch.index.search import search
 from femtosearch.index.snapshot import Snapshots
-from femtosearch.index.sources import FileRow, Source
 from femtosearch.index.store import Store
 from femtosearch.index.tables import ALWAYS, LARGE
 from femtosearch.index.upkeep import Upkeep, count_of, folder_of
-from femtosearch.index.writer import Queue, add_documents, writing
-from femtosearch.model.foldings import folded as folded_text
 from femtosearch.types import Coverage, Document, Hit, Passages
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Fde
+    from femtosearch.index.context import Context
+    from femtosearch.index.documents import Draft
+    from femtosearch.index.explain import TokenRows
+    from femtosearch.index.filing import Filing
+    from femtosearch.index.sources import FileRow, Source
 
 _MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 
@@ -101,6 +101,9 @@ class Index(Upkeep):
         All of it is stored and survives a crash when this returns, and none of it if this raises.
         Raises DocumentError, LockedError, StoreError.
         """
+        from femtosearch.index.documents import drafts
+        from femtosearch.index.writer import add_documents, writing
+
         store = self._ready()
         batch = count_of("batch", batch, 1)
         encode = self._encode(threads)
@@ -120,6 +123,9 @@ class Index(Upkeep):
         progress:        called with the number of documents encoded, after each batch.
         All of it is stored when the block ends, and none of it if it raises. Raises LockedError, StoreError.
         """
+        from femtosearch.index.filing import Filing
+        from femtosearch.index.writer import Queue, writing
+
         store = self._ready()
         batch = count_of("batch", batch, 1)
         encode = self._encode(threads)
@@ -241,8 +247,7 @@ class Index(Upkeep):
         QueryError, StoreError.
         """
         self._ready()
-        coverage: Any = getattr(self.model, "coverage", None)
-        return None if coverage is None else coverage(folded_text(check_request([query]).texts[0]))
+        return coverage_of(self.model, check_request([query]).texts[0])
 
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
@@ -254,6 +259,8 @@ class Index(Upkeep):
         k:           documents that are looked at; where: only of those that pass.
         Raises QueryError, StoreError.
         """
+        from femtosearch.index.context import make_context
+
         return make_context(self.search(question, k=k, where=where), max_tokens)
 
     def _answers(self, request: Request, *, spots: bool, fold: bool, explain: bool) -> list[list[Hit]]:
@@ -262,7 +269,11 @@ class Index(Upkeep):
         queries = encoded(model, request.texts)
         if request.hybrid != 1:
             warn_of_unknown(queries, model.name, stacklevel=4)
-        explainer = token_rows_of(model) if explain else None
+        explainer = None
+        if explain:
+            from femtosearch.index.explain import token_rows_of
+
+            explainer = token_rows_of(model)
         answers = self._best(request, queries, explainer)
         asked = list(zip(queries, answers, strict=True))
         if fold:

@@ -9,19 +9,22 @@ from __future__ import annotations
 import math
 import re
 import sqlite3
-from collections.abc import Iterable
+import unicodedata
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
-from femtosearch.index.filtering import Selection
-from femtosearch.index.lexical import LUCENE_STOP_WORDS, WORD
 from femtosearch.index.snapshot import Snapshot, contains
-from femtosearch.index.words import parts, spaced
+from femtosearch.index.words import LUCENE_STOP_WORDS, WORD, parts, spaced
+
+if TYPE_CHECKING:
+    from femtosearch.index.filtering import Selection
 
 DEPTH = 300  # documents that are scored by both words and meaning
 MOST_TERMS = 64  # of a query
@@ -29,6 +32,7 @@ MOST_SCORED = 10_000  # occurrences of terms in documents, each about a microsec
 MOST_COUNTED = 60_000  # documents of a term that are counted; it is common then
 _MOST_FREQUENCIES = 100_000  # that are remembered
 PAIR_SHARE = 0.2  # what two words side by side count, of what they would as one word
+MOST_ASKED = 20  # words of a query whose quotes ask for what stands in them; in prose they quote
 TOP = 2.2  # the most that a term scores, in units of its rarity: k1 + 1
 STOP_WORDS = LUCENE_STOP_WORDS | frozenset([
     "about", "all", "also", "am", "any", "been", "being", "between", "can", "could", "did", "do", "does",
@@ -36,25 +40,26 @@ STOP_WORDS = LUCENE_STOP_WORDS | frozenset([
     "much", "must", "my", "our", "should", "some", "than", "us", "use", "used", "using", "we", "what",
     "when", "where", "which", "who", "whom", "whose", "why", "would", "you", "your",
 ])  # fmt: skip
-_QUOTED = re.compile(r'"([^"]*\w[^"]*)"')
-_UNSPACED_WORD = re.compile(r"\S*[^\x00-\u0dff]\S*")
+_QUOTED = r'"([^"]*\w[^"]*)"'
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Keywords:
     """What a query looks up, each as a phrase of FTS5.
 
     terms:    words, and identifiers by their parts.
     pairs:    two words that stand side by side.
-    phrases:  what stands in double quotes.
+    phrases:  what stands in double quotes, in a query of at most MOST_ASKED words.
+    forms:    of the terms, a word as it is typeset and in plain letters, of which one is meant.
     """
 
     terms: tuple[str, ...]
     pairs: tuple[str, ...] = ()
     phrases: tuple[str, ...] = ()
+    forms: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class WordScores:
     """Documents that have words of a query.
 
@@ -62,6 +67,7 @@ class WordScores:
     bm25:     [K] float64, above 0.
     shares:   [K] float64: of what a document could have at most, if it had every word often.
     phrases:  [K] bool: whether all that stands in quotes is there.
+    top:      the share of the document that is best by the terms.
     terms:    what was looked up, and how many documents have it.
     """
 
@@ -69,6 +75,7 @@ class WordScores:
     bm25: np.ndarray
     shares: np.ndarray
     phrases: np.ndarray
+    top: float
     terms: dict[str, int] = field(default_factory=dict)
 
 
@@ -77,20 +84,48 @@ def keywords_of(query: str) -> Keywords:
 
     >>> keywords_of('how does lru_cache work "PX-7300"').terms
     ('"lru_cache"', '"work"', '"px"', '"7300"')
+
+    Of typeset forms, as of a ligature, the plain letters are looked up too.
+
+    >>> keywords_of("of\ufb01ce").terms
+    ('"of\ufb01ce"', '"office"')
     """
-    phrases = [" ".join(WORD.findall(spaced(quoted))) for quoted in _QUOTED.findall(query)]
-    every = [word.lower() for word in WORD.findall(spaced(query))]
-    words = [word for word in every if word not in STOP_WORDS] or every
-    split = [" ".join(parts(word)) for word in WORD.findall(query)]
-    pairs = [f"{a} {b}" for a, b in pairwise(every) if a in words and b in words]
+    text = query if query.isascii() else unicodedata.normalize("NFKC", query)
+    every, plain = _words(query), [] if text == query else _words(text)
+    forms = [pair for pair in zip(every, plain, strict=False) if pair[0] != pair[1]]
+    forms = forms if len(every) == len(plain) else []
+    common = {typeset for typeset, word in forms if word in STOP_WORDS} | STOP_WORDS
+    every_form = [*every, *(word for word in plain if word not in every)]
+    words = [word for word in every_form if word not in common] or every_form
+    split = [" ".join(parts(word)) for word in re.findall(WORD, query)]
+    adjacent = list(pairwise(every))
+    adjacent += [pair for pair in pairwise(plain) if pair not in adjacent]
+    pairs = [f"{a} {b}" for a, b in adjacent if a in words and b in words]
     return Keywords(
         _quoted([*words, *(phrase.lower() for phrase in split if phrase)])[:MOST_TERMS],
         _quoted(pairs)[: MOST_TERMS // 2],
-        _quoted(phrase.lower() for phrase in phrases)[:MOST_TERMS],
+        _phrases(query, text)[:MOST_TERMS] if len(every) <= MOST_ASKED else (),
+        tuple((f'"{typeset}"', f'"{word}"') for typeset, word in forms),
     )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+def _phrases(query: str, plain: str) -> tuple[str, ...]:
+    """What stands in double quotes: as it is typed, or in plain letters."""
+    quoted = re.findall(_QUOTED, plain) if '"' in plain else []
+    phrases = [" ".join(_words(phrase)) for phrase in quoted]
+    typed = [" ".join(_words(phrase)) for phrase in re.findall(_QUOTED, query)] if query != plain else phrases
+    if len(typed) != len(phrases):
+        return _quoted(phrases)
+    pairs = ([a] if a == b else [a, b] for a, b in zip(typed, phrases, strict=True))
+    either = (" OR ".join(_quoted(pair)) for pair in pairs)
+    return tuple(dict.fromkeys(f"({each})" if " OR " in each else each for each in either))
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in re.findall(WORD, spaced(text))]
+
+
+@frozen(eq=False)
 class WordLists:
     """The best documents of each kind of match, key -> BM25, before they are put together.
 
@@ -98,6 +133,7 @@ class WordLists:
              quotes.
     counts:  the terms that were looked up, and how many documents have each.
     most:    what BM25 would be for a document that had every term, and had it very often.
+    best:    the most that a document has by the terms; of shards, a document of any of them.
     """
 
     terms: dict[int, float]
@@ -105,6 +141,7 @@ class WordLists:
     quoted: dict[int, float]
     counts: dict[str, int]
     most: float
+    best: float
 
     def together(self) -> WordScores:
         """The score of each document."""
@@ -117,7 +154,8 @@ class WordLists:
         keys = np.array(sorted(bm25), np.int64)
         scores = np.array([bm25[key] for key in keys.tolist()])
         has = np.array([key in self.quoted for key in keys.tolist()], bool)
-        return WordScores(keys, scores, np.minimum(1, scores / max(self.most, 1e-9)), has, self.counts)
+        shares = np.minimum(1, np.array([*scores, self.best]) / max(self.most, 1e-9))
+        return WordScores(keys, scores, shares[:-1], has, float(shares[-1]), self.counts)
 
 
 def find(
@@ -142,10 +180,39 @@ def find(
     def lists(reader: sqlite3.Connection) -> WordLists:
         keys = snapshot.keys if selection is None else selection.keys
         budget = math.inf if exhaustive else MOST_SCORED
-        table: _Table = _OwnWords(reader, snapshot) if shard is None else shard.reading(reader)
-        return _Lookup(table, keys, max(depth, DEPTH), budget).lists(keywords)
+        return _Lookup(_table(reader, snapshot, shard), keys, max(depth, DEPTH), budget).lists(keywords)
 
     return catalog.read_at(snapshot.state, lists)
+
+
+def word_scores(
+    catalog: Catalog,
+    snapshot: Snapshot,
+    terms: Iterable[str],
+    keys: Sequence[int],
+    shard: ShardWords | None = None,
+) -> dict[int, dict[str, float]]:
+    """For each document of these keys the words that it has, of those looked up, and the BM25 of each.
+
+    terms:  as `WordScores` has them; shard: as for `find`.
+    Raises OutdatedError if a commit came in between.
+    """
+    terms, scores = list(terms), {key: dict[str, float]() for key in keys}
+    if not terms or not scores:
+        return scores
+
+    def read(reader: sqlite3.Connection) -> dict[int, dict[str, float]]:
+        table = _table(reader, snapshot, shard)
+        for term in terms:
+            for key, bm25 in table.scores(term, keys):
+                scores[key][term.strip('"')] = bm25
+        return scores
+
+    return catalog.read_at(snapshot.state, read)
+
+
+def _table(reader: sqlite3.Connection, snapshot: Snapshot, shard: ShardWords | None) -> _Table:
+    return _OwnWords(reader, snapshot) if shard is None else shard.reading(reader)
 
 
 class _Table(Protocol):
@@ -160,6 +227,9 @@ class _Table(Protocol):
 
     def best(self, phrases: tuple[str, ...], every: bool) -> AbstractContextManager[Ranked]:
         """The documents that have any of the phrases, or every one: (key, BM25), best first."""
+
+    def scores(self, phrase: str, keys: Sequence[int]) -> list[tuple[int, float]]:
+        """(key, BM25) of those of some documents that have a phrase."""
 
 
 class Ranked(Protocol):
@@ -196,6 +266,11 @@ class _OwnWords:
         query = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank"
         return closing(self._reader.execute(query, (match,)))
 
+    def scores(self, phrase: str, keys: Sequence[int]) -> list[tuple[int, float]]:
+        marks = ", ".join("?" * len(keys))
+        query = f"SELECT rowid, -rank FROM words WHERE words MATCH ? AND rowid IN ({marks})"
+        return self._reader.execute(query, (phrase, *keys)).fetchall()
+
 
 class _Lookup:
     """The words of one query, looked up.
@@ -212,11 +287,21 @@ class _Lookup:
         self._budget = budget
 
     def lists(self, keywords: Keywords) -> WordLists:
-        terms = self._affordable(keywords.terms)
-        pairs = self._affordable(keywords.pairs) if len(terms) == len(keywords.terms) else {}
+        not_meant = self._not_meant(keywords.forms)
+        meant = [term for term in keywords.terms if term not in not_meant]
+        terms = self._affordable(meant)
+        pairs = self._affordable(keywords.pairs) if len(terms) == len(meant) else {}
         most = sum(TOP * self._rarity(count) for count in terms.values())
         best = self._best(tuple(terms)), self._best(tuple(pairs)), self._best(keywords.phrases, every=True)
-        return WordLists(*best, terms, most)
+        return WordLists(*best, terms, most, max(best[0].values(), default=0.0))
+
+    def _not_meant(self, forms: Iterable[tuple[str, str]]) -> set[str]:
+        """Of two forms of a word the one that no document has; the typeset one if none has either."""
+        return {
+            typeset if self._table.frequency(word) or not self._table.frequency(typeset) else word
+            for typeset, word in forms
+            if not (self._table.frequency(typeset) and self._table.frequency(word))
+        }
 
     def _affordable(self, phrases: Iterable[str]) -> dict[str, int]:
         """The rarest phrases that there is time to score, and how many documents have each."""

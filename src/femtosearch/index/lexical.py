@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections.abc import Iterable
-from dataclasses import dataclass
 
-WORD = re.compile(r"\w+")
-LUCENE_STOP_WORDS = frozenset([
-    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it",
-    "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they",
-    "this", "to", "was", "will", "with",
-])  # fmt: skip
+from femtosearch.frozen import frozen
+from femtosearch.index.words import LUCENE_STOP_WORDS, WORD
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Analyzer:
     """How texts become terms, and which words of a query are looked up.
 
@@ -36,7 +31,7 @@ class Analyzer:
         >>> Analyzer(stop_words=frozenset(["the"])).words("The cat, the CAT")
         ['cat', 'cat']
         """
-        every = [word.lower() for word in WORD.findall(query)]
+        every = [word.lower() for word in re.findall(WORD, query)]
         words = [word for word in every if word not in self.stop_words] or every
         return (words if self.repeats else list(dict.fromkeys(words)))[: self.limit]
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
 import os
-import socket
 import sqlite3
 import threading
 import time
@@ -13,7 +11,6 @@ import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 
 from femtosearch import system
@@ -190,8 +187,12 @@ def _write_owner(descriptor: int) -> None:
 
     It is for people only: a disk that is too full for it is no reason to stop.
     """
+    import json
+    import platform  # which numpy has imported; socket takes long
+    from datetime import UTC, datetime
+
     since = datetime.now(UTC).isoformat(timespec="seconds")
-    note = json.dumps({"pid": os.getpid(), "host": socket.gethostname(), "since": since})
+    note = json.dumps({"pid": os.getpid(), "host": platform.node(), "since": since})
     with suppress(OSError):
         content = _note(descriptor).strip(b"\0")
         if not content or content.startswith(b'{"pid"'):
@@ -208,6 +209,8 @@ def _note(descriptor: int) -> bytes:
 
 def _owner(descriptor: int) -> str:
     """Who holds the lock, as far as the file says."""
+    import json
+
     try:
         note = json.loads(_note(descriptor))
         pid, host, since = int(note["pid"]), str(note["host"]), str(note["since"])

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from femtosearch.errors import FdeError, FdeMismatchError, ModelMismatchError, StoreError
-from femtosearch.fde import Fde, preset
 from femtosearch.index.schema import Origin
 from femtosearch.model.model import Model, built_in
 from femtosearch.types import Passages, Rows
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Fde
 
 AUTO = "auto"
 
@@ -92,6 +94,8 @@ def fitting_fde(fde: Fde | str | None, origin: Origin, model: PassageEncoder | N
 
     model:  where "auto" finds the model's own; None where that is not asked for.
     """
+    from femtosearch.fde import preset
+
     chosen: Fde | None = fde if not isinstance(fde, str) else None
     if isinstance(fde, str):
         chosen = getattr(model, "fde", None) if fde == AUTO else preset(fde)

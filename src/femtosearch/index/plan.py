@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from femtosearch.errors import QueryError
-from femtosearch.fde import Fde
-from femtosearch.fde.calibration import BEST
+from femtosearch.frozen import frozen
 from femtosearch.index import cost
 from femtosearch.index.request import Request
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Fde
 
 CANDIDATES = 100  # of an FDE that is not calibrated
 RECALL = 0.99  # of a calibrated one
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Extent:
     """How much is searched: passages, of so many documents, and their rows in all, of D `dims`.
 
@@ -31,7 +34,7 @@ class Extent:
     documents: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Plan:
     """How one query is answered.
 
@@ -103,5 +106,7 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
 
 def _candidates(count: int, k: int, passages: int) -> int:
     """So many candidates find the ten best: how many find the k best, in the same proportion above ten."""
+    from femtosearch.fde.calibration import BEST
+
     scaled = -(-count * k // BEST) if k > BEST else count
     return min(passages, max(k, scaled))

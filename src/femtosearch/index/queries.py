@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from femtosearch.errors import UnknownQueryWarning
+from femtosearch.frozen import frozen
 from femtosearch.index.passage_encoder import PassageEncoder
 from femtosearch.model.foldings import folded
 from femtosearch.types import Coverage
@@ -17,7 +17,7 @@ from femtosearch.types import Coverage
 _SHOWN = 5  # unknown words that are named
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Query:
     """A query and its pieces, whose scores add up.
 
@@ -49,6 +49,12 @@ def encoded(model: PassageEncoder, texts: Sequence[str]) -> list[Query]:
         Query(text, tuple(of_text), of_text[0] if len(of_text) == 1 else np.concatenate([none, *of_text]))
         for text, of_text in zip(texts, pieces, strict=True)
     ]
+
+
+def coverage_of(model: PassageEncoder, text: str) -> Coverage | None:
+    """What of a query a model knows; None where it does not say."""
+    coverage: Any = getattr(model, "coverage", None)
+    return None if coverage is None else coverage(folded(text))
 
 
 def notes_of(coverage: Coverage) -> list[str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
 from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, FdeError, StoreError
+from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.check import Damage
 from femtosearch.index.commit import Commit
@@ -23,7 +23,7 @@ _BATCH = 256  # passages, or documents, that are encoded at a time
 Encode = Callable[[list[str]], Passages]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Repair:
     """What a repair did.
 

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from femtosearch.errors import QueryError
-from femtosearch.index.where import Filter, read_filter
-from femtosearch.index.where.tree import Path, paths_of
+from femtosearch.frozen import frozen
 
+if TYPE_CHECKING:
+    from femtosearch.index.where import Filter
+    from femtosearch.index.where.tree import Path
+
+CONTEXT_HITS = 30  # documents that `context` looks at
 MODES = ("auto", "maxsim", "rerank", "fde")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quota:
     """At most `most` hits that have one value of a field; without paths the field is the source."""
 
@@ -21,7 +25,7 @@ class Quota:
     paths: tuple[Path, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """What a caller asked for, checked."""
 
@@ -66,12 +70,18 @@ def check_request(
         mode,
         count,
         None if recall is None else _share(recall),
-        read_filter(where),
+        None if where is None else _filter(where),
         None if min_score is None else _least(min_score),
         None if per is None else _quota(per),
         _weight(hybrid, mode),
         None if length_penalty is None else _penalty(length_penalty),
     )
+
+
+def _filter(where: object) -> Filter | None:
+    from femtosearch.index.where import read_filter
+
+    return read_filter(where)
 
 
 def _check_text(text: object, where: str) -> None:
@@ -119,6 +129,8 @@ def _quota(value: object) -> Quota:
         return Quota(_count("per", value))
     if len(value) != 1 or not all(isinstance(name, str) and name for name in value):
         raise QueryError(f"per: expected a number, or one field and a number, found {str(value)[:80]}")
+    from femtosearch.index.where.tree import paths_of
+
     ((name, most),) = value.items()
     return Quota(_count(f"per: {name[:80]}", most), paths_of(name))
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import groupby
 
 import numpy as np
 
 from femtosearch.errors import StoreError
 from femtosearch.fde import Fde
+from femtosearch.frozen import frozen
 from femtosearch.index import commit as commits
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.commit import Commit
@@ -18,15 +18,13 @@ from femtosearch.index.encoding import Encoding
 from femtosearch.index.segment import Summary
 from femtosearch.index.segments import SegmentsWriter
 
-_log = logging.getLogger(__name__)
-
 _TIER = 8  # segments of one size that are left side by side
 _SMALLEST_BYTES = 64 << 10  # of the smallest size
 _FEW = 8  # dead passages that are left where they are
 _SHARE = 0.25  # dead documents for each that lives, from which on dead passages are counted
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Copy:
     """New segments with the living passages of others, and the dead keys that are in no segment any more."""
 
@@ -59,7 +57,7 @@ def tidy(commit: Commit) -> None:
             compact(commit)
             return
         except StoreError as error:  # what was added counts even if an old segment is damaged
-            _log.warning("the index was not compacted: %s", error)
+            _warn("the index was not compacted: %s", error)
     merge_small(commit)
 
 
@@ -167,9 +165,15 @@ def _merge(commit: Commit, run: dict[int, Summary]) -> None:
         joined = copy(commit, run, commit.encoding)
     except StoreError as error:
         # What was added counts even if an old segment is damaged or the disk too full.
-        _log.warning("%s small segments were not joined: %s", len(run), error)
+        _warn("%s small segments were not joined: %s", len(run), error)
         return
     _replace(commit, joined)
+
+
+def _warn(message: str, *values: object) -> None:
+    import logging  # slow to import, and seldom needed
+
+    logging.getLogger(__name__).warning(message, *values)
 
 
 def _replace(commit: Commit, segments: Copy) -> None:

@@ -13,14 +13,14 @@ layout 4 a feature may have tables of its own, and an index gets that layout wit
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 
+from femtosearch.disk import blake2b
 from femtosearch.errors import CorruptError, StoreError
+from femtosearch.frozen import frozen
 
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # of a new index
@@ -80,7 +80,7 @@ _SHADOWS_OF = {  # tables that SQLite makes for a virtual one
 _SEQUENCE = "CREATE TABLE sqlite_sequence(name,seq)"  # SQLite's own, for AUTOINCREMENT
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Origin:
     """The model that an index was made with."""
 
@@ -89,7 +89,7 @@ class Origin:
     dims: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Schema:
     """What a catalogue is made of: its layout number and the names of its features."""
 
@@ -232,12 +232,12 @@ def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
 
 def fde_digest(content: bytes) -> str:
     """What tells the bytes of an FDE from all others."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def digest(*values: str) -> bytes:
     """Sixteen bytes that differ for other texts: BLAKE2b over the length and the UTF-8 of each."""
-    state = hashlib.blake2b(digest_size=16)
+    state = blake2b(digest_size=16)
     for value in values:
         content = value.encode()
         state.update(len(content).to_bytes(8, "little"))

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from femtosearch.errors import FdeError, QueryError
-from femtosearch.fde import Calibration
-from femtosearch.fde.calibration import BEST, Sample, fit, prefixes_of
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
-from femtosearch.index.encoding import Encoding
-from femtosearch.index.explain import Question, TokenRows, explained
-from femtosearch.index.filtering import Selection, select
 from femtosearch.index.fusion import PENALTY, WEIGHT, Fused, fuse
 from femtosearch.index.hits import Numbered, best_hits
 from femtosearch.index.keywords import WordScores, find
@@ -22,6 +18,12 @@ from femtosearch.index.queries import Query
 from femtosearch.index.request import Request
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 from femtosearch.types import Hit, Rows
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Calibration
+    from femtosearch.index.encoding import Encoding
+    from femtosearch.index.explain import TokenRows
+    from femtosearch.index.filtering import Selection
 
 WORD_PASSAGES = 4096  # passages of documents that words find, beside the FDE's candidates
 
@@ -38,7 +40,11 @@ def search(
     queries:     a query without rows and without words finds nothing.
     token_rows:  gives the rows of a text, with which hits are explained.
     """
-    selection = None if request.where is None else select(catalog, snapshot, request.where)
+    selection = None
+    if request.where is not None:
+        from femtosearch.index.filtering import select
+
+        selection = select(catalog, snapshot, request.where)
     extent = extent_of(snapshot, selection)
     plans = [choose(request, len(query.rows), extent, lambda: snapshot.encoding.fde) for query in queries]
     searches = _Searches(catalog, snapshot, request, selection, weight_of(snapshot, request), token_rows)
@@ -52,7 +58,7 @@ def search(
     return answers
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Searches:
     """What the searches of one request have in common.
 
@@ -81,9 +87,11 @@ class _Searches:
                 break
         if self.token_rows is None or not hits:
             return [hit for _, hit in hits]
+        from femtosearch.index.explain import Lookup, explained
+
         vector = None if vectors is None or attempt.mode == "maxsim" else vectors.sum(axis=0)
-        question = Question(query.text, query.rows, vector, words, self.selection)
-        return explained(self.catalog, self.snapshot, self.token_rows, question, fused, hits)
+        lookup = Lookup(query.text, query.rows, vector, words, self.selection)
+        return explained(self.catalog, self.snapshot, self.token_rows, lookup, fused, hits)
 
     def _words(self, text: str) -> WordScores:
         exhaustive, depth = self.weight == 1, min(self.request.k, len(self.snapshot.keys))
@@ -173,6 +181,8 @@ def _candidates(
 
     The pieces of a query share them, but for ten that each has in any case.
     """
+    from femtosearch.fde.calibration import BEST
+
     alive = None if selection is None else selection.alive
     most = snapshot.passages if selection is None else len(selection.places)
     count = plan.candidates if len(vectors) == 1 else max(BEST, -(-plan.candidates // len(vectors)))
@@ -207,6 +217,8 @@ def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibratio
     """The index's FDE, and how many candidates it needs for which recall, on all living passages. Raises
     FdeError.
     """
+    from femtosearch.fde.calibration import Sample, fit, prefixes_of
+
     if not snapshot.has_fde:
         raise FdeError("the index has no FDE to calibrate: give it one with set_fde")
     fde = snapshot.encoding.fde

@@ -9,7 +9,6 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -18,6 +17,7 @@ from femtosearch import system
 from femtosearch.codes import GROUP, LANES, Codes, slices_of, width
 from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
+from femtosearch.frozen import frozen
 from femtosearch.index.batch import BlockBuffer, PassageBatch, RowCodes
 
 MAGIC = b"\x89femto\r\n"
@@ -44,7 +44,7 @@ class Widths(NamedTuple):
     fde_bits: int = 8
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Summary:
     """What the catalog remembers of a segment; `first` and `checksum` tell it from every other."""
 
@@ -153,7 +153,7 @@ class SegmentWriter:
         return _SECTION.pack(kind, REQUIRED, offset, self._at - offset, checksum, 0)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Section:
     kind: bytes
     flags: int
@@ -162,7 +162,7 @@ class _Section:
     checksum: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Header:
     passages: int
     rows: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Protocol
@@ -16,7 +16,7 @@ from femtosearch.errors import CorruptError
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.segment import Segment, SegmentWriter, Summary, Widths
 
-_SEGMENT_NAME = re.compile(r"[0-9]+\.seg(\.part)?")
+_SEGMENT_NAME = r"[0-9]+\.seg(\.part)?"
 
 
 class OutdatedError(CorruptError):
@@ -87,7 +87,9 @@ class FolderDirectory:
         check_folder(self._folder)
         names = {f"{number}.seg" for number in keep}
         with os.scandir(self._folder) as entries:
-            garbage = [entry for entry in entries if _SEGMENT_NAME.fullmatch(entry.name) and _is_plain(entry)]
+            garbage = [
+                entry for entry in entries if re.fullmatch(_SEGMENT_NAME, entry.name) and _is_plain(entry)
+            ]
         for entry in garbage:
             if entry.name not in names:
                 system.discard(entry.path)
@@ -135,15 +137,18 @@ class SegmentsWriter:
     after the other: a very long document's segment is larger than the others. The passages of one segment
     all have FDEs, or none.
 
-    widths:  of a segment with FDEs, if the index has them.
+    dims:    of a row.
+    widths:  gives those of a segment with FDEs, and is asked when the first come: an FDE loads slowly.
     first:   the number of the first new segment.
     """
 
-    def __init__(self, directory: Directory, widths: Widths, first: int, most_bytes: int) -> None:
+    def __init__(
+        self, directory: Directory, dims: int, widths: Callable[[], Widths], first: int, most_bytes: int
+    ) -> None:
         self.place = directory.place
         self.first = self._next = first
         self._directory = directory
-        self._widths = widths
+        self._dims, self._widths = dims, widths
         self._most_bytes = most_bytes
         self._file: BinaryIO | None = None
         self._writer: SegmentWriter | None = None
@@ -173,7 +178,7 @@ class SegmentsWriter:
             self.finish()
         if self._file is None or self._writer is None:
             self._file = self._directory.create(self._next)
-            widths = self._widths if batch.fde is not None else Widths(self._widths.dims)
+            widths = self._widths() if batch.fde is not None else Widths(self._dims)
             self._writer = SegmentWriter(self._file, *widths)
         self._writer.append(batch)
         self._last_key = int(batch.keys[-1])

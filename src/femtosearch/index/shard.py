@@ -3,7 +3,8 @@
 A query comes twice. First each shard says how the query's MaxSim is spread over its passages, and how good
 its best documents are by words; then, told what that is over all shards, it gives its best hits, whose scores
 are those that one index would give. A shard that was not asked the first time, because another copy of it
-was, does that then.
+was, does that then. A query that is to be explained comes twice more: for what its hits are ranked by, and
+for how many documents are ranked before them.
 """
 
 from __future__ import annotations
@@ -17,16 +18,19 @@ from typing import TypeVar
 
 import numpy as np
 
+from femtosearch.frozen import frozen
+from femtosearch.index.explain import Lookup, Measures
 from femtosearch.index.filtering import Selection, select
-from femtosearch.index.fusion import Moments, fuse, moments_of
+from femtosearch.index.fusion import Fused, Moments, fuse, moments_of
 from femtosearch.index.hits import best_hits
 from femtosearch.index.index import Index
-from femtosearch.index.keywords import DEPTH, WordLists, find
+from femtosearch.index.keywords import DEPTH, WordLists, WordScores, find, word_scores
 from femtosearch.index.places import located, spotted
 from femtosearch.index.plan import Plan, choose
+from femtosearch.index.queries import Query
 from femtosearch.index.request import Request
 from femtosearch.index.search import extent_of, fde_vectors, penalty_of, ranked, weight_of
-from femtosearch.index.snapshot import Ranking, Snapshot
+from femtosearch.index.snapshot import Ranking, Snapshot, contains
 from femtosearch.index.word_table import Lengths, SharedTable, SharedWords, WordStatistics, totals_of
 from femtosearch.types import Hit, Rows
 
@@ -35,7 +39,7 @@ _MOST_BEGUN = 32  # queries whose first half is kept for the second
 _SAMPLE = 512  # passages of all shards over which a MaxSim is taken to be spread
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Totals:
     """What a shard has in all.
 
@@ -51,24 +55,26 @@ class Totals:
     long: bool
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Question:
     """A query to all shards.
 
     name:        of this query alone, by which a shard knows it again.
-    rows:        [Q, D] float32, the query's rows.
+    query:       with its rows.
     request:     with the one text; its quota is the router's.
     statistics:  the words of all shards; None where words do not count.
     passages:    of all shards.
     spots:       say of each hit where it matched best.
+    explain:     the shard will be asked why its hits are hits.
     """
 
     name: str
-    rows: np.ndarray
+    query: Query
     request: Request
     statistics: WordStatistics | None
     passages: int
     spots: bool = False
+    explain: bool = False
 
     @property
     def depth(self) -> int:
@@ -77,49 +83,84 @@ class Question:
         return max(DEPTH, min(self.request.k, documents))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class First:
     """What a shard says first: how MaxSim is spread there, and the BM25 of its best documents by terms, by
     pairs and by what is quoted, best first.
+
+    moments:  of the query, and of each of its pieces where there are several; see `moments_of`.
     """
 
-    moments: Moments
+    moments: tuple[Moments, ...]
     words: tuple[list[float], list[float], list[float]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Second:
     """What all shards are told then: how MaxSim is spread over all, and from what BM25 on a document counts,
-    of each kind of match.
+    of each kind of match, and what the best one has by the terms.
     """
 
-    moments: Moments
+    moments: tuple[Moments, ...]
     least: tuple[float, float, float]
+    best: float = 0.0
+
+
+@frozen
+class Reasons:
+    """What a shard says of one of its hits.
+
+    words:     what each word counts that was looked up and is there.
+    measures:  what the document is ranked by; see `Measures`.
+    """
+
+    words: dict[str, float]
+    measures: dict[str, float]
 
 
 def second_of(question: Question, firsts: Sequence[First]) -> Second:
     """What all shards have said first, put together."""
     several = zip(*(first.words for first in firsts), strict=True)
     least = [_least([score for scores in lists for score in scores], question.depth) for lists in several]
-    moments = Moments.joined(first.moments for first in firsts)
-    return Second(moments, (least[0], least[1], least[2]) if least else (-np.inf,) * 3)
+    by_piece = zip(*(first.moments for first in firsts), strict=True)
+    moments = tuple(Moments.joined(of_shards) for of_shards in by_piece) or (Moments(),)
+    best = max((score for first in firsts for score in first.words[0]), default=0.0)
+    return Second(moments, (least[0], least[1], least[2]) if least else (-np.inf,) * 3, best)
 
 
 def _least(scores: list[float], depth: int) -> float:
     return -np.inf if len(scores) <= depth else sorted(scores, reverse=True)[depth - 1]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class _Begun:
-    """A query whose passages have been scored. words: None where they do not count."""
+    """A query whose passages have been scored.
+
+    vector:  [P] float32, the query's FDE, where it finds; words: None where they do not count.
+    """
 
     snapshot: Snapshot
     selection: Selection | None
     plan: Plan
+    vector: np.ndarray | None
     weight: float
     ranking: Ranking | None
     words: WordLists | None
     first: First
+
+
+@frozen(eq=False)
+class _Fusion:
+    """The scores of a query that count, and the words that are in them."""
+
+    fused: Fused
+    words: WordScores | None
+
+    def measures(self, begun: _Begun, question: Question) -> Measures:
+        """What the documents are ranked by."""
+        query = question.query
+        lookup = Lookup(query.text, query.rows, begun.vector, self.words, begun.selection)
+        return Measures(begun.snapshot, lookup, self.fused)
 
 
 @dataclass(eq=False)
@@ -158,47 +199,84 @@ class Shard:
     def begin(self, question: Question) -> First:
         """The first half of a query. Raises QueryError, StoreError."""
         begun = self.index._snapshots.ask(lambda snapshot: self._beginning(snapshot, question))
-        with self._lock:
-            self._begun[question.name] = begun
-            while len(self._begun) > _MOST_BEGUN:
-                self._begun.popitem(last=False)
+        self._keep(question, begun)
         return begun.first
 
     def finish(self, question: Question, second: Second) -> list[Hit]:
         """The second half: the shard's best hits. Raises QueryError, StoreError."""
-        with self._lock:
-            begun = self._begun.pop(question.name, None)
-
-        def hits(snapshot: Snapshot) -> list[Hit] | None:
-            if begun is not None and begun.snapshot is snapshot:
-                return self._hits(begun, question, second)
-            return self._hits(self._beginning(snapshot, question), question, second)
-
-        hits_here: list[Hit] = self.index._snapshots.ask(hits)
+        hits = self._ask(
+            question, lambda begun: self._hits(begun, question, second), last=not question.explain
+        )
         if question.spots:
             token_rows = getattr(self.index.model, "token_rows", None)
-            hits_here = spotted(question.rows, hits_here, token_rows)
-        return located(self.index._store.catalog, hits_here)
+            hits = spotted(question.query.rows, hits, token_rows)
+        return located(self.index._store.catalog, hits)
+
+    def reasons(self, question: Question, second: Second, ids: Sequence[str]) -> list[Reasons | None]:
+        """Why some documents of the shard are hits, as far as one shard knows; None for one that is none.
+        Raises QueryError, StoreError.
+        """
+        return self._ask(question, lambda begun: self._reasons(begun, question, second, ids))
+
+    def larger(
+        self, question: Question, second: Second, measures: Sequence[dict[str, float]]
+    ) -> list[dict[str, int]]:
+        """How many documents or passages of the shard are ranked before some hits of any shards, by each of
+        their measures. Raises QueryError, StoreError.
+        """
+
+        def counts(begun: _Begun) -> list[dict[str, int]]:
+            if begun.ranking is None:
+                return [dict.fromkeys(numbers, 0) for numbers in measures]
+            own_measures = self._fusion(begun, question, second).measures(begun, question)
+            return [
+                {name: own_measures.larger(name, number) for name, number in of.items()} for of in measures
+            ]
+
+        return self._ask(question, counts, last=True)
+
+    def _keep(self, question: Question, begun: _Begun) -> None:
+        with self._lock:
+            self._begun[question.name] = begun
+            while len(self._begun) > _MOST_BEGUN:
+                self._begun.popitem(last=False)
+
+    def _ask(self, question: Question, use: Callable[[_Begun], T | None], *, last: bool = False) -> T:
+        """What is made of a query that has begun; one that has not begins now. last: it is not kept."""
+        with self._lock:
+            former = self._begun.pop(question.name, None)
+
+        def asked(snapshot: Snapshot) -> T | None:
+            is_current = former is not None and former.snapshot is snapshot
+            begun = former if is_current else self._beginning(snapshot, question)
+            assert begun is not None
+            if not last:
+                self._keep(question, begun)
+            return use(begun)
+
+        return self.index._snapshots.ask(asked)
 
     def _beginning(self, snapshot: Snapshot, question: Question) -> _Begun:
-        request, query = question.request, question.rows
+        request, pieces = question.request, question.query.pieces
         selection = (
             None if request.where is None else select(self.index._store.catalog, snapshot, request.where)
         )
-        plan = choose(request, len(query), extent_of(snapshot, selection), lambda: snapshot.encoding.fde)
+        extent = extent_of(snapshot, selection)
+        plan = choose(request, len(question.query.rows), extent, lambda: snapshot.encoding.fde)
         weight = weight_of(snapshot, request)
         words = self._words(snapshot, selection, question, weight) if weight else None
-        weight = weight if len(query) else 1.0
-        if not len(query) and words is None:
-            return _Begun(snapshot, selection, plan, weight, None, None, First(Moments(), ([], [], [])))
-        pieces = (query,) if len(query) else ()
+        weight = weight if pieces else 1.0
         vectors = fde_vectors(snapshot, [pieces], [plan])[0]
-        scores = None if words is None else words.together()
-        ranking = ranked(snapshot, pieces, plan, vectors, selection, scores, weight)
-        sample = max(1, round(_SAMPLE * snapshot.passages / max(1, question.passages)))
-        moments = moments_of(snapshot, pieces, ranking, sample) if snapshot.passages else Moments()
+        vector = None if vectors is None or plan.mode == "maxsim" else vectors.sum(axis=0)
+        moments: tuple[Moments, ...] = (Moments(),) * (1 if len(pieces) < 2 else 1 + len(pieces))
+        ranking = None
+        if pieces or words is not None:
+            scores = None if words is None else words.together()
+            ranking = ranked(snapshot, pieces, plan, vectors, selection, scores, weight)
+            sample = max(1, round(_SAMPLE * snapshot.passages / max(1, question.passages)))
+            moments = moments_of(snapshot, pieces, ranking, sample) if snapshot.passages else moments
         first = First(moments, _scores(words))
-        return _Begun(snapshot, selection, plan, weight, ranking, words, first)
+        return _Begun(snapshot, selection, plan, vector, weight, ranking, words, first)
 
     def _words(
         self, snapshot: Snapshot, selection: Selection | None, question: Question, weight: float
@@ -217,18 +295,40 @@ class Shard:
     def _hits(self, begun: _Begun, question: Question, second: Second) -> list[Hit] | None:
         if begun.ranking is None:
             return []
-        words = None if begun.words is None else _cut(begun.words, second.least).together()
+        fused = self._fusion(begun, question, second).fused
+        numbered = best_hits(self.index._store.catalog, begun.snapshot, fused, question.request)
+        return None if numbered is None else [hit for _, hit in numbered]
+
+    def _reasons(
+        self, begun: _Begun, question: Question, second: Second, ids: Sequence[str]
+    ) -> list[Reasons | None]:
+        if begun.ranking is None:
+            return [None] * len(ids)
+        catalog, snapshot = self.index._store.catalog, begun.snapshot
+        fusion = self._fusion(begun, question, second)
+        measures, ranking = fusion.measures(begun, question), fusion.fused.ranking
+        keys = catalog.keys(ids)
+        keys = {name: key for name, key in keys.items() if contains(ranking.keys, np.array([key]))[0]}
+        terms = fusion.words.terms if fusion.words else ()
+        shared = self._shared(snapshot, question.statistics or WordStatistics(0, 0, 0)) if terms else None
+        scores = word_scores(catalog, snapshot, terms, [*keys.values()], shared)
+        numbers = {key: int(np.searchsorted(ranking.keys, key)) for key in keys.values()}
+        reasons = {name: Reasons(scores[key], measures.of(numbers[key], key)) for name, key in keys.items()}
+        return [reasons.get(name) for name in ids]
+
+    def _fusion(self, begun: _Begun, question: Question, second: Second) -> _Fusion:
+        assert begun.ranking is not None
+        words = None if begun.words is None else _cut(begun.words, second).together()
         fused = fuse(
             begun.snapshot,
-            (question.rows,) if len(question.rows) else (),
+            question.query.pieces,
             begun.ranking,
             words,
             weight=begun.weight,
             penalty=penalty_of(begun.plan, question.request),
             moments=second.moments,
         )
-        numbered = best_hits(self.index._store.catalog, begun.snapshot, fused, question.request)
-        return None if numbered is None else [hit for _, hit in numbered]
+        return _Fusion(fused, words)
 
     def _shared(self, snapshot: Snapshot, statistics: WordStatistics) -> SharedWords:
         """The words of all shards, for this one; how long its own documents are is read once."""
@@ -249,10 +349,10 @@ def _scores(words: WordLists | None) -> tuple[list[float], list[float], list[flo
     return [*words.terms.values()], [*words.pairs.values()], [*words.quoted.values()]
 
 
-def _cut(words: WordLists, least: tuple[float, float, float]) -> WordLists:
+def _cut(words: WordLists, second: Second) -> WordLists:
     """The lists without the documents that are not among the best of all shards."""
-    lists = zip((words.terms, words.pairs, words.quoted), least, strict=True)
+    lists = zip((words.terms, words.pairs, words.quoted), second.least, strict=True)
     terms, pairs, quoted = (
         {key: bm25 for key, bm25 in ranked_here.items() if bm25 >= low} for ranked_here, low in lists
     )
-    return replace(words, terms=terms, pairs=pairs, quoted=quoted)
+    return replace(words, terms=terms, pairs=pairs, quoted=quoted, best=max(second.best, words.best))

@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from femtosearch.codes import Codes, maxsim_parts
 from femtosearch.errors import StoreError
-from femtosearch.fde import inner_products, nearest
+from femtosearch.frozen import frozen
 from femtosearch.index.catalog import State
-from femtosearch.index.encoding import Encoding, widths_of
 from femtosearch.index.lock import MemoryLock
 from femtosearch.index.segment import Segment
 from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
+
+if TYPE_CHECKING:
+    from femtosearch.index.encoding import Encoding
 
 _ATTEMPTS = 100
 
@@ -27,7 +28,7 @@ T = TypeVar("T")
 Pieces = Sequence[np.ndarray]  # of a query: the rows of each, [Q, D] float32
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class View:
     """One segment and which of its passages live.
 
@@ -55,7 +56,7 @@ class View:
         return self.segment.keys if self.which is None else self.segment.keys[self.which]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Ranking:
     """Documents and the scores of their passages.
 
@@ -127,6 +128,8 @@ class Snapshot:
     @cached_property
     def encoding(self) -> Encoding:
         """The FDE of the index, which must have one. Raises CorruptError, OutdatedError."""
+        from femtosearch.index.encoding import widths_of
+
         encoding = self._store.encoding(self.state)
         assert encoding is not None
         for view in self.views.values():
@@ -157,6 +160,8 @@ class Snapshot:
 
         vector:  [P] float32: the first P of the FDE's numbers, or all.
         """
+        from femtosearch.fde import inner_products
+
         products = []
         for view, codes in self._fdes():
             padded = np.pad(vector, (0, codes.dims - len(vector)))
@@ -173,6 +178,8 @@ class Snapshot:
         vector:  [P] float32: the first P numbers of a query's FDE.
         alive:   of each segment [N] bool, which of its passages count; None for all that live.
         """
+        from femtosearch.fde import nearest
+
         counting = [view.alive for view in self.views.values()] if alive is None else list(alive.values())
         scanned = [(codes, which) for (_, codes), which in zip(self._fdes(), counting, strict=True)]
         numbers, _ = nearest(vector, scanned, count)

@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from femtosearch.errors import CorruptError
+from femtosearch.frozen import frozen
 
 NEVER = ""  # the stamp of a file that was not read to its end
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Source:
     """A path whose documents an index keeps.
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from femtosearch.errors import StoreError
+from femtosearch.frozen import frozen
 from femtosearch.index.snapshot import Snapshot, Snapshots
 from femtosearch.index.sources import Source
 from femtosearch.index.store import Store
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stats:
     """What an index holds.
 

@@ -6,22 +6,24 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from femtosearch import system
-from femtosearch.disk import check_folder, refusal
+from femtosearch.disk import check_folder, make_folder, refusal
 from femtosearch.errors import StoreError
-from femtosearch.fde import Fde, store_fde
 from femtosearch.index.catalog import Catalog, State
 from femtosearch.index.claim import SUFFIX
 from femtosearch.index.connection import create as create_catalog
-from femtosearch.index.encoding import Encoding, restore
 from femtosearch.index.lock import FolderLock, MemoryLock, WriterLock
 from femtosearch.index.schema import Origin
 from femtosearch.index.segments import Directory, FolderDirectory, MemoryDirectory
 from femtosearch.index.tables import ALWAYS
-from femtosearch.index.transaction import Transaction
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Fde
+    from femtosearch.index.encoding import Encoding
+    from femtosearch.index.transaction import Transaction
 
 CATALOG, _LOCK, SEGMENTS = "catalog.db", "writer.lock", "segments"
 
@@ -45,6 +47,8 @@ class Store:
     @classmethod
     def in_memory(cls, origin: Origin, timeout: float, fde: Fde | None = None, when: str = ALWAYS) -> Store:
         """A new store that dies with its process."""
+        from femtosearch.fde import store_fde
+
         content = None if fde is None else store_fde(fde, origin.dims)
         return cls(Catalog.in_memory(origin, content, when), MemoryDirectory(), MemoryLock(), timeout)
 
@@ -69,9 +73,11 @@ class Store:
 
         The catalogue is the last step of making one: a folder without it is no index. Raises StoreError.
         """
+        from femtosearch.fde import store_fde
+
         content = None if fde is None else store_fde(fde, origin.dims)
         try:
-            _make_folder(folder)
+            make_folder(folder)
             with FolderLock(folder / _LOCK).hold(timeout):
                 if not is_index(folder):
                     if not check_folder(folder / SEGMENTS):
@@ -106,6 +112,9 @@ class Store:
 
     def encoding(self, state: State | Transaction) -> Encoding | None:
         """The FDE of the index as of a state, or as a transaction sees it. Raises StoreError."""
+        from femtosearch.index.encoding import restore
+        from femtosearch.index.transaction import Transaction
+
         digest = state.fde_digest() if isinstance(state, Transaction) else state.fde
         if digest is None:
             return None
@@ -145,12 +154,3 @@ def is_index(folder: Path) -> bool:
             "was changed"
         )
     return False
-
-
-def _make_folder(folder: Path) -> None:
-    """Make a folder and its parents, and make their names durable."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
-    for path in missing:
-        with suppress(PermissionError):  # a parent may let us in without letting itself be read
-            system.sync_folder(path.parent)

@@ -6,26 +6,22 @@ import os
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from femtosearch.errors import DocumentError, FdeError, QueryError, StoreError
-from femtosearch.fde import Calibration, Fde, calibrated
-from femtosearch.index import rewrite
-from femtosearch.index.adopt import Adopted, adopt
-from femtosearch.index.backup import copy_index
-from femtosearch.index.check import Damage, verify
 from femtosearch.index.contents import Contents, Where
-from femtosearch.index.export import Handed, export, hand_over
-from femtosearch.index.fields import declared
 from femtosearch.index.passage_encoder import AUTO, PassageEncoder, fitting_fde
-from femtosearch.index.repair import Repair, mend
 from femtosearch.index.request import check_request
-from femtosearch.index.search import measure_fde
 from femtosearch.index.snapshot import Snapshots
-from femtosearch.index.stats import Stats, stats
-from femtosearch.index.where import read_filter
-from femtosearch.index.where.tree import paths_of
-from femtosearch.index.writer import writing
 from femtosearch.types import Passages
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Calibration, Fde
+    from femtosearch.index.adopt import Adopted
+    from femtosearch.index.check import Damage
+    from femtosearch.index.export import Handed
+    from femtosearch.index.repair import Repair
+    from femtosearch.index.stats import Stats
 
 _MOST = 1_000_000  # documents of a batch, or threads
 OWN = {("id",), ("text",)}  # fields that are no metadata
@@ -50,6 +46,8 @@ class Upkeep(Contents):
         Returns what is wrong, file by file; an index that is whole gives an empty list. Raises StoreError if
         the index cannot be read at all.
         """
+        from femtosearch.index.check import verify
+
         return verify(self._ready())
 
     def repair(self) -> Repair:
@@ -59,6 +57,10 @@ class Upkeep(Contents):
 
         Raises LockedError, StoreError.
         """
+        from femtosearch.index.check import verify
+        from femtosearch.index.repair import Repair, mend
+        from femtosearch.index.writer import writing
+
         store = self._ready()
         if not verify(store):
             return Repair([], [])
@@ -69,6 +71,9 @@ class Upkeep(Contents):
 
     def compact(self) -> None:
         """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""
+        from femtosearch.index import rewrite
+        from femtosearch.index.writer import writing
+
         with writing(self._ready()) as commit:
             rewrite.compact(commit)
 
@@ -78,6 +83,9 @@ class Upkeep(Contents):
         fde:  as for a new index; None takes the FDEs out. All segments are rewritten, in one commit.
         Raises FdeError, FdeMismatchError, LockedError, StoreError.
         """
+        from femtosearch.index import rewrite
+        from femtosearch.index.writer import writing
+
         store = self._ready()
         chosen = fitting_fde(fde, store.origin, self.model if fde == AUTO else None)
         if chosen is None and fde is not None:
@@ -90,6 +98,8 @@ class Upkeep(Contents):
 
         New indexes have it. Raises LockedError, StoreError.
         """
+        from femtosearch.index.writer import writing
+
         with writing(self._ready()) as commit:
             commit.transaction.set_words(bool(wanted))
 
@@ -101,6 +111,10 @@ class Upkeep(Contents):
                   each.
         Raises FdeError where there is too little to measure, QueryError, StoreError.
         """
+        from femtosearch.fde import calibrated
+        from femtosearch.index.search import measure_fde
+        from femtosearch.index.writer import writing
+
         store = self._ready()
         if isinstance(queries, str) or not isinstance(queries, Iterable):
             raise FdeError(f"queries: expected an iterable of queries, found {type(queries).__name__}")
@@ -115,6 +129,8 @@ class Upkeep(Contents):
 
     def stats(self) -> Stats:
         """What the index holds. Raises StoreError."""
+        from femtosearch.index.stats import stats
+
         store = self._ready()
         return self._snapshots.ask(lambda snapshot: stats(store, snapshot, self.folder))
 
@@ -124,6 +140,9 @@ class Upkeep(Contents):
 
         names:  as in a filter, with dots between the keys of mappings. Raises QueryError, StoreError.
         """
+        from femtosearch.index.where.tree import paths_of
+        from femtosearch.index.writer import writing
+
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise QueryError(f"keys: expected several names, found {type(names).__name__}")
         chosen = list(names)
@@ -136,6 +155,8 @@ class Upkeep(Contents):
 
     def keys(self) -> list[str]:
         """The declared keys. Raises StoreError."""
+        from femtosearch.index.fields import declared
+
         return list(dict.fromkeys(".".join(path) for path in self._ready().catalog.ask(declared)))
 
     def export(
@@ -148,6 +169,9 @@ class Upkeep(Contents):
         where:    only documents that pass.
         Raises MissingExtraError, QueryError, StoreError.
         """
+        from femtosearch.index.export import export
+        from femtosearch.index.where import read_filter
+
         store, target = self._ready(), file_of(path)
         filter = read_filter(where)
         return self._snapshots.ask(
@@ -157,8 +181,11 @@ class Upkeep(Contents):
     def hand_over(self, keep: Callable[[Handed], int], *, where: Where | None = None) -> int:
         """What `keep` returns, which gets all that the index holds, as of one moment, with the rows.
 
-        where:  only documents that pass. Raises FdeError for an index without an FDE, QueryError, StoreError.
+        where:  only documents that pass. Raises QueryError, StoreError.
         """
+        from femtosearch.index.export import hand_over
+        from femtosearch.index.where import read_filter
+
         store, filter = self._ready(), read_filter(where)
         return self._snapshots.ask(lambda snapshot: hand_over(store.catalog, snapshot, filter, keep))
 
@@ -176,6 +203,9 @@ class Upkeep(Contents):
         batch, threads, progress:  as for `add`.
         Raises DocumentError, MissingExtraError, LockedError, StoreError.
         """
+        from femtosearch.index.adopt import adopt
+        from femtosearch.index.writer import writing
+
         store, batch = self._ready(), count_of("batch", batch, 1)
         encode, source = self._encode(threads), file_of(path)
         with writing(store) as commit:
@@ -186,6 +216,8 @@ class Upkeep(Contents):
 
         Others may write meanwhile. The copy is whole or not there. Raises StoreError.
         """
+        from femtosearch.index.backup import copy_index
+
         store, target = self._ready(), folder_of(folder)
         if target is None:
             raise StoreError("snapshot: expected a folder, found None")

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import numpy as np
 
+from femtosearch.frozen import frozen
 from femtosearch.index.keywords import MOST_COUNTED, frequency
 from femtosearch.index.snapshot import contains
 
@@ -23,7 +24,7 @@ _LEAST = 1e-6  # the weight of a phrase that most documents have
 _COLUMNS = 3  # of the table of words
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WordStatistics:
     """What all shards together have.
 
@@ -53,7 +54,7 @@ def rarity(rows: int, count: int) -> float:
     return weight if weight > 0 else _LEAST
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Lengths:
     """How many tokens each document of a shard has.
 
@@ -85,7 +86,7 @@ def totals_of(reader: sqlite3.Connection) -> tuple[int, int]:
     return numbers[0], sum(numbers[1 : 1 + _COLUMNS])
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class SharedWords:
     """The words of all shards, for one of them.
 
@@ -132,6 +133,11 @@ class SharedTable:
         order = np.argsort(-scores, kind="stable")
         yield _Rows(keys[order], scores[order])
 
+    def scores(self, phrase: str, keys: Sequence[int]) -> list[tuple[int, float]]:
+        """(key, BM25) of those of some documents that have a phrase."""
+        with self.best((phrase,), every=False) as ranked:
+            return ranked.those_of(np.array(sorted(keys), np.int64))
+
     def _times(self, phrase: str) -> tuple[np.ndarray, np.ndarray]:
         """The documents that have a phrase, and how often each has it: [K] int64, rising, and [K] float64."""
         query = "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ?"
@@ -157,8 +163,14 @@ class _Rows:
 
     def fetchmany(self, size: int) -> list[tuple[int, float]]:
         begin, self._at = self._at, self._at + size
-        stretch = slice(begin, self._at)
-        return list(zip(self._keys[stretch].tolist(), self._scores[stretch].tolist(), strict=True))
+        return self._pairs(slice(begin, self._at))
+
+    def those_of(self, keys: np.ndarray) -> list[tuple[int, float]]:
+        """The rows of some documents. keys: [K] int64, rising."""
+        return self._pairs(contains(keys, self._keys))
+
+    def _pairs(self, chosen: slice | np.ndarray) -> list[tuple[int, float]]:
+        return list(zip(self._keys[chosen].tolist(), self._scores[chosen].tolist(), strict=True))
 
 
 def _saturated(times: np.ndarray, lengths: np.ndarray, mean: float) -> np.ndarray:

@@ -15,10 +15,16 @@ from typing import Any
 NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
 MOST_LETTERS = 64  # of an identifier that is split
 # Scripts that put no blanks between words: each character is a term.
-_UNSPACED = re.compile("([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])")
-_SEAM = re.compile("[a-z][A-Z]|[A-Z][A-Z][a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]")
-_IDENTIFIER = re.compile(rf"[A-Za-z0-9]{{1,{MOST_LETTERS}}}")
-_PIECE = re.compile("[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+_UNSPACED = "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
+_SEAM = "[a-z][A-Z]|[A-Z][A-Z][a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]"
+_IDENTIFIER = rf"[A-Za-z0-9]{{1,{MOST_LETTERS}}}"
+_PIECE = "[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
+WORD = r"\w+"
+LUCENE_STOP_WORDS = frozenset([
+    "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it",
+    "no", "not", "of", "on", "or", "such", "that", "the", "their", "then", "there", "these", "they",
+    "this", "to", "was", "will", "with",
+])  # fmt: skip
 
 _INSERT = "INSERT INTO words (rowid, names, text, parts) VALUES (?, ?, ?, ?)"
 _DELETE = "INSERT INTO words (words, rowid, names, text, parts) VALUES ('delete', ?, ?, ?, ?)"
@@ -54,7 +60,7 @@ def columns(name: str, text: str, metadata: str) -> tuple[str, str, str]:
 
 def spaced(text: str) -> str:
     """The text with blanks round each character of a script that has none between words."""
-    return text if text.isascii() else _UNSPACED.sub(r" \1 ", text)
+    return text if text.isascii() else re.sub(_UNSPACED, r" \1 ", text)
 
 
 def parts(text: str) -> Iterator[str]:
@@ -63,13 +69,15 @@ def parts(text: str) -> Iterator[str]:
     >>> list(parts("the getUserName of PX7300 and HTTPServer"))
     ['get', 'User', 'Name', 'PX', '7300', 'HTTP', 'Server']
     """
-    end = 0
-    for seam in _SEAM.finditer(text):
+    if text.isalpha() and text.islower():  # as most words are
+        return
+    end, identifier = 0, re.compile(_IDENTIFIER)
+    for seam in re.finditer(_SEAM, text):
         if seam.start() >= end:
             start = _start(text, seam.start())
-            match = _IDENTIFIER.match(text, start)
+            match = identifier.match(text, start)
             end = match.end() if match else seam.end()
-            yield from _PIECE.findall(text[start:end])
+            yield from re.findall(_PIECE, text[start:end])
 
 
 def _start(text: str, at: int) -> int:

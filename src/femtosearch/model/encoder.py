@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from femtosearch import _core
+from femtosearch.model.checkpoint.backbone import HASH_TABLE
 from femtosearch.types import BertConfig, Precision
 
 
@@ -45,8 +46,8 @@ class Encoder:
             config.types,
             config.code_width,
             config.norm_epsilon,
-            {name: np.require(array, requirements=["C", "A"]) for name, array in weights.items()},
-            [(np.require(w, requirements=["C", "A"]), _contiguous(b)) for w, b in dense],
+            {name: _contiguous(array) for name, array in weights.items()} | _lasting_table(weights),
+            [(_contiguous(w), None if b is None else _contiguous(b)) for w, b in dense],
             precision == "int8",
         )
 
@@ -92,5 +93,13 @@ class Encoder:
         )
 
 
-def _contiguous(array: np.ndarray | None) -> np.ndarray | None:
-    return None if array is None else np.require(array, requirements=["C", "A"])
+def _contiguous(array: np.ndarray) -> np.ndarray:
+    return np.require(array, requirements=["C", "A"])
+
+
+def _lasting_table(weights: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """A bert_hash's token table, which the core uses where it is: a copy, if somebody could change it."""
+    table = weights.get(HASH_TABLE)
+    if table is None:
+        return {}
+    return {HASH_TABLE: _contiguous(table.copy() if table.flags.writeable else table)}

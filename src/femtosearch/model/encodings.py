@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
 from femtosearch.errors import FemtosearchError
+from femtosearch.frozen import frozen
+from femtosearch.model.checkpoint.tokenizer import HIGHEST_ID
 
-HIGHEST = (1 << 31) - 1  # an id
 Ids = tuple[np.ndarray, np.ndarray]  # ids [T] int32 end to end and starts [N+1] int64, rising from 0 to T
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Encodings:
     """Tokens of N texts with the ids round each, end to end.
 
@@ -71,7 +71,7 @@ def end_to_end(texts: Sequence[Sequence[int] | np.ndarray]) -> Ids:
     if texts and isinstance(texts[0], np.ndarray):
         return np.concatenate(texts), starts
     ids = np.fromiter(itertools.chain.from_iterable(texts), dtype=np.int64, count=int(starts[-1]))
-    return (ids if ids.max(initial=0) > HIGHEST else ids.astype(np.int32)), starts
+    return (ids if ids.max(initial=0) > HIGHEST_ID else ids.astype(np.int32)), starts
 
 
 def check_texts(texts: Sequence[str]) -> None:

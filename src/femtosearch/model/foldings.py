@@ -17,9 +17,9 @@ _LETTERS = {
     },
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
 }
-_FOLDABLE = re.compile("[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*")
-_BREAK = re.compile(r"-[ \t]*\r?\n")
-_BROKEN = re.compile(r"([^\W\d_]{2,})-[ \t]*\r?\n[ \t]*([^\W\d_]{2,})")
+_FOLDABLE = "[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*"
+_BREAK = r"-[ \t]*\r?\n"
+_BROKEN = r"([^\W\d_]{2,})-[ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
 Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
 
@@ -41,12 +41,12 @@ def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
     there is nothing to fold.
     """
     places = None
-    if not text.isascii() and _FOLDABLE.search(text):
-        edits = ((*match.span(), _LETTERS.get(match[0], "")) for match in _FOLDABLE.finditer(text))
+    if not text.isascii() and re.search(_FOLDABLE, text):
+        edits = ((*match.span(), _LETTERS.get(match[0], "")) for match in re.finditer(_FOLDABLE, text))
         text, places = edited(text, edits)
-    if _BREAK.search(text) and _BROKEN.search(text):
+    if "\n" in text and re.search(_BREAK, text) and re.search(_BROKEN, text):
         additions = (
-            (match.end(), match.end(), f" {match[1]}{match[2]} ") for match in _BROKEN.finditer(text)
+            (match.end(), match.end(), f" {match[1]}{match[2]} ") for match in re.finditer(_BROKEN, text)
         )
         text, again = edited(text, additions)
         places = again if places is None else places[again]

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.checkpoint.tokenizer import TokenizerFile
 from femtosearch.errors import CheckpointError, MissingExtraError
+from femtosearch.model.checkpoint.tokenizer import TokenizerFile
 from femtosearch.model.encodings import Encodings, Ids, check_texts, end_to_end
 
 

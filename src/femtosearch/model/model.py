@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from femtosearch.checkpoint import LINEAR, Checkpoint, read_checkpoint, with_conventions
-from femtosearch.checkpoint.files import Files
-from femtosearch.checkpoint.hub import locate, repository
-from femtosearch.checkpoint.write import caveats, check_new, folded, new_files, write_checkpoint
 from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtraError
-from femtosearch.fde import Fde, restore_fde, store_fde
+from femtosearch.model.checkpoint import Checkpoint, read_checkpoint, with_conventions
+from femtosearch.model.checkpoint.files import Files
+from femtosearch.model.checkpoint.hub import locate, repository
 from femtosearch.model.encoder import Encoder
-from femtosearch.model.onnx import write_onnx
-from femtosearch.model.pooling import pool
+from femtosearch.model.fingerprint import fingerprint_of, known_fingerprint
 from femtosearch.model.pruning import distinct, prune
 from femtosearch.model.tokenizer import Tokenizer, Tokens
+from femtosearch.model.weighting import Weighting
 from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig, Passages, Precision, Rows
+
+if TYPE_CHECKING:
+    from femtosearch.fde import Fde
 
 BUILT_INS = Path(__file__).parent / "builtin"
 FDE = "fde.safetensors"  # of a model folder
@@ -50,11 +50,14 @@ class Model:
         self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
         self._encoder = _encoder(checkpoint, engine, precision)
         self._engine = engine
+        weights = checkpoint.query_weights
+        self._weighting = None if weights is None else Weighting(weights)
+        self._is_built_in = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         """A model goes to another process as its folder, which that process reads and checks for itself."""
         built_in_name = self.source.name if self.source.parent == BUILT_INS else None
-        chosen = self.conventions, self._engine, str(self.precision), self.fingerprint
+        chosen = self.conventions, self._engine, str(self.precision), self.fingerprint, self.weighs
         return _restored, (built_in_name or str(self.source.resolve()), *chosen)
 
     @classmethod
@@ -94,7 +97,9 @@ class Model:
             checkpoint = with_conventions(
                 checkpoint, replace(checkpoint.conventions, prune_above=prune_above)
             )
-        return cls(checkpoint, engine, precision)
+        model = cls(checkpoint, engine, precision)
+        model._is_built_in = checkpoint.folder.parent == BUILT_INS
+        return model
 
     @property
     def name(self) -> str:
@@ -138,6 +143,15 @@ class Model:
         precision: Precision = self._encoder.precision
         return precision
 
+    @property
+    def weighs(self) -> bool:
+        """Whether a query's rows are as long as they weigh; else they are of unit length."""
+        return self._weighting is not None
+
+    def unweighted(self) -> Model:
+        """The same model without weights of queries' rows."""
+        return Model(replace(self._checkpoint, query_weights=None), self._engine, str(self.precision))
+
     @cached_property
     def parameters(self) -> int:
         """How many numbers the model has, Dense included."""
@@ -146,10 +160,11 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all that rows depend on but the precision: two models with the same one give the same
-        rows, up to rounding.
+        """A digest of all that rows depend on but the precision and the weights of queries: two models with
+        the same one give documents the same rows, up to rounding.
         """
-        return fingerprint_of(self._checkpoint)
+        known = known_fingerprint(self._checkpoint) if self._is_built_in else None
+        return known or fingerprint_of(self._checkpoint)
 
     @cached_property
     def fde(self) -> Fde | None:
@@ -158,6 +173,8 @@ class Model:
 
         Raises FdeError if it is damaged, or was made for other rows than this model's.
         """
+        from femtosearch.fde import restore_fde
+
         try:
             files = Files(self.source)
             if not files.has(FDE):
@@ -179,10 +196,10 @@ class Model:
     def encode_queries(
         self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
     ) -> Rows:
-        """Rows of queries. threads 0 means every core that this process may use; progress(texts done) is
-        called.
+        """Rows of queries, of unit length, or as long as they weigh if the model weighs them (`weighs`).
+        threads 0 means every core that this process may use; progress(texts done) is called.
         """
-        return self._encode(texts, self._tokenizer.queries, threads, progress)
+        return self._encode(texts, self._tokenizer.queries, threads, progress, self._query_rows)
 
     def encode_query_pieces(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
         """Rows of the pieces of queries: of each query one, but for a long one if the conventions say so.
@@ -190,7 +207,7 @@ class Model:
         """
         tokens, spans = self._tokenizer.query_pieces(_checked(texts))
         owner = np.arange(len(spans)) if tokens.owner is None else tokens.owner
-        return Passages(self._rows(tokens, threads), owner, spans)
+        return Passages(self._query_rows(tokens, threads), owner, spans)
 
     def coverage(self, query: str) -> Coverage:
         """What of a query the model knows, and what is cut off."""
@@ -201,7 +218,7 @@ class Model:
         self, texts: Sequence[str], *, threads: int = 0, progress: Progress | None = None
     ) -> Rows:
         """Rows of documents, pooled if the conventions say so; what is beyond document_length is cut off."""
-        rows = self._encode(texts, self._tokenizer.documents, threads, progress)
+        rows = self._encode(texts, self._tokenizer.documents, threads, progress, self._rows)
         return self._pooled(rows)
 
     def encode_passages(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
@@ -220,8 +237,11 @@ class Model:
         query:  as a query, else as a document, cut at the model's document length.
         """
         (text,) = _checked([text])
-        tokenise = self._tokenizer.queries if query else self._tokenizer.documents
-        return self._rows(tokenise([text]), 0).rows, self._tokenizer.spans(text, query=query)
+        if query:
+            rows = self._query_rows(self._tokenizer.queries([text]), 0)
+        else:
+            rows = self._rows(self._tokenizer.documents([text]), 0)
+        return rows.rows, self._tokenizer.spans(text, query=query)
 
     def passage_rows(self, passage: str) -> tuple[np.ndarray, np.ndarray]:
         """The same of a passage, without the rows that pruning drops."""
@@ -237,6 +257,9 @@ class Model:
         fold_dense: make one Dense of several, as txtai needs; rows are then the same up to rounding.
         Raises CheckpointError; FdeError if the model's FDE is damaged.
         """
+        from femtosearch.fde import store_fde
+        from femtosearch.model.checkpoint.write import check_new, folded, new_files, write_checkpoint
+
         checkpoint, fde = folded(self._checkpoint) if fold_dense else self._checkpoint, self.fde
         target = _path(folder)
         check_new(target)
@@ -248,6 +271,8 @@ class Model:
     @property
     def caveats(self) -> list[str]:
         """What other libraries make otherwise of the folder that `save` writes; usually nothing."""
+        from femtosearch.model.checkpoint.write import caveats
+
         return caveats(self._checkpoint)
 
     def save_onnx(self, path: str | Path) -> None:
@@ -257,6 +282,8 @@ class Model:
         Raises MissingExtraError without the extra [onnx]; CheckpointError as `save` does, and for another
         architecture than bert and bert_hash.
         """
+        from femtosearch.model.onnx import write_onnx
+
         write_onnx(self._checkpoint, self._tokenizer, _path(path))
 
     def _encode(
@@ -265,6 +292,7 @@ class Model:
         tokenise: Callable[[Sequence[str], int], Tokens],
         threads: int,
         progress: Progress | None,
+        rows_of: Callable[[Tokens, int, np.ndarray], Rows],
     ) -> Rows:
         texts = _checked(texts)
         batches = [tokenise(texts[at : at + BATCH], threads) for at in range(0, len(texts), BATCH)]
@@ -272,7 +300,7 @@ class Model:
         rows = np.empty((int(ends[-1]), self.dims), dtype=np.float32)
         starts = [np.zeros(1, dtype=np.int64)]
         for number, (batch, (begin, end)) in enumerate(zip(batches, pairwise(ends), strict=True), 1):
-            by_text = self._rows(batch, threads, rows[begin:end]).starts
+            by_text = rows_of(batch, threads, rows[begin:end]).starts
             if batch.owner is not None:
                 count = min(BATCH, len(texts) - (number - 1) * BATCH)
                 by_text = by_text[np.searchsorted(batch.owner, np.arange(count + 1))]
@@ -282,10 +310,19 @@ class Model:
         return Rows(rows, np.concatenate(starts))
 
     def _pooled(self, rows: Rows) -> Rows:
+        from femtosearch.model.pooling import pool
+
         conventions = self.conventions
         if conventions.pool_factor == 1:
             return rows
         return pool(rows, conventions.pool_factor, conventions.protected_tokens, unit=conventions.unit_pools)
+
+    def _query_rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
+        """As long as they weigh, if the model weighs them."""
+        rows = self._rows(tokens, threads, out)
+        if self._weighting is not None:
+            self._weighting.apply(rows, threads)
+        return rows
 
     def _rows(self, tokens: Tokens, threads: int, out: np.ndarray | None = None) -> Rows:
         rows: np.ndarray = self._encoder.encode(
@@ -310,12 +347,14 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
     return locate(BUILT_INS / DEFAULT if source is None else source, revision)
 
 
-def _restored(source: str, conventions: Conventions, engine: str, precision: str, fingerprint: str) -> Model:
+def _restored(
+    source: str, conventions: Conventions, engine: str, precision: str, fingerprint: str, weighs: bool
+) -> Model:
     """The model that another process had. Raises CheckpointError if its folder is not the same any more."""
     model = Model.load(source, conventions=conventions, engine=engine, precision=precision)
     if model.fingerprint != fingerprint:
         raise CheckpointError(f"{source}: expected the model that was pickled, found another: load it again")
-    return model
+    return model if weighs else model.unweighted()
 
 
 def _encoder(checkpoint: Checkpoint, engine: str, precision: str) -> Any:
@@ -345,37 +384,6 @@ def _torch_engine() -> Any:
         raise MissingExtraError(
             f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
         ) from error
-
-
-def fingerprint_of(checkpoint: Checkpoint) -> str:
-    """A digest of all that rows depend on but the engine and its precision."""
-    digest = hashlib.sha256(_spelled(checkpoint.config, checkpoint.conventions).encode())
-    digest.update(checkpoint.tokenizer.read_bytes())
-    for name in sorted(checkpoint.weights):
-        digest.update(name.encode())
-        digest.update(np.ascontiguousarray(checkpoint.weights[name]).data)
-    for dense in checkpoint.modules:
-        digest.update(dense.weight.tobytes())
-        digest.update(b"none" if dense.bias is None else dense.bias.tobytes())
-        if dense.use_residual:
-            digest.update(b"residual" if dense.residual is None else dense.residual.tobytes())
-        if dense.activation != LINEAR:
-            digest.update(dense.activation.encode())
-    return digest.hexdigest()
-
-
-def _spelled(config: BertConfig | OtherConfig, conventions: Conventions) -> str:
-    """The two as version 0.1.0 spelled them: what came later is only named where it is not the default."""
-    if isinstance(config, OtherConfig):
-        return repr((config, conventions))
-    spelled = []
-    for value, since in ((config, "norm_epsilon"), (conventions, "skiplist")):
-        names = [field.name for field in fields(value)]
-        first = names[: names.index(since) + 1]
-        later = [field.name for field in fields(value) if field.default != getattr(value, field.name)]
-        settings = [f"{name}={getattr(value, name)!r}" for name in names if name in first or name in later]
-        spelled.append(f"{type(value).__name__}({', '.join(settings)})")
-    return f"({', '.join(spelled)})"
 
 
 def _checked(texts: Iterable[str]) -> list[str]:

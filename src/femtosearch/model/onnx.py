@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.checkpoint import Checkpoint
-from femtosearch.checkpoint.write import check_new, new_files
 from femtosearch.errors import CheckpointError, MissingExtraError
+from femtosearch.model.checkpoint import Checkpoint
+from femtosearch.model.checkpoint.write import check_new, new_files
 from femtosearch.model.tokenizer import Prefix, Tokenizer
 
 FORMAT = 1
@@ -54,8 +54,10 @@ def _beside(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
         "expand_id": max(0, tokenizer.mask),
         "expand_attended": conventions.attend_to_expansion,
     }
+    weights = checkpoint.query_weights
+    query["weights"] = weights and {name: array.tolist() for name, array in weights.tensors.items()}
     document: dict[str, Any] = {"without_ids": [], "skip_ids": skipped}
-    document |= {"expand_to": 0, "expand_id": 0, "expand_attended": False}
+    document |= {"expand_to": 0, "expand_id": 0, "expand_attended": False, "weights": None}
     return {
         "format": FORMAT,
         "dims": len(checkpoint.dense[-1][0]) if checkpoint.dense else checkpoint.config.hidden_size,

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from femtosearch.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
+from femtosearch.model.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
 from femtosearch.types import BertConfig
 
 OPSET, IR_VERSION = 17, 8

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 
+from femtosearch.frozen import frozen
 from femtosearch.model.encodings import Encodings
 from femtosearch.model.stretches import Stretch
 
 SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks of CJK
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Part of a text: the text it comes from, its span there, and its ids with [CLS] and [SEP]."""
 

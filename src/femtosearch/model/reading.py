@@ -17,12 +17,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from femtosearch.checkpoint import CONVENTION_KEYS, OURS, read_checkpoint
-from femtosearch.checkpoint.modules import SETTINGS
-from femtosearch.checkpoint.tokenizer import read_tokenizer
 from femtosearch.disk import write_whole
 from femtosearch.fde import restore_fde, store_fde
-from femtosearch.model.model import FDE, FDE_LIMIT, fingerprint_of
+from femtosearch.model.checkpoint import CONVENTION_KEYS, OURS, read_checkpoint
+from femtosearch.model.checkpoint.modules import SETTINGS
+from femtosearch.model.checkpoint.tokenizer import read_tokenizer
+from femtosearch.model.fingerprint import fingerprint_of
+from femtosearch.model.model import FDE, FDE_LIMIT
 from femtosearch.tensors import read_limited
 from femtosearch.types import Conventions
 
@@ -41,7 +42,7 @@ def prepare(folder: Path) -> bool:
     before = fingerprint_of(read_checkpoint(folder))
     tokenizer = read_checkpoint(folder).tokenizer
     file = read_tokenizer(tokenizer)
-    _write(tokenizer, with_nfkc(file.settings), separators=(",", ":"))
+    _write(tokenizer, with_nfkc(json.loads(file.text)), separators=(",", ":"))
     settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     _write(folder / SETTINGS, with_skiplists(settings, unheard(file.model["vocab"])), indent=2)
     checkpoint = read_checkpoint(folder)

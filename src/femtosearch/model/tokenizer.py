@@ -8,28 +8,30 @@ tokenised and cut together, as Sentence Transformers and txtai do.
 
 from __future__ import annotations
 
-import string
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from femtosearch.checkpoint.tokenizer import read_tokenizer
 from femtosearch.errors import CheckpointError
+from femtosearch.frozen import frozen
+from femtosearch.model.checkpoint.tokenizer import read_tokenizer
 from femtosearch.model.encodings import Ids, TextEncoder, check_texts, end_to_end
-from femtosearch.model.library_tokenizer import LibraryTokenizer
 from femtosearch.model.pieces import Piece, pieces
-from femtosearch.model.stretches import Stretch, batches
 from femtosearch.model.wordpiece import WordPiece, wordpiece_settings
 from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig
 
+if TYPE_CHECKING:
+    from femtosearch.model.stretches import Stretch
+
+_PUNCTUATION = r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"""  # `string`, which has it, is slow to import
 LEAST_ROOM = 3  # [CLS], [SEP] and one token of the text
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@frozen(eq=False)
 class Tokens:
     """Token ids of N texts, end to end, never padded.
 
@@ -102,6 +104,11 @@ class Tokenizer:
         self._wordless = int(wordless.sum())
         self.framing = int(wordless[:-1].sum()), int(wordless[-1])
 
+    @property
+    def added(self) -> list[str]:
+        """The tokens that are looked for in a text as it is, prefixes among them."""
+        return self._texts.added
+
     def queries(self, texts: Sequence[str], threads: int = 0) -> Tokens:
         """Tokens of queries: without those of query_skiplist, and cut to query_length or in pieces of it.
         Every row is kept, but for the skiplist's if the conventions say so.
@@ -145,6 +152,8 @@ class Tokenizer:
         text, or a piece, of which no word's row would be kept gives a passage without rows if it has unknown
         words, and else none.
         """
+        from femtosearch.model.stretches import batches
+
         if not all(isinstance(text, str) for text in texts):
             check_texts(texts)
         cut = [piece for batch in batches(texts) for piece in self._divided(batch, threads)]
@@ -206,6 +215,8 @@ class Tokenizer:
 
         as_places:  instead of ids they have the places of the tokens among all of the text's.
         """
+        from femtosearch.model.stretches import Stretch
+
         encoded = self._texts.encode([text])
         asked = ~self.unasked[encoded.ids]
         asked[[0, -1]] = True
@@ -300,7 +311,7 @@ class Tokenizer:
 
     def _stands_alone(self, prefix: str) -> bool:
         """Whether the ids of prefix + text are those of the prefix and those of the text, for any text."""
-        if not self._texts.splits_on_words or not (prefix[-1].isspace() or prefix[-1] in string.punctuation):
+        if not self._texts.splits_on_words or not (prefix[-1].isspace() or prefix[-1] in _PUNCTUATION):
             return False
         heads = (token[:n] for token in self._texts.added for n in range(1, len(token)))
         return not any(prefix.lower().endswith(head.lower()) for head in heads)
@@ -330,7 +341,7 @@ class Tokenizer:
         return skipped
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Prefix:
     """How one side's texts begin, and the tokens that they are cut to.
 
@@ -350,7 +361,11 @@ def text_encoder(path: Path) -> TextEncoder:
     """
     file = read_tokenizer(path)
     settings = wordpiece_settings(file)
-    return LibraryTokenizer(file) if settings is None else WordPiece(file, settings)
+    if settings is not None:
+        return WordPiece(file, settings)
+    from femtosearch.model.library_tokenizer import LibraryTokenizer
+
+    return LibraryTokenizer(file)
 
 
 def _cut_and_prefix(flat: np.ndarray, starts: np.ndarray, length: int, prefix: tuple[int, ...]) -> Ids:

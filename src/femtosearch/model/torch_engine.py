@@ -16,10 +16,10 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from femtosearch.checkpoint import Checkpoint, Dense
-from femtosearch.checkpoint.write import backbone_settings
 from femtosearch.errors import CheckpointError, ShapeError
 from femtosearch.model.builtin.modeling_bert_hash import BertHashConfig, BertHashModel
+from femtosearch.model.checkpoint import Checkpoint, Dense
+from femtosearch.model.checkpoint.write import backbone_settings
 
 BATCH_TOKENS = 16_384  # of a batch, padding included
 UNREAD = ("pooler.",)  # tensors that token vectors do not depend on

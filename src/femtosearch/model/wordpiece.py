@@ -8,20 +8,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from femtosearch import _core
-from femtosearch.checkpoint.tokenizer import AS_WRITTEN, TokenizerFile
-from femtosearch.model.encodings import HIGHEST, Encodings, Ids, check_texts
+from femtosearch.frozen import frozen
+from femtosearch.model.checkpoint.tokenizer import AS_WRITTEN, HIGHEST_ID, TokenizerFile, Vocabulary
+from femtosearch.model.encodings import Encodings, Ids, check_texts
 
 STEPS = ("clean_text", "handle_chinese_chars", "lowercase")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class WordPieceSettings:
     """What a tokenizer.json says of BERT's tokenizer.
 
@@ -53,15 +53,14 @@ class WordPiece:
     def __init__(self, file: TokenizerFile, settings: WordPieceSettings) -> None:
         self._file = file
         self._settings = settings
-        self._ids = dict(settings.vocabulary) | dict(settings.added)
+        self._vocabulary = _native(settings.vocabulary)
         self._undivided: dict[str, int] = {}
         self._set_up()
 
     def _set_up(self) -> None:
         settings = self._settings
         self._native = _core.WordPiece(
-            list(settings.vocabulary),
-            np.fromiter(settings.vocabulary.values(), np.int32, len(settings.vocabulary)),
+            self._vocabulary,
             list((dict(settings.added) | self._undivided).items()),
             settings.unknown,
             settings.prefix,
@@ -79,17 +78,20 @@ class WordPiece:
     @property
     def highest_id(self) -> int:
         """The highest id of any token; -1 if there is none."""
-        return max(self._ids.values(), default=-1)
+        return max([int(self._vocabulary.ids().max(initial=-1)), *self._settings.added.values()])
 
     def id_of(self, token: str) -> int | None:
         """A token's id; None if there is no such token."""
-        return self._ids.get(token)
+        return self._settings.added.get(token, self._settings.vocabulary.get(token))
 
     def keep_whole(self, token: str, *, as_written: bool = False) -> None:
         """From now on, do not divide a token of the vocabulary where a text has it."""
         first, last = self._settings.first, self._settings.last
-        if self.ids([token])[0].tolist() != [*first, self._ids[token], *last]:
-            self._undivided[token] = self._ids[token]
+        number = self.id_of(token)
+        if number is None:
+            raise KeyError(token)
+        if self.ids([token])[0].tolist() != [*first, number, *last]:
+            self._undivided[token] = number
             self._set_up()
 
     def ids(self, texts: Sequence[str], threads: int = 0) -> Ids:
@@ -138,17 +140,25 @@ def wordpiece_settings(file: TokenizerFile) -> WordPieceSettings | None:
     return WordPieceSettings(vocabulary, added, steps, vocabulary[unknown], prefix, longest, *around)
 
 
-def _vocabulary(entries: Any) -> dict[str, int]:
+def _native(vocabulary: Mapping[str, int]) -> _core.Vocabulary:
+    if isinstance(vocabulary, Vocabulary):
+        return vocabulary.native
+    return _core.Vocabulary(list(vocabulary), np.fromiter(vocabulary.values(), np.int32, len(vocabulary)))
+
+
+def _vocabulary(entries: Any) -> Mapping[str, int]:
     """piece -> id; empty if it is anything else."""
+    if isinstance(entries, Vocabulary):
+        return entries
     if not isinstance(entries, dict):
         return {}
     numbers = entries.values()
-    only_ids = set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) <= HIGHEST
+    only_ids = set(map(type, numbers)) == {int} and min(numbers) >= 0 and max(numbers) <= HIGHEST_ID
     return entries if only_ids else {}
 
 
 def _is_id(number: Any) -> bool:
-    return type(number) is int and 0 <= number <= HIGHEST
+    return type(number) is int and 0 <= number <= HIGHEST_ID
 
 
 def _steps(normalizers: list[dict[str, Any]]) -> tuple[bool, bool, bool, bool, bool] | None:

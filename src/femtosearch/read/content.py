@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from typing import IO, Any
 
-from femtosearch.read.encodings import SNIFFED, encoding_of
+from femtosearch.read.encodings import POINTED, SNIFFED, NotTextError, encoding_of, is_pointer
 from femtosearch.read.entries import Options
 from femtosearch.read.lines import TooLongError, limited_lines, read_all
+from femtosearch.read.paths import STDIN
 from femtosearch.read.records import SURROGATE
-from femtosearch.read.walk import STDIN, File
+from femtosearch.read.walk import File
 
 Tell = Callable[[int | None, str, str], None]
 
@@ -52,7 +51,20 @@ class Content:
         return (self._clean(number, line) for number, line in numbered)
 
     def binary(self) -> IO[bytes]:
-        """Its bytes, in which one can go to and fro. Raises TooLongError beyond a gigabyte."""
+        """Its bytes, in which one can go to and fro.
+
+        Raises TooLongError beyond a gigabyte, NotTextError for a pointer to a file that is somewhere else.
+        """
+        file = self._binary()
+        head = file.read(POINTED)
+        file.seek(0)
+        if is_pointer(head):
+            raise NotTextError("expected a file, found a Git LFS pointer to it: get it with `git lfs pull`")
+        return file
+
+    def _binary(self) -> IO[bytes]:
+        import tempfile
+
         if not self._zipped and self.file.size is not None:
             if self.file.size > MOST_UNZIPPED:
                 raise TooLongError(
@@ -70,6 +82,8 @@ class Content:
         return copy
 
     def _plain(self) -> Any:
+        import gzip
+
         if not self._zipped:
             return self._raw
         return self._stack.enter_context(io.BufferedReader(gzip.GzipFile(fileobj=self._raw), SNIFFED))

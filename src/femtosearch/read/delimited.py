@@ -9,8 +9,9 @@ import csv
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from femtosearch.frozen import frozen
 from femtosearch.read.records import Record, names
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -20,7 +21,7 @@ _SEPARATOR = re.compile(r"\s*\"?sep=(.)\"?\s*$", re.IGNORECASE)  # Excel's first
 _HEADER_LINES = 50  # that may come before the header row
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Dialect:
     """How rows are written.
 
@@ -108,7 +109,7 @@ class _Rows:
             return cells
         self._has_broken = True
         self.skip()
-        return ValueError(f"expected a row of CSV, found something else ({reason}); this line is left out")
+        return ValueError(f"expected a row of CSV, found something else ({reason})")
 
     def _otherwise(self, line: str, width: int) -> tuple[list[str] | None, int]:
         """The row in another dialect, where its line looks like one."""

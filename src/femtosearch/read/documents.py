@@ -22,7 +22,8 @@ from femtosearch.read.encodings import NotTextError, check_encoding
 from femtosearch.read.entries import Entry, Fault, Named, Options, Skipped
 from femtosearch.read.kinds import entries
 from femtosearch.read.lines import TooLongError
-from femtosearch.read.walk import STDIN, File, bytes_of, printable, walk
+from femtosearch.read.paths import STDIN, printable
+from femtosearch.read.walk import File, bytes_of, walk
 from femtosearch.types import Document
 
 
@@ -104,7 +105,7 @@ class FileReader:
         path = printable(file.path)
         where = path if fault.line is None else f"{path}:{fault.line}"
         if file.named and not self.options.keep_going:
-            raise ReadError(f"{where}: {fault.reason}")
+            raise ReadError(f"{where}: {fault.reason}; to go on without it: --keep-going")
         self.skip(where, fault.reason)
 
 

@@ -6,9 +6,11 @@ import codecs
 import re
 import string
 import unicodedata
-from dataclasses import dataclass
+
+from femtosearch.frozen import frozen
 
 SNIFFED = 1 << 22  # bytes that are looked at
+POINTED = 1024  # bytes that a pointer to a file has at most
 
 _MARKS = (  # a mark of four bytes begins as one of two does
     (codecs.BOM_UTF32_LE, "utf-32"),
@@ -37,7 +39,7 @@ _MAGIC = (
     (b"ID3", "an MP3 file"),
     (b"\xca\xfe\xba\xbe", "a program"),
 )
-_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\n")
+_LFS = re.compile(rb"version https://git-lfs\.github\.com/spec/v1\r?\n")
 _CONTROLS = bytes(set(range(32)) - {8, 9, 10, 11, 12, 13, 27}) + b"\x7f"  # that no text has
 _HIGH = bytes(range(0x80, 0x100))
 _UNLIKELY = b"\xd7\xf7\xfe\xff\xde\xf0\xd0\x81\x8d\x8f\x90\x9d"  # no letter of cp1252 that is common
@@ -51,6 +53,7 @@ _SCRIPTS = (  # Latin to Arabic, Indic to Thai, punctuation, kana and Han, Hangu
     (0x1F300, 0x1FAFF),
 )
 _MOST_CONTROLS = 0.01  # of the bytes, and 8 at least
+_MOST_PLAIN = 0.8  # of the bytes of UTF-16 without NULs, those that are printable ASCII
 _MOST_HIGH = 0.3  # of the letters of a text in a script of Latin letters
 
 
@@ -58,7 +61,7 @@ class NotTextError(ValueError):
     """Bytes are no text, or in an encoding that cannot be told."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Encoding:
     """How bytes are read as text.
 
@@ -81,9 +84,9 @@ def encoding_of(head: bytes, *, is_whole: bool = False, guesses: bool = True) ->
         if head.startswith(mark):
             return Encoding(name)
     _refuse_known(head)
-    wide = _without_mark(head)
+    wide = _without_mark(head) or (_wide_script(head) if guesses else None)
     if wide is not None:
-        return Encoding(wide, f"{wide.upper()} without a byte order mark, by its NULs")
+        return Encoding(wide, f"{wide.upper()} without a byte order mark")
     _refuse_controls(head)
     if _is_utf8(head, is_whole):
         return Encoding("utf-8")
@@ -103,8 +106,13 @@ def _refuse_known(head: bytes) -> None:
     for magic, kind in _MAGIC:
         if head.startswith(magic):
             raise NotTextError(f"expected text in UTF-8, found {kind}")
-    if _LFS.match(head) and len(head) < 1024:
+    if is_pointer(head):
         raise NotTextError("expected text, found a Git LFS pointer to it: get the file with `git lfs pull`")
+
+
+def is_pointer(head: bytes) -> bool:
+    """Whether bytes are Git LFS's pointer to a file, which is somewhere else."""
+    return _LFS.match(head) is not None and len(head) < POINTED
 
 
 def _refuse_controls(head: bytes) -> None:
@@ -151,6 +159,17 @@ def _without_mark(head: bytes) -> str | None:
         return None  # a stray NUL
     order = ("utf-16-le", "utf-16-be") if odd >= even else ("utf-16-be", "utf-16-le")
     return next((name for name in order if _reads_as_text(head, name)), None)
+
+
+def _wide_script(head: bytes) -> str | None:
+    """UTF-16 that has neither mark nor NULs, as text in Chinese characters, kana or Hangul has none.
+
+    Pairs of ASCII characters would be Chinese characters, too.
+    """
+    if len(head) < 8 or (len(head) % 2 and len(head) < SNIFFED) or _is_utf8(head, False):
+        return None
+    plain = len(head) - len(head.translate(None, string.printable.encode()))
+    return "utf-16-le" if plain < _MOST_PLAIN * len(head) and _reads_as_text(head, "utf-16-le") else None
 
 
 def _reads_as_text(head: bytes, name: str) -> bool:

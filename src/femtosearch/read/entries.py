@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
+from femtosearch.frozen import frozen
 from femtosearch.types import Document
 
 Mark = tuple[int, dict[str, Any]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Options:
     """How files are read.
 
@@ -38,7 +39,7 @@ class Options:
     ignore: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entry:
     """A document of a file.
 
@@ -61,7 +62,7 @@ class Entry:
     splits_words: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """Something in a file that is left out; `line` is where, or None for the file."""
 
@@ -69,7 +70,7 @@ class Fault:
     line: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Skipped:
     """Something that was left out or, if it was kept, changed. `where` is a path, or path:line."""
 
@@ -78,7 +79,7 @@ class Skipped:
     kept: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Named:
     """An entry as a document with an id.
 

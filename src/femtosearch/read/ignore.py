@@ -8,30 +8,77 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+
+from femtosearch.frozen import frozen
 
 FILES = (".gitignore", ".ignore", ".femtosearchignore")  # a later one decides
 FOLDERS = frozenset({"node_modules", "__pycache__", "__pypackages__", "bower_components"})
 MARKERS = ("pyvenv.cfg", "conda-meta")  # what a virtual environment has in it
 _MOST_BYTES = 1 << 20  # of a file of rules
+_MOST_WILDCARDS = 3  # of a pattern that becomes a regular expression
+_FOLDERS, _ANY, _NAME = _WILDCARDS = ("(?:.*/)?", ".+", "[^/]*")
 _CLASS = re.compile(r"\[(!|\^)?(\]?[^\]]*)\]")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """One pattern: what it fits, whether it takes back, whether it means folders alone."""
 
-    pattern: re.Pattern[str]
+    pattern: re.Pattern[str] | Steps
     takes_back: bool
     folders_only: bool
 
     def fits(self, path: str, is_folder: bool) -> bool:
-        return (is_folder or not self.folders_only) and self.pattern.fullmatch(path) is not None
+        return (is_folder or not self.folders_only) and bool(self.pattern.fullmatch(path))
 
 
-@dataclass(frozen=True, slots=True)
+class Steps:
+    """A pattern with many wildcards, which takes time in proportion to its length and the path's: a regular
+    expression would try all ways of sharing the path out among them.
+
+    pieces:  the expressions of the pattern, each for one character but for wildcards.
+    """
+
+    def __init__(self, pieces: Sequence[str]) -> None:
+        self._pieces = [piece if piece in _WILDCARDS else re.compile(piece, re.DOTALL) for piece in pieces]
+
+    def fullmatch(self, path: str) -> bool:
+        """Whether the pattern fits all of a path."""
+        places = self._with_skipped({0})
+        for character in path:
+            places = self._with_skipped({after for at in places for after in self._after(at, character)})
+        return len(self._pieces) in places
+
+    def _after(self, at: int, character: str) -> Iterator[int]:
+        """Where in the pattern one may be after a character; ~place is inside of the folders at a place."""
+        place = ~at if at < 0 else at
+        piece = self._pieces[place] if place < len(self._pieces) else None
+        if piece == _FOLDERS:
+            yield ~place
+            if character == "/":
+                yield place + 1
+        elif piece == _ANY:
+            yield from (place, place + 1)
+        elif piece == _NAME:
+            if character != "/":
+                yield place
+        elif isinstance(piece, re.Pattern) and piece.fullmatch(character):
+            yield place + 1
+
+    def _with_skipped(self, places: set[int]) -> set[int]:
+        """The places, and those after wildcards that stand for nothing."""
+        waiting = list(places)
+        while waiting:
+            at = waiting.pop()
+            if 0 <= at < len(self._pieces) and self._pieces[at] in (_FOLDERS, _NAME) and at + 1 not in places:
+                places.add(at + 1)
+                waiting.append(at + 1)
+        return places
+
+
+@frozen
 class Rules:
     """The rules of one file, for paths below the folder that it lies in.
 
@@ -138,34 +185,34 @@ def _rule(line: str) -> Rule | None:
     if not text:
         return None
     try:
-        return Rule(re.compile(_expression(text), re.DOTALL), takes_back, folders_only)
+        return Rule(_pattern(text), takes_back, folders_only)
     except re.error:  # a class such as [z-a], which fits nothing
         return None
 
 
-def _expression(glob: str) -> str:
-    """A regular expression for the paths that a pattern fits."""
-    is_tied = "/" in glob
-    glob = glob.lstrip("/")
-    expression = "" if is_tied else "(?:.*/)?"
-    position = 0
+def _pattern(glob: str) -> re.Pattern[str] | Steps:
+    """What the paths fit that a pattern fits. Raises re.error."""
+    pieces = [] if "/" in glob else [_FOLDERS]
+    glob, position = glob.lstrip("/"), 0
     while position < len(glob):
         piece, position = _next(glob, position)
-        expression += piece
-    return expression
+        pieces.append(piece)
+    if sum(piece in _WILDCARDS for piece in pieces) > _MOST_WILDCARDS:
+        return Steps(pieces)
+    return re.compile("".join(pieces), re.DOTALL)
 
 
 def _next(glob: str, at: int) -> tuple[str, int]:
     """The expression of what a pattern has at a place, and the place after it."""
     if glob.startswith("**/", at) and (at == 0 or glob[at - 1] == "/"):
-        return "(?:.*/)?", at + 3
+        return _FOLDERS, at + 3
     if glob.startswith("**", at) and at + 2 == len(glob) and (at == 0 or glob[at - 1] == "/"):
-        return ".+", at + 2
+        return _ANY, at + 2
     character = glob[at]
     if character == "*":
         while glob.startswith("*", at):
             at += 1
-        return "[^/]*", at
+        return _NAME, at
     if character == "?":
         return "[^/]", at + 1
     if character == "[" and (match := _CLASS.match(glob, at)):

@@ -6,7 +6,6 @@ Text is UTF-8; a byte-order mark is left out. Who calls says what becomes of byt
 from __future__ import annotations
 
 import contextlib
-import gzip
 import io
 import os
 import sys
@@ -17,10 +16,10 @@ from typing import IO, Any
 
 from femtosearch.errors import ReadError
 from femtosearch.index.documents import MOST_BYTES
+from femtosearch.read.paths import STDIN
 
 GZIP = b"\x1f\x8b"
 UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-STDIN = "-"
 _MOST = MOST_BYTES  # characters of a line, or of a text: more than an index stores
 
 
@@ -31,6 +30,8 @@ class TooLongError(Exception):
 @contextlib.contextmanager
 def text_stream(raw: Any, *, zipped: bool, errors: str, newline: str | None = None) -> Iterator[IO[str]]:
     """A binary stream as text, which is UTF-16 if it begins so. `raw` stays open, or as it is, at the end."""
+    import gzip
+
     plain = io.BufferedReader(gzip.GzipFile(fileobj=raw)) if zipped else raw
     is_wide = plain.peek(2)[:2] in UTF_16
     encoding = "utf-16" if is_wide else "utf-8-sig"
@@ -68,6 +69,27 @@ def numbered_lines(place: str | Path, noun: str) -> Iterator[tuple[int, str]]:
     """
     lines = _stdin_lines(noun) if str(place) == STDIN else file_lines(place)
     yield from ((number, line) for number, line in enumerate(lines, 1) if line.strip())
+
+
+def listed_paths(place: str | Path) -> list[str]:
+    """The paths that a file lists, or standard input for -: one a line or, where there are NULs, as `find
+    -print0` and `git ls-files -z` write them, one before each NUL. Bytes that are not UTF-8 stay a path's.
+
+    Raises ReadError.
+    """
+    if str(place) == STDIN:
+        if sys.stdin.isatty():
+            print("reading paths from standard input, one a line; Ctrl-D ends", file=sys.stderr)
+        with _reading("standard input"):
+            content = sys.stdin.buffer.read()
+    else:
+        with _reading(os.fspath(place)), open(place, "rb") as raw:
+            content = raw.read()
+    content = content.removeprefix(b"\xef\xbb\xbf")
+    if b"\0" in content:
+        return [os.fsdecode(path) for path in content.split(b"\0") if path]
+    lines = (line.rstrip(b"\r") for line in content.split(b"\n"))
+    return [os.fsdecode(line) for line in lines if line.strip()]
 
 
 def _stdin_lines(noun: str) -> Iterator[str]:

@@ -20,8 +20,9 @@ from femtosearch.index.index import Index
 from femtosearch.index.sources import FileRow, Source
 from femtosearch.read.documents import FileReader
 from femtosearch.read.entries import Options, Skipped
+from femtosearch.read.paths import STDIN, printable
 from femtosearch.read.steps import Steps, Work
-from femtosearch.read.walk import STDIN, Walk, printable, walk
+from femtosearch.read.walk import Walk, walk
 
 _PEEKED = 256  # documents that are read before an index is made
 _KEPT = ("text_column", "id_column", "encoding", "include", "exclude", "hidden", "ignore")  # of a source

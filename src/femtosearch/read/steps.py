@@ -8,15 +8,19 @@ import json
 import os
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from functools import lru_cache
 
+from femtosearch.disk import blake2b
 from femtosearch.errors import ReadError
+from femtosearch.frozen import frozen
 from femtosearch.index.documents import Draft
 from femtosearch.index.filing import Cut, Filed, Filing, OpenFile, Taken
 from femtosearch.index.sources import NEVER, FileRow
 from femtosearch.read.documents import FileReader, name_in_file
 from femtosearch.read.entries import Named, Options, Skipped
-from femtosearch.read.walk import File, bytes_of, printable
+from femtosearch.read.paths import near, printable
+from femtosearch.read.walk import File, bytes_of, stamp_of
 
 READER = 1  # another number once files give other documents than before
 COMMIT_SECONDS = 3.0  # after which what was read is committed
@@ -25,14 +29,14 @@ _FRESH = 2_000_000_000  # nanoseconds: what was written to so lately may be agai
 _HOW = ("text_column", "id_column", "encoding", "stdin_kind")  # the options that documents depend on
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Begin:
     """A file is read from here on."""
 
     file: File
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Put:
     """A document of it."""
 
@@ -40,7 +44,7 @@ class Put:
     named: Named
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class End:
     """It was read to its end; `was_read` is false where the disk did not let it be read."""
 
@@ -50,7 +54,7 @@ class End:
     was_read: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Touch:
     """A file's bytes are as they were, though its times are not."""
 
@@ -71,7 +75,7 @@ class Steps:
     """
 
     def __init__(self, reader: FileReader, files: list[File], known: dict[str, FileRow]) -> None:
-        self._known, self._how = known, _how(reader.options)
+        self._known, self._options = known, reader.options
         self._now = time.time_ns()
         due: list[File] = []
         self.reader = reader
@@ -105,12 +109,12 @@ class Steps:
         return row is None or not file.stamp or row.stamp != self._stamp(file)
 
     def _stamp(self, file: File) -> str:
-        return f"{file.stamp} {self._how}"
+        return f"{file.stamp} {_how(self._options, file.kind)}"
 
     def _all(self, due: list[File]) -> Iterator[Step]:
         for file in due:
             digest, row = digest_of(file), self._known.get(file.real)
-            if row is not None and digest and row.digest == digest and self._was_read_so(row):
+            if row is not None and digest and row.digest == digest and self._was_read_so(row, file):
                 self._leave(file)
                 yield Touch(file, self._stamp_now(file), digest)
                 continue
@@ -121,18 +125,34 @@ class Steps:
             # What is wrong with a file is told each time that it is met: it has no stamp.
             is_whole = all(fault.kept for fault in self.reader.skipped[faults:])
             self.read += 1
+            if self._has_changed(file, digest):  # since then, so that it is not known what was read
+                digest, is_whole = b"", False
             stamp = self._stamp_now(file) if is_whole else NEVER
             # What comes through a pipe is another thing each time: nothing of it is gone.
             yield End(file, stamp, digest, self.reader.could_read and bool(file.stamp))
 
-    def _was_read_so(self, row: FileRow) -> bool:
+    def _was_read_so(self, row: FileRow, file: File) -> bool:
         """Whether a file was read to its end, and as it would be now."""
-        return self._how in row.stamp.split(" ")
+        return _how(self._options, file.kind) in row.stamp.split(" ")
 
     def _stamp_now(self, file: File) -> str:
         """The stamp, or one that no file will have where it was written to a moment ago."""
+        return f"fresh {self._stamp(file)}" if self._is_fresh(file) else self._stamp(file)
+
+    def _is_fresh(self, file: File) -> bool:
         modified = int(file.stamp.split(" ")[1]) if file.stamp else 0
-        return f"fresh {self._stamp(file)}" if self._now - modified < _FRESH else self._stamp(file)
+        return self._now - modified < _FRESH
+
+    def _has_changed(self, file: File, digest: bytes) -> bool:
+        """Whether a file of the disk was written to, or is another one, since its bytes had that digest."""
+        if not file.stamp:
+            return False
+        try:
+            if stamp_of(os.stat(file.path)) != file.stamp:
+                return True
+        except OSError:
+            return True
+        return self._is_fresh(file) and digest_of(file) != digest
 
 
 class Work:
@@ -200,15 +220,6 @@ class Work:
         self.repeated.append(Skipped(where, reason))
 
 
-def near(path: str) -> str:
-    """A path from the working folder, if it is in that."""
-    try:
-        below = os.path.relpath(path)
-    except (OSError, ValueError):
-        return printable(path)
-    return printable(path if below.startswith("..") else below)
-
-
 def _filed(file: File, named: Named) -> Filed:
     entry = named.entry
     draft = Draft(None, entry.text, json.dumps(entry.metadata, ensure_ascii=False, allow_nan=False))
@@ -217,11 +228,23 @@ def _filed(file: File, named: Named) -> Filed:
     return Filed(name_in_file(entry), named.ids, draft, entry.marks, cut, again)
 
 
-def _how(options: Options) -> str:
-    """What tells one way of reading files from another: a word."""
+def _how(options: Options, kind: str) -> str:
+    """What tells one way of reading files of a kind from another: a word."""
+    return _digest_of_options(options, kind == "code" and _has_grammars())
+
+
+def _has_grammars() -> bool:
+    """Whether source code is read by grammars; who has none of it need not know."""
+    from femtosearch.read.kinds import code_grammars
+
+    return code_grammars.has_grammars()
+
+
+@lru_cache
+def _digest_of_options(options: Options, has_grammars: bool) -> str:
     chosen = {name: value for name, value in asdict(options).items() if name in _HOW}
-    text = json.dumps([READER, chosen], sort_keys=True)
-    return hashlib.blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
+    text = json.dumps([READER, chosen] + [has_grammars] * has_grammars, sort_keys=True)
+    return blake2b(text.encode("utf-8", "replace"), digest_size=6).hexdigest()
 
 
 def digest_of(file: File) -> bytes:
@@ -230,6 +253,6 @@ def digest_of(file: File) -> bytes:
         return b""
     try:
         with open(file.path, "rb") as opened:
-            return hashlib.file_digest(opened, lambda: hashlib.blake2b(digest_size=16)).digest()
+            return hashlib.file_digest(opened, lambda: blake2b(digest_size=16)).digest()
     except OSError:
         return b""

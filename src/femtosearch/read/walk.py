@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import os
 import stat
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from femtosearch.errors import ReadError
+from femtosearch.frozen import frozen
 from femtosearch.read.entries import Options, Skipped
 from femtosearch.read.ignore import Rules, is_unwanted, left_out_by, rules_above, rules_in, rules_of
 from femtosearch.read.kinds import kind_of_file
+from femtosearch.read.paths import STDIN, printable
 
 STDIN_KINDS = ("lines", "text", "jsonl", "csv", "tsv")
-STDIN = "-"
 MOST_LISTED = 100_000  # of what is left out
 
 _SPECIAL = {
@@ -29,7 +30,7 @@ _SPECIAL = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class File:
     """A file to read.
 
@@ -139,11 +140,6 @@ def walk(paths: Iterable[str | os.PathLike[str]], options: Options | None = None
     return walked
 
 
-def printable(path: str) -> str:
-    """A path as text: file names need not be UTF-8."""
-    return os.fsencode(path).decode("utf-8", "replace")
-
-
 def bytes_of(files: Iterable[File]) -> int | None:
     """Bytes of files; None if one of them does not say."""
     sizes = [file.size for file in files]
@@ -191,7 +187,7 @@ class _Folder:
         self._root = os.path.realpath(folder)
         self._include = rules_of(options.include, "--include") if options.include else None
         self._given = [rules_of(options.exclude, "--exclude")] if options.exclude else []
-        self._links: list[tuple[os.DirEntry[str], str, list[Rules]]] = []
+        self._links: deque[tuple[os.DirEntry[str], str, list[Rules]]] = deque()
 
     def add_files(self) -> None:
         try:
@@ -203,7 +199,7 @@ class _Folder:
         above = rules_above(self._folder) if self._options.ignore else []
         self._descend(self._folder, self._root, "", above)
         while self._links:
-            entry, name, stack = self._links.pop(0)
+            entry, name, stack = self._links.popleft()
             self._follow(entry, name, stack)
 
     def _descend(self, path: str, real: str, name: str, stack: list[Rules]) -> None:

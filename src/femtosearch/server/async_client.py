@@ -10,7 +10,8 @@ from typing import Any, TypeVar, overload
 
 from femtosearch.errors import MissingExtraError, ServerError
 from femtosearch.index.contents import Where
-from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.context import Context, make_context
+from femtosearch.index.request import CONTEXT_HITS
 from femtosearch.index.stats import Stats
 from femtosearch.server import calls
 from femtosearch.server.calls import Call, Server

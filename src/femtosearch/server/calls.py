@@ -25,7 +25,7 @@ from femtosearch.index.contents import Where
 from femtosearch.index.documents import drafts
 from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
-from femtosearch.types import Document, Hit, Page
+from femtosearch.types import Document, Explanation, Hit, Page, TokenMatch
 
 T = TypeVar("T")
 IDS_IN_LINK, MOST_FACETS = 50, 10_000
@@ -252,7 +252,17 @@ def _hit(entry: dict[str, Any]) -> Hit:
     for name in ("passage", "lines", "heading", "span", "copies"):  # which JSON has as lists
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])
+    if fields.get("explanation") is not None:
+        fields["explanation"] = _explanation(fields["explanation"])
     return Hit(**fields)
+
+
+def _explanation(entry: dict[str, Any]) -> Explanation:
+    tokens = [
+        TokenMatch(**{**match, "span": None if match["span"] is None else tuple(match["span"])})
+        for match in entry["tokens"]
+    ]
+    return Explanation(tokens, dict(entry["words"]), dict(entry["ranks"]))
 
 
 def _document(entry: dict[str, Any]) -> Document:
@@ -293,6 +303,8 @@ def _stats(answer: Any, name: str | None) -> Stats:
     if name is not None and name not in entries:
         raise StoreError(f"index: expected one of the server's, {', '.join(entries)}, found {name!r}")
     entry = next(iter(entries.values())) if name is None else entries[name]
+    if entry.get("missing"):
+        raise ServerError(f"stats: {', '.join(entry['missing'])} did not answer: try again")
     return Stats(**{field.name: entry[field.name] for field in fields(Stats) if field.name in entry})
 
 

@@ -12,7 +12,8 @@ from urllib.parse import urlsplit
 
 from femtosearch.errors import FemtosearchError, ServerError
 from femtosearch.index.contents import Where
-from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.context import Context, make_context
+from femtosearch.index.request import CONTEXT_HITS
 from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
 from femtosearch.server import calls

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 from femtosearch.errors import FemtosearchError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
+from femtosearch.server.cluster.manifest import NAME as MANIFEST
+from femtosearch.server.cluster.storage import is_url
 from femtosearch.server.problems import refusal
+
+if TYPE_CHECKING:
+    from femtosearch.server.cluster.cluster import Cluster
 
 
 class Indexes:
@@ -19,7 +24,8 @@ class Indexes:
 
     model:     how the indexes' texts are encoded, None for each index's own; it also reranks.
     writable:  makes a folder that is not there; else it is an error.
-    opened:    what is open and has the methods of `Index` that read, by name; closed with the others.
+    opened:    what is open already, by name; closed with the others.
+    open_cluster:  opens what `cluster build` made, a folder with a manifest or a URL; None refuses it.
     Raises StoreError, ModelMismatchError.
     """
 
@@ -29,10 +35,12 @@ class Indexes:
         *,
         model: Model | None = None,
         writable: bool = False,
-        opened: Mapping[str, Any] | None = None,
+        opened: Mapping[str, Index | Cluster] | None = None,
+        open_cluster: Callable[[str], Cluster] | None = None,
     ) -> None:
         self._given = model
-        self._open: dict[str, Index] = dict(opened or {})
+        self._open_cluster = open_cluster
+        self._open: dict[str, Index | Cluster] = dict(opened or {})
         try:
             for place in places:
                 self._add(place, writable)
@@ -47,7 +55,7 @@ class Indexes:
         """The indexes' names, in the order given."""
         return list(self._open)
 
-    def get(self, name: str | None) -> Index:
+    def get(self, name: str | None) -> Index | Cluster:
         """The index of that name; None is the only one. Raises Refusal."""
         names = ", ".join(map(repr, self._open)) or "none"
         if name is None and len(self._open) == 1:
@@ -59,6 +67,13 @@ class Indexes:
                 404, "index", f"index: expected one of this server's, {names}, found {name!r}"[:500]
             )
         return self._open[name]
+
+    def get_writable(self, name: str | None) -> Index:
+        """The same, of an index that may be written to. Raises Refusal for a cluster's."""
+        index = self.get(name)
+        if not isinstance(index, Index):
+            raise refusal(403, "index", "index: it is a cluster's, which changes by a new build alone")
+        return index
 
     @property
     def model(self) -> Model:
@@ -86,11 +101,21 @@ class Indexes:
     def _add(self, place: str, writable: bool) -> None:
         name, separator, folder = place.partition("=")
         if not separator or "/" in name or os.path.exists(place):
-            name, folder = Path(place).resolve().name, place
+            name, folder = _name_of(place), place
         if name in self._open:
             raise FemtosearchError(f"two indexes are called {name!r}: name one, as in other={folder}")
         if not name or not name.isprintable():
             raise StoreError(f"{place}: it has no name to be called by: say NAME=FOLDER")
+        if is_url(folder) or Path(folder, MANIFEST).is_file():
+            if self._open_cluster is None:
+                raise StoreError(f"{folder}: this is a cluster's index: femtosearch serve opens it")
+            self._open[name] = self._open_cluster(folder)
+            return
         if not Path(folder, "catalog.db").exists() and not writable:
             describe(folder)  # which raises, and says why
         self._open[name] = Index(folder, model=self._given)
+
+
+def _name_of(place: str) -> str:
+    """The last name of a folder or a URL."""
+    return PurePosixPath(place).name if is_url(place) else Path(place).resolve().name

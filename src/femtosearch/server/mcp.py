@@ -114,7 +114,7 @@ class Tools:
         index: Name = None,
     ) -> str:
         """Store documents, each in the place of one with the same id."""
-        ids = await self._run(lambda indexes: indexes.get(index).add(documents))
+        ids = await self._run(lambda indexes: indexes.get_writable(index).add(documents))
         return "stored " + json.dumps(ids, ensure_ascii=False)
 
     async def delete(
@@ -123,7 +123,7 @@ class Tools:
         index: Name = None,
     ) -> str:
         """Take documents out, by their ids."""
-        count = await self._run(lambda indexes: indexes.get(index).delete(ids))
+        count = await self._run(lambda indexes: indexes.get_writable(index).delete(ids))
         return f"deleted {count:,}"
 
     def close(self) -> None:

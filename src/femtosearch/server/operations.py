@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Response
 from starlette.responses import HTMLResponse
 
+from femtosearch.index.index import Index
+from femtosearch.server.cluster.router import MissingShardsError
 from femtosearch.server.page import page_policy, page_text
 from femtosearch.server.state import Shared, as_json
+
+if TYPE_CHECKING:
+    from femtosearch.server.cluster.cluster import Cluster
 
 router = APIRouter(tags=["operations"])
 
@@ -44,7 +49,15 @@ async def indexes(shared: Shared) -> Response:
     """What each index holds, and whether it may be written to."""
 
     def describe() -> list[dict[str, Any]]:
-        return [{"name": name, **asdict(shared.indexes.get(name).stats())} for name in shared.indexes.names()]
+        return [{"name": name, **_facts(shared.indexes.get(name))} for name in shared.indexes.names()]
 
     entries = await shared.workers.run(describe)
     return as_json({"writable": shared.settings.writable, "indexes": entries})
+
+
+def _facts(index: Index | Cluster) -> dict[str, Any]:
+    """What an index holds; of a cluster's that lacks shards how many documents it has with them."""
+    try:
+        return asdict(index.stats())
+    except MissingShardsError as error:
+        return {"documents": len(index), "missing": [f"shard {number}" for number in error.shards]}

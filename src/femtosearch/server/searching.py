@@ -101,8 +101,7 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
         answers = index.search(queries, k=body.k, **how)
         hits = [[_hit(hit, body.text) for hit in answer] for answer in answers]
         missing = getattr(answers[0], "missing", ()) if answers else ()
-        coverage_of = getattr(index, "coverage", None)  # which a cluster has not
-        coverages = [_coverage(coverage_of(query)) if coverage_of else None for query in queries]
+        coverages = [_coverage(index.coverage(query)) for query in queries]
         told: dict[str, Any] = {"missing": missing} if missing else {}
         if several:
             return {"hits": hits, "coverage": coverages, **told}

@@ -40,7 +40,7 @@ class State:
 
     def writer(self, name: str | None) -> Writer:
         """What writes to an index. Raises Refusal."""
-        index = self.indexes.get(name)
+        index = self.indexes.get_writable(name)
         key = name or self.indexes.names()[0]
         if key not in self._writers:
             self._writers[key] = Writer(index, self.settings.queue)

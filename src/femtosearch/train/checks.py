@@ -73,7 +73,7 @@ def _model(recipe: Recipe) -> Iterator[str]:
     for key in ("query_length", "document_length"):
         if 0 < getattr(model, key) < 4 or getattr(model, key) > model.positions:
             yield f"model: {key} should be between 4 and positions {model.positions}"
-    if model.table_bytes and (model.code_width or model.hidden_size) % model.table_bytes:
+    if not recipe.start and model.table_bytes and (model.code_width or model.hidden_size) % model.table_bytes:
         yield f"model: table_bytes {model.table_bytes} should divide {model.code_width or model.hidden_size}"
     if recipe.start and (recipe.pretrain or model.tokenizer):
         yield "start brings weights and tokenizer; remove [pretrain] and model.tokenizer, or start"

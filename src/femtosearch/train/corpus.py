@@ -8,6 +8,7 @@ import array
 import ast
 import hashlib
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from femtosearch.errors import RecipeError
-from femtosearch.index.lexical import WORD
+from femtosearch.index.words import WORD
 from femtosearch.train.archive import Archive
 from femtosearch.train.cache import digest
 from femtosearch.train.exclusion import Exclusion
@@ -233,7 +234,7 @@ def key(text: str) -> bytes:
 
 def keywords(query: str, rng: np.random.Generator) -> str:
     """Two to four words of the query, longer words more likely, in their order."""
-    words = WORD.findall(query)
+    words = re.findall(WORD, query)
     if len(words) < 3:
         return query
     weights = np.array([len(word) ** 2 for word in words], dtype=float)

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from glob import escape
 from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
 
 from femtosearch.errors import RecipeError
-from femtosearch.index.lexical import WORD
+from femtosearch.index.words import WORD
 from femtosearch.train.sources import lines
 
 SHARED_WORDS = 12  # a run of this many equal words means that two texts are the same text
 STRIDE = 4  # of the training text's positions that are looked up: a shared run of 15 words is always found
+
+Group = TypeVar("Group", bound=tuple[str, ...])
 
 
 class Exclusion:
@@ -23,14 +30,30 @@ class Exclusion:
     def __init__(self, patterns: tuple[str, ...], folder: Path) -> None:
         self.runs: set[int] = set()
         for text in _evaluation_texts(patterns, folder):
-            words = WORD.findall(text.lower())
+            words = re.findall(WORD, text.lower())
             self.runs.update(_run(words, i) for i in range(max(1, len(words) - SHARED_WORDS + 1)))
         self.runs.discard(hash(()))
+
+    @classmethod
+    def of(cls, files: Iterable[Path]) -> Exclusion:
+        """The word runs of the texts in those files."""
+        root = Path("/")
+        return cls(tuple(escape(str(path.resolve().relative_to(root))) for path in files), root)
+
+    def draw(self, groups: Sequence[Group], count: int, rng: np.random.Generator) -> list[Group]:
+        """`count` groups of texts at most, in any order, of which no text is excluded."""
+        drawn: list[Group] = []
+        for i in rng.permutation(len(groups)):
+            if len(drawn) == count:
+                break
+            if not any(text in self for text in groups[i]):
+                drawn.append(groups[i])
+        return drawn
 
     def __contains__(self, text: str) -> bool:
         if not self.runs:
             return False
-        words = WORD.findall(text.lower())
+        words = re.findall(WORD, text.lower())
         last = max(1, len(words) - SHARED_WORDS + 1)
         return any(_run(words, i) in self.runs for i in range(0, last, STRIDE))
 

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from femtosearch.checkpoint.packed import int8_matrix
 from femtosearch.errors import RecipeError
 from femtosearch.fde import Features, Lemur, calibrate, calibrated
 from femtosearch.fde.calibration import BEST, LEAST_QUERIES
 from femtosearch.fde.nested import gains_of
+from femtosearch.model.checkpoint.packed import int8_matrix
 from femtosearch.model.model import Model
+from femtosearch.reference import normalise
 from femtosearch.train.corpus import keywords
 from femtosearch.types import Rows
 
@@ -121,13 +122,13 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, pro
 
 
 def _mixed(encoded: Sequence[Encoded], share: float, rng: np.random.Generator) -> np.ndarray:
-    """Rows of queries, as many as there can be if that share of them is of short ones."""
+    """Unit rows of queries, as many as there can be if that share of them is of short ones."""
     uncut = np.concatenate([collection.queries.rows for collection in encoded])
     short = np.concatenate([collection.short.rows for collection in encoded])
     count = min(len(short), round(len(uncut) * share / (1 - share)))
     short = short[rng.permutation(len(short))[:count]]
     uncut = uncut[rng.permutation(len(uncut))[: round(count * (1 - share) / share)]]
-    return np.concatenate([uncut, short])
+    return normalise(np.concatenate([uncut, short])).astype(np.float32)
 
 
 def _drawn(collections: Sequence[Rows], count: int, rng: np.random.Generator) -> list[np.ndarray]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
-from glob import escape
 from pathlib import Path
 
 import numpy as np
@@ -70,10 +69,7 @@ def _collections(arguments: argparse.Namespace) -> list[Collection]:
         raise RecipeError(
             f"expected as many files of queries as of documents, found {len(queries)} and {len(documents)}"
         )
-    root = Path("/")
-    excluded = Exclusion(
-        tuple(escape(str(path.resolve().relative_to(root))) for path in arguments.exclude), root
-    )
+    excluded = Exclusion.of(arguments.exclude)
     collections = []
     for number, (asked, told) in enumerate(zip(queries, documents, strict=True)):
         rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))
@@ -90,13 +86,8 @@ def _texts(
     path: Path, fields: tuple[str, ...], excluded: Exclusion, take: int, rng: np.random.Generator
 ) -> list[str]:
     """`take` different texts of the file, in any order."""
-    every = list(dict.fromkeys(_read(path, fields)))
-    texts: list[str] = []
-    for i in rng.permutation(len(every)):
-        if len(texts) == take:
-            break
-        if every[i] not in excluded:
-            texts.append(every[i])
+    every = [(text,) for text in dict.fromkeys(_read(path, fields))]
+    texts = [text for (text,) in excluded.draw(every, take, rng)]
     if not texts:
         raise RecipeError(f"{path}: no text in it")
     return texts

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, BinaryIO
 
-from femtosearch.checkpoint import hub
 from femtosearch.errors import MissingExtraError, RecipeError
+from femtosearch.model.checkpoint import hub
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
@@ -33,7 +33,8 @@ def locate(source: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or not spec.submodule_search_locations:
         raise RecipeError(f"{source!r}: no package {package!r}; pip install {package.replace('_', '-')}")
-    return Path(spec.submodule_search_locations[0]) / folder
+    places = [Path(place) / folder for place in spec.submodule_search_locations]  # two, where it is editable
+    return next((place for place in places if place.exists()), places[0])
 
 
 def extra(module: str, why: str) -> ModuleType:

@@ -13,11 +13,11 @@ from tokenizers import AddedToken, Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from femtosearch.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
-from femtosearch.checkpoint.packed import packed
-from femtosearch.checkpoint.write import write_checkpoint
 from femtosearch.disk import replace_folder
 from femtosearch.errors import RecipeError
+from femtosearch.model.checkpoint import HASH_TABLE, WORD_TABLE, Checkpoint
+from femtosearch.model.checkpoint.packed import packed
+from femtosearch.model.checkpoint.write import write_checkpoint
 from femtosearch.tensors import write_tensors
 from femtosearch.train.bert import Bert
 from femtosearch.train.corpus import Corpus
@@ -86,6 +86,11 @@ class Student(nn.Module):
         """The token table, which learns at its own rate."""
         words = self._words
         return words.books if self.is_packed else words.weight
+
+    @property
+    def table_width(self) -> int:
+        """The numbers of a token in the table."""
+        return self.shape.code_width or self.bert.config.hidden_size
 
     @property
     def _words(self) -> nn.Module:

@@ -21,9 +21,9 @@ import torch
 from tokenizers import Tokenizer
 from torch.nn import functional as F
 
-from femtosearch.checkpoint import Checkpoint, read_checkpoint
 from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
+from femtosearch.model.checkpoint import Checkpoint, read_checkpoint
 from femtosearch.train.bert import Bert
 from femtosearch.train.cache import digest, finish, is_finished, unfinished
 from femtosearch.train.corpus import Texts

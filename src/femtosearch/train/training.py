@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 
-from femtosearch.checkpoint import read_checkpoint
 from femtosearch.errors import RecipeError
+from femtosearch.model.checkpoint import read_checkpoint
 from femtosearch.train.archive import Archive
 from femtosearch.train.cache import digest, disk_errors
 from femtosearch.train.checks import check, check_extras
@@ -140,6 +140,11 @@ class Training:
             started = read_checkpoint(locate(recipe.start))
             self.run.claim(start=checkpoint_digest(started))
             student = from_checkpoint(started, recipe.model)
+            width, groups = student.table_width, recipe.model.table_bytes
+            if groups and width % groups:
+                raise RecipeError(
+                    f"model: table_bytes {groups} should divide {width}, the start folder's width"
+                )
         elif recipe.model.tokenizer:
             student = Student(recipe.model, _tokenizer_in(recipe.model.tokenizer))
         else:

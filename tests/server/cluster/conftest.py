@@ -20,6 +20,7 @@ QUERIES = [
     '"shock wave" "heat transfer"',
     "the of",
     "flutter",
+    " ".join(WORDS[number * 5 % len(WORDS)] for number in range(90)),  # asked in pieces
 ]
 
 

@@ -6,7 +6,13 @@ import threading
 
 import pytest
 
-from femtosearch.errors import DocumentError, FemtosearchError, QueryError, StoreError
+from femtosearch.errors import (
+    DocumentError,
+    FemtosearchError,
+    QueryError,
+    StoreError,
+    UnknownQueryWarning,
+)
 from femtosearch.index.index import Index
 from femtosearch.index.searches import Searches
 from femtosearch.server.client import connect
@@ -15,6 +21,8 @@ from femtosearch.server.cluster.cluster import Cluster
 from femtosearch.server.cluster.router import MissingShardsError, Patience
 
 from .conftest import QUERIES, SHARDS, text_of, write_lines
+
+UNKNOWN = "\U0001f98a \U0001f98b"  # the model knows no word of it
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +51,10 @@ def cluster(built):
         {"mode": "maxsim", "length_penalty": 0, "where": {"author": {"$in": ["a1", "a2"]}}},
         {"hybrid": 1, "where": "year >= 2004"},
         {"mode": "maxsim", "length_penalty": 0, "where": "author = 'nobody'"},
+        {"explain": True},
+        {"explain": True, "mode": "maxsim", "k": 100},
+        {"explain": True, "hybrid": 1, "where": "year >= 2004"},
+        {"explain": True, "per": {"author": 1}, "fold": True},
     ],
     ids=str,
 )
@@ -57,6 +69,8 @@ def test_all_candidates_are_found(built, single, mode):
         for query in QUERIES[:3]:
             ids = [hit.id for hit in cluster.search(query, mode=mode)]
             assert ids == [hit.id for hit in single.search(query, mode=mode)]
+        hits = cluster.search(QUERIES[0], mode="fde", explain=True, k=5, where="year >= 2004")
+        assert [hit.explanation.ranks for hit in hits] == [{"fde": rank} for rank in range(1, 6)]
 
 
 def test_documents_are_those_of_one_index(cluster, single):
@@ -95,7 +109,6 @@ def test_everything_that_is_searched_is_alike(cluster, single):
         (lambda cluster: cluster.search(""), QueryError, "it is empty"),
         (lambda cluster: cluster.search("x", k=0), QueryError, "k: expected"),
         (lambda cluster: cluster.search("x", colour=1), QueryError, "found 'colour'"),
-        (lambda cluster: cluster.search("x", explain=True), QueryError, "explain"),
         (lambda cluster: cluster.search("x", where="(("), QueryError, "where"),
         (lambda cluster: cluster.search(3), QueryError, "query"),
         (lambda cluster: cluster.count({"$no": 1}), QueryError, "no"),
@@ -114,6 +127,28 @@ def test_what_is_wrong_is_told_as_by_an_index(cluster, ask, error, told):
 
 def test_no_query_has_no_answers(cluster):
     assert cluster.search([]) == []
+    assert cluster.search([], explain=True) == []
+
+
+def test_what_of_a_query_is_unknown_is_told_as_by_an_index(cluster, single):
+    assert cluster.coverage("flutter zzqx") == single.coverage("flutter zzqx")
+    with pytest.warns(UnknownQueryWarning, match="knows no word of it"):
+        hits = cluster.search(UNKNOWN, explain=True)
+    with pytest.warns(UnknownQueryWarning):
+        assert hits == single.search(UNKNOWN, explain=True)
+
+
+def test_without_a_shard_hits_are_explained_by_the_others(built, tmp_path):
+    with Cluster(harmed(built, tmp_path, lose), address="here", partial=True) as cluster:
+        hits = cluster.search(QUERIES[0], explain=True)
+        assert hits.missing == ("shard 1",)
+        assert sorted(hit.explanation.ranks["exact"] for hit in hits)[0] == 1
+
+
+@pytest.mark.parametrize("seconds", [-1, True, "5", float("nan")])
+def test_a_time_to_look_again_that_is_none_is_told(built, seconds):
+    with pytest.raises(StoreError, match="poll: expected a number of seconds"):
+        Cluster(built, address="here", poll=seconds)
 
 
 def harmed(built, tmp_path, harm):
@@ -167,7 +202,8 @@ def test_a_shard_that_is_not_what_the_manifest_says(built, tmp_path, single, har
         with pytest.raises(MissingShardsError):
             cluster.search("heat transfer", partial=False)
         with pytest.raises(MissingShardsError):
-            len(cluster)
+            cluster.count("year > 2005")
+        assert len(cluster) == len(single)  # which the manifest says
 
 
 def test_shards_that_were_swapped_with_the_manifests_help(built, tmp_path):

@@ -21,6 +21,7 @@ from .conftest import QUERIES, write_lines
 
 ray = pytest.importorskip("ray")
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+PATIENCE = Patience(timeout=120)  # for actors that start on a busy machine
 HOW = ({"mode": "maxsim"}, {}, {"hybrid": 1}, {"mode": "maxsim", "hybrid": 0.36, "k": 50})
 
 
@@ -53,6 +54,7 @@ def one(texts, model):
 
 
 OURS = (b"ray::divide", b"ray::encode", b"ray::Holder")
+LOOK = 0.005  # seconds between two looks for workers
 
 
 def workers():
@@ -66,17 +68,21 @@ def workers():
 
 
 class Killer(threading.Thread):
-    """Kills a worker every so often, until it is told to stop or has killed so many."""
+    """Kills a worker as soon as one is seen, and the next after a pause, until it is told to stop or has
+    killed so many. It looks often, for a task may take a few hundredths of a second.
+    """
 
     def __init__(self, most, pause):
         super().__init__(daemon=True)
         self.most, self.pause, self.killed, self.ended = most, pause, 0, threading.Event()
 
     def run(self):
-        while self.killed < self.most and not self.ended.wait(self.pause):
+        while self.killed < self.most and not self.ended.wait(LOOK):
             for process in workers()[:1]:
-                os.kill(process, signal.SIGKILL)
-                self.killed += 1
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
+                    self.killed += 1
+                    self.ended.wait(self.pause)
 
     def __enter__(self):
         self.start()
@@ -105,11 +111,11 @@ def test_workers_that_die_lose_nothing_and_answer_nothing_wrong(nodes, texts, on
         built = build([texts], tmp_path / "out", shards=4, model="femto")
     assert killer.killed
     assert built.manifest.documents == len(one)
-    with Cluster(tmp_path / "out", replicas=2) as cluster:
+    with Cluster(tmp_path / "out", replicas=2, patience=PATIENCE) as cluster:
         assert {document.id for document in cluster} == {document.id for document in one}
         assert same(cluster, one)
         with Killer(6, 0.4) as killer:
-            ended = time.monotonic() + 60
+            ended = time.monotonic() + 120
             while killer.is_alive() and time.monotonic() < ended:
                 assert same(cluster, one)
         assert killer.killed >= 5
@@ -118,7 +124,7 @@ def test_workers_that_die_lose_nothing_and_answer_nothing_wrong(nodes, texts, on
 def test_a_node_that_dies_is_replaced_by_the_others(nodes, texts, one, tmp_path):
     cluster_of_nodes, mortal = nodes
     build([texts], tmp_path / "out", shards=3, model="femto")
-    with Cluster(tmp_path / "out", replicas=2) as cluster:
+    with Cluster(tmp_path / "out", replicas=2, patience=PATIENCE) as cluster:
         assert same(cluster, one)
         cluster_of_nodes.remove_node(mortal.pop(), allow_graceful=False)
         for _ in range(5):
@@ -126,9 +132,49 @@ def test_a_node_that_dies_is_replaced_by_the_others(nodes, texts, one, tmp_path)
     mortal.append(cluster_of_nodes.add_node(num_cpus=1))
 
 
+def test_http_drops_no_request_while_workers_die_and_a_new_build_comes(nodes, texts, model, tmp_path):
+    pytest.importorskip("uvicorn")
+    pytest.importorskip("fastapi")
+    from femtosearch.server.indexes import Indexes
+
+    from .askers import Askers, facts_of, refused, served
+
+    expected, texts = [], tmp_path / "texts"
+    texts.mkdir()
+
+    def write(turn):
+        write_lines(texts / "a.jsonl", range(60), f" {turn}")
+
+    for turn in range(2):
+        write(turn)
+        with Index(model=model) as index:
+            index.add(read([texts]))
+            expected.append([facts_of(hits) for hits in index.search(QUERIES)])
+    write(0)
+    build([texts], tmp_path / "out", shards=2, model="femto")
+    cluster = Cluster(tmp_path / "out", replicas=2, poll=0.2, patience=PATIENCE)
+    with (
+        served(Indexes([], opened={"c": cluster}), timeout=120) as url,
+        Askers(url, QUERIES, threads=2) as askers,
+    ):
+        askers.await_more(3)
+        former = cluster.build
+        write(1)
+        with Killer(2, 0.5) as killer:
+            build([texts], tmp_path / "out", shards=2, model="femto")
+            while killer.is_alive() or cluster.build == former:
+                askers.await_more(1)
+        askers.await_more(4)  # of which the first two may have been asked before
+        assert refused(url) == []
+    assert killer.killed
+    assert askers.errors == []
+    numbers = [expected.index(hits) for hits in askers.answers]
+    assert (set(numbers), numbers[-1]) == ({0, 1}, 1)
+
+
 def test_a_lost_shard_is_named(nodes, texts, one, tmp_path):
     build([texts], tmp_path / "out", shards=2, model="femto")
-    with Cluster(tmp_path / "out", patience=Patience(timeout=60)) as cluster:
+    with Cluster(tmp_path / "out", patience=PATIENCE) as cluster:
         [lost] = cluster._version.router._copies[1]
         lost._started = lambda: lost._actor  # nothing takes its place
         ray.kill(lost._actor)

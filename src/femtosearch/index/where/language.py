@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
 from typing import NoReturn
 
 from femtosearch.errors import QueryError
+from femtosearch.frozen import frozen
 from femtosearch.index.where.tree import (
     MOST_DEPTH,
     Either,
@@ -57,7 +57,7 @@ def parse(text: str) -> Filter:
     return _Parser(text, _tokens(text)).whole()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Token:
     kind: str
     text: str

@@ -13,6 +13,7 @@ from femtosearch.index.where.tree import (
     Filter,
     Negation,
     Path,
+    Test,
     check_size,
     compared,
     paths_of,
@@ -32,7 +33,7 @@ def read_filter(where: object) -> Filter | None:
     {...}} join filters. {"author": {"name": "Ada"}} and {"author.name": "Ada"} look inside mappings. Raises
     QueryError.
     """
-    if where is None or isinstance(where, (Every, Either, Negation)):
+    if where is None or isinstance(where, (Test, Every, Either, Negation)):
         return where
     if isinstance(where, str):
         return check_size(parse(where))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
+from femtosearch.frozen import frozen
 from femtosearch.index.where.tree import COMPARISONS, Every, Filter, Negation, Path, Test
 
 NUMBER, TEXT, BOOLEAN, NULL, OTHER = 1, 2, 3, 4, 0  # kinds of values; those of different kinds never match
@@ -29,7 +29,7 @@ _METADATA = (
 COLUMNS = {"id": "documents.id", "text": "documents.text"}  # fields that are no metadata
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Condition:
     """An expression of SQL about a row of `documents`, and its parameters."""
 
@@ -69,7 +69,7 @@ def values_of(path: Path, condition: Condition) -> Condition:
     return _union(reads, "documents.key AS key, ", "documents")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Read:
     """One SELECT of values: its columns, the tables beside `documents`, and where the path's names stand."""
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from femtosearch.errors import QueryError
+from femtosearch.frozen import frozen
 
 Scalar = str | int | float | bool | None
 Path = tuple[str, ...]  # the keys from the outermost mapping inwards
@@ -20,7 +20,7 @@ COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 OPERATORS = ("in", *COMPARISONS, "contains", "prefix", "glob", "exists")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Test:
     """One field compared with an operand.
 
@@ -35,21 +35,21 @@ class Test:
     operand: Any
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Every:
     """What passes all filters."""
 
     filters: tuple[Filter, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Either:
     """What passes one filter at least."""
 
     filters: tuple[Filter, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Negation:
     """What does not pass a filter; also what has no such field."""
 
@@ -165,13 +165,28 @@ def _number(value: float, where: str) -> int | float:
     raise QueryError(f"{where}: expected a finite number, found {_shown(value)}")
 
 
+def tests_of(filter: Filter) -> Iterator[Test]:
+    """Its tests, from left to right."""
+    if isinstance(filter, Test):
+        yield filter
+    for child in _children(filter):
+        yield from tests_of(child)
+
+
 def _depths(filter: Filter, depth: int = 1) -> Iterator[int]:
     yield depth
-    if isinstance(filter, (Every, Either)):
-        for child in filter.filters:
-            yield from _depths(child, depth + 1)
-    elif isinstance(filter, Negation):
-        yield from _depths(filter.filter, depth + 1)
+    for child in _children(filter):
+        yield from _depths(child, depth + 1)
+
+
+def _children(filter: Filter) -> tuple[Filter, ...]:
+    match filter:
+        case Every(filters) | Either(filters):
+            return filters
+        case Negation(negated):
+            return (negated,)
+        case _:
+            return ()
 
 
 def _shown(value: object) -> str:

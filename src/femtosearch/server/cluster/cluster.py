@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 from collections import Counter
@@ -12,13 +13,14 @@ from typing import Any, overload
 
 from femtosearch.errors import DocumentError, QueryError, StoreError
 from femtosearch.index.contents import Where
-from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.context import Context, make_context
+from femtosearch.index.explain import token_rows_of
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
-from femtosearch.index.request import check_request
+from femtosearch.index.queries import coverage_of, encoded, warn_of_unknown
+from femtosearch.index.request import CONTEXT_HITS, check_request
 from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
 from femtosearch.index.where import read_filter
-from femtosearch.model.foldings import folded as folded_text
 from femtosearch.server.cluster.build import read_manifest
 from femtosearch.server.cluster.engine import Engine, engine_at
 from femtosearch.server.cluster.manifest import shard_of
@@ -26,7 +28,8 @@ from femtosearch.server.cluster.router import Patience
 from femtosearch.server.cluster.search import OPTIONS, Asked, Search
 from femtosearch.server.cluster.storage import storage_at
 from femtosearch.server.cluster.version import Version
-from femtosearch.types import Document, Hit, Page
+from femtosearch.server.cluster.watch import Watch
+from femtosearch.types import Coverage, Document, Hit, Page
 
 _SHARD_BITS = 44  # of the place of a document, which says where in its shard it is
 _PAGE = 256
@@ -41,6 +44,8 @@ class Cluster(Searches):
     model:     what encodes queries; None: the built-in one that the index was made with, by its name.
     partial:   what a search does where no copy of a shard answers: True gives the hits of the others, and
                says in `missing` which shards are; False raises ServerError.
+    poll:      seconds between two looks for a new build, which then takes the place of the old one as by
+               `refresh`; 0 never looks.
     Scores and hits are those of one index of all documents. Safe to use from several threads. Raises
     StoreError, ServerError, MissingExtraError.
     """
@@ -53,11 +58,14 @@ class Cluster(Searches):
         address: str | None = None,
         model: PassageEncoder | str | os.PathLike[str] | None = None,
         partial: bool = False,
+        poll: float = 0,
         patience: Patience | None = None,
         engine: Engine | None = None,
     ) -> None:
         if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 100:
             raise StoreError(f"replicas: expected a whole number from 1 to 100, found {replicas!r}")
+        if isinstance(poll, bool) or not isinstance(poll, (int, float)) or not 0 <= poll < math.inf:
+            raise StoreError(f"poll: expected a number of seconds, 0 or more, found {poll!r}")
         self._store = storage_at(place)
         self._replicas, self._partial, self._patience = replicas, partial, patience or Patience()
         self._model = ModelOfIndex(model)
@@ -67,8 +75,11 @@ class Cluster(Searches):
         self._owned = engine is None
         self._engine = engine or engine_at(address, place=self._store.place)
         self._refreshing = threading.Lock()
+        self._watch: Watch | None = None
         self._version = Version(self._engine, self._store.place, manifest, replicas, self._patience)
         self._load(self._version)
+        if poll:
+            self._watch = Watch(lambda: self.build if self.refresh() else None, poll)
 
     @property
     def model(self) -> PassageEncoder:
@@ -117,16 +128,24 @@ class Cluster(Searches):
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents of all shards, as one index of them gives them; see `Index.search`.
 
-        options:  those of `Index.search`, but `explain`; and `partial`, as for the cluster.
+        options:  those of `Index.search`; and `partial`, as for the cluster.
         """
         texts = [query] if isinstance(query, str) else query
         asked = self._asked(texts, k, mode, options)
         if not asked.request.texts:
             return []
-        rows = list(self.model.encode_queries([folded_text(text) for text in asked.request.texts]))
+        queries = encoded(self.model, asked.request.texts)
+        if asked.request.hybrid != 1:
+            warn_of_unknown(queries, self.model.name, stacklevel=3)
         with self._current() as version:
-            answers = Search(version, asked).answers(rows)
+            answers = Search(version, asked).answers(queries)
         return answers[0] if isinstance(query, str) else answers
+
+    def coverage(self, query: str) -> Coverage | None:
+        """What of a query the model knows, and what is cut off; None where the model does not say. Raises
+        QueryError.
+        """
+        return coverage_of(self.model, check_request([query]).texts[0])
 
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
@@ -159,7 +178,10 @@ class Cluster(Searches):
         return [documents.get(name) for name in ids]
 
     def count(self, where: Where | None = None) -> int:
-        """How many documents there are, or pass a filter."""
+        """How many documents there are, as the manifest says, or pass a filter."""
+        if where is None:
+            with self._current() as version:
+                return version.manifest.documents
         read_filter(where)
         return sum(self._everywhere("count", where).values())
 
@@ -208,6 +230,8 @@ class Cluster(Searches):
 
     def close(self) -> None:
         """Let go of the shards; a second time does nothing."""
+        if self._watch is not None:
+            self._watch.close()
         self._version.retire()
         if self._owned:
             self._owned = False
@@ -220,14 +244,14 @@ class Cluster(Searches):
         """What a search was asked, checked. Raises QueryError."""
         more = dict(options)
         partial, spots, fold = more.pop("partial", None), more.pop("spots", False), more.pop("fold", False)
-        if more.pop("explain", False):
-            raise QueryError("explain: a cluster does not say why a hit is a hit: ask an index of one shard")
+        token_rows = token_rows_of(self.model) if more.pop("explain", False) else None
         if unknown := set(more) - OPTIONS:
             raise QueryError(f"search: expected {', '.join(sorted(OPTIONS))}, found {min(unknown)!r}")
         request = check_request(
             texts, k, mode, more.pop("candidates", None), more.pop("recall", None), **more
         )
-        return Asked(request, self._partial if partial is None else bool(partial), bool(spots), bool(fold))
+        wants_partial = self._partial if partial is None else bool(partial)
+        return Asked(request, wants_partial, bool(spots), bool(fold), token_rows)
 
     def _load(self, version: Version) -> None:
         try:

@@ -17,7 +17,7 @@ from femtosearch.disk import whole_folder
 from femtosearch.errors import CorruptError, ModelMismatchError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
-from femtosearch.index.shard import First, Question, Second, Shard, Totals
+from femtosearch.index.shard import First, Question, Reasons, Second, Shard, Totals
 from femtosearch.index.stats import Stats
 from femtosearch.server.cluster.manifest import ShardFacts, shard_of
 from femtosearch.server.cluster.storage import Folder, Storage, check_facts, storage_at
@@ -77,6 +77,16 @@ class Holder:
         """The second half: the shard's best hits."""
         pairs = zip(questions, seconds, strict=True)
         return [self._opened().finish(question, second) for question, second in pairs]
+
+    def reasons(self, question: Question, second: Second, ids: Sequence[str]) -> list[Reasons | None]:
+        """Why some of the shard's documents are hits."""
+        return self._opened().reasons(question, second, ids)
+
+    def larger(
+        self, question: Question, second: Second, measures: Sequence[dict[str, float]]
+    ) -> list[dict[str, int]]:
+        """How many documents of the shard are ranked before some hits."""
+        return self._opened().larger(question, second, measures)
 
     def get(self, ids: list[str]) -> list[Document | None]:
         """The documents of ids."""

@@ -15,7 +15,8 @@ from femtosearch.index.documents import Draft, drafts, named
 from femtosearch.read.documents import FileReader
 from femtosearch.read.entries import Options, Skipped
 from femtosearch.read.kinds import kind_of_file
-from femtosearch.read.walk import STDIN, File, printable, walk
+from femtosearch.read.paths import STDIN, printable
+from femtosearch.read.walk import File, walk
 from femtosearch.server.cluster.storage import filesystem, is_url
 
 PORTION = 64 << 20  # bytes of files that one task reads

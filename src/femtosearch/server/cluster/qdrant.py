@@ -20,12 +20,12 @@ from femtosearch.fde import Fde
 from femtosearch.fde.calibration import BEST
 from femtosearch.fde.stored import restore_fde
 from femtosearch.index.contents import Where
-from femtosearch.index.context import CONTEXT_HITS, Context, make_context
+from femtosearch.index.context import Context, make_context
 from femtosearch.index.export import Handed, Record
 from femtosearch.index.index import Index
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.plan import CANDIDATES, RECALL
-from femtosearch.index.request import check_request
+from femtosearch.index.request import CONTEXT_HITS, check_request
 from femtosearch.index.schema import Origin
 from femtosearch.index.searches import Searches
 from femtosearch.model.foldings import folded as folded_text
@@ -64,7 +64,9 @@ def export_to_qdrant(
 
 
 def _written(collection: Collection, handed: Handed, progress: Callable[[int], object] | None) -> int:
-    origin, fde = handed.origin, handed.fde
+    origin, fde, content = handed.origin, handed.fde, handed.fde_content
+    if fde is None or content is None:
+        raise FdeError("the index has no FDE to be found by: give it one with set_fde")
     collection.create(fde.size(origin.dims), origin.dims)
     documents = passages = 0
     for group in _groups(handed.records, _TOGETHER):
@@ -77,7 +79,7 @@ def _written(collection: Collection, handed: Handed, progress: Callable[[int], o
     facts = {
         "format": _FORMAT,
         "model": {"name": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims},
-        "fde": base64.b64encode(handed.fde_content).decode(),
+        "fde": base64.b64encode(content).decode(),
         "documents": documents,
         "passages": passages,
     }

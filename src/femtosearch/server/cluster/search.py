@@ -1,4 +1,7 @@
-"""A search of all shards: asked twice, as `index.shard` says, and the hits put together."""
+"""A search of all shards: asked twice, as `index.shard` says, and the hits put together. To say why they are
+hits, the shards that have them are asked what each word counts and by what they are ranked, then all shards
+how many documents are ranked before them; the tokens are compared here.
+"""
 
 from __future__ import annotations
 
@@ -10,30 +13,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
+from femtosearch.index.explain import TokenRows, token_matches, with_reasons
 from femtosearch.index.fusion import PENALTY, WEIGHT, Moments
 from femtosearch.index.hits import group_of
 from femtosearch.index.places import folded
+from femtosearch.index.queries import Query
 from femtosearch.index.request import Quota, Request
 from femtosearch.index.searches import Hits
-from femtosearch.index.shard import First, Question, Second, second_of
+from femtosearch.index.shard import First, Question, Reasons, Second, second_of
+from femtosearch.server.cluster.manifest import shard_of
 from femtosearch.server.cluster.version import Version
 from femtosearch.types import Hit
 
 OPTIONS = frozenset(["candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty"])
 _MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
-_AT_ONCE = Second(Moments(), (-math.inf, -math.inf, -math.inf))  # where shards need not know of each other
+_AT_ONCE = Second((Moments(),), (-math.inf, -math.inf, -math.inf))  # where shards need not know of each other
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a search was asked, checked."""
+    """What a search was asked, checked.
+
+    token_rows:  with which hits are explained; None where nobody asked.
+    """
 
     request: Request
     partial: bool = False
     spots: bool = False
     fold: bool = False
+    token_rows: TokenRows | None = None
 
 
 class Search:
@@ -42,22 +50,21 @@ class Search:
     def __init__(self, version: Version, asked: Asked) -> None:
         self._version, self._asked = version, asked
         self._missing: dict[int, str] = {}
+        self._last: dict[str, tuple[Question, Second]] = {}  # of each text, what the shards were asked last
 
-    def answers(self, rows: Sequence[np.ndarray]) -> list[list[Hit]]:
-        """The hits of each query, best first.
-
-        rows:  of each query, [Q, D] float32.
-        Raises MissingShardsError, QueryError.
-        """
+    def answers(self, queries: Sequence[Query]) -> list[list[Hit]]:
+        """The hits of each query, best first. Raises MissingShardsError, QueryError."""
         self._miss(self._version.load())
         request = self._asked.request
         if request.per is None:
-            answers = self._best(request, rows)
+            answers = self._best(request, queries)
         else:
-            answers = [self._spread(text, query) for text, query in zip(request.texts, rows, strict=True)]
+            answers = [self._spread(query) for query in queries]
         if self._asked.fold:
-            asked = zip(request.texts, rows, answers, strict=True)
-            answers = [self._folded(text, query, hits) for text, query, hits in asked]
+            answers = [self._folded(query, hits) for query, hits in zip(queries, answers, strict=True)]
+        if self._asked.token_rows is not None:
+            asked = zip(queries, answers, strict=True)
+            answers = [self._explained(query.text, hits, self._asked.token_rows) for query, hits in asked]
         return [self._marked(hits) for hits in answers]
 
     def _marked(self, hits: list[Hit]) -> list[Hit]:
@@ -65,9 +72,9 @@ class Search:
         marked.missing = tuple(self._version.names[number] for number in sorted(self._missing))
         return marked
 
-    def _best(self, request: Request, rows: Sequence[np.ndarray]) -> list[list[Hit]]:
+    def _best(self, request: Request, queries: Sequence[Query]) -> list[list[Hit]]:
         """The k best of all shards, without a quota."""
-        questions = self._questions(replace(request, per=None), rows)
+        questions = self._questions(replace(request, per=None), queries)
         shards = [number for number in self._version.totals if number not in self._missing]
         seconds = [_AT_ONCE] * len(questions)
         if self._asks_twice(questions[0]):
@@ -77,25 +84,28 @@ class Search:
                 for n, question in enumerate(questions)
             ]
         answers = self._ask("finish", dict.fromkeys(shards, (questions, seconds)))
+        for question, second in zip(questions, seconds, strict=True):
+            self._last[question.query.text] = question, second
         return [merged((hits[n] for hits in answers.values()), request.k) for n in range(len(questions))]
 
-    def _questions(self, request: Request, rows: Sequence[np.ndarray]) -> list[Question]:
+    def _questions(self, request: Request, queries: Sequence[Query]) -> list[Question]:
         version = self._version
         weight = request.hybrid
         if weight is None:
             weight = WEIGHT if request.mode == "auto" and version.has_words else 0.0
             request = replace(request, hybrid=weight)
-        statistics = version.statistics(request.texts) if weight else None
+        statistics = version.statistics([query.text for query in queries]) if weight else None
         return [
             Question(
                 uuid.uuid4().hex,
                 query,
-                replace(request, texts=[text]),
+                replace(request, texts=[query.text]),
                 statistics,
                 version.passages,
-                self._asked.spots,
+                spots=self._asked.spots,
+                explain=self._asked.token_rows is not None,
             )
-            for text, query in zip(request.texts, rows, strict=True)
+            for query in queries
         ]
 
     def _asks_twice(self, question: Question) -> bool:
@@ -104,9 +114,9 @@ class Search:
         penalty = PENALTY if request.length_penalty is None else request.length_penalty
         return bool(request.hybrid) or bool(penalty and self._version.is_long and request.mode != "fde")
 
-    def _spread(self, text: str, query: np.ndarray) -> list[Hit]:
+    def _spread(self, query: Query) -> list[Hit]:
         """The k best of which no more than so many have one value of a field."""
-        request = replace(self._asked.request, texts=[text])
+        request = self._asked.request
         assert request.per is not None
         k = 4 * request.k
         while True:
@@ -116,14 +126,48 @@ class Search:
                 return chosen
             k *= 4
 
-    def _folded(self, text: str, query: np.ndarray, hits: list[Hit]) -> list[Hit]:
+    def _folded(self, query: Query, hits: list[Hit]) -> list[Hit]:
         """The hits of one query without copies, asked for again where copies have taken places."""
-        request, k = replace(self._asked.request, texts=[text]), self._asked.request.k
+        request, k = self._asked.request, self._asked.request.k
         while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
             k *= 2
             hits = self._best(replace(request, k=k), [query])[0]
             hits = hits if request.per is None else within(hits, request.per, k)
         return folded(hits)[: request.k]
+
+    def _explained(self, text: str, hits: list[Hit], token_rows: TokenRows) -> list[Hit]:
+        """The hits of one query with their explanations."""
+        if not hits:
+            return hits
+        question, second = self._last[text]
+        reasons = self._reasons(question, second, hits)
+        measures = [reason.measures for reason in reasons]
+        shards = [number for number in self._version.totals if number not in self._missing]
+        larger = self._ask("larger", dict.fromkeys(shards, (question, second, measures)))
+        before = [Counter[str]() for _ in hits]
+        for counts in larger.values():
+            for total, count in zip(before, counts, strict=True):
+                total.update(count)
+        query = token_rows(text, True)
+        return [
+            with_reasons(
+                hit,
+                token_matches(text, query, hit, token_rows),
+                reason.words,
+                {name: ranked_before[name] for name in reason.measures},
+            )
+            for hit, reason, ranked_before in zip(hits, reasons, before, strict=True)
+        ]
+
+    def _reasons(self, question: Question, second: Second, hits: list[Hit]) -> list[Reasons]:
+        """What the shards that have the hits say of them; nothing where a shard is missing by now."""
+        ids: dict[int, list[str]] = {}
+        for hit in hits:
+            ids.setdefault(shard_of(hit.id, len(self._version.names)), []).append(hit.id)
+        answers = self._ask("reasons", {n: (question, second, of_shard) for n, of_shard in ids.items()})
+        pairs = [zip(ids[n], of_shard, strict=True) for n, of_shard in answers.items()]
+        by_id = {name: reason for several in pairs for name, reason in several}
+        return [by_id.get(hit.id) or Reasons({}, {}) for hit in hits]
 
     def _ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
         answers = self._version.router.ask(method, arguments)

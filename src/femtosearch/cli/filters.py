@@ -1,0 +1,47 @@
+"""What is said of a filter that nothing passes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from femtosearch.cli.show import count
+from femtosearch.index.index import Index
+from femtosearch.index.where import Test, read_filter, tests_of
+from femtosearch.index.where.tree import COMPARISONS
+
+IS_TEXT, IS_NUMBER = ("prefix", ""), ("gte", -1e308)  # operator and operand of tests for kinds of values
+MISTAKEN = (  # the kinds of operands, what values they fit, what the values are instead, and what to do
+    ((int, float), IS_NUMBER, IS_TEXT, "a text", "put the number in quotes"),
+    ((str,), IS_TEXT, IS_NUMBER, "a number", "compare it without quotes"),
+)
+
+
+def why_nothing_passes(index: Index, where: Any) -> str:
+    """The first fault of a filter: a field that no document has, or a number compared with texts, or a text
+    with numbers; empty if it has none of them. Raises StoreError.
+    """
+    tree = read_filter(where)
+    faults = (_fault(index, test) for test in tests_of(tree)) if tree else ()
+    return next(filter(None, faults), "")
+
+
+def _fault(index: Index, test: Test) -> str:
+    def documents(operator: str, operand: object) -> int:
+        filter: Any = Test(test.paths, operator, operand)
+        return index.count(filter)
+
+    field = ".".join(test.paths[0])
+    if not documents("exists", True):
+        return f"no document has {field!r}"
+    for kinds, fitting, other, what, remedy in MISTAKEN:
+        if _compares(test, kinds) and not documents(*fitting) and (others := documents(*other)):
+            return f"{field!r} is {what} in {count(others, 'document')}: {remedy}"
+    return ""
+
+
+def _compares(test: Test, kinds: tuple[type, ...]) -> bool:
+    """Whether it compares values with operands that are all of some kinds."""
+    if test.operator not in ("in", *COMPARISONS):
+        return False
+    operands = test.operand if isinstance(test.operand, tuple) else (test.operand,)
+    return all(isinstance(operand, kinds) and not isinstance(operand, bool) for operand in operands)

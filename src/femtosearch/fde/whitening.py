@@ -1,0 +1,128 @@
+"""What makes features orthonormal over the anchors: the inverse of a Cholesky factor, and layers in bands.
+
+Letters: A anchors, F features, S numbers of a band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from femtosearch import _core
+from femtosearch.errors import FdeError
+from femtosearch.fde.nested import SMALLEST
+
+BAND = 256  # S
+_AT_ONCE = 256  # features whose factor is found in one go
+
+
+class Bands:
+    """Layers side by side, each of which reads as many of a row's first numbers as it is wide.
+
+    So the zeros of a triangular matrix are neither kept nor multiplied, and a large one is made piece by
+    piece. A number is the same bits as in one layer of all bands.
+
+    matrices:  float32 [S, width] each, finite; an iterator's are let go one by one.
+    """
+
+    def __init__(self, matrices: Iterable[np.ndarray]) -> None:
+        self._layers = [(matrix.shape[1], _core.Dense(matrix)) for matrix in matrices]
+
+    def apply(self, rows: np.ndarray, threads: int = 0) -> np.ndarray:
+        """[n, S + S + ...] float32, for rows [n, the largest width] float32."""
+        parts = [layer.apply(np.ascontiguousarray(rows[:, :width]), threads) for width, layer in self._layers]
+        return np.concatenate(parts, axis=1)
+
+
+def bands_of(triangle: np.ndarray) -> list[np.ndarray]:
+    """The bands of a lower triangular matrix [F, F], in float32, without what is right of its diagonal."""
+    shapes = shapes_of(len(triangle))
+    return [
+        np.ascontiguousarray(triangle[width - rows : width, :width], dtype=np.float32)
+        for rows, width in shapes
+    ]
+
+
+def shapes_of(size: int) -> list[tuple[int, int]]:
+    """The shapes of the bands of a lower triangular matrix of F = `size` rows.
+
+    >>> shapes_of(600)
+    [(256, 256), (256, 512), (88, 600)]
+    """
+    return [(min(BAND, size - begin), min(begin + BAND, size)) for begin in range(0, size, BAND)]
+
+
+def transposed(pieces: Iterable[np.ndarray], size: int, anchors: int) -> Iterator[np.ndarray]:
+    """The first `size` features of A anchors, band after band: [S, A] float32.
+
+    pieces:  some anchors' features each, [*, F] float32. No more is held than all of it, once.
+    """
+    bands = [np.empty((rows, anchors), dtype=np.float32) for rows, _ in shapes_of(size)]
+    at = 0
+    for piece in pieces:
+        for number, band in enumerate(bands):
+            begin = number * BAND
+            band[:, at : at + len(piece)] = piece[:, begin : begin + len(band)].T
+        at += len(piece)
+    while bands:
+        yield bands.pop(0)
+
+
+def inverse_factor(pieces: Iterable[np.ndarray], size: int, ridge: float) -> np.ndarray:
+    """L^-1, [size, size] float64, where L L' is the first features' Gram matrix over the anchors, and on its
+    diagonal `ridge` times the mean square of all features.
+
+    pieces:  some anchors' features each, [*, F] float32.
+    Raises FdeError if the features depend on one another.
+    """
+    gram, squares, count = np.zeros((size, size), dtype=np.float32), 0.0, 1
+    for piece in pieces:
+        first = piece[:, :size]
+        gram += first.T @ first
+        squares += float(np.vdot(piece, piece))
+        count = piece.shape[1]
+    gram[np.diag_indices(size)] += np.float32(ridge * squares / count)
+    try:
+        inverse = inverse_root(gram)
+    except np.linalg.LinAlgError:
+        inverse = np.full((1, 1), np.nan)
+    if not np.isfinite(inverse).all():
+        raise FdeError("the features of the anchors depend on one another: the FDE is damaged")
+    return inverse
+
+
+def inverse_root(gram: np.ndarray) -> np.ndarray:
+    """The inverse of a Gram matrix's Cholesky factor, float64, by halves, so that little is held at a time.
+    Raises LinAlgError if it has none.
+    """
+    size = len(gram)
+    if size <= _AT_ONCE:
+        return lower_inverse(np.linalg.cholesky(gram.astype(np.float64)))
+    half = size // 2
+    first = inverse_root(gram[:half, :half])
+    below = gram[half:, :half] @ first.T
+    rest = gram[half:, half:] - below @ below.T
+    last = inverse_root(rest)
+    del rest
+    return _joined(first, below, last)
+
+
+def lower_inverse(lower: np.ndarray) -> np.ndarray:
+    """The inverse of a lower triangular matrix, by halves."""
+    size = len(lower)
+    if size <= SMALLEST:
+        return np.tril(np.linalg.inv(lower))
+    half = size // 2
+    first, last = lower_inverse(lower[:half, :half]), lower_inverse(lower[half:, half:])
+    return _joined(first, lower[half:, :half], last)
+
+
+def _joined(first: np.ndarray, below: np.ndarray, last: np.ndarray) -> np.ndarray:
+    """The inverse of a lower triangular matrix, of its halves' inverses and of what is below the first."""
+    half, size = len(first), len(first) + len(last)
+    inverse = np.zeros((size, size), dtype=first.dtype)
+    inverse[:half, :half], inverse[half:, half:] = first, last
+    np.matmul(last, below @ first, out=inverse[half:, :half])
+    inverse[half:, :half] *= -1
+    return inverse

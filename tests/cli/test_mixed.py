@@ -1,0 +1,47 @@
+"""Flags may stand before, between and behind the arguments of any command."""
+
+import json
+
+import pytest
+
+from femtosearch.cli import main
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.txt", "b.txt"):
+        (tmp_path / name).write_text(f"A cat in {name}.")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--quiet", "notes", "a.txt", "b.txt"],
+        ["notes", "--quiet", "a.txt", "b.txt"],
+        ["notes", "a.txt", "--quiet", "--model", "femto", "b.txt"],
+        ["notes", "a.txt", "b.txt", "--quiet"],
+        ["--quiet", "notes", "a.txt", "--", "b.txt"],
+    ],
+)
+def test_indexing(here, arguments, capsys):
+    assert main(["index", *arguments]) == 0
+    assert main(["info", "--json", "notes"]) == 0
+    assert json.loads(capsys.readouterr().out)["index"]["documents"] == 2
+
+
+@pytest.mark.parametrize("query", [["--", "--cat"], ["cat"]])
+def test_searching(here, query, capsys):
+    assert main(["index", "notes", "a.txt", "b.txt", "--quiet"]) == 0
+    assert main(["search", "--json", "notes", "-k", "1", *query]) == 0
+    assert json.loads(capsys.readouterr().out)["query"] == query[-1]
+
+
+@pytest.mark.parametrize(
+    "arguments", [["search", "notes"], ["search", "notes", "a", "--json", "b"], ["index"]]
+)
+def test_too_few_and_too_many(here, arguments, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "required" in (text := capsys.readouterr().err) or "unrecognized arguments: b" in text

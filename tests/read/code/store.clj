@@ -1,0 +1,7 @@
+(ns my.cache)
+(defn evict [n] n)
+(defn- inner "doc" [x] x)
+(defmacro m [x] x)
+(defprotocol Shape (area [this]))
+(defrecord Cache [n] Shape (area [this] 1))
+(def value 3)

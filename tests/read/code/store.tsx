@@ -1,0 +1,2 @@
+export const App: React.FC = () => { return <div>hi</div>; };
+function Row<T>(props: T) { return <b/>; }
