@@ -38,7 +38,9 @@ def facts_of(hits):
 
 
 class Askers:
-    """Threads that search until they are told to end; what they were answered, and what failed."""
+    """Threads that search until they are told to end; what they were answered, each with the moment when it
+    was asked (answers of two threads may come in another order), and what failed.
+    """
 
     def __init__(self, url, queries, threads=3):
         self.answers, self.errors, self._ended = [], [], threading.Event()
@@ -47,8 +49,9 @@ class Askers:
     def _run(self, url, queries):
         with connect(url, timeout=300) as remote:
             while not self._ended.is_set():
+                moment = time.monotonic()
                 try:
-                    self.answers.append([facts_of(hits) for hits in remote.search(queries)])
+                    self.answers.append((moment, [facts_of(hits) for hits in remote.search(queries)]))
                 except Exception as error:
                     self.errors.append(error)
                     return
@@ -59,6 +62,10 @@ class Askers:
         while len(self.answers) < wanted and not self.errors:
             assert time.monotonic() < ended
             time.sleep(0.01)
+
+    def asked_since(self, moment):
+        """The answers to what was asked after a moment of `time.monotonic`."""
+        return [answer for asked, answer in self.answers if asked > moment]
 
     def __enter__(self):
         for thread in self._threads:
