@@ -85,7 +85,7 @@ def _scans(runs: int) -> dict[str, float]:
     starts = np.arange(0, len(rows) + 1, ROWS, dtype=np.int64)
     blocks, scales = _core.quantise(rows)
     plain = _best(runs, lambda: _core.maxsim(query, rows, starts, 1))
-    coded = _best(runs, lambda: _core.maxsim_codes(query, [(blocks, scales, starts, None)], 1))
+    coded = _best(runs, lambda: _core.maxsim_codes(query, [(blocks, scales, starts, None, 8)], 1))
     return {"maxsim": 1e6 * plain / DOCUMENTS, "maxsim_codes": 1e6 * coded / DOCUMENTS}
 
 

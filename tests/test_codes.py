@@ -121,7 +121,7 @@ def test_the_widest_codes_do_not_saturate(kernel):
         scales = np.ones(32, np.float32)
         expected = reference.maxsim_codes(query, blocks, scales, ends([20, 12]))
         assert (
-            _core.maxsim_codes(query, [(blocks, scales, ends([20, 12]), None)]).tobytes()
+            _core.maxsim_codes(query, [(blocks, scales, ends([20, 12]), None, 8)]).tobytes()
             == expected.tobytes()
         )
 
@@ -159,16 +159,16 @@ def test_maxsim_codes_refuses(arguments, message):
 def test_the_native_scan_refuses_arrays_that_do_not_belong_together():
     starts = ends([20])
     with pytest.raises(ShapeError, match=r"blocks: expected int8 \[\*, 2, 16, 4\]"):
-        _core.maxsim_codes(QUERY, [(CODES.blocks[:, :1].copy(), CODES.scales, starts, None)])
+        _core.maxsim_codes(QUERY, [(CODES.blocks[:, :1].copy(), CODES.scales, starts, None, 8)])
     with pytest.raises(ShapeError, match=r"scales: expected float32 \[32\]"):
-        _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales[:20], starts, None)])
-    with pytest.raises(ShapeError, match=r"part: expected \(blocks, scales, starts, which\), found 2 items"):
+        _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales[:20], starts, None, 8)])
+    with pytest.raises(ShapeError, match=r"part: expected \(blocks, scales, starts, which, bits\), found 2 items"):
         _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales)])
     for bad in ([0, 9, 3, 4], [0, -1, 3, 4], [0, 1, 33, 4]):
         with pytest.raises(
             ShapeError, match="starts of passage 1: expected two rising numbers of the 32 rows"
         ):
-            _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales, np.array(bad), np.array([1]))])
+            _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales, np.array(bad), np.array([1]), 8)])
 
 
 def test_codes_refuse_arrays_of_other_shapes():

@@ -59,7 +59,7 @@ for use in (
     fs.Model.load,
     _core.kernel,
     lambda: fs.maxsim(fs.Rows(rows, starts), fs.Rows(rows, starts)),
-    lambda: _core.maxsim_codes(rows, [(blocks, scales, starts, None)]),
+    lambda: _core.maxsim_codes(rows, [(blocks, scales, starts, None, 8)]),
 ):
     try:
         use()

@@ -112,7 +112,7 @@ Borrowed<int64_t> borrow_which(nb::handle array, const int64_t* starts, int64_t 
   return which;
 }
 
-// Passages of a Python tuple (blocks, scales, starts, which or None), and what keeps its arrays alive.
+// Passages of a Python tuple (blocks, scales, starts, which or None, bits), and what keeps its arrays alive.
 struct BorrowedPassages {
   Borrowed<int8_t> blocks;
   Borrowed<float> scales;
@@ -120,14 +120,16 @@ struct BorrowedPassages {
   CodedPassages passages;
 
   BorrowedPassages(nb::handle item, int64_t dims) {
-    const auto part = items_of(item, 4, "(blocks, scales, starts, which)");
-    blocks = borrow<int8_t>(part[0], "blocks", {kAny, (dims + kGroup - 1) / kGroup, kBlockRows, kGroup});
+    const auto part = items_of(item, 5, "(blocks, scales, starts, which, bits)");
+    const int bits = nb::cast<int>(part[4]);
+    require(bits == 8 || bits == 4, "bits", "8 or 4", bits);
+    blocks = borrow<int8_t>(part[0], "blocks", {kAny, groups_of(dims, bits), kBlockRows, kGroup});
     scales = borrow<float>(part[1], "scales", {int64_t(blocks.shape(0)) * kBlockRows});
     const auto rows = int64_t(scales.shape(0));
     const bool all = part[3].is_none();
     starts = all ? borrow_starts(part[2], rows, false) : borrow<int64_t>(part[2], "starts", {kAny});
     const auto count = int64_t(starts.shape(0)) - 1;
-    passages = {blocks.data(), scales.data(), starts.data(), nullptr, count};
+    passages = {bits, blocks.data(), scales.data(), starts.data(), nullptr, count};
     if (all) return;
     which = borrow_which(part[3], starts.data(), count, rows);
     passages.which = which.data(), passages.chosen = int64_t(which.shape(0));
@@ -166,8 +168,9 @@ Returned<bool> distinct_rows(nb::handle rows, nb::handle starts, float most, int
   return keep;
 }
 
-nb::tuple code(nb::handle rows, int bits) {
+nb::tuple code(nb::handle rows, int bits, bool levels) {
   check_bits(bits);
+  require(!levels || bits == 4, "bits of levels", "4", bits);
   const auto r = borrow_rows(rows, "rows", kAny);
   const size_t count = r.shape(0), dims = r.shape(1), block_count = (count + kBlockRows - 1) / kBlockRows;
   if (!finite(r.data(), int64_t(r.size()))) fail("rows", "finite numbers", "NaN or infinity");
@@ -175,7 +178,11 @@ nb::tuple code(nb::handle rows, int bits) {
   auto scales = zeros<float>({block_count * kBlockRows});
   {
     nb::gil_scoped_release unlocked;
-    quantise(r.data(), int64_t(count), int(dims), bits, blocks.data(), scales.data());
+    if (levels) {
+      quantise_levels(r.data(), int64_t(count), int(dims), blocks.data(), scales.data());
+    } else {
+      quantise(r.data(), int64_t(count), int(dims), bits, blocks.data(), scales.data());
+    }
   }
   return nb::make_tuple(blocks, scales);
 }
@@ -220,7 +227,7 @@ NB_MODULE(_core, m) {
   m.def("maxsim_codes", &score_codes, "query"_a.none(), "parts"_a, "threads"_a = 0);
   m.def("distinct", &distinct_rows, "rows"_a.none(), "starts"_a.none(), "most"_a, "first"_a = 0, "last"_a = 0,
         "threads"_a = 0);
-  m.def("quantise", &code, "rows"_a.none(), "bits"_a = 8);
+  m.def("quantise", &code, "rows"_a.none(), "bits"_a = 8, "levels"_a = false);
   m.def(
       "check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
       "rows"_a);

@@ -17,6 +17,7 @@ struct CodedQuery {
   const float* scales;  // [padded]
   int count, padded;    // padded: a multiple of 4, with zero rows
   int group_count;
+  int bits;  // of the rows that it is multiplied with; for those of 4 it is turned
 };
 
 // The products of the query with one block of codes: a passage that starts where the last one ended finds them done.
@@ -24,6 +25,7 @@ struct BlockProducts {
   float* products;  // [padded, 16]
   float* best;      // [padded, 16]
   int64_t block;    // the block that products holds; -1: none
+  int8_t* levels;   // [groups, 16, 4] a block of 4 bits, unpacked; a group more where their count is odd
 };
 
 // A text and where its unit rows go. length >= 1.

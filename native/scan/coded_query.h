@@ -4,6 +4,7 @@
 
 #include "cpu/kernel.h"
 #include "scan/codes.h"
+#include "scan/levels.h"
 
 namespace femto {
 
@@ -15,7 +16,9 @@ struct CodedRows {
   CodedRows(const CodedRows&) = delete;
   CodedRows(CodedRows&&) = default;
 
-  CodedRows(const float* rows, int count, int dims) {
+  // bits: of the rows that they are multiplied with.
+  CodedRows(const float* rows, int count, int dims, int bits = 8) {
+    query.bits = bits;
     query.count = count;
     query.padded = (count + 3) / 4 * 4;
     query.group_count = (dims + kGroup - 1) / kGroup;
@@ -23,9 +26,11 @@ struct CodedRows {
     sums.resize(query.padded);
     scales.resize(query.padded);
     auto* bytes = reinterpret_cast<int8_t*>(groups.data());
+    std::vector<float> row(dims);
     for (int q = 0; q < count; ++q) {
-      const float* row = rows + size_t(q) * dims;
-      scales[q] = scale_of(row, dims);
+      std::copy_n(rows + size_t(q) * dims, dims, row.data());
+      if (bits == 4) turn(row.data(), dims);
+      scales[q] = scale_of(row.data(), dims);
       for (int d = 0; scales[q] > 0 && d < dims; ++d) {
         const int8_t code = code_of(row[d], scales[q]);
         bytes[(size_t(d / kGroup) * query.padded + q) * kGroup + d % kGroup] = code;

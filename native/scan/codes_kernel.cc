@@ -1,9 +1,10 @@
-// MaxSim over int8 codes for one instruction set.
+// MaxSim over codes of 8 or 4 bits for one instruction set.
 //
 // The integers are exact and every float operation is written out in its order (this file is compiled without
 // contraction into fused multiply-adds), so all instruction sets give the same bits.
 #include "cpu/functions.h"
 #include "scan/dot.h"
+#include "scan/unpack.h"
 
 namespace femto::FEMTO_KERNEL {
 namespace {
@@ -88,13 +89,19 @@ inline void fetch_ahead(const int8_t* codes, size_t block_bytes) {
 // scratch.best[q] = the largest products of query row q with rows begin..end, one for each row of a block.
 void raise_all(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                BlockProducts& scratch) {
-  const size_t block_bytes = size_t(query.group_count) * kBlockRows * kGroup;
+  const int groups = query.bits == 4 ? (query.group_count + 1) / 2 : query.group_count;
+  const size_t block_bytes = size_t(groups) * kBlockRows * kGroup;
   for (int i = 0; i < query.padded * kBlockRows; ++i) scratch.best[i] = -__builtin_inff();
   for (int64_t block = begin / kBlockRows; block * kBlockRows < end; ++block) {
     const int64_t first = block * kBlockRows, last = first + kBlockRows;
     const int8_t* codes = blocks + block * block_bytes;
+    const bool whole = begin <= first && last <= end;
     fetch_ahead(codes, block_bytes);
-    if (begin <= first && last <= end) {
+    if (query.bits == 4 && (whole || scratch.block != block)) {
+      unpack(codes, groups, scratch.levels);
+      codes = scratch.levels;
+    }
+    if (whole) {
       multiply_block<Raise>(query, codes, scales + first, scratch.best);
       continue;
     }

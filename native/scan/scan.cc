@@ -47,8 +47,9 @@ void maxsim(const float* query, int count, int dims, const float* rows, const in
 void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
                   float* scores) {
   const Kernel* kernel = femto::kernel();
-  const CodedRows coded(query, count, dims);
-  const size_t products = size_t(coded.query.padded) * kBlockRows;
+  const CodedRows eight(query, count, dims), four(query, count, dims, 4);
+  const size_t products = size_t(eight.query.padded) * kBlockRows;
+  const size_t levels = size_t(eight.query.group_count + 1) * kBlockRows;  // of four bytes
   struct Piece {
     const CodedPassages* part;
     int64_t begin;
@@ -60,13 +61,15 @@ void maxsim_codes(const float* query, int count, int dims, const std::vector<Cod
     scores += part.chosen;
   }
   threads = thread_count(threads, int64_t(pieces.size()));
-  PerThread scratch(threads, products * 2);
+  PerThread scratch(threads, products * 2 + levels);
   share(threads, int64_t(pieces.size()), [&](int thread, int64_t number) {
     const auto& [part, begin, out] = pieces[number];
-    BlockProducts block{scratch.of(thread), scratch.of(thread) + products, -1};
+    float* memory = scratch.of(thread);
+    BlockProducts block{memory, memory + products, -1, reinterpret_cast<int8_t*>(memory + 2 * products)};
+    const CodedQuery& coded = part->bits == 4 ? four.query : eight.query;
     for (int64_t i = begin; i < std::min(part->chosen, begin + kPiece); ++i) {
       const int64_t n = part->which ? part->which[i] : i, from = part->starts[n], to = part->starts[n + 1];
-      out[i] = from == to ? kEmpty : kernel->maxsim_codes(coded.query, part->blocks, part->scales, from, to, block);
+      out[i] = from == to ? kEmpty : kernel->maxsim_codes(coded, part->blocks, part->scales, from, to, block);
     }
   });
 }
@@ -102,6 +105,23 @@ void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* bloc
       int8_t& byte = to[size_t(d / whole) * kBlockRows * kGroup + d % kGroup];
       const int shift = d % whole / kGroup * bits;
       byte = bits == 8 ? code_of(row[d], scale) : int8_t(byte | low_code_of(row[d], scale, bits) << shift);
+    }
+  }
+}
+
+void quantise_levels(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales) {
+  constexpr int kNumbers = 2 * kGroup;  // of a group
+  const size_t groups = groups_of(dims, 4);
+  std::vector<float> row(dims);
+  std::vector<uint8_t> codes(dims);
+  for (int64_t t = 0; t < count; ++t) {
+    std::copy_n(rows + t * dims, dims, row.data());
+    turn(row.data(), dims);
+    scales[t] = level_codes(row.data(), dims, codes.data());
+    int8_t* to = blocks + (t / kBlockRows * groups * kBlockRows + t % kBlockRows) * kGroup;
+    for (int d = 0; d < dims; ++d) {
+      int8_t& byte = to[size_t(d / kNumbers) * kBlockRows * kGroup + d % kGroup];
+      byte = int8_t(byte | codes[d] << (d % kNumbers / kGroup * 4));
     }
   }
 }

@@ -14,6 +14,7 @@ void maxsim(const float* query, int count, int dims, const float* rows, const in
 
 // Coded rows of some passages; `which` [chosen] names those to score, or is null for all of them.
 struct CodedPassages {
+  int bits;  // 8 or 4
   const int8_t* blocks;
   const float* scales;
   const int64_t* starts;
@@ -31,6 +32,9 @@ void distinct(const float* rows, int dims, const int64_t* starts, int64_t texts,
 
 // Codes of finite rows [count, dims], 8, 4 or 2 bits a number; blocks and scales come zeroed.
 void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* blocks, float* scales);
+
+// The same in levels of 4 bits, turned.
+void quantise_levels(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales);
 
 // Whether no number is NaN or infinite: what is coded must be.
 bool finite(const float* numbers, int64_t count);

@@ -192,7 +192,7 @@ void score(const float* query, int count, int dims, const int8_t* blocks, const 
   const CodedRows coded(query, count, dims);
   const size_t products = size_t(coded.query.padded) * kBlockRows;
   std::vector<float> scratch(products * 2);
-  BlockProducts block{scratch.data(), scratch.data() + products, -1};
+  BlockProducts block{scratch.data(), scratch.data() + products, -1, nullptr};
   for (int n = 0; n < passages; ++n) {
     const bool none = starts[n] == starts[n + 1];
     scores[n] =

@@ -1,4 +1,4 @@
-"""int8 codes of rows, laid out for scanning: a quarter of the bytes, and a multiple of the speed.
+"""Codes of rows, laid out for scanning: a quarter or an eighth of the bytes, and a multiple of the speed.
 
     row 0..15 ┐            blocks[b, g, r, j] = code of dim 4g + j of row 16b + r
     row 16..31├ T rows     scales[16b + r]    = max |row| / 127
@@ -9,10 +9,15 @@ dims of sixteen rows and no sum runs across lanes. Passages lie end to end acros
 the last block is padded, with zeros. These are also the bytes on disk, so a memory-mapped file is scanned
 where it lies.
 
-Vectors that are only scanned, FDEs, may have 4 or 2 bits a number, p = 8 / bits of them in a byte: byte j of
-group g holds the numbers 4pg + j, 4pg + 4 + j, ..., the first in its lowest bits. On disk they are sliced:
-all blocks' groups of the first 256 numbers, then all blocks' of the next 256, 512, 1024, ..., so that a scan
-of the first numbers reads one run of bytes.
+A number may have 4 or 2 bits, p = 8 / bits of them in a byte: byte j of group g holds the numbers 4pg + j,
+4pg + 4 + j, ..., the first in its lowest bits. FDEs, which are only scanned, are sliced on disk: all blocks'
+groups of the first 256 numbers, then all blocks' of the next 256, 512, 1024, ..., so that a scan of the first
+numbers reads one run of bytes.
+
+Rows in 4 bits are turned by Hadamard's matrix before, which makes their numbers alike, and a code is the
+number of one of 16 levels (J. Max, Quantizing for minimum distortion, 1960). The scale is such that a row's
+product with what its code stands for is that with itself, as in RaBitQ (Gao and Long, 2024): the scale of the
+least error would make all products too small, and those of some passages more than of others.
 
 Letters in shapes: Q query rows, T document rows, N passages, M chosen passages, D dims.
 """
@@ -31,6 +36,7 @@ from femtosearch.frozen import frozen
 LANES = 16  # rows in a block
 GROUP = 4  # bytes of a row that lie together
 FIRST_SLICE = 256  # numbers
+LEVELS = np.array([-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127], np.int8)
 
 
 @frozen(eq=False)
@@ -43,6 +49,7 @@ class Codes:
     dims:    D.
     bits:    8, 4 or 2, of a number.
     sliced:  whether the bytes of `blocks` lie in slices, as `in_slices` gives them.
+    levels:  whether a code of 4 bits is the number of a level of a turned row, as `quantise_rows` makes them.
     Raises ShapeError if the arrays do not fit `count` and `dims`.
     """
 
@@ -52,6 +59,7 @@ class Codes:
     dims: int
     bits: int = 8
     sliced: bool = False
+    levels: bool = False
 
     def __post_init__(self) -> None:
         blocks, scales = shapes(self.count, self.dims, self.bits)
@@ -74,11 +82,9 @@ class Codes:
 
     def rows(self) -> np.ndarray:
         """The rows that the codes stand for: [T, D] float32."""
-        groups = self.whole.transpose(0, 2, 1, 3)  # [.., 16, groups, 4]
-        if self.bits < 8:
-            groups = _apart(groups, self.bits) - np.float32(((1 << self.bits) - 1) / 2)
-        codes = groups.reshape(len(self.scales), self.blocks.shape[1] * GROUP * 8 // self.bits)
-        return codes[: self.count, : self.dims] * self.scales[: self.count, None]
+        values = self.whole.transpose(0, 2, 1, 3).reshape(len(self.scales), width(self.dims, self.bits))
+        counted = slice(0, self.count)
+        return rows_of(values[counted], self.scales[counted], self.dims, self.bits, levels=self.levels)
 
 
 def width(dims: int, bits: int = 8) -> int:
@@ -88,6 +94,44 @@ def width(dims: int, bits: int = 8) -> int:
     (52, 1024, 512)
     """
     return -(-dims * bits // (8 * GROUP)) * GROUP
+
+
+def rows_of(
+    values: np.ndarray, scales: np.ndarray, dims: int, bits: int = 8, *, levels: bool = False
+) -> np.ndarray:
+    """The rows that codes stand for, [T, D] float32, of their bytes row by row.
+
+    values:  [T, W] int8, `width` bytes each. scales: [T] float32.
+    bits, levels:  as in `Codes`.
+    """
+    codes = values
+    if bits < 8:
+        apart = _apart(values.reshape(len(values), values.shape[1] // GROUP, GROUP), bits)
+        codes = apart.reshape(len(values), values.shape[1] * 8 // bits)
+        codes = LEVELS[codes] if levels else codes - np.float32(((1 << bits) - 1) / 2)
+    rows = codes[:, :dims] * scales[:, None]
+    return turned(rows) if levels else rows
+
+
+def turned(rows: np.ndarray) -> np.ndarray:
+    """Rows [T, D] float32 times Hadamard's matrices of the powers of two that make up D, the largest first.
+    Turned twice they are as before, but for rounding.
+
+    >>> turned(np.array([[3, 1, 0, 0, 7]], dtype="f4")).tolist()
+    [[2.0, 1.0, 2.0, 1.0, 7.0]]
+    """
+    rows, begin = rows.copy(), 0
+    while begin < rows.shape[1]:
+        size = 1 << (rows.shape[1] - begin).bit_length() - 1
+        block = rows[:, begin : begin + size]
+        half = 1
+        while half < size:
+            pairs = block.reshape(len(rows), size // (2 * half), 2, half)
+            block = np.stack([pairs[:, :, 0] + pairs[:, :, 1], pairs[:, :, 0] - pairs[:, :, 1]], axis=2)
+            half *= 2
+        rows[:, begin : begin + size] = block.reshape(len(rows), size) * np.float32(size**-0.5)
+        begin += size
+    return rows
 
 
 def slices_of(groups: int, bits: int) -> list[tuple[int, int]]:
@@ -152,6 +196,25 @@ def quantise(rows: np.ndarray, bits: int = 8) -> Codes:
     return Codes(blocks, scales, count, dims, bits)
 
 
+def quantise_rows(rows: np.ndarray, bits: int = 8) -> Codes:
+    """Codes of rows that are compared by MaxSim: `quantise` in 8 bits, or in 4 the levels of turned rows.
+
+    rows:  [T, D] float32, finite.
+    bits:  8 or 4.
+    Raises ShapeError as `quantise` does, and for other bits.
+
+    >>> quantise_rows(np.array([[0.6, 0.8]], dtype="f4"), 4).rows().round(1).tolist()
+    [[0.6, 0.8]]
+    """
+    if bits == 8:
+        return quantise(rows)
+    if bits != 4:
+        raise ShapeError(f"bits: expected 8 or 4, found {bits}")
+    blocks, scales = _core.quantise(np.require(rows, requirements=["C", "A"]), bits, True)
+    count, dims = rows.shape
+    return Codes(blocks, scales, count, dims, bits, levels=True)
+
+
 def maxsim_codes(
     query: np.ndarray,
     codes: Codes,
@@ -164,10 +227,11 @@ def maxsim_codes(
 
     score[n] = Σ_q scale[q] · max_t (⟨code[q], code[t]⟩ · scale[t]) for t in starts[n]:starts[n+1]; the inner
     products are exact integers, and the float operations are these in this order, with q rising, so every
-    instruction set and `reference.maxsim_codes` give the same bits. A passage without rows scores -inf.
+    instruction set and `reference.maxsim_codes` give the same bits. A passage without rows scores -inf. For
+    rows in levels the query is turned before it is coded, and code[t] is the level.
 
     query:    [Q, D] float32, finite.
-    codes:    T coded rows of D dims.
+    codes:    T coded rows of D dims, of 8 bits or in levels.
     starts:   [N+1] int64, rising, between 0 and T.
     which:    [M] int64, the passages to score, in any order; None scores all.
     threads:  0 uses every core that this process may use. The scores do not depend on it.
@@ -195,8 +259,11 @@ def maxsim_parts(
             )
         if len(starts) and starts[-1] > codes.count:
             raise ShapeError(f"starts: expected at most {codes.count}, the coded rows, found {starts[-1]}")
+        if codes.bits < 8 and not codes.levels:
+            raise ShapeError(f"codes: expected 8 bits or levels, found {codes.bits} bits")
         chosen = None if which is None else np.require(which, requirements=["C", "A"])
-        borrowed.append((codes.blocks, codes.scales, np.require(starts, requirements=["C", "A"]), chosen))
+        places = np.require(starts, requirements=["C", "A"])
+        borrowed.append((codes.blocks, codes.scales, places, chosen, codes.bits))
     return _core.maxsim_codes(np.require(query, requirements=["C", "A"]), borrowed, threads)
 
 

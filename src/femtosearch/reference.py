@@ -2,7 +2,7 @@
 
 Tests hold `_core` to these. Names are those of `_core`, and arguments too, with three exceptions: `encode`
 takes the weights that `_core.Encoder` keeps, `maxsim_codes` takes one list of passages where `_core` takes
-several, and `quantise` knows codes of 8 bits only. Float kernels are checked against float64; int8 kernels
+several, `quantise` knows codes of 8 bits only, and `level_rows` and `maxsim_levels` those of 4. Float kernels are checked against float64; int8 kernels
 must agree bit for bit.
 
 Letters in shapes: Q query rows, T document rows, N passages, D dims, H hidden size, V vocabulary.
@@ -20,6 +20,8 @@ from femtosearch.types import BertConfig
 
 LANES = 16  # rows in a block of codes
 GROUP = 4  # dims that lie together in a block of codes
+LEVELS = np.array([6, 18, 31, 44, 58, 75, 96, 127], np.int8)  # above zero, of rows in 4 bits
+BORDERS = np.array([0.2582, 0.5224, 0.7996, 1.0993, 1.4371, 1.8435, 2.4008])  # between them, by the spread
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -151,6 +153,37 @@ def quantise_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.where(scales[:, None] > 0, codes, 0).astype(np.int8), scales
 
 
+def turned(rows: np.ndarray) -> np.ndarray:
+    """Rows [T, D] times Hadamard's matrices of the powers of two that make up D, summed pair by pair."""
+    blocks, begin = [], 0
+    while begin < rows.shape[1]:
+        size = 1
+        while begin + 2 * size <= rows.shape[1]:
+            size *= 2
+        columns, half = list(rows[:, begin : begin + size].T), 1
+        while half < size:
+            for low in (i for i in range(size) if not i & half):
+                a, b = columns[low], columns[low + half]
+                columns[low], columns[low + half] = a + b, a - b
+            half *= 2
+        blocks += [column * np.float32(1 / np.sqrt(size)) for column in columns]
+        begin += size
+    return np.stack(blocks, axis=1)
+
+
+def level_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Levels [T, D] int8 and scales [T] float32 of rows; level · scale stands for a turned row's number."""
+    rows = turned(rows)
+    exact = rows.astype(np.float64)
+    squares = np.cumsum(exact * exact, axis=1)[:, -1]
+    borders = (BORDERS * np.sqrt(squares / rows.shape[1])[:, None]).astype(np.float32)
+    above = (np.abs(rows)[:, :, None] > borders[:, None, :]).sum(axis=2)
+    levels = LEVELS[above] * np.where(rows < 0, -1, 1).astype(np.int8)
+    products = np.cumsum(exact * levels, axis=1)[:, -1]
+    scales = np.divide(squares, products, out=np.zeros_like(squares), where=products > 0)
+    return levels, scales.astype(np.float32)
+
+
 def quantise(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Blocks [ceil(T/16), ceil(D/4), 16, 4] int8 and scales [ceil(T/16)*16] float32, as in `codes.Codes`."""
     count, dims = rows.shape
@@ -170,8 +203,19 @@ def maxsim_codes(
     threads: int = 0,
 ) -> np.ndarray:
     """[N] or [M] float32: MaxSim of the coded query with coded rows; the float operations in this order."""
-    codes, query_scales = quantise_rows(query)
     rows = blocks.transpose(0, 2, 1, 3).reshape(len(scales), GROUP * blocks.shape[1])[:, : query.shape[1]]
+    return _maxsim(query, rows, scales, starts, which)
+
+
+def maxsim_levels(query: np.ndarray, levels: np.ndarray, scales: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """[N] float32: MaxSim of a query, turned and coded, with levels [T, D] int8 and scales [T] float32."""
+    return _maxsim(turned(query), levels, scales, starts, None)
+
+
+def _maxsim(
+    query: np.ndarray, rows: np.ndarray, scales: np.ndarray, starts: np.ndarray, which: np.ndarray | None
+) -> np.ndarray:
+    codes, query_scales = quantise_rows(query)
     dots = codes.astype(np.int32) @ rows.astype(np.int32).T
     products = dots.astype(np.float32) * scales
     passages = range(len(starts) - 1) if which is None else which

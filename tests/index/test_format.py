@@ -138,7 +138,7 @@ def listed(pair: tuple[int, int] | None) -> list[int] | None:
 
 
 def test_the_current_version_is_among_them():
-    assert f"v{schema.NEWEST}" in VERSIONS and segment.VERSION == 2
+    assert f"v{schema.NEWEST}" in VERSIONS and segment.VERSION == 3
 
 
 def test_the_page_states_what_the_code_does():

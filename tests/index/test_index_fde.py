@@ -394,7 +394,7 @@ def test_the_catalogue_tells_which_segments_have_fdes(fast_path, fde):
         assert len(snapshot.views) > 1
         for number, view in snapshot.views.items():
             summary = snapshot.state.segments[number]
-            assert summary.has_fdes(MODEL.dims) == (view.segment.fde is not None) == (fde is not None)
+            assert summary.has_fdes(MODEL.dims, 8) == (view.segment.fde is not None) == (fde is not None)
             assert file_bytes(summary.passages, summary.rows, view.segment.widths) == summary.bytes
 
 

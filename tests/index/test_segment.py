@@ -10,7 +10,7 @@ from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index import segment as segment_module
 from femtosearch.index.batch import PassageBatch, RowCodes
-from femtosearch.index.segment import MAGIC, REQUIRED, VERSION, Segment, SegmentWriter
+from femtosearch.index.segment import MAGIC, REQUIRED, VERSION, Segment, SegmentWriter, Widths
 
 from ..fakes import fast_path
 
@@ -36,7 +36,7 @@ def make_part(seed: int, passages: int, dims: int, first_key: int = 1, fde_dims:
 
 def write(parts: list[PassageBatch], dims: int, fde_dims: int = 0) -> bytes:
     file = io.BytesIO()
-    writer = SegmentWriter(file, dims, fde_dims)
+    writer = SegmentWriter(file, Widths(dims, fde_dims))
     for part in parts:
         writer.append(part)
     summary = writer.finish()
@@ -137,7 +137,7 @@ def test_the_parts_do_not_show_in_the_file(cuts):
 
 def test_a_segment_without_fdes_is_of_version_1(small, encoded):
     assert struct.unpack_from("<I", small, 8)[0] == 1 and Segment.read(small, "small").fde is None
-    assert struct.unpack_from("<I", encoded, 8)[0] == VERSION == 2
+    assert struct.unpack_from("<I", encoded, 8)[0] == 2 == VERSION - 1
 
 
 @pytest.mark.parametrize("fde_dims", [0, 1, 9, 1 << 16, (1 << 16) + 1, (1 << 32) - 1])

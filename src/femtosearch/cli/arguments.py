@@ -303,6 +303,8 @@ def _add_compact(commands: Any) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     names = "auto (the model's own), muvera, txtai or fastembed, or none to take it out"
     command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")
+    description = "bits of a number of the rows, which are most of an index: 4 halve them"
+    command.add_argument("--bits", type=int, choices=(8, 4), help=description)
     description = "declare keys of the metadata, with commas between: filters on them have indexes"
     command.add_argument("--keys", metavar="NAMES", help=description)
     description = "make the table of words, or take it out"

@@ -180,6 +180,8 @@ def compact(options: argparse.Namespace) -> None:
         before = store.stats().bytes
         if options.fde:
             store.set_fde(named_fde(options))
+        if options.bits is not None:
+            store.set_rows(bits=options.bits)
         if options.keys is not None:
             store.set_keys(filter(None, options.keys.split(",")))
         if options.words is not None:

@@ -7,6 +7,7 @@ import gzip
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -51,7 +52,8 @@ def adopt(
                 for draft, passages in group:
                     key, _ = commit.transaction.put(draft)
                     if passages is not None and len(passages.keys):
-                        commit.append(PassageBatch(passages.keys + key, *_columns(passages)))
+                        rows = passages.rows.in_bits(commit.row_bits, commit.dims)
+                        commit.append(replace(passages, keys=passages.keys + key, rows=rows))
                     documents, with_rows = documents + 1, with_rows + 1
             else:
                 documents += len(
@@ -62,10 +64,6 @@ def adopt(
     except (OSError, EOFError) as error:
         raise refusal(error if isinstance(error, OSError) else OSError(str(error)), str(path)) from error
     return Adopted(documents, with_rows)
-
-
-def _columns(passages: PassageBatch) -> tuple[np.ndarray, np.ndarray, RowCodes]:
-    return passages.starts, passages.spans, passages.rows
 
 
 def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch | None]]:

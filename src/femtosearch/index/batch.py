@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from femtosearch.codes import GROUP, LANES, Codes, width
+from femtosearch.codes import GROUP, LANES, Codes, quantise_rows, rows_of, width
 from femtosearch.frozen import frozen
 
 
@@ -16,10 +16,13 @@ class RowCodes:
 
     values:  [T, W] int8, `codes.width` bytes each, the last of them zeros.
     scales:  [T] float32: row = scale * code.
+    bits, levels:  as in `Codes`.
     """
 
     values: np.ndarray
     scales: np.ndarray
+    bits: int = 8
+    levels: bool = False
 
     @classmethod
     def of(cls, codes: Codes, begin: int = 0, end: int | None = None) -> RowCodes:
@@ -28,13 +31,22 @@ class RowCodes:
         first = begin // LANES
         rows = codes.unsliced(first, -(-end // LANES)).transpose(0, 2, 1, 3)
         values = rows.reshape(-1, width(codes.dims, codes.bits))
-        return cls(values[begin - first * LANES : end - first * LANES], codes.scales[begin:end])
+        chosen = values[begin - first * LANES : end - first * LANES]
+        return cls(chosen, codes.scales[begin:end], codes.bits, codes.levels)
+
+    def in_bits(self, bits: int, dims: int) -> RowCodes:
+        """The same rows in 8 or 4 bits a number; themselves where they have these."""
+        return self if self.bits == bits else RowCodes.of(quantise_rows(self.rows(dims), bits))
+
+    def rows(self, dims: int) -> np.ndarray:
+        """The rows that the codes stand for: [T, D] float32."""
+        return rows_of(self.values, self.scales, dims, self.bits, levels=self.levels)
 
     def __len__(self) -> int:
         return len(self.values)
 
     def __getitem__(self, which: slice | np.ndarray) -> RowCodes:
-        return RowCodes(self.values[which], self.scales[which])
+        return replace(self, values=self.values[which], scales=self.scales[which])
 
     @property
     def bytes(self) -> int:

@@ -27,6 +27,7 @@ from femtosearch.index.tables import (
     read_counts,
     read_fde_content,
     read_fde_digest,
+    read_row_bits,
     read_segments,
     read_tombstones,
     rising,
@@ -50,6 +51,7 @@ class State:
     has_words:   whether there is the table of words.
     counts:      how many tokens were encoded, and of how many the model knows nothing; None where an older
                  femtosearch made the index, which did not count them.
+    row_bits:    the bits of a number of the rows, 8 or 4.
     """
 
     version: tuple[int, ...]
@@ -59,6 +61,7 @@ class State:
     layout: int
     has_words: bool = False
     counts: tuple[int, int] | None = None
+    row_bits: int = 8
 
 
 class Catalog(Database):
@@ -208,7 +211,8 @@ class Catalog(Database):
         fde = read_fde_digest(reader, schema)
         version = self._version_of(reader)
         counts = read_counts(reader)
-        return State(version, segments, tombstones, fde, schema.layout, schema.has_words, counts)
+        bits = read_row_bits(reader, schema)
+        return State(version, segments, tombstones, fde, schema.layout, schema.has_words, counts, bits)
 
     def _select(self, columns: str, keys: Sequence[int | str], by: str = "key") -> list[tuple[Any, ...]]:
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:

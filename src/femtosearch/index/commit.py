@@ -38,6 +38,11 @@ class Commit:
         self._rows = sum(summary.rows for summary in transaction.segments().values())
 
     @property
+    def row_bits(self) -> int:
+        """The bits of a number of the rows, as this commit leaves them: 8 or 4. Raises StoreError."""
+        return self.transaction.row_bits()
+
+    @property
     def encoding(self) -> Encoding | None:
         """The FDE of the index, as this commit leaves it. Raises StoreError."""
         return self.store.encoding(self.transaction)

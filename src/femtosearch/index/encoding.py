@@ -50,8 +50,8 @@ class Encoding:
         return Codes(blocks, scales, segment.passages, self.size, self.fde.code_bits)
 
     def _codes(self, batch: PassageBatch, dims: int) -> Codes:
-        rows = batch.rows.values[:, :dims] * batch.rows.scales[:, None]
-        return quantise(self.fde.documents(Rows(rows, batch.starts)), self.fde.code_bits)
+        rows = Rows(batch.rows.rows(dims), batch.starts)
+        return quantise(self.fde.documents(rows), self.fde.code_bits)
 
 
 def restore(content: bytes, digest: str, dims: int, place: str) -> Encoding:

@@ -114,8 +114,9 @@ def _passages(snapshot: Snapshot) -> Iterator[tuple[int, list[dict[str, Any]]]]:
 def _of_view(view: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     view.segment.verify()  # or damage would be written as if it were whole
     for batch in view.segment.batches(view.alive):
+        eights = batch.rows.in_bits(8, view.segment.dims)
         for n, key in enumerate(batch.keys.tolist()):
-            rows = batch.rows[slice(batch.starts[n], batch.starts[n + 1])]
+            rows = eights[slice(batch.starts[n], batch.starts[n + 1])]
             yield (
                 key,
                 {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from femtosearch.codes import quantise
+from femtosearch.codes import quantise_rows
 from femtosearch.errors import CorruptError, FdeError, StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
@@ -111,7 +111,7 @@ class _Mending:
             passages = self._encode([piece.text for piece in stretch])
             owners = np.array([piece.owner for piece in stretch], np.int64)[passages.owner]
             offsets = np.array([piece.offset for piece in stretch], np.int64)[passages.owner, None]
-            yield _batch(numbers[owners], passages, passages.spans + offsets)
+            yield _batch(numbers[owners], passages, passages.spans + offsets, self._commit.row_bits)
 
     def _same(
         self, keys: np.ndarray, spans: np.ndarray, counts: np.ndarray, texts: dict[int, str]
@@ -126,7 +126,7 @@ class _Mending:
                 return None
             if not np.array_equal(np.diff(passages.rows.starts), counts[chosen]):
                 return None
-            redone.append(_batch(keys[chosen], passages, spans[chosen]))
+            redone.append(_batch(keys[chosen], passages, spans[chosen], self._commit.row_bits))
         return redone
 
     def _buried(self, segment: Segment) -> set[int]:
@@ -175,6 +175,6 @@ def _examined(
     return segment, None
 
 
-def _batch(keys: np.ndarray, passages: Passages, spans: np.ndarray) -> PassageBatch:
-    rows = RowCodes.of(quantise(passages.rows.rows))
+def _batch(keys: np.ndarray, passages: Passages, spans: np.ndarray, bits: int) -> PassageBatch:
+    rows = RowCodes.of(quantise_rows(passages.rows.rows, bits))
     return PassageBatch(keys, passages.rows.starts, spans.astype(np.int32), rows)

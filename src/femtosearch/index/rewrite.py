@@ -80,12 +80,19 @@ def replace_fde(commit: Commit, fde: Fde | None) -> None:
     commit.transaction.shrink()
 
 
+def replace_rows(commit: Commit, bits: int) -> None:
+    """Give every row 8 or 4 bits a number; FDEs stay as they are. Raises StoreError."""
+    commit.transaction.set_row_bits(bits)
+    _replace(commit, copy(commit, commit.transaction.segments(), commit.encoding))
+    commit.transaction.shrink()
+
+
 def complete_fdes(commit: Commit) -> None:
     """Give FDEs to the segments that were stored without, once the index is so large that it needs them."""
     if not commit.needs_fdes:
         return
     for number, summary in commit.transaction.segments().items():
-        if not summary.has_fdes(commit.dims):
+        if not summary.has_fdes(commit.dims, commit.row_bits):
             _replace(commit, copy(commit, {number: summary}, commit.encoding))
 
 
@@ -128,10 +135,11 @@ def copy_documents(commit: Commit, ids: Iterable[str], change: Callable[[str], s
 def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Copy:
     """Copy the living passages of neighbouring segments, code by code. Raises StoreError.
 
-    source:  the FDE that they have. Where the index has another by now, they are given that one.
+    source:  the FDE that they have. Where the index has another by now, they are given that one; and where
+             its rows have other bits, these.
     """
     tombstones = commit.transaction.tombstones()
-    target = commit.encoding if commit.needs_fdes else None
+    target, bits = commit.encoding if commit.needs_fdes else None, commit.row_bits
     keys = [tombstones[:0]]
     writer = commit.new_segments()
     try:
@@ -141,7 +149,8 @@ def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Co
             dead = np.isin(segment.keys, tombstones)
             keys.append(np.unique(segment.keys[dead]))
             for batch in segment.batches(~dead if dead.any() else None):
-                _append(writer, batch, commit.dims, target, target is source)
+                recoded = replace(batch, rows=batch.rows.in_bits(bits, commit.dims))
+                _append(writer, recoded, commit.dims, target, target is source)
         return Copy(list(run), writer.finish(), np.concatenate(keys))
     except BaseException:
         commit.discard(writer)

@@ -9,6 +9,7 @@ layout 4 a feature may have tables of its own, and an index gets that layout wit
     sources  which files documents come from: the tables `sources`, `files` and `origins`
     keys     keys of the metadata whose values have indexes: the tables `keys` and `fields`
     words    the words of every document: the full-text table `words`, and what SQLite keeps for it
+    bits     the rows have fewer bits a number than 8: `meta.row_bits`
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ from femtosearch.frozen import frozen
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # of a new index
 NEWEST = 4  # of one with features that have tables
-DIGESTS, FDE, SOURCES, WORDS, KEYS = "digests", "fde", "sources", "words", "keys"
-FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS})
+DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
+FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS})
 COUNTS = ("tokens", "unknown_tokens")  # rows of `meta`: of all that was encoded, if counted from the start
 _MOST_TABLES = 32
 _MOST_META = 64
@@ -68,7 +69,7 @@ _DECLARED = (
     "CREATE INDEX fields_by_value ON fields (number, kind, value, key)",
     "CREATE INDEX fields_by_key ON fields (key)",
 )
-_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,), KEYS: _DECLARED}
+_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,), KEYS: _DECLARED, BITS: ()}
 _SHADOWS_OF = {  # tables that SQLite makes for a virtual one
     WORDS: (
         "CREATE TABLE 'words_data'(id INTEGER PRIMARY KEY, block BLOB)",
@@ -115,6 +116,10 @@ class Schema:
     @property
     def has_keys(self) -> bool:
         return KEYS in self.features
+
+    @property
+    def has_bits(self) -> bool:
+        return BITS in self.features
 
 
 def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
@@ -187,7 +192,7 @@ def write_features(connection: sqlite3.Connection, features: frozenset[str]) -> 
 
 
 def add_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -> Schema:
-    """Give a catalogue a feature that has tables, and with it the newest layout. An older reader refuses it.
+    """Give a catalogue a feature of the newest layout, and with it that layout. An older reader refuses it.
 
     A transaction must be open.
     """
@@ -204,7 +209,7 @@ def add_feature(connection: sqlite3.Connection, schema: Schema, feature: str) ->
 
 
 def drop_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -> Schema:
-    """Take a feature that has tables out of a catalogue; without any such its layout is an older one.
+    """Take such a feature out of a catalogue; without any its layout is an older one.
 
     A transaction must be open.
     """
@@ -214,6 +219,8 @@ def drop_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -
         if "TABLE" in statement:  # whose indexes go with it
             connection.execute(f"DROP TABLE {statement.split('TABLE')[1].split()[0]}")
     features = schema.features - {feature}
+    if features <= {FDE}:  # it was of layout 1 or 2
+        return _downgrade(connection, features)
     write_features(connection, features)
     layout = LAYOUT if features.isdisjoint(_TABLES_OF) else NEWEST
     connection.execute(f"PRAGMA user_version = {layout}")
@@ -228,6 +235,16 @@ def _upgrade(connection: sqlite3.Connection, schema: Schema) -> None:
     (content,) = connection.execute("SELECT content FROM fde").fetchone()
     meta = {"fde": fde_digest(content), "fde_when": "always"}
     connection.executemany("INSERT INTO meta VALUES (?, ?)", meta.items())
+
+
+def _downgrade(connection: sqlite3.Connection, features: frozenset[str]) -> Schema:
+    """Take back what `_upgrade` did: documents without digests are of layout 1 or 2."""
+    connection.execute("DELETE FROM meta WHERE name IN ('features', 'fde', 'fde_when')")
+    if FDE not in features:
+        connection.execute("DROP TABLE fde")
+    layout = 2 if FDE in features else 1
+    connection.execute(f"PRAGMA user_version = {layout}")
+    return Schema(layout, features)
 
 
 def fde_digest(content: bytes) -> str:

@@ -21,14 +21,14 @@ from femtosearch.frozen import frozen
 from femtosearch.index.batch import BlockBuffer, PassageBatch, RowCodes
 
 MAGIC = b"\x89femto\r\n"
-VERSION = 2  # of a segment with FDEs; one without them is of version 1
+VERSION = 3  # of a segment with rows of 4 bits; 2 with FDEs, 1 without
 ALIGNMENT = 64
 BATCH = 512  # passages that are read at a time: whole blocks of FDEs
 REQUIRED = 1  # the flag of a section that a reader must know
 
 _HEADER = struct.Struct(
     "<8sIIQQIIQIIII"
-)  # magic, version, sections, N, T, D, F, size, bits or 0 for 8, 0, 0, checksum
+)  # magic, version, sections, N, T, D, F, size, an FDE's bits and a row's or 0 for 8, 0, checksum
 _SECTION = struct.Struct("<4sIQQII")  # kind, flags, offset, length, checksum, 0
 _KNOWN = (b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN")
 _FDE = (b"FDEC", b"FDES")
@@ -37,11 +37,14 @@ _MOST_SECTIONS = 64
 
 
 class Widths(NamedTuple):
-    """D, the dims of a segment's rows; F, those of its FDEs, 0 for none; the bits of an FDE's numbers."""
+    """D, the dims of a segment's rows; F, those of its FDEs, 0 for none; the bits of an FDE's numbers; those
+    of a row's.
+    """
 
     dims: int
     fde_dims: int = 0
     fde_bits: int = 8
+    row_bits: int = 8
 
 
 @frozen
@@ -54,9 +57,9 @@ class Summary:
     bytes: int
     checksum: int
 
-    def has_fdes(self, dims: int) -> bool:
+    def has_fdes(self, dims: int, row_bits: int) -> bool:
         """Whether the passages, of rows of `dims`, have FDEs: without them the file would be smaller."""
-        return self.bytes > file_bytes(self.passages, self.rows, Widths(dims))
+        return self.bytes > file_bytes(self.passages, self.rows, Widths(dims, row_bits=row_bits))
 
 
 def _aligned(size: int) -> int:
@@ -68,18 +71,17 @@ class SegmentWriter:
 
     The rows' codes go straight to the file; 24 bytes a passage, 4 a row and the FDEs wait in memory until the
     end. Until `finish` has written the header the file is no segment.
-
-    fde_dims:  F, or 0 for a segment without FDEs.
-    fde_bits:  8, 4 or 2, of their numbers.
     """
 
-    def __init__(self, file: BinaryIO, dims: int, fde_dims: int = 0, fde_bits: int = 8) -> None:
+    def __init__(self, file: BinaryIO, widths: Widths) -> None:
+        dims, fde_dims, fde_bits, row_bits = widths
         self._file = file
         self._dims, self._fde_dims, self._fde_bits = dims, fde_dims, fde_bits
+        self.row_bits = row_bits
         self._kinds = _kinds(fde_dims)
         self._at = self._start = _aligned(_HEADER.size + len(self._kinds) * _SECTION.size)
         self._checksum = self._first = 0
-        self._blocks, self._fde_blocks = BlockBuffer(dims), BlockBuffer(fde_dims, fde_bits)
+        self._blocks, self._fde_blocks = BlockBuffer(dims, row_bits), BlockBuffer(fde_dims, fde_bits)
         self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in self._kinds[1:]}
         self.passages = self.rows = self.bytes = 0
         file.write(bytes(self._start))
@@ -124,10 +126,10 @@ class SegmentWriter:
         table = _SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
         for kind, arrays in self._columns.items():
             table += self._write_column(kind, arrays)
-        version = VERSION if self._fde_dims else 1
-        bits = self._fde_bits % 8
+        version = _version(self._fde_dims, self.row_bits)
+        bits = self._fde_bits % 8, self.row_bits % 8
         counts = (len(self._kinds), self.passages, self.rows, self._dims, self._fde_dims)
-        header = _HEADER.pack(MAGIC, version, *counts, self._at, bits, 0, 0, 0)[:-4]
+        header = _HEADER.pack(MAGIC, version, *counts, self._at, *bits, 0, 0)[:-4]
         checksum = zlib.crc32(header + table)
         self._file.seek(0)
         self._file.write(header + struct.pack("<I", checksum) + table)
@@ -196,9 +198,9 @@ class Segment:
         self.dims, self.fde_dims = header.widths[:2]
         self.bytes = len(data)
         self.checksum = int(data[_HEADER.size - 4 : _HEADER.size].view("<u4")[0])
-        self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims)
-        fde = header.widths[1:]
-        self.fde = self._codes(b"FDEC", b"FDES", self.passages, *fde) if self.fde_dims else None
+        _, fde_dims, fde_bits, row_bits = header.widths
+        self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims, row_bits)
+        self.fde = self._codes(b"FDEC", b"FDES", self.passages, fde_dims, fde_bits) if fde_dims else None
         self.starts = self._view(b"STRT", "<i8")
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
@@ -288,9 +290,11 @@ class Segment:
         batch = PassageBatch(self.keys[begin:end], starts - starts[0], self.spans[begin:end], rows, fde)
         return batch if keep is None else batch.only(keep[begin:end])
 
-    def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int = 8) -> Codes:
+    def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int) -> Codes:
         blocks = self._view(values, "i1").reshape(-1, width(dims, bits) // GROUP, LANES, GROUP)
-        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits, sliced=values == b"FDEC")
+        of_fdes = values == b"FDEC"
+        levels = bits < 8 and not of_fdes
+        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits, sliced=of_fdes, levels=levels)
 
     def _view(self, kind: bytes, dtype: str) -> np.ndarray:
         section = self._sections[kind]
@@ -329,6 +333,13 @@ def _kinds(fde_dims: int) -> tuple[bytes, ...]:
     return _KNOWN + _FDE if fde_dims else _KNOWN
 
 
+def _version(fde_dims: int, row_bits: int) -> int:
+    """The first version of the format that has what a segment needs."""
+    if row_bits < 8:
+        return VERSION
+    return 2 if fde_dims else 1
+
+
 def file_bytes(passages: int, rows: int, widths: Widths) -> int:
     """The bytes of a segment's file, as `SegmentWriter` writes it."""
     lengths = _lengths(passages, rows, widths)
@@ -340,10 +351,10 @@ def file_bytes(passages: int, rows: int, widths: Widths) -> int:
 
 def _lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int]:
     """What each section must have, in bytes, in the order in which they are written."""
-    dims, fde_dims, fde_bits = widths
+    dims, fde_dims, fde_bits, row_bits = widths
     blocks = -(-rows // LANES)
     lengths = {
-        b"CODE": blocks * LANES * width(dims),
+        b"CODE": blocks * LANES * width(dims, row_bits),
         b"SCAL": blocks * LANES * 4,
         b"STRT": (passages + 1) * 8,
         b"KEYS": passages * 8,
@@ -358,7 +369,8 @@ def _lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int]:
 def _table(data: np.ndarray, name: str) -> _Header:
     """The counts and the sections by kind, checked. Raises CorruptError, StoreError."""
     raw = data[: _HEADER.size].tobytes()
-    magic, version, count, passages, rows, dims, fde_dims, size, bits, *zeros, checksum = _HEADER.unpack(raw)
+    magic, version, count, *counts, checksum = _HEADER.unpack(raw)
+    passages, rows, dims, fde_dims, size, bits, row_bits, zero = counts
     if magic != MAGIC:
         raise damaged(name, f"it begins with {magic!r} where {MAGIC!r} was expected")
     if version > VERSION:
@@ -370,15 +382,17 @@ def _table(data: np.ndarray, name: str) -> _Header:
     table = data[_HEADER.size : end].tobytes()
     if zlib.crc32(raw[:-4] + table) != checksum:
         raise damaged(name, "the header's checksum does not match")
-    if version < 1 or any(zeros) or not 1 <= dims <= _MOST_DIMS:
+    if version < 1 or zero or not 1 <= dims <= _MOST_DIMS:
         raise damaged(name, f"version {version}, {dims} dims, or reserved bytes that are not zero")
-    if fde_dims > _MOST_DIMS or bits not in (0, 4, 2) or (fde_dims > 0) != (version == VERSION):
-        raise damaged(name, f"FDEs of {fde_dims} dims and {bits or 8} bits in version {version}")
+    widths = Widths(dims, fde_dims, bits or 8, row_bits or 8)
+    if fde_dims > _MOST_DIMS or bits not in (0, 4, 2) or row_bits not in (0, 4):
+        raise damaged(name, f"FDEs of {fde_dims} dims and {bits} bits, rows of {row_bits} bits")
+    if version != _version(fde_dims, widths.row_bits):
+        raise damaged(name, f"version {version} with FDEs of {fde_dims} dims and rows of {row_bits} bits")
     if size != len(data):
         raise damaged(name, f"{len(data)} bytes where {size} were written")
     sections = [_Section(*entry[:5]) for entry in _SECTION.iter_unpack(table)]
     _check_places(sections, end, size, name)
-    widths = Widths(dims, fde_dims, bits or 8)
     return _Header(passages, rows, widths, _by_kind(sections, _kinds(fde_dims), name))
 
 

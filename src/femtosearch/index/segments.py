@@ -179,7 +179,7 @@ class SegmentsWriter:
         if self._file is None or self._writer is None:
             self._file = self._directory.create(self._next)
             widths = self._widths() if batch.fde is not None else Widths(self._dims)
-            self._writer = SegmentWriter(self._file, *widths)
+            self._writer = SegmentWriter(self._file, widths._replace(row_bits=batch.rows.bits))
         self._writer.append(batch)
         self._last_key = int(batch.keys[-1])
 
@@ -202,7 +202,8 @@ class SegmentsWriter:
 
     def _fits(self, writer: SegmentWriter, batch: PassageBatch) -> bool:
         small = writer.bytes + batch.bytes <= self._most_bytes
-        return small and writer.has_fde == (batch.fde is not None)
+        same = writer.has_fde == (batch.fde is not None) and writer.row_bits == batch.rows.bits
+        return small and same
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
@@ -227,7 +228,7 @@ def open_segment(directory: Directory, number: int, summary: Summary, dims: int)
 
 def check_widths(segment: Segment, widths: Widths) -> None:
     """Raise CorruptError if a segment has FDEs of other widths than those of its index."""
-    if segment.widths not in (widths, Widths(widths.dims)):
+    if segment.widths._replace(row_bits=8) not in (widths, Widths(widths.dims)):
         raise CorruptError(
             f"{segment.name}: the index has {_in_words(widths)}, the segment {_in_words(segment.widths)}; "
             "restore a copy of the whole index or index again"

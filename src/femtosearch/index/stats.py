@@ -22,7 +22,8 @@ class Stats:
     `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
     dims, its parameters and on how many passages it was calibrated. `words`: whether it
     has the table of words. `tokens` were encoded of all documents, of which `unknown_tokens` are words that
-    the model does not know; both None for an index that an older femtosearch made.
+    the model does not know; both None for an index that an older femtosearch made. `row_bits`: of a number
+    of the rows, 8 or 4.
     """
 
     documents: int
@@ -39,6 +40,7 @@ class Stats:
     words: bool = False
     tokens: int | None = None
     unknown_tokens: int | None = None
+    row_bits: int = 8
 
     @property
     def unknown_share(self) -> float | None:
@@ -88,6 +90,7 @@ def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
         words=snapshot.has_words,
         tokens=tokens,
         unknown_tokens=unknown,
+        row_bits=snapshot.state.row_bits,
     )
 
 

@@ -8,7 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.index.schema import COUNTS, FDE, LAYOUT, Schema, fde_digest, write_features
+from femtosearch.index.schema import (
+    BITS,
+    COUNTS,
+    FDE,
+    LAYOUT,
+    Schema,
+    add_feature,
+    drop_feature,
+    fde_digest,
+    write_features,
+)
 from femtosearch.index.segment import Summary
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
@@ -52,6 +62,25 @@ def read_counts(connection: sqlite3.Connection) -> tuple[int, int] | None:
     counts = [count for (count,) in connection.execute(query, COUNTS)]
     counted = len(counts) == len(COUNTS) and all(type(count) is int for count in counts)
     return (counts[0], counts[1]) if counted and 0 <= counts[1] <= counts[0] else None
+
+
+def read_row_bits(connection: sqlite3.Connection, schema: Schema) -> int:
+    """The bits of a number of the rows: 8 or 4."""
+    if not schema.has_bits:
+        return 8
+    rows = connection.execute("SELECT value FROM meta WHERE name = 'row_bits'").fetchall()
+    if rows != [(4,)]:
+        raise sqlite3.DatabaseError("the bits of the rows are missing, or not 4")
+    return 4
+
+
+def write_row_bits(connection: sqlite3.Connection, schema: Schema, bits: int) -> Schema:
+    """Say how many bits a number of the rows has, 8 or 4. The new schema."""
+    connection.execute("DELETE FROM meta WHERE name = 'row_bits'")
+    if bits == 8:
+        return drop_feature(connection, schema, BITS)
+    connection.execute("INSERT INTO meta VALUES ('row_bits', ?)", (bits,))
+    return add_feature(connection, schema, BITS)
 
 
 def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:

@@ -31,10 +31,12 @@ from femtosearch.index.tables import (
     checked,
     read_fde_content,
     read_fde_digest,
+    read_row_bits,
     read_segments,
     read_tombstones,
     segment_row,
     write_fde,
+    write_row_bits,
 )
 from femtosearch.index.where import Filter, compile_filter
 from femtosearch.index.where.tree import Path
@@ -197,6 +199,16 @@ class Transaction:
         """Store the bytes of another FDE, or none; the segments have to follow in this commit."""
         self._schema = write_fde(self._connection, self._schema, content, when)
         self._fde_digest = None
+
+    @on_disk
+    def row_bits(self) -> int:
+        """The bits of a number of the rows, 8 or 4."""
+        return read_row_bits(self._connection, self._schema)
+
+    @on_disk
+    def set_row_bits(self, bits: int) -> None:
+        """Say that a number of the rows has 8 or 4 bits; the segments have to follow in this commit."""
+        self._schema = write_row_bits(self._connection, self._schema, bits)
 
     @on_disk
     def reindex(self) -> None:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from femtosearch.codes import quantise
+from femtosearch.codes import quantise_rows
 from femtosearch.errors import DocumentError
 from femtosearch.index import rewrite
 from femtosearch.index.batch import PassageBatch, RowCodes
@@ -166,7 +166,7 @@ def _encoded(
         of_text = passages.owner == number
         spans[of_text] = places[spans[of_text]]
     spans += offsets[passages.owner, None]
-    rows = RowCodes.of(quantise(passages.rows.rows))
+    rows = RowCodes.of(quantise_rows(passages.rows.rows, commit.row_bits))
     return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans.astype(np.int32), rows)
 
 
