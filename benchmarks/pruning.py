@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks import judged
 from benchmarks.machine import about
-from femtosearch.codes import quantise
+from femtosearch.codes import quantise, quantise_rows, turned
 from femtosearch.evaluation.rankings import ScoredCollection
 from femtosearch.model.model import Model
 from femtosearch.model.pruning import prune
@@ -66,12 +66,8 @@ def _ways(
         yield f"above {limit}", prune(rows, limit, framing)
     pruned = prune(rows, PRUNED, framing)
     yield f"above {PRUNED}, means of what is alike", _means(rows, PRUNED, framing)
-    yield f"above {PRUNED}, in 8 bits", replace(pruned, rows=quantise(pruned.rows, 8).rows())
-    yield f"above {PRUNED}, in 4 bits", replace(pruned, rows=quantise(pruned.rows, 4).rows())
-    if model.dims & (model.dims - 1) == 0:
-        turn = _hadamard(model.dims)
-        turned = quantise(pruned.rows @ turn, 4).rows() @ turn.T
-        yield f"above {PRUNED}, turned, in 4 bits", replace(pruned, rows=np.ascontiguousarray(turned))
+    for way, stored_rows in _in_bits(pruned.rows):
+        yield f"above {PRUNED}, {way}", replace(pruned, rows=stored_rows)
     for count in COMMONEST if common else ():
         yield f"without the {count} commonest pieces", encode_without(common[:count])
 
@@ -86,12 +82,12 @@ def _means(rows: Rows, limit: float, framing: tuple[int, int]) -> Rows:
     return replace(pruned, rows=np.concatenate(means))
 
 
-def _hadamard(size: int) -> np.ndarray:
-    """An orthonormal matrix of equal magnitudes, [size, size] float32; size is a power of two."""
-    matrix = np.ones((1, 1), np.float32)
-    while len(matrix) < size:
-        matrix = np.block([[matrix, matrix], [matrix, -matrix]])
-    return (matrix / np.sqrt(size)).astype(np.float32)
+def _in_bits(rows: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """What rows are in fewer bits: as an index keeps them, and in even steps whose error is the least."""
+    yield "in 8 bits", quantise(rows).rows()
+    yield "in 4 bits", quantise_rows(rows, 4).rows()
+    yield "in 4 bits of even steps", quantise(rows, 4).rows()
+    yield "turned, in 4 bits of even steps", turned(quantise(turned(rows), 4).rows())
 
 
 def _commonest(model: Model, texts: Path) -> list[str]:

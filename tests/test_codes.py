@@ -162,7 +162,7 @@ def test_the_native_scan_refuses_arrays_that_do_not_belong_together():
         _core.maxsim_codes(QUERY, [(CODES.blocks[:, :1].copy(), CODES.scales, starts, None, 8)])
     with pytest.raises(ShapeError, match=r"scales: expected float32 \[32\]"):
         _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales[:20], starts, None, 8)])
-    with pytest.raises(ShapeError, match=r"part: expected \(blocks, scales, starts, which, bits\), found 2 items"):
+    with pytest.raises(ShapeError, match=r"part: expected \(blocks, .*, bits\), found 2 items"):
         _core.maxsim_codes(QUERY, [(CODES.blocks, CODES.scales)])
     for bad in ([0, 9, 3, 4], [0, -1, 3, 4], [0, 1, 33, 4]):
         with pytest.raises(

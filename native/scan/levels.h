@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
-#include <cstring>
+
+#include "cpu/kernel.h"
 
 namespace femto {
 
@@ -32,9 +33,11 @@ inline void turn(float* row, int dims) {
   }
 }
 
-// Writes the number 0..15 of each number's level, and returns the scale for which the product of the row with what its
-// code stands for is that with itself: a smaller error would make every product too small.
-inline float level_codes(const float* row, int dims, uint8_t* codes) {
+// Writes the number 0..15 of the level of each number of a turned row into the row's place `to` of a block, and returns
+// the scale for which the product of the row with what its code stands for is that with itself: a smaller error would
+// make every product too small.
+inline float place_levels(const float* row, int dims, int8_t* to) {
+  constexpr int kNumbers = 2 * kGroup;  // of a group
   double squares = 0, products = 0;
   for (int d = 0; d < dims; ++d) squares += double(row[d]) * row[d];
   const double spread = std::sqrt(squares / dims);
@@ -43,8 +46,10 @@ inline float level_codes(const float* row, int dims, uint8_t* codes) {
   for (int d = 0; d < dims; ++d) {
     int above = 0;
     for (const float border : borders) above += std::fabs(row[d]) > border;
-    codes[d] = uint8_t(row[d] < 0 ? 7 - above : 8 + above);
-    products += double(row[d]) * kLevels[codes[d]];
+    const int code = row[d] < 0 ? 7 - above : 8 + above, shift = d % kNumbers / kGroup * 4;
+    int8_t& byte = to[size_t(d / kNumbers) * kBlockRows * kGroup + d % kGroup];
+    byte = int8_t((byte & ~(15 << shift)) | code << shift);
+    products += double(row[d]) * kLevels[code];
   }
   return products > 0 ? float(squares / products) : 0;
 }

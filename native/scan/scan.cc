@@ -110,19 +110,13 @@ void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* bloc
 }
 
 void quantise_levels(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales) {
-  constexpr int kNumbers = 2 * kGroup;  // of a group
   const size_t groups = groups_of(dims, 4);
   std::vector<float> row(dims);
-  std::vector<uint8_t> codes(dims);
   for (int64_t t = 0; t < count; ++t) {
     std::copy_n(rows + t * dims, dims, row.data());
     turn(row.data(), dims);
-    scales[t] = level_codes(row.data(), dims, codes.data());
     int8_t* to = blocks + (t / kBlockRows * groups * kBlockRows + t % kBlockRows) * kGroup;
-    for (int d = 0; d < dims; ++d) {
-      int8_t& byte = to[size_t(d / kNumbers) * kBlockRows * kGroup + d % kGroup];
-      byte = int8_t(byte | codes[d] << (d % kNumbers / kGroup * 4));
-    }
+    scales[t] = place_levels(row.data(), dims, to);
   }
 }
 

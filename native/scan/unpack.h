@@ -32,6 +32,15 @@ inline Bytes load_bytes(const int8_t* p) { return vld1q_u8((const uint8_t*)p); }
 inline Bytes high_halves(Bytes v) { return vshrq_n_u8(v, 4); }
 inline void store_levels(int8_t* p, Bytes v) { vst1q_s8(p, vqtbl1q_s8(vld1q_s8(kLevels), vandq_u8(v, vdupq_n_u8(15)))); }
 
+#elif defined(__wasm_simd128__)
+
+using Bytes = v128_t;
+inline Bytes load_bytes(const int8_t* p) { return wasm_v128_load(p); }
+inline Bytes high_halves(Bytes v) { return wasm_u8x16_shr(v, 4); }
+inline void store_levels(int8_t* p, Bytes v) {
+  wasm_v128_store(p, wasm_i8x16_swizzle(wasm_v128_load(kLevels), wasm_v128_and(v, wasm_i8x16_splat(15))));
+}
+
 #else
 
 struct Bytes {

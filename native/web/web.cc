@@ -172,12 +172,17 @@ void distinct(const float* rows, int count, int dims, float most, int first, int
   kernel::distinct(rows, count, dims, {most, first, last}, keep, encoder.scratch.data());
 }
 
-// Writes rows as codes in the places of the coded rows from `at` on.
+// Writes rows as codes of 8 or 4 bits in the places of the coded rows from `at` on. The rows may be turned.
 FEMTO_EXPORT(quantise)
-void quantise(const float* rows, int count, int dims, int at, int8_t* blocks, float* scales) {
-  const int groups = groups_of(dims, 8);
+void quantise(float* rows, int count, int dims, int bits, int at, int8_t* blocks, float* scales) {
+  const int groups = groups_of(dims, bits);
   for (int t = at; t < at + count; ++t, rows += dims) {
     int8_t* to = blocks + (size_t(t / kBlockRows) * groups * kBlockRows + t % kBlockRows) * kGroup;
+    if (bits == 4) {
+      turn(rows, dims);
+      scales[t] = place_levels(rows, dims, to);
+      continue;
+    }
     const float scale = scales[t] = scale_of(rows, dims);
     for (int d = 0; d < dims; ++d) {
       to[size_t(d / kGroup) * kBlockRows * kGroup + d % kGroup] = scale > 0 ? code_of(rows[d], scale) : 0;
@@ -187,12 +192,13 @@ void quantise(const float* rows, int count, int dims, int at, int8_t* blocks, fl
 
 // scores[n] = MaxSim of the query with the coded rows starts[n]..starts[n + 1], -inf where there are none.
 FEMTO_EXPORT(score)
-void score(const float* query, int count, int dims, const int8_t* blocks, const float* scales, const int32_t* starts,
-           int passages, float* scores) {
-  const CodedRows coded(query, count, dims);
+void score(const float* query, int count, int dims, int bits, const int8_t* blocks, const float* scales,
+           const int32_t* starts, int passages, float* scores) {
+  const CodedRows coded(query, count, dims, bits);
   const size_t products = size_t(coded.query.padded) * kBlockRows;
-  std::vector<float> scratch(products * 2);
-  BlockProducts block{scratch.data(), scratch.data() + products, -1, nullptr};
+  std::vector<float> scratch(products * 2 + size_t(coded.query.group_count + 1) * kBlockRows);
+  float* memory = scratch.data();
+  BlockProducts block{memory, memory + products, -1, reinterpret_cast<int8_t*>(memory + 2 * products)};
   for (int n = 0; n < passages; ++n) {
     const bool none = starts[n] == starts[n + 1];
     scores[n] =

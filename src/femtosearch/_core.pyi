@@ -142,10 +142,14 @@ def maxsim(
 ) -> NDArray[np.float32]: ...
 def maxsim_codes(
     query: NDArray[np.float32],
-    parts: list[tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64] | None]],
+    parts: list[
+        tuple[NDArray[np.int8], NDArray[np.float32], NDArray[np.int64], NDArray[np.int64] | None, int]
+    ],
     threads: int = 0,
 ) -> NDArray[np.float32]:
-    """`reference.maxsim_codes` of each part (blocks, scales, starts, which), end to end."""
+    """MaxSim of each part (blocks, scales, starts, which, bits), end to end: `reference.maxsim_codes` for 8
+    bits, `reference.maxsim_levels` for 4.
+    """
 
 def distinct(
     rows: NDArray[np.float32],
@@ -155,8 +159,13 @@ def distinct(
     last: int = 0,
     threads: int = 0,
 ) -> NDArray[np.bool_]: ...
-def quantise(rows: NDArray[np.float32], bits: int = 8) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """Blocks [ceil(T/16), ceil(D bits/32), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D]."""
+def quantise(
+    rows: NDArray[np.float32], bits: int = 8, levels: bool = False
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Blocks [ceil(T/16), ceil(D bits/32), 16, 4] and scales [ceil(T/16) * 16] of rows [T, D].
+
+    levels:  of 4 bits, those of turned rows.
+    """
 
 def check_starts(starts: NDArray[np.int64], rows: int) -> None:
     """Raises ShapeError unless starts rises from 0 to `rows`."""

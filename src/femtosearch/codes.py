@@ -203,8 +203,8 @@ def quantise_rows(rows: np.ndarray, bits: int = 8) -> Codes:
     bits:  8 or 4.
     Raises ShapeError as `quantise` does, and for other bits.
 
-    >>> quantise_rows(np.array([[0.6, 0.8]], dtype="f4"), 4).rows().round(1).tolist()
-    [[0.6, 0.8]]
+    >>> (quantise_rows(np.array([[0.75, 1.0]], dtype="f4"), 4).rows() * 4).round().tolist()
+    [[3.0, 4.0]]
     """
     if bits == 8:
         return quantise(rows)

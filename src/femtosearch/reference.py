@@ -2,8 +2,8 @@
 
 Tests hold `_core` to these. Names are those of `_core`, and arguments too, with three exceptions: `encode`
 takes the weights that `_core.Encoder` keeps, `maxsim_codes` takes one list of passages where `_core` takes
-several, `quantise` knows codes of 8 bits only, and `level_rows` and `maxsim_levels` those of 4. Float kernels are checked against float64; int8 kernels
-must agree bit for bit.
+several, and `quantise` knows codes of 8 bits only (`level_rows` and `maxsim_levels` know those of 4). Float
+kernels are checked against float64; int8 kernels must agree bit for bit.
 
 Letters in shapes: Q query rows, T document rows, N passages, D dims, H hidden size, V vocabulary.
 """
@@ -207,7 +207,9 @@ def maxsim_codes(
     return _maxsim(query, rows, scales, starts, which)
 
 
-def maxsim_levels(query: np.ndarray, levels: np.ndarray, scales: np.ndarray, starts: np.ndarray) -> np.ndarray:
+def maxsim_levels(
+    query: np.ndarray, levels: np.ndarray, scales: np.ndarray, starts: np.ndarray
+) -> np.ndarray:
     """[N] float32: MaxSim of a query, turned and coded, with levels [T, D] int8 and scales [T] float32."""
     return _maxsim(turned(query), levels, scales, starts, None)
 

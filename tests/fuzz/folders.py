@@ -86,7 +86,9 @@ def sites(content: bytes) -> None:
     with Index(model=FakeModel()) as index:
         index.add(given["documents"])
         kept: list[Contents] = []
-        index.hand_over(lambda handed: kept.append(Contents.of(handed.records, pattern)) or 0)
+        index.hand_over(
+            lambda handed: kept.append(Contents.of(handed.records, handed.row_bits, pattern)) or 0
+        )
         count = len(index)
     bundle = Bundle()
     number = bundle.put_json(kept[0].documents)

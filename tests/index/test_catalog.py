@@ -13,7 +13,7 @@ from femtosearch.index.connection import create
 from femtosearch.index.documents import Draft
 from femtosearch.index.index import Index
 from femtosearch.index.schema import APPLICATION, NEWEST, Origin
-from femtosearch.index.segment import Summary
+from femtosearch.index.segment_header import Summary
 from femtosearch.index.stats import describe
 from femtosearch.types import Document
 

@@ -11,7 +11,7 @@ import pytest
 
 from femtosearch.errors import FdeMismatchError, QueryError
 from femtosearch.fde import Muvera
-from femtosearch.index import schema, segment
+from femtosearch.index import schema, segment_header
 from femtosearch.index.index import Index
 from femtosearch.index.segment import Segment
 from femtosearch.index.stats import describe
@@ -138,7 +138,7 @@ def listed(pair: tuple[int, int] | None) -> list[int] | None:
 
 
 def test_the_current_version_is_among_them():
-    assert f"v{schema.NEWEST}" in VERSIONS and segment.VERSION == 3
+    assert f"v{schema.NEWEST}" in VERSIONS and segment_header.VERSION == 3
 
 
 def test_the_page_states_what_the_code_does():
@@ -146,14 +146,14 @@ def test_the_page_states_what_the_code_does():
     header = re.findall(r"^\| (\d+) \| (\d+) \| ", page.split("## Header")[1].split("##")[0], re.MULTILINE)
     ends = [int(offset) + int(size) for offset, size in header]
     assert [int(offset) for offset, _ in header] == [0, *ends[:-1]]
-    assert ends[-1] == segment._HEADER.size == 64
+    assert ends[-1] == segment_header.HEADER.size == 64
     entry = re.findall(
         r"^\| (\d+) \| (\d+) \| ", page.split("## Section table")[1].split("##")[0], re.MULTILINE
     )
-    assert sum(int(size) for _, size in entry) == segment._SECTION.size == 32
-    for kind in segment._KNOWN + segment._FDE:
+    assert sum(int(size) for _, size in entry) == segment_header.SECTION.size == 32
+    for kind in segment_header._KNOWN + segment_header._FDE:
         assert f"`{kind.decode()}`" in page
-    assert segment.MAGIC.hex(" ") in page
+    assert segment_header.MAGIC.hex(" ") in page
 
 
 def decoded(data: bytes, codes: int, scales: int, count: int, dims: int) -> np.ndarray:

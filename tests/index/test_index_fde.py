@@ -13,7 +13,8 @@ from femtosearch.index import commit as commit_module
 from femtosearch.index import cost, plan
 from femtosearch.index import segment as segment_module
 from femtosearch.index.index import Index
-from femtosearch.index.segment import Segment, file_bytes
+from femtosearch.index.segment import Segment
+from femtosearch.index.segment_header import file_bytes
 from femtosearch.index.stats import describe
 from femtosearch.types import Rows
 

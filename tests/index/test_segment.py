@@ -10,7 +10,8 @@ from femtosearch.codes import quantise
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index import segment as segment_module
 from femtosearch.index.batch import PassageBatch, RowCodes
-from femtosearch.index.segment import MAGIC, REQUIRED, VERSION, Segment, SegmentWriter, Widths
+from femtosearch.index.segment import Segment, SegmentWriter
+from femtosearch.index.segment_header import MAGIC, REQUIRED, VERSION, Widths
 
 from ..fakes import fast_path
 

@@ -48,5 +48,5 @@ def test_a_site_is_small(docs_index, docs_site, whole_site):
     passages = docs_index.stats().passages
     assert passages > 250
     assert size < 1_500_000 + 1600 * passages
-    assert size < whole - 2500 * passages
+    assert size < whole - 1000 * passages
     assert (docs_site / DATA).stat().st_size > size - 60_000

@@ -19,7 +19,7 @@ from femtosearch.frozen import frozen
 from femtosearch.index import connection as connections
 from femtosearch.index.database import Database
 from femtosearch.index.schema import Origin, digest, read_schema
-from femtosearch.index.segment import Summary
+from femtosearch.index.segment_header import Summary
 from femtosearch.index.segments import OutdatedError
 from femtosearch.index.sources import FileRow, Place, Source, read_files, read_places, read_sources
 from femtosearch.index.tables import (

@@ -11,7 +11,8 @@ from femtosearch.fde import Fde, store_fde
 from femtosearch.index import cost
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.encoding import Encoding, widths_of
-from femtosearch.index.segment import Segment, Summary
+from femtosearch.index.segment import Segment
+from femtosearch.index.segment_header import Summary
 from femtosearch.index.segments import SegmentsWriter, check_widths, open_segment
 from femtosearch.index.store import Store
 from femtosearch.index.tables import ALWAYS

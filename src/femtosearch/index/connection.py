@@ -75,6 +75,7 @@ def check_files(path: Path) -> None:
         )
 
 
+MANY_DIMS = 32  # from which on a new index keeps rows in 4 bits: errors of so many numbers even out
 _RESTORE = "restore a copy of the index, or choose another folder if this is none"
 
 
@@ -114,12 +115,14 @@ def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALW
 
 
 def fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None, when: str) -> None:
-    """Make the tables and say which model the index is of, and which FDE it has."""
-    from femtosearch.index.tables import write_fde
+    """Make the tables and say which model the index is of, which FDE it has and how many bits rows have."""
+    from femtosearch.index.tables import write_fde, write_row_bits
 
     create_tables(connection, origin)
+    schema: Schema = read_schema(connection, "the new catalog")
+    connection.execute("BEGIN")
+    if origin.dims >= MANY_DIMS:
+        schema = write_row_bits(connection, schema, 4)
     if fde is not None:
-        schema: Schema = read_schema(connection, "the new catalog")
-        connection.execute("BEGIN")
         write_fde(connection, schema, fde, when)
-        connection.execute("COMMIT")
+    connection.execute("COMMIT")

@@ -12,7 +12,8 @@ from femtosearch.errors import CorruptError, FdeError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.schema import fde_digest
-from femtosearch.index.segment import Segment, Widths
+from femtosearch.index.segment import Segment
+from femtosearch.index.segment_header import Widths
 from femtosearch.types import Rows
 
 if TYPE_CHECKING:

@@ -45,7 +45,7 @@ def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | No
     header = header_of(catalog.origin) if vectors else None
 
     def write(reader: sqlite3.Connection) -> int:
-        records = _records(catalog, reader, snapshot, filter, vectors)
+        records = _records(catalog, reader, snapshot, filter, 8 if vectors else None)
         with whole_file(path) as file:
             if kind == ".parquet":
                 return _write_parquet(file, records, header)
@@ -63,12 +63,14 @@ class Handed:
     """All that an index holds, as of one moment, for whoever keeps it elsewhere.
 
     fde:      the FDE, and `fde_content` what it is stored as; None where the index has none.
-    records:  the documents with the rows of their passages, read as they come.
+    row_bits: of a number of the rows, 8 or 4.
+    records:  the documents with the rows of their passages, as they are stored, read as they come.
     """
 
     origin: Origin
     fde: Fde | None
     fde_content: bytes | None
+    row_bits: int
     records: Iterator[Record]
 
 
@@ -83,40 +85,42 @@ def hand_over(
     content, fde = (None, None) if digest is None else (catalog.fde_content(digest), snapshot.encoding.fde)
 
     def contents(reader: sqlite3.Connection) -> int:
-        records = _records(catalog, reader, snapshot, filter, True)
-        return keep(Handed(catalog.origin, fde, content, records))
+        bits = snapshot.state.row_bits
+        records = _records(catalog, reader, snapshot, filter, bits)
+        return keep(Handed(catalog.origin, fde, content, bits, records))
 
     return catalog.read_at(snapshot.state, contents)
 
 
 def _records(
-    catalog: Catalog, reader: sqlite3.Connection, snapshot: Snapshot, filter: Filter | None, vectors: bool
+    catalog: Catalog, reader: sqlite3.Connection, snapshot: Snapshot, filter: Filter | None, bits: int | None
 ) -> Iterator[Record]:
+    """The documents that pass, with rows of so many bits a number, or without."""
     condition = Condition("TRUE") if filter is None else compile_filter(filter)
     sql = f"SELECT * FROM documents WHERE {condition.sql} ORDER BY key"
-    passages = _passages(snapshot) if vectors else iter(())
+    passages = iter(()) if bits is None else _passages(snapshot, bits)
     at, current = next(passages, (1 << 62, []))
     for row in reader.execute(sql, condition.parameters):
         document = catalog.document(row)
         while at < row[0]:
             at, current = next(passages, (1 << 62, []))
-        passages_of = (current if at == row[0] else []) if vectors else None
+        passages_of = None if bits is None else current if at == row[0] else []
         yield Record(document.id, document.text, document.metadata, passages_of)
 
 
-def _passages(snapshot: Snapshot) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+def _passages(snapshot: Snapshot, bits: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
     """The key and the passages of each document that has any, by rising keys."""
-    passages = (passage for view in snapshot.views.values() for passage in _of_view(view))
+    passages = (passage for view in snapshot.views.values() for passage in _of_view(view, bits))
     for key, group in groupby(passages, key=lambda pair: pair[0]):
         yield key, [passage for _, passage in group]
 
 
-def _of_view(view: Any) -> Iterator[tuple[int, dict[str, Any]]]:
+def _of_view(view: Any, bits: int) -> Iterator[tuple[int, dict[str, Any]]]:
     view.segment.verify()  # or damage would be written as if it were whole
     for batch in view.segment.batches(view.alive):
-        eights = batch.rows.in_bits(8, view.segment.dims)
+        recoded = batch.rows.in_bits(bits, view.segment.dims)
         for n, key in enumerate(batch.keys.tolist()):
-            rows = eights[slice(batch.starts[n], batch.starts[n + 1])]
+            rows = recoded[slice(batch.starts[n], batch.starts[n + 1])]
             yield (
                 key,
                 {

@@ -14,7 +14,8 @@ from femtosearch.index.check import Damage
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft
 from femtosearch.index.encoding import Encoding
-from femtosearch.index.segment import Segment, Summary
+from femtosearch.index.segment import Segment
+from femtosearch.index.segment_header import Summary
 from femtosearch.model.stretches import batches
 from femtosearch.types import Passages
 

@@ -15,7 +15,7 @@ from femtosearch.index import commit as commits
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.commit import Commit
 from femtosearch.index.encoding import Encoding
-from femtosearch.index.segment import Summary
+from femtosearch.index.segment_header import Summary
 from femtosearch.index.segments import SegmentsWriter
 
 _TIER = 8  # segments of one size that are left side by side

@@ -1,6 +1,6 @@
 """A segment: an immutable file of passages' rows and FDEs, written once, memory-mapped, scanned as it lies.
 
-It knows bytes, not search. The layout, byte by byte, is in docs/format.md.
+It knows bytes, not search. segment_header.py knows the header; the layout is in docs/format.md.
 """
 
 from __future__ import annotations
@@ -9,61 +9,33 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, NamedTuple
+from typing import BinaryIO
 
 import numpy as np
 
 from femtosearch import system
 from femtosearch.codes import GROUP, LANES, Codes, slices_of, width
 from femtosearch.disk import check_regular
-from femtosearch.errors import CorruptError, StoreError
-from femtosearch.frozen import frozen
+from femtosearch.errors import CorruptError
 from femtosearch.index.batch import BlockBuffer, PassageBatch, RowCodes
+from femtosearch.index.segment_header import (
+    ALIGNMENT,
+    HEADER,
+    MAGIC,
+    REQUIRED,
+    SECTION,
+    Section,
+    Summary,
+    Widths,
+    aligned,
+    damaged,
+    kinds_of,
+    read_header,
+    section_lengths,
+    version_of,
+)
 
-MAGIC = b"\x89femto\r\n"
-VERSION = 3  # of a segment with rows of 4 bits; 2 with FDEs, 1 without
-ALIGNMENT = 64
 BATCH = 512  # passages that are read at a time: whole blocks of FDEs
-REQUIRED = 1  # the flag of a section that a reader must know
-
-_HEADER = struct.Struct(
-    "<8sIIQQIIQIIII"
-)  # magic, version, sections, N, T, D, F, size, an FDE's bits and a row's or 0 for 8, 0, checksum
-_SECTION = struct.Struct("<4sIQQII")  # kind, flags, offset, length, checksum, 0
-_KNOWN = (b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN")
-_FDE = (b"FDEC", b"FDES")
-_MOST_DIMS = 1 << 16
-_MOST_SECTIONS = 64
-
-
-class Widths(NamedTuple):
-    """D, the dims of a segment's rows; F, those of its FDEs, 0 for none; the bits of an FDE's numbers; those
-    of a row's.
-    """
-
-    dims: int
-    fde_dims: int = 0
-    fde_bits: int = 8
-    row_bits: int = 8
-
-
-@frozen
-class Summary:
-    """What the catalog remembers of a segment; `first` and `checksum` tell it from every other."""
-
-    first: int
-    passages: int
-    rows: int
-    bytes: int
-    checksum: int
-
-    def has_fdes(self, dims: int, row_bits: int) -> bool:
-        """Whether the passages, of rows of `dims`, have FDEs: without them the file would be smaller."""
-        return self.bytes > file_bytes(self.passages, self.rows, Widths(dims, row_bits=row_bits))
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 class SegmentWriter:
@@ -78,8 +50,8 @@ class SegmentWriter:
         self._file = file
         self._dims, self._fde_dims, self._fde_bits = dims, fde_dims, fde_bits
         self.row_bits = row_bits
-        self._kinds = _kinds(fde_dims)
-        self._at = self._start = _aligned(_HEADER.size + len(self._kinds) * _SECTION.size)
+        self._kinds = kinds_of(fde_dims)
+        self._at = self._start = aligned(HEADER.size + len(self._kinds) * SECTION.size)
         self._checksum = self._first = 0
         self._blocks, self._fde_blocks = BlockBuffer(dims, row_bits), BlockBuffer(fde_dims, fde_bits)
         self._columns: dict[bytes, list[np.ndarray]] = {kind: [] for kind in self._kinds[1:]}
@@ -123,13 +95,13 @@ class SegmentWriter:
             slices = slices_of(blocks[-1].shape[1], self._fde_bits)
             self._columns[b"FDEC"] = [block[:, begin:end] for begin, end in slices for block in blocks]
             self._columns[b"FDES"].append(np.zeros(-self.passages % LANES, "<f4"))
-        table = _SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
+        table = SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
         for kind, arrays in self._columns.items():
             table += self._write_column(kind, arrays)
-        version = _version(self._fde_dims, self.row_bits)
+        version = version_of(self._fde_dims, self.row_bits)
         bits = self._fde_bits % 8, self.row_bits % 8
         counts = (len(self._kinds), self.passages, self.rows, self._dims, self._fde_dims)
-        header = _HEADER.pack(MAGIC, version, *counts, self._at, *bits, 0, 0)[:-4]
+        header = HEADER.pack(MAGIC, version, *counts, self._at, *bits, 0, 0)[:-4]
         checksum = zlib.crc32(header + table)
         self._file.seek(0)
         self._file.write(header + struct.pack("<I", checksum) + table)
@@ -144,7 +116,7 @@ class SegmentWriter:
 
     def _write_column(self, kind: bytes, arrays: list[np.ndarray]) -> bytes:
         """Write one section at the next aligned offset; its entry of the table."""
-        offset = _aligned(self._at)
+        offset = aligned(self._at)
         self._file.write(bytes(offset - self._at))
         self._at, checksum = offset, 0
         for array in arrays:
@@ -152,24 +124,7 @@ class SegmentWriter:
             checksum = zlib.crc32(data, checksum)
             self._file.write(data)
             self._at += len(data)
-        return _SECTION.pack(kind, REQUIRED, offset, self._at - offset, checksum, 0)
-
-
-@frozen
-class _Section:
-    kind: bytes
-    flags: int
-    offset: int
-    length: int
-    checksum: int
-
-
-@frozen
-class _Header:
-    passages: int
-    rows: int
-    widths: Widths
-    sections: dict[bytes, _Section]
+        return SECTION.pack(kind, REQUIRED, offset, self._at - offset, checksum, 0)
 
 
 class Segment:
@@ -185,9 +140,9 @@ class Segment:
     def __init__(self, data: np.ndarray, name: str) -> None:
         self.name = name
         self._data = data
-        header = _table(data, name)
+        header = read_header(data, name)
         self._sections = header.sections
-        for kind, length in _lengths(header.passages, header.rows, header.widths).items():
+        for kind, length in section_lengths(header.passages, header.rows, header.widths).items():
             if self._sections[kind].length != length:
                 raise self._damaged(
                     f"section {kind.decode()} of {self._sections[kind].length} bytes where "
@@ -197,7 +152,7 @@ class Segment:
         self.widths = header.widths
         self.dims, self.fde_dims = header.widths[:2]
         self.bytes = len(data)
-        self.checksum = int(data[_HEADER.size - 4 : _HEADER.size].view("<u4")[0])
+        self.checksum = int(data[HEADER.size - 4 : HEADER.size].view("<u4")[0])
         _, fde_dims, fde_bits, row_bits = header.widths
         self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims, row_bits)
         self.fde = self._codes(b"FDEC", b"FDES", self.passages, fde_dims, fde_bits) if fde_dims else None
@@ -216,9 +171,9 @@ class Segment:
         try:
             status = os.fstat(descriptor)
             check_regular(path, status)
-            if status.st_size < _HEADER.size:
+            if status.st_size < HEADER.size:
                 raise damaged(
-                    os.fspath(path), f"{status.st_size} bytes, where the header alone has {_HEADER.size}"
+                    os.fspath(path), f"{status.st_size} bytes, where the header alone has {HEADER.size}"
                 )
             mapped = system.mapped(descriptor, status.st_size)
         finally:
@@ -232,8 +187,8 @@ class Segment:
         room = np.empty(len(data) + ALIGNMENT, np.uint8)
         offset = -room.ctypes.data % ALIGNMENT
         room[offset : offset + len(data)] = data
-        if len(data) < _HEADER.size:
-            raise damaged(name, f"{len(data)} bytes, where the header alone has {_HEADER.size}")
+        if len(data) < HEADER.size:
+            raise damaged(name, f"{len(data)} bytes, where the header alone has {HEADER.size}")
         return cls(room[offset : offset + len(data)], name)
 
     @property
@@ -243,7 +198,7 @@ class Segment:
 
     def verify(self) -> None:
         """Check every byte: the checksums, and zeros where the format has them. Raises CorruptError."""
-        end = _HEADER.size + len(self._sections) * _SECTION.size
+        end = HEADER.size + len(self._sections) * SECTION.size
         for section in sorted(self._sections.values(), key=lambda s: s.offset):
             if self._data[end : section.offset].any():
                 raise self._damaged(f"bytes other than zero before section {section.kind.decode()}")
@@ -312,7 +267,7 @@ class Segment:
         if (self.spans[:, 0] < 0).any() or (self.spans[:, 1] < self.spans[:, 0]).any():
             raise self._damaged("a span that ends before it starts")
 
-    def _check_sum(self, section: _Section) -> None:
+    def _check_sum(self, section: Section) -> None:
         checksum = zlib.crc32(self._view(section.kind, "u1").data)
         if checksum != section.checksum:
             raise self._damaged(
@@ -321,102 +276,3 @@ class Segment:
 
     def _damaged(self, damage: str) -> CorruptError:
         return damaged(self.name, damage)
-
-
-def damaged(name: str, damage: str) -> CorruptError:
-    """The error for a segment that is damaged in that way."""
-    return CorruptError(f"{name}: the segment is damaged: {damage}; restore a copy of it or index again")
-
-
-def _kinds(fde_dims: int) -> tuple[bytes, ...]:
-    """The sections of a segment, the rows' codes first."""
-    return _KNOWN + _FDE if fde_dims else _KNOWN
-
-
-def _version(fde_dims: int, row_bits: int) -> int:
-    """The first version of the format that has what a segment needs."""
-    if row_bits < 8:
-        return VERSION
-    return 2 if fde_dims else 1
-
-
-def file_bytes(passages: int, rows: int, widths: Widths) -> int:
-    """The bytes of a segment's file, as `SegmentWriter` writes it."""
-    lengths = _lengths(passages, rows, widths)
-    end = _HEADER.size + len(lengths) * _SECTION.size
-    for length in lengths.values():
-        end = _aligned(end) + length
-    return end
-
-
-def _lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int]:
-    """What each section must have, in bytes, in the order in which they are written."""
-    dims, fde_dims, fde_bits, row_bits = widths
-    blocks = -(-rows // LANES)
-    lengths = {
-        b"CODE": blocks * LANES * width(dims, row_bits),
-        b"SCAL": blocks * LANES * 4,
-        b"STRT": (passages + 1) * 8,
-        b"KEYS": passages * 8,
-        b"SPAN": passages * 8,
-    }
-    if fde_dims:
-        blocks = -(-passages // LANES)
-        lengths |= {b"FDEC": blocks * LANES * width(fde_dims, fde_bits), b"FDES": blocks * LANES * 4}
-    return lengths
-
-
-def _table(data: np.ndarray, name: str) -> _Header:
-    """The counts and the sections by kind, checked. Raises CorruptError, StoreError."""
-    raw = data[: _HEADER.size].tobytes()
-    magic, version, count, *counts, checksum = _HEADER.unpack(raw)
-    passages, rows, dims, fde_dims, size, bits, row_bits, zero = counts
-    if magic != MAGIC:
-        raise damaged(name, f"it begins with {magic!r} where {MAGIC!r} was expected")
-    if version > VERSION:
-        # Before the checksum, because a later version may compute it otherwise.
-        raise StoreError(f"{name}: format version {version}; this femtosearch reads {VERSION}: upgrade it")
-    end = _HEADER.size + count * _SECTION.size
-    if not 1 <= count <= _MOST_SECTIONS or end > len(data):
-        raise damaged(name, f"a table of {count} sections in {len(data)} bytes")
-    table = data[_HEADER.size : end].tobytes()
-    if zlib.crc32(raw[:-4] + table) != checksum:
-        raise damaged(name, "the header's checksum does not match")
-    if version < 1 or zero or not 1 <= dims <= _MOST_DIMS:
-        raise damaged(name, f"version {version}, {dims} dims, or reserved bytes that are not zero")
-    widths = Widths(dims, fde_dims, bits or 8, row_bits or 8)
-    if fde_dims > _MOST_DIMS or bits not in (0, 4, 2) or row_bits not in (0, 4):
-        raise damaged(name, f"FDEs of {fde_dims} dims and {bits} bits, rows of {row_bits} bits")
-    if version != _version(fde_dims, widths.row_bits):
-        raise damaged(name, f"version {version} with FDEs of {fde_dims} dims and rows of {row_bits} bits")
-    if size != len(data):
-        raise damaged(name, f"{len(data)} bytes where {size} were written")
-    sections = [_Section(*entry[:5]) for entry in _SECTION.iter_unpack(table)]
-    _check_places(sections, end, size, name)
-    return _Header(passages, rows, widths, _by_kind(sections, _kinds(fde_dims), name))
-
-
-def _check_places(sections: list[_Section], end: int, size: int, name: str) -> None:
-    """Each section aligned, inside the file and behind the one before it."""
-    for section in sorted(sections, key=lambda s: s.offset):
-        if section.offset % ALIGNMENT or section.offset < end or section.offset + section.length > size:
-            raise damaged(
-                name,
-                f"section {section.kind!r} at {section.offset} of {section.length} bytes overlaps another, "
-                f"or lies outside the file or off the grid of {ALIGNMENT}",
-            )
-        end = section.offset + section.length
-
-
-def _by_kind(sections: list[_Section], needed: tuple[bytes, ...], name: str) -> dict[bytes, _Section]:
-    """The sections by kind: all that we need, none that we must know and do not."""
-    kinds = {section.kind: section for section in sections}
-    if len(kinds) != len(sections):
-        raise damaged(name, "two sections of one kind")
-    missing = [kind.decode() for kind in needed if kind not in kinds]
-    if missing:
-        raise damaged(name, f"no section {', '.join(missing)}")
-    unknown = [s.kind.decode("latin-1") for s in sections if s.kind not in needed and s.flags & REQUIRED]
-    if unknown:
-        raise StoreError(f"{name}: section {unknown[0]} is of a newer femtosearch: upgrade this one")
-    return kinds

@@ -14,7 +14,8 @@ from femtosearch import system
 from femtosearch.disk import check_folder, check_regular, on_disk
 from femtosearch.errors import CorruptError
 from femtosearch.index.batch import PassageBatch
-from femtosearch.index.segment import Segment, SegmentWriter, Summary, Widths
+from femtosearch.index.segment import Segment, SegmentWriter
+from femtosearch.index.segment_header import Summary, Widths
 
 _SEGMENT_NAME = r"[0-9]+\.seg(\.part)?"
 

@@ -19,7 +19,7 @@ from femtosearch.index.schema import (
     fde_digest,
     write_features,
 )
-from femtosearch.index.segment import Summary
+from femtosearch.index.segment_header import Summary
 
 _MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
 ALWAYS, LARGE = "always", "large"

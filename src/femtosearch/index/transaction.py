@@ -23,7 +23,7 @@ from femtosearch.index.schema import (
     digest,
     drop_feature,
 )
-from femtosearch.index.segment import Summary
+from femtosearch.index.segment_header import Summary
 from femtosearch.index.sources import SourceTable
 from femtosearch.index.tables import (
     ALWAYS,

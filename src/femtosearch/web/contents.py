@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 
 import numpy as np
 
-from femtosearch.codes import width
+from femtosearch.codes import quantise_rows, rows_of, width
 from femtosearch.errors import StoreError
 from femtosearch.index.export import Record
 from femtosearch.index.fusion import PENALTY
@@ -21,7 +21,7 @@ from femtosearch.web.shorthand import LEAST_ROWS, Shorthand
 
 MOST_PASSAGES = 50_000  # which a page still scores in about a second
 _TOGETHER = 512  # passages that are encoded at a time
-_TOLERANCE = 0.005  # of a number of a row: a code, and what rounds it to the next one
+_NEAR = {8: 0.0016, 4: 0.01}  # the squared distance of rows that codes of so many bits do not tell apart
 
 
 @dataclass(slots=True)
@@ -32,9 +32,11 @@ class Contents:
     counts:     passages of each document.
     characters: where each passage lies in its text; spans: in units of UTF-16, as JavaScript counts.
     lengths:    rows of each passage.
+    bits:       of a number of the rows, 8 or 4.
     values:     their codes, a row after the other; scales: those of the rows.
     """
 
+    bits: int
     documents: list[list[str | None]] = field(default_factory=list)
     counts: list[int] = field(default_factory=list)
     characters: list[list[int]] = field(default_factory=list)
@@ -44,9 +46,10 @@ class Contents:
     scales: list[bytes] = field(default_factory=list)
 
     @classmethod
-    def of(cls, records: Iterable[Record], link: str | None = None) -> Contents:
+    def of(cls, records: Iterable[Record], bits: int, link: str | None = None) -> Contents:
         """Those of an index. Raises StoreError for more than a page can search.
 
+        bits:  of a number of the rows.
         link:  where documents lead: a pattern with {id} and {stem}; None: to the url of their metadata.
         """
         kept, passages = [], 0
@@ -58,7 +61,7 @@ class Contents:
                     f"expected at most {MOST_PASSAGES:,} passages, which a page can search, found more: "
                     "export fewer documents (--where), or serve the index (femtosearch serve)"
                 )
-        contents = cls()
+        contents = cls(bits)
         for record in sorted(kept, key=lambda record: record.id):
             contents._add(record, link)
         return contents
@@ -86,6 +89,7 @@ class Contents:
         """
         return {
             "penalty": PENALTY,
+            "bits": self.bits,
             "documents": bundle.put_json(self.documents),
             "counts": bundle.put(np.array(self.counts, np.int32)),
             "spans": bundle.put(np.array(self.spans, np.int32).reshape(-1, 2)),
@@ -94,13 +98,13 @@ class Contents:
         }
 
     def _rows(self, model: Model, bundle: Bundle, *, whole_rows: bool) -> dict[str, Any]:
-        values = np.frombuffer(b"".join(self.values), np.int8).reshape(-1, width(model.dims))
+        values = np.frombuffer(b"".join(self.values), np.int8).reshape(-1, width(model.dims, self.bits))
         scales = np.frombuffer(b"".join(self.scales), "<f4")
         if whole_rows or len(values) < LEAST_ROWS:
             return {"codes": bundle.put(values), "scales": bundle.put(scales)}
         again = self._made_again(model) & (np.array(self.lengths) > 0)
         stored = ~np.repeat(again, self.lengths)
-        short = Shorthand.of(values[:, : model.dims] * scales[:, None])
+        short = Shorthand.of(self._decoded(values, scales, model.dims))
         return {
             "codes": bundle.put(values[stored]),
             "scales": bundle.put(scales[stored]),
@@ -126,11 +130,15 @@ class Contents:
 
     def _is_same(self, passage: int, rows: np.ndarray) -> bool:
         """Whether rows are a passage's, but for what instruction sets do otherwise."""
-        stored = np.frombuffer(self.values[passage], np.int8).reshape(-1, width(rows.shape[1]))
-        if len(stored) != len(rows):
+        again = quantise_rows(rows, self.bits).rows()
+        values = np.frombuffer(self.values[passage], np.int8).reshape(-1, width(rows.shape[1], self.bits))
+        stored = self._decoded(values, np.frombuffer(self.scales[passage], "<f4"), rows.shape[1])
+        if len(stored) != len(again):
             return False
-        decoded = stored[:, : rows.shape[1]] * np.frombuffer(self.scales[passage], "<f4")[:, None]
-        return bool(np.abs(decoded - rows).max(initial=0) < _TOLERANCE)
+        return bool(np.square(stored - again).sum(axis=1).max(initial=0) < _NEAR[self.bits])
+
+    def _decoded(self, values: np.ndarray, scales: np.ndarray, dims: int) -> np.ndarray:
+        return rows_of(values, scales, dims, self.bits, levels=self.bits == 4)
 
     def _passage_texts(self) -> Iterator[str]:
         owners = np.repeat(np.arange(len(self.counts)), self.counts)

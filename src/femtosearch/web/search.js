@@ -6,7 +6,8 @@
     constructor(bundle, model, index) {
       this.model = model;
       this.dims = model.dims;
-      this.groups = Math.ceil(this.dims / 4);
+      this.bits = index.bits;
+      this.groups = Math.ceil(this.dims * this.bits / 32);
       this.starts = ends(bundle.array(index.lengths, Int32Array));  // of each passage, among the rows
       this.passages = this.starts.length - 1;
       this.approximate = index.again ? bundle.array(index.again, Uint8Array) : new Uint8Array(this.passages);
@@ -56,7 +57,7 @@
 
     put(n, rows) {
       this.model.core.lend([rows], (at) => this.model.core.calls.quantise(at, rows.length / this.dims, this.dims,
-        this.starts[n], this.blocks, this.scales));
+        this.bits, this.starts[n], this.blocks, this.scales));
     }
 
     makeExact(n, text) {
@@ -79,7 +80,7 @@
     scores(rows, first = 0, count = this.passages) {
       const { core } = this.model;
       return core.lend([rows, new Float32Array(count)], (query, out) => {
-        core.calls.score(query, rows.length / this.dims, this.dims, this.blocks, this.scales, this.startsAt + 4 * first,
+        core.calls.score(query, rows.length / this.dims, this.dims, this.bits, this.blocks, this.scales, this.startsAt + 4 * first,
           count, out);
         return core.view(out, count, Float32Array).slice();
       });

@@ -54,7 +54,7 @@ def write_site(
     link:    where hits lead: a pattern with {id}, or {stem}, the id without its last ending; None: to the
              `url` of their metadata.
     where:   only documents that pass.
-    whole_rows:  all rows as the index has them, 68 bytes each with the built-in models; else about ten bytes,
+    whole_rows:  all rows as the index has them, 36 bytes each with the default model; else about ten bytes,
              and the page makes those of what it finds exact by its model.
     Raises StoreError for a folder that is not empty or cannot be written, and for more than 50,000 passages;
     CheckpointError for a model that a page cannot run; QueryError.
@@ -68,7 +68,7 @@ def write_site(
     model, sites = model_of(index), list[Site]()
 
     def keep(handed: Handed) -> int:
-        bundle, contents = Bundle(), Contents.of(handed.records, link)
+        bundle, contents = Bundle(), Contents.of(handed.records, handed.row_bits, link)
         header = {
             "core": bundle.put(_resource(CORE)),
             "model": model_header(model, bundle),

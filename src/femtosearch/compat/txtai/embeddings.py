@@ -177,7 +177,10 @@ class Embeddings:
 
     def _opened(self) -> Index:
         if self._index is None:
+            is_new = self._folder is None
             self._index = Index(self._folder or self._new_folder(), model=self.model)
+            if is_new:
+                self._index.set_rows(bits=8)  # txtai's scores are of float32
         return self._index
 
     def _new_folder(self) -> Path:

@@ -14,7 +14,7 @@ from typing import Any, overload
 
 import numpy as np
 
-from femtosearch.codes import quantise
+from femtosearch.codes import quantise, rows_of, turned
 from femtosearch.errors import DocumentError, FdeError, QueryError, ServerError
 from femtosearch.fde import Fde
 from femtosearch.fde.calibration import BEST
@@ -70,7 +70,7 @@ def _written(collection: Collection, handed: Handed, progress: Callable[[int], o
     collection.create(fde.size(origin.dims), origin.dims)
     documents = passages = 0
     for group in _groups(handed.records, _TOGETHER):
-        points = _points(group, fde, origin.dims)
+        points = _points(group, fde, origin.dims, handed.row_bits)
         collection.put(points)
         documents += len(group)
         passages += sum(point.fde is not None for point in points)
@@ -80,6 +80,7 @@ def _written(collection: Collection, handed: Handed, progress: Callable[[int], o
         "format": _FORMAT,
         "model": {"name": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims},
         "fde": base64.b64encode(content).decode(),
+        "bits": handed.row_bits,
         "documents": documents,
         "passages": passages,
     }
@@ -98,10 +99,10 @@ def _groups(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield group
 
 
-def _points(records: Sequence[Record], fde: Fde, dims: int) -> list[Point]:
+def _points(records: Sequence[Record], fde: Fde, dims: int, bits: int) -> list[Point]:
     """The points of documents; a document without a word has one without vectors."""
     passages = [passage for record in records for passage in record.passages or ()]
-    rows = [_rows(passage, dims) for passage in passages]
+    rows = [_rows(passage, dims, bits) for passage in passages]
     starts = np.cumsum([0, *map(len, rows)]).astype(np.int64)
     together = np.concatenate([np.empty((0, dims), np.float32), *rows])
     fdes = iter(quantise(fde.documents(Rows(together, starts)), fde.code_bits).rows())
@@ -120,10 +121,10 @@ def _points(records: Sequence[Record], fde: Fde, dims: int) -> list[Point]:
     return points
 
 
-def _rows(passage: Mapping[str, Any], dims: int) -> np.ndarray:
+def _rows(passage: Mapping[str, Any], dims: int, bits: int) -> np.ndarray:
     """A passage's rows, [T, D] float32, of its codes."""
-    codes = np.frombuffer(passage["codes"], np.int8).reshape(passage["rows"], -1)[:, :dims]
-    return np.asarray(codes * np.frombuffer(passage["scales"], "<f4")[:, None])
+    values = np.frombuffer(passage["codes"], np.int8).reshape(passage["rows"], -1)
+    return rows_of(values, np.frombuffer(passage["scales"], "<f4"), dims, bits, levels=bits == 4)
 
 
 def point_id(name: str, number: int) -> str:
@@ -144,7 +145,7 @@ class QdrantIndex(Searches):
         self._model = ModelOfIndex(model)
         try:
             facts = self._facts()
-            self._origin, self._fde, self._passages = _checked(facts, self._collection.place)
+            self._origin, self._fde, self._passages, self._bits = _checked(facts, self._collection.place)
         except BaseException:
             self._collection.close()
             raise
@@ -253,7 +254,7 @@ class QdrantIndex(Searches):
         """What each query asks; None for one without a row. Its rows are rounded as those of passages are."""
         fdes = [None] * len(rows) if mode == "maxsim" else list(self._fde.queries(rows))
         for query, fde in zip(rows, fdes, strict=True):
-            coded = quantise(np.ascontiguousarray(query)).rows() if mode != "fde" else None
+            coded = _rounded(np.ascontiguousarray(query), self._bits) if mode != "fde" else None
             yield Asked(fde, coded, count) if len(query) else None
 
     def _hits(self, best: Sequence[tuple[dict[str, Any], float]]) -> list[Hit]:
@@ -268,6 +269,11 @@ class QdrantIndex(Searches):
             document = _document(firsts.get(point_id(name, 0), payload))
             hits.append(Hit(name, score, document.text, document.metadata, _span(payload, document), score))
         return hits
+
+
+def _rounded(query: np.ndarray, bits: int) -> np.ndarray:
+    """The rows of a query as MaxSim over rows of so many bits takes them."""
+    return turned(quantise(turned(query)).rows()) if bits == 4 else quantise(query).rows()
 
 
 def _no_where(where: Where | None) -> None:
@@ -293,16 +299,19 @@ def _span(payload: Mapping[str, Any], document: Document) -> tuple[int, int] | N
     return (start, end) if 0 <= start <= end <= len(document.text) else None
 
 
-def _checked(facts: Mapping[str, Any], place: str) -> tuple[Origin, Fde, int]:
-    """The model, the FDE and the number of passages that a collection's facts say. Raises ServerError."""
-    model, passages = facts.get("model"), facts.get("passages")
+def _checked(facts: Mapping[str, Any], place: str) -> tuple[Origin, Fde, int, int]:
+    """The model, the FDE, the number of passages and the bits of the rows that a collection's facts say.
+
+    Raises ServerError.
+    """
+    model, passages, bits = facts.get("model"), facts.get("passages"), facts.get("bits", 8)
     if facts.get("format") != _FORMAT:
         raise ServerError(f"{place}: expected format {_FORMAT}, found {str(facts.get('format'))[:80]!r}")
     try:
         origin = Origin(str(model["name"]), str(model["fingerprint"]), int(model["dims"]))  # type: ignore[index]
         fde = restore_fde(base64.b64decode(facts["fde"], validate=True), place)
         fde.size(origin.dims)
-        return origin, fde, int(passages)  # type: ignore[arg-type]
+        return origin, fde, int(passages), int(bits)  # type: ignore[arg-type]
     except (TypeError, KeyError, ValueError, FdeError) as error:
         raise ServerError(
             f"{place}: what it says of its model and FDE is damaged ({error}): export again"
