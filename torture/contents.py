@@ -16,6 +16,7 @@ MODES = ("maxsim", "fde")
 _SEARCHES = ("word1 word2 word3", "word30")
 _ALL = 999
 _SWEEPER = "sweeper"
+_EXACT, _ROUGH = 1e-3, float("inf")  # tolerance of scores, by their size
 
 Answer = dict[str, tuple[float, Any]]
 
@@ -48,12 +49,14 @@ def check(index: Index, states: list[State]) -> State:
     It is in one if its documents are that one's and its answers, scores and all, those of a fresh index.
     """
     documents = read(index)
-    likely = [state for state in states if state.documents == documents]
+    likely = sorted((s for s in states if s.documents == documents), key=lambda state: not state.rough)
     if not likely:
         raise Wrong(f"holds {_short(documents)}, expected {' or '.join(_short(s.documents) for s in states)}")
+    tolerance = _ROUGH if any(state.rough for state in likely) else _EXACT
     for text in _SEARCHES:
         for mode in ("maxsim", "auto"):  # by meaning alone, and with words
-            _compare(answer(index, text, mode), _fresh(index.model, likely[0].key(), text, mode), text)
+            expected = _fresh(index.model, likely[0].key(), text, mode)
+            _compare(answer(index, text, mode), expected, text, tolerance)
     return _by_fde(index, likely)
 
 
@@ -97,7 +100,8 @@ def _by_fde(index: Index, states: list[State]) -> State:
             if (index.stats().fde is None) != (FDES[state.fde] is None):
                 raise Wrong(f"has the FDE {index.stats().fde}, expected {FDES[state.fde]}")
             if state.fde:
-                _compare(*_both_by_fde(index, state), _SEARCHES[0])
+                tolerance = _ROUGH if any(state.rough for state in states) else _EXACT
+                _compare(*_both_by_fde(index, state), _SEARCHES[0], tolerance)
             return state
         except Wrong as wrong:
             faults.append(str(wrong))
@@ -112,12 +116,14 @@ def _both_by_fde(index: Index, state: State) -> tuple[Answer, Answer]:
         return {}, {}
 
 
-def _compare(answers: Answer, expected: Answer, text: str) -> None:
+def _compare(answers: Answer, expected: Answer, text: str, tolerance: float) -> None:
     if answers.keys() != expected.keys():
         raise Wrong(f"{text!r} finds {sorted(answers)}, a fresh index {sorted(expected)}")
     for name, (score, content) in answers.items():
         right, its = expected[name]
-        if content != its or abs(score - right) > 1e-3 * max(1.0, abs(right)):
+        if tolerance == _ROUGH:  # another passage may be the best
+            content, its = content[:2], its[:2]
+        if content != its or abs(score - right) > tolerance * max(1.0, abs(right)):
             raise Wrong(f"{text!r} finds {name!r} as {score} {content}, a fresh index as {right} {its}")
 
 

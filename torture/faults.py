@@ -33,6 +33,7 @@ SCENARIOS: dict[str, Make] = {
     "update": lambda rng: {"update": {name: {"n": 7} for name in ("0", "3", "9")}},
     "where": lambda rng: {"where": 30},
     "words": lambda rng: {"words": True},
+    "rows": lambda rng: {"rows": True},
     "fde": lambda rng: {"fde": 1},
     "refresh": lambda rng: {"refresh": documents(rng, RECORDS[2:5])},
     "import": lambda rng: {"import": documents(rng, ["0", "20", "21"])},

@@ -38,6 +38,7 @@ OPERATIONS: list[Operation] = [
     {"update": {"1": {"n": 7}, "3": {"n": 7}}},
     {"where": 30},
     {"words": True},
+    {"rows": True},
     {"refresh": {"r1": ["word1 word2", {"n": 5}], "r4": ["word3", {"n": 6}]}},
     {"import": {"0": ["word1 word5", {"n": 1}], "21": ["word4", {}]}},
     {"snapshot": True},

@@ -33,10 +33,14 @@ Operation = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """What an index holds: id -> [text, metadata], and the number of its FDE in FDES."""
+    """What an index holds: id -> [text, metadata], and the number of its FDE in FDES.
+
+    rough:  its rows were given other bits, so that scores are nearly what those of a fresh index are.
+    """
 
     documents: dict[str, list[Any]] = field(default_factory=dict)
     fde: int = 0
+    rough: bool = False
 
     def after(self, operation: Operation) -> State:
         """What `perform` makes of it."""
@@ -56,7 +60,8 @@ class State:
             for name, content in documents.items()
             if name not in gone and content[1].get("n", below) >= below
         }
-        return replace(self, documents=documents, fde=operation.get("fde", self.fde))
+        rough = self.rough or "rows" in operation
+        return replace(self, documents=documents, fde=operation.get("fde", self.fde), rough=rough)
 
     def key(self) -> str:
         """Equal for equal states."""
@@ -78,7 +83,7 @@ def draw(rng: random.Random, *, damages: bool = False) -> Operation:
 
     damages:  whether a segment may be damaged, and mended at once.
     """
-    others = ["compact", "fde", "calibrate", "reopen", "update", "update", "where", "words", "repair"]
+    others = ["compact", "fde", "calibrate", "reopen", "update", "update", "where", "words", "rows", "repair"]
     others += ["refresh", "refresh", "import", "snapshot"] + ["mend"] * damages
     name = rng.choice(["add"] * 6 + ["delete"] * 2 + others)
     if name in ("add", "import"):
@@ -116,6 +121,8 @@ def perform(index: Index, operation: Operation) -> None:
         index.delete(where={"n": {"$lt": operation["where"]}})
     elif name == "words":
         index.set_words()
+    elif name == "rows":
+        index.set_rows(bits=4 if index.stats().row_bits == 8 else 8)
     elif name == "repair":
         index.repair()
     elif name == "compact":

@@ -31,12 +31,14 @@ FDES = [None, Muvera(2, 2, 4), Muvera(2, 3, 2)]
 
 def operation(rng: random.Random, fde: bool = False) -> dict[str, Any]:
     """Something to do to an index, as JSON; with `fde` also to its FDE."""
-    kind = rng.choice(["add"] * 6 + ["delete"] * 2 + ["compact"] + ["fde"] * fde)
+    kind = rng.choice(["add"] * 6 + ["delete"] * 2 + ["compact", "bits"] + ["fde"] * fde)
     if kind == "fde":
         return {"fde": rng.randrange(len(FDES))}
     if kind == "add":
         chosen = rng.sample(IDS, rng.randrange(1, 8))
         return {"add": {i: " ".join(rng.choices(WORDS, k=rng.randrange(12))) for i in chosen}}
+    if kind == "bits":
+        return {"bits": rng.choice([4, 8])}
     return {"delete": rng.sample(IDS, 4)} if kind == "delete" else {"compact": True}
 
 
@@ -45,6 +47,8 @@ def perform(index: Index, done: dict[str, Any]) -> None:
         index.add(({"id": i, "text": text} for i, text in done["add"].items()), batch=2)
     elif "delete" in done:
         index.delete(done["delete"])
+    elif "bits" in done:
+        index.set_rows(bits=done["bits"])
     elif "fde" in done:
         index.set_fde(FDES[done["fde"]])
     else:

@@ -28,6 +28,7 @@ ALL = (
     (Transaction, "add_segments"),
     (Transaction, "drop_segments"),
     (Transaction, "set_fde"),
+    (Transaction, "set_row_bits"),
     (Transaction, "shrink"),
     (Transaction, "commit"),
 )

@@ -1,5 +1,6 @@
 """Documents of files: what did not change is left alone, what is gone goes, no id is taken from another."""
 
+import inspect
 import json
 import shutil
 import sqlite3
@@ -13,6 +14,7 @@ from femtosearch.index.documents import Draft
 from femtosearch.index.filing import Cut, Filed
 from femtosearch.index.index import Index
 from femtosearch.index.schema import FEATURES, NEWEST, SOURCES
+from femtosearch.index.sources import SourceTable
 from femtosearch.index.stats import describe
 
 from ..fakes import FakeModel, fast_path  # noqa: F401
@@ -193,3 +195,15 @@ def test_an_index_without_files_is_as_before(fast_path):  # noqa: F811
     assert database.execute("PRAGMA user_version").fetchone() == (4,)
     assert not database.execute("SELECT 1 FROM sqlite_schema WHERE name = 'files'").fetchall()
     database.close()
+
+
+@pytest.mark.parametrize("name", [name for name in vars(SourceTable) if not name.startswith("_")])
+def test_errors_of_the_database_are_named_with_its_place(name):
+    connection = sqlite3.connect(":memory:")
+    connection.close()
+    table = SourceTable(connection, "notes/catalog.db")
+    method = getattr(table, name)
+    arguments = {"key": 1, "number": 1, "source": 1, "file": 1, "turn": 1, "options": {}, "digest": b""}
+    wanted = list(inspect.signature(method).parameters)
+    with pytest.raises(StoreError, match=r"notes/catalog\.db"):
+        method(*(arguments.get(parameter, "a") for parameter in wanted))

@@ -55,6 +55,7 @@ OPERATIONS = {
     "delete": (lambda index: index.delete(["a", "nothing"]), {"b"}),
     "compact": (lambda index: index.compact(), {"a", "b"}),
     "set_fde": (lambda index: index.set_fde(FDE), {"a", "b"}),
+    "set_rows": (lambda index: index.set_rows(bits=4), {"a", "b"}),
     "search": (lambda index: index.search("word1", k=9), {"a", "b"}),
     "get": (lambda index: index.get("a"), {"a", "b"}),
     "stats": (lambda index: index.stats(), {"a", "b"}),

@@ -134,3 +134,16 @@ def test_a_whole_index_is_left_alone(folder):
     with Index(folder, model=MODEL) as index:
         assert index.repair() == Repair([], [])
     assert {path: path.read_bytes() for path in (folder / "segments").iterdir()} == before
+
+
+@pytest.mark.parametrize("column", ["id", "text", "metadata"])
+@pytest.mark.parametrize("value", ["x'ff'", "zeroblob(1000000)", "17"])
+def test_what_should_be_a_text_and_is_none(folder, column, value):
+    """It is named; nothing raises what is no error of ours, and the other documents are found."""
+    sql(folder, f"UPDATE documents SET {column} = {value} WHERE id = 'd5'")
+    with Index(folder, model=MODEL) as index:
+        assert any("damaged" in damage.message for damage in index.verify())
+        lost = index.repair().lost
+        assert lost and lost == index.verify()
+        index.set_words()
+        assert len(index.search("word1 word2", k=5, hybrid=1)) == 5

@@ -26,7 +26,7 @@ def word_damage(catalog: Catalog) -> Iterator[str]:
         after = -1
         while rows := catalog.rows(after, _PAGE):
             for key, name, text, metadata, *_ in rows:
-                words.add(database, key, str(name), str(text), str(metadata))
+                words.add(database, key, name, text, metadata)
             after = rows[-1][0]
         yield from catalog.read(lambda reader: list(_differences(reader, database)))
 

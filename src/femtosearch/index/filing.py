@@ -189,13 +189,13 @@ class Filing:
             if stored is None or self._is_the_same(stored, file, document.draft):
                 return candidate, Taken(document.ids[0], candidate, first) if number else None
             if number == 0:
-                first = self.transaction.sources().place(stored[0])
+                first = self.transaction.sources().place_of(stored[0])
         raise AssertionError("unreachable")
 
     def _is_the_same(self, stored: tuple[int, str, str], file: OpenFile, draft: Draft) -> bool:
         """Whether a stored document, which no file is known to have given, came from this file."""
         key, text, metadata = stored
-        if self.transaction.sources().place(key) is not None:
+        if self.transaction.sources().place_of(key) is not None:
             return False
         path = json.loads(metadata).get("path")
         return (text, metadata) == _content(draft) or (

@@ -11,6 +11,7 @@ import os
 import sqlite3
 from typing import Any, NamedTuple
 
+from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
 from femtosearch.frozen import frozen
 
@@ -68,12 +69,14 @@ class Place(NamedTuple):
 
 
 class SourceTable:
-    """The three tables within a transaction. Every method raises sqlite3.Error."""
+    """The three tables within a transaction. Every method raises StoreError."""
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(self, connection: sqlite3.Connection, place: str) -> None:
+        self.place = place
         self._connection = connection
         self._execute = connection.execute
 
+    @on_disk
     def add_source(self, path: str, options: dict[str, Any]) -> int:
         """Remember a source and how it is read; its number."""
         text, name = json.dumps(options, sort_keys=True), os.fsencode(path)
@@ -83,23 +86,28 @@ class SourceTable:
         self._execute(insert, (name, text, text))
         return int(self._execute("SELECT number FROM sources WHERE path = ?", (name,)).fetchone()[0])
 
+    @on_disk
     def source_number(self, path: str) -> int | None:
         row = self._execute("SELECT number FROM sources WHERE path = ?", (os.fsencode(path),)).fetchone()
         return None if row is None else int(row[0])
 
+    @on_disk
     def paths_of(self, number: int) -> list[str]:
         """The files of a source."""
         rows = self._execute("SELECT path FROM files WHERE source = ? ORDER BY number", (number,))
         return [os.fsdecode(path) for (path,) in rows.fetchall()]
 
+    @on_disk
     def remove_source(self, number: int) -> None:
         self._execute("DELETE FROM sources WHERE number = ?", (number,))
 
+    @on_disk
     def file(self, path: str) -> FileRow | None:
         query = "SELECT number, source, stamp, digest FROM files WHERE path = ?"
         row = self._execute(query, (os.fsencode(path),)).fetchone()
         return None if row is None else FileRow(*row)
 
+    @on_disk
     def begin(self, source: int, path: str) -> tuple[int, int]:
         """Begin to read a file; its number and the turn, which is another one each time."""
         name = os.fsencode(path)
@@ -109,27 +117,33 @@ class SourceTable:
         number, turn = self._execute("SELECT number, turn FROM files WHERE path = ?", (name,)).fetchone()
         return int(number), int(turn)
 
+    @on_disk
     def end(self, number: int, stamp: str, digest: bytes) -> None:
         """A file was read to its end, or is as it was."""
         self._execute("UPDATE files SET stamp = ?, digest = ? WHERE number = ?", (stamp, digest, number))
 
+    @on_disk
     def remove_file(self, number: int) -> None:
         self._execute("DELETE FROM files WHERE number = ?", (number,))
 
+    @on_disk
     def document(self, file: int, name: str) -> DocumentRow | None:
         query = "SELECT key, turn, marks FROM origins WHERE file = ? AND name = ?"
         row = self._execute(query, (file, name)).fetchone()
         return None if row is None else DocumentRow(*row)
 
+    @on_disk
     def put_document(self, key: int, file: int, name: str, turn: int, marks: str) -> None:
         self._execute("INSERT OR REPLACE INTO origins VALUES (?, ?, ?, ?, ?)", (key, file, name, turn, marks))
 
+    @on_disk
     def keys_before(self, file: int, turn: int) -> list[int]:
         """The keys of a file's documents that were last there before a turn of reading."""
         query = "SELECT key FROM origins WHERE file = ? AND turn < ? ORDER BY key"
         return [key for (key,) in self._execute(query, (file, turn)).fetchall()]
 
-    def place(self, key: int) -> Place | None:
+    @on_disk
+    def place_of(self, key: int) -> Place | None:
         """Where a document comes from, or None where no file is known."""
         return read_places(self._connection, [key]).get(key)
 

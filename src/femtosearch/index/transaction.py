@@ -126,7 +126,7 @@ class Transaction:
         """The table of sources, made if there is none: then the index needs the feature `sources`."""
         if not self._schema.has_sources:
             self._schema = add_feature(self._connection, self._schema, SOURCES)
-        return SourceTable(self._connection)
+        return SourceTable(self._connection, self.place)
 
     @on_disk
     def dead_share(self) -> float:

@@ -53,7 +53,9 @@ def columns(name: str, text: str, metadata: str) -> tuple[str, str, str]:
     """What the table holds of a document: its names, its text, and the parts of its identifiers.
 
     metadata:  JSON text; what is no JSON object names nothing.
+    In a damaged catalogue any of them may be bytes or a number, which have no words.
     """
+    name, text, metadata = (value if isinstance(value, str) else "" for value in (name, text, metadata))
     names = " ".join([name, *_names(metadata)])
     return spaced(names), spaced(text), " ".join(parts(f"{names}\n{text}"))
 
