@@ -41,7 +41,7 @@ SEARCHES: list[dict[str, object]] = [
 
 def main() -> None:
     place = HERE / "index" / f"release-{femtosearch.__version__}"
-    model = FakeModel()
+    model = FakeModel(dims=32)  # whose rows have 4 bits
     with (
         tempfile.TemporaryDirectory() as folder,
         Index(place / "index", model=model, fde=Muvera(3, 2, 4)) as index,
