@@ -13,6 +13,7 @@ from pathlib import Path
 from femtosearch.errors import FemtosearchError
 from femtosearch.evaluation.rankings import Progress, ScoredCollection
 from femtosearch.fde import Fde, preset
+from femtosearch.index.connection import new_row_bits
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 
@@ -70,9 +71,10 @@ def _advance(progress: Progress, begin: int, count: int, done: int) -> None:
 
 
 def _digest(scored: ScoredCollection, model: Model, fde: Fde) -> str:
-    """A digest of the model, its precision, its FDE and the documents."""
+    """A digest of the model, its precision, its FDE, the bits of rows and the documents."""
     digest = hashlib.blake2b(digest_size=16)
-    for text in (model.fingerprint, model.precision, fde.kind, repr(fde.spec())):
+    bits = str(new_row_bits(model.dims))
+    for text in (model.fingerprint, model.precision, fde.kind, repr(fde.spec()), bits):
         digest.update(text.encode() + b"\0")
     for document in scored.documents:
         digest.update(document.id.encode() + b"\0" + document.text.encode() + b"\0")

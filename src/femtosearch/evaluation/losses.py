@@ -20,7 +20,7 @@ class Step:
 STEPS = (
     Step("float32 rows of the whole text, every passage scored", "float32", None),
     Step("... of the text cut at the model's length", "exact", "float32"),
-    Step("int8 rows", "maxsim", "float32"),
+    Step("coded rows", "maxsim", "float32"),
     Step("only the candidates that the FDE finds", "rerank", "maxsim"),
     Step("the FDE alone", "fde", "rerank"),
 )

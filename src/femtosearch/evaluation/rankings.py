@@ -76,7 +76,7 @@ class ModeRankings:
 def by_index(
     scored: ScoredCollection, index: Index, mode: str, candidates: int, progress: Progress
 ) -> ModeRankings:
-    """Rank by searching an index: long documents in passages, int8 rows.
+    """Rank by searching an index: long documents in passages, rows as codes.
 
     "hybrid" is what a search does that is told nothing; the other modes rank by the model alone.
     """
@@ -158,9 +158,9 @@ def _asked_in_turn(
 
 
 def _bytes(index: Index, mode: str) -> float:
-    """The most bytes that a mode reads: rows of D int8 codes and a scale, FDEs of their bits and a scale."""
+    """The most bytes that a mode reads: rows and FDEs, each of its bits and with a scale."""
     stats = index.stats()
-    rows = float(stats.rows * (stats.dims + 4))
+    rows = float(stats.rows * (width(stats.dims, stats.row_bits) + 4))
     fde = stats.fde or {"dims": 0}
     encodings = float(stats.passages * (width(fde["dims"], fde.get("code_bits", 8)) + 4))
     return {"maxsim": rows, "hybrid": rows, "rerank": rows + encodings, "fde": encodings}[mode]

@@ -17,7 +17,7 @@ SCATTERED = 4.0  # how much longer rows take that lie here and there, and that h
 
 
 def maxsim_seconds(query_rows: int, dims: int, rows: int) -> float:
-    """How long MaxSim over int8 rows takes."""
+    """How long MaxSim over coded rows takes, of 8 or 4 bits."""
     padded = -(-query_rows // 4) * 4
     return _STEP.get(_core.kernel(), _SLOWEST) * padded * -(-dims // GROUP) * rows / cores()
 
