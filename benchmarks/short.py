@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.encode import Row
 from benchmarks.words import in_few_words
-from femtosearch.codes import Codes, maxsim_codes, quantise
+from femtosearch.codes import Codes, maxsim_codes, quantise, quantise_rows, row_bits_of
 from femtosearch.errors import FdeError
 from femtosearch.evaluation.collection import Collection
 from femtosearch.evaluation.rankings import ScoredCollection
@@ -49,7 +49,7 @@ def _figures(collection: Collection, model: Model, fde: Fde) -> dict[str, dict[s
     """Kind of query -> the share of the best ten passages among 100, and among as many as are calibrated."""
     subject = ScoredCollection.of(collection, rules_named("beir"))
     passages = model.encode_passages([document.text for document in subject.documents])
-    codes = quantise(passages.rows.rows)
+    codes = quantise_rows(passages.rows.rows, row_bits_of(model.dims))
     encoded = list(_encoded(fde, codes, passages.rows.starts))
     kinds = {"queries": subject.queries, "keywords": in_few_words(subject.queries)}
     figures = {}

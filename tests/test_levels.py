@@ -36,7 +36,9 @@ def test_levels_are_the_reference(count, dims):
     assert codes.scales[:count].tobytes() == scales.tobytes() and not codes.scales[count:].any()
     chosen = scales > 0
     assert (levels_of(codes)[chosen] == levels[chosen]).all()
-    assert RowCodes.of(codes).rows(dims).tobytes() == codes.rows().tobytes()
+    expected = reference.turned(levels * scales[:, None]) if count else np.empty((0, dims), np.float32)
+    assert codes.rows().tobytes() == expected.tobytes()
+    assert RowCodes.of(codes).rows(dims).tobytes() == expected.tobytes()
 
 
 @pytest.mark.parametrize("dims", DIMS)
@@ -117,6 +119,12 @@ def test_what_has_other_bits_is_refused():
     codes = quantise_rows(rows, 4)
     with pytest.raises(ShapeError, match="bits: expected 8 or 4, found 2"):
         _core.maxsim_codes(rows, [(codes.blocks, codes.scales, ends([4]), None, 2)])
+    with pytest.raises(ShapeError, match=r"values: expected int8 \[\*, 4\]"):
+        _core.level_rows(np.zeros((3, 8), np.int8), np.ones(3, np.float32), 5)
+    with pytest.raises(ShapeError, match=r"scales: expected float32 \[3\]"):
+        _core.level_rows(np.zeros((3, 4), np.int8), np.ones(4, np.float32), 5)
+    with pytest.raises(ShapeError, match="dims: expected 1 to 65536, found 0"):
+        _core.level_rows(np.zeros((3, 4), np.int8), np.ones(3, np.float32), 0)
     with pytest.raises(ShapeError, match=r"blocks: expected int8 \[\*, 2, 16, 4\]"):
         _core.maxsim_codes(rows, [(codes.blocks, codes.scales, ends([4]), None, 8)])
     rows[1, 2] = np.nan

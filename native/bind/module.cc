@@ -187,6 +187,16 @@ nb::tuple code(nb::handle rows, int bits, bool levels) {
   return nb::make_tuple(blocks, scales);
 }
 
+Returned<float> decode_levels(nb::handle values, nb::handle scales, int64_t dims) {
+  require(dims >= 1 && dims <= kMost, "dims", "1 to 65536", dims);
+  const auto v = borrow<int8_t>(values, "values", {kAny, int64_t(groups_of(dims, 4)) * kGroup});
+  const auto s = borrow<float>(scales, "scales", {int64_t(v.shape(0))});
+  auto rows = fresh<float>({v.shape(0), size_t(dims)});
+  nb::gil_scoped_release unlocked;
+  level_rows(v.data(), s.data(), int64_t(v.shape(0)), int(dims), rows.data());
+  return rows;
+}
+
 std::vector<std::string> kernel_names() {
   std::vector<std::string> names;
   for (const Kernel* const* k = kernels(); *k; ++k) names.emplace_back((*k)->name);
@@ -228,6 +238,7 @@ NB_MODULE(_core, m) {
   m.def("distinct", &distinct_rows, "rows"_a.none(), "starts"_a.none(), "most"_a, "first"_a = 0, "last"_a = 0,
         "threads"_a = 0);
   m.def("quantise", &code, "rows"_a.none(), "bits"_a = 8, "levels"_a = false);
+  m.def("level_rows", &decode_levels, "values"_a.none(), "scales"_a.none(), "dims"_a);
   m.def(
       "check_starts", [](nb::handle starts, int64_t rows) { borrow_starts(starts, rows, true); }, "starts"_a.none(),
       "rows"_a);

@@ -8,8 +8,8 @@
 
 namespace femto {
 
-// The 16 values that are best for numbers of a normal distribution (J. Max, Quantizing for minimum distortion, 1960), the
-// largest as 127; and the borders between those above zero, by the root mean square.
+// The 16 values that are best for numbers of a normal distribution (J. Max, Quantizing for minimum distortion, 1960),
+// the largest as 127; and the borders between those above zero, by the root mean square.
 constexpr int8_t kLevels[16] = {-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127};
 constexpr double kBorders[7] = {0.2582, 0.5224, 0.7996, 1.0993, 1.4371, 1.8435, 2.4008};
 
@@ -52,6 +52,12 @@ inline float place_levels(const float* row, int dims, int8_t* to) {
     products += double(row[d]) * kLevels[code];
   }
   return products > 0 ? float(squares / products) : 0;
+}
+
+// The level of number d of a row, of its bytes without those of other rows between.
+inline float level_of(const int8_t* values, int d) {
+  const auto byte = uint8_t(values[d / 8 * kGroup + d % kGroup]);
+  return kLevels[byte >> (d % 8 / kGroup * 4) & 15];
 }
 
 }  // namespace femto

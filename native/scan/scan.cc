@@ -109,6 +109,14 @@ void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* bloc
   }
 }
 
+void level_rows(const int8_t* values, const float* scales, int64_t count, int dims, float* rows) {
+  const int width = groups_of(dims, 4) * kGroup;
+  for (int64_t t = 0; t < count; ++t, values += width, rows += dims) {
+    for (int d = 0; d < dims; ++d) rows[d] = level_of(values, d) * scales[t];
+    turn(rows, dims);
+  }
+}
+
 void quantise_levels(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales) {
   const size_t groups = groups_of(dims, 4);
   std::vector<float> row(dims);

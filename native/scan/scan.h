@@ -36,6 +36,9 @@ void quantise(const float* rows, int64_t count, int dims, int bits, int8_t* bloc
 // The same in levels of 4 bits, turned.
 void quantise_levels(const float* rows, int64_t count, int dims, int8_t* blocks, float* scales);
 
+// The rows [count, dims] that levels stand for, of their bytes row by row, `groups_of(dims, 4)` groups each.
+void level_rows(const int8_t* values, const float* scales, int64_t count, int dims, float* rows);
+
 // Whether no number is NaN or infinite: what is coded must be.
 bool finite(const float* numbers, int64_t count);
 

@@ -30,7 +30,9 @@ inline void store_levels(int8_t* p, Bytes v) {
 using Bytes = uint8x16_t;
 inline Bytes load_bytes(const int8_t* p) { return vld1q_u8((const uint8_t*)p); }
 inline Bytes high_halves(Bytes v) { return vshrq_n_u8(v, 4); }
-inline void store_levels(int8_t* p, Bytes v) { vst1q_s8(p, vqtbl1q_s8(vld1q_s8(kLevels), vandq_u8(v, vdupq_n_u8(15)))); }
+inline void store_levels(int8_t* p, Bytes v) {
+  vst1q_s8(p, vqtbl1q_s8(vld1q_s8(kLevels), vandq_u8(v, vdupq_n_u8(15))));
+}
 
 #elif defined(__wasm_simd128__)
 

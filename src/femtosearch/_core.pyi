@@ -167,6 +167,9 @@ def quantise(
     levels:  of 4 bits, those of turned rows.
     """
 
+def level_rows(values: NDArray[np.int8], scales: NDArray[np.float32], dims: int) -> NDArray[np.float32]:
+    """The rows [T, D] that levels stand for, of their bytes row by row [T, W] and scales [T]."""
+
 def check_starts(starts: NDArray[np.int64], rows: int) -> None:
     """Raises ShapeError unless starts rises from 0 to `rows`."""
 

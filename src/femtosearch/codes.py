@@ -36,7 +36,7 @@ from femtosearch.frozen import frozen
 LANES = 16  # rows in a block
 GROUP = 4  # bytes of a row that lie together
 FIRST_SLICE = 256  # numbers
-LEVELS = np.array([-127, -96, -75, -58, -44, -31, -18, -6, 6, 18, 31, 44, 58, 75, 96, 127], np.int8)
+MANY_DIMS = 32
 
 
 @frozen(eq=False)
@@ -104,13 +104,15 @@ def rows_of(
     values:  [T, W] int8, `width` bytes each. scales: [T] float32.
     bits, levels:  as in `Codes`.
     """
+    if levels:
+        wanted = (np.require(array, requirements=["C", "A"]) for array in (values, scales))
+        return _core.level_rows(*wanted, dims)
     codes = values
     if bits < 8:
         apart = _apart(values.reshape(len(values), values.shape[1] // GROUP, GROUP), bits)
         codes = apart.reshape(len(values), values.shape[1] * 8 // bits)
-        codes = LEVELS[codes] if levels else codes - np.float32(((1 << bits) - 1) / 2)
-    rows = codes[:, :dims] * scales[:, None]
-    return turned(rows) if levels else rows
+        codes = codes - np.float32(((1 << bits) - 1) / 2)
+    return codes[:, :dims] * scales[:, None]
 
 
 def turned(rows: np.ndarray) -> np.ndarray:
@@ -132,6 +134,15 @@ def turned(rows: np.ndarray) -> np.ndarray:
         rows[:, begin : begin + size] = block.reshape(len(rows), size) * np.float32(size**-0.5)
         begin += size
     return rows
+
+
+def row_bits_of(dims: int) -> int:
+    """How many bits a number of a row has in a new index: 4 from so many dims on that errors even out.
+
+    >>> row_bits_of(50), row_bits_of(16)
+    (4, 8)
+    """
+    return 4 if dims >= MANY_DIMS else 8
 
 
 def slices_of(groups: int, bits: int) -> list[tuple[int, int]]:

@@ -10,10 +10,10 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from femtosearch.codes import row_bits_of
 from femtosearch.errors import FemtosearchError
 from femtosearch.evaluation.rankings import Progress, ScoredCollection
 from femtosearch.fde import Fde, preset
-from femtosearch.index.connection import new_row_bits
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 
@@ -73,7 +73,7 @@ def _advance(progress: Progress, begin: int, count: int, done: int) -> None:
 def _digest(scored: ScoredCollection, model: Model, fde: Fde) -> str:
     """A digest of the model, its precision, its FDE, the bits of rows and the documents."""
     digest = hashlib.blake2b(digest_size=16)
-    bits = str(new_row_bits(model.dims))
+    bits = str(row_bits_of(model.dims))
     for text in (model.fingerprint, model.precision, fde.kind, repr(fde.spec()), bits):
         digest.update(text.encode() + b"\0")
     for document in scored.documents:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from femtosearch.codes import maxsim_codes, quantise
+from femtosearch.codes import maxsim_codes, quantise, quantise_rows, row_bits_of
 from femtosearch.errors import ShapeError
 from femtosearch.fde.calibration import Calibration, Sample, fit, prefixes_of
 from femtosearch.fde.scan import inner_products
@@ -35,7 +35,7 @@ def _sample(fde: Fde, queries: Rows, documents: Rows, threads: int) -> Sample:
         )
     size = fde.size(dims)
     sample = Sample(len(documents), prefixes_of(size))
-    codes = quantise(documents.rows)
+    codes = quantise_rows(documents.rows, row_bits_of(dims))
     rows, starts, encoded = codes.rows(), documents.starts, []
     for at in range(0, len(documents), _PIECE):
         borders = starts[at : at + _PIECE + 1]

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from femtosearch import system
+from femtosearch.codes import row_bits_of
 from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.schema import Origin, Schema, create_tables, read_schema
@@ -75,7 +76,6 @@ def check_files(path: Path) -> None:
         )
 
 
-_MANY_DIMS = 32  # whose errors in 4 bits even out
 _RESTORE = "restore a copy of the index, or choose another folder if this is none"
 
 
@@ -88,11 +88,6 @@ def _read_only(path: Path) -> str:
     if not log_of(path).exists():
         return "mode=ro&immutable=1"
     return "mode=ro" if path.with_name(path.name + "-shm").exists() else f"mode=ro&{_NO_LOCKS}"
-
-
-def new_row_bits(dims: int) -> int:
-    """How many bits a number of the rows has in a new index."""
-    return 4 if dims >= _MANY_DIMS else 8
 
 
 def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> None:
@@ -126,7 +121,7 @@ def fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None, when
     create_tables(connection, origin)
     schema: Schema = read_schema(connection, "the new catalog")
     connection.execute("BEGIN")
-    if (bits := new_row_bits(origin.dims)) < 8:
+    if (bits := row_bits_of(origin.dims)) < 8:
         schema = write_row_bits(connection, schema, bits)
     if fde is not None:
         write_fde(connection, schema, fde, when)
