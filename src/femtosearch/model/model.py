@@ -342,8 +342,14 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
     """The folder that a source means."""
     if source is not None and not isinstance(source, str):
         source = _path(source)
-    if isinstance(source, str) and source in built_in() and not Path(source).exists():
-        source = BUILT_INS / source
+    if isinstance(source, str) and not Path(source).exists():
+        if source in built_in():
+            source = BUILT_INS / source
+        elif "/" not in source and os.sep not in source:
+            raise CheckpointError(
+                f"{source!r}: expected {' or '.join(built_in())}, which are built in, a model folder, or a "
+                "name OWNER/NAME on the Hub; found no folder of that name"
+            )
     return locate(BUILT_INS / DEFAULT if source is None else source, revision)
 
 

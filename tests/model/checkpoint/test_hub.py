@@ -74,7 +74,7 @@ def test_what_is_not_in_the_cache_is_said_with_what_to_do(cache):
 
 
 @pytest.mark.parametrize(
-    "source", ["nowhere", "./someone/tiny", "/someone/tiny", "a/b/c", "someone/", "../tiny"]
+    "source", ["./nowhere", "./someone/tiny", "/someone/tiny", "a/b/c", "someone/", "../tiny"]
 )
 def test_a_path_is_never_looked_up(cache, source):
     with pytest.raises(CheckpointError, match="expected a model folder, found nothing"):
