@@ -188,7 +188,7 @@ def test_a_built_in_model_has_a_name(tmp_path, monkeypatch):
     assert Model.load("femto").fingerprint == Model.load(folder).fingerprint
 
 
-@pytest.mark.parametrize("source", ["NOPE", "", "Megabyte"])
+@pytest.mark.parametrize("source", ["NOPE", "Megabyte", "femto-2"])
 def test_a_name_that_is_no_models_lists_those_that_are(source):
     with pytest.raises(CheckpointError, match=r"expected megabyte or femto, .* OWNER/NAME on the Hub; found"):
         Model.load(source)
