@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ def measure(
                 text = f"{kernel}: {shape}, length {length}, tokens/s"
                 share = f"{value['share_of_peak']:.0%} of the peak"
                 rows.append((text, value["tokens_per_second"], share))
-        for name in ("maxsim", "maxsim_codes"):
+        for name in ("maxsim", "maxsim_codes", "maxsim_levels"):
             rows.append((f"{kernel}: {name}, a document of {ROWS} rows", found[name], "us"))
     return results, rows
 
@@ -79,14 +80,15 @@ def _tokens_per_second(encoder: Encoder, vocabulary: int, length: int, runs: int
 
 
 def _scans(runs: int) -> dict[str, float]:
-    """Microseconds a document."""
+    """Microseconds a document: float32 rows, rows in 8 bits, and in 4."""
     rng = np.random.default_rng(0)
     rows, query = (_unit(rng.standard_normal((n, DIMS), np.float32)) for n in (DOCUMENTS * ROWS, QUERY))
     starts = np.arange(0, len(rows) + 1, ROWS, dtype=np.int64)
-    blocks, scales = _core.quantise(rows)
-    plain = _best(runs, lambda: _core.maxsim(query, rows, starts, 1))
-    coded = _best(runs, lambda: _core.maxsim_codes(query, [(blocks, scales, starts, None, 8)], 1))
-    return {"maxsim": 1e6 * plain / DOCUMENTS, "maxsim_codes": 1e6 * coded / DOCUMENTS}
+    times = {"maxsim": _best(runs, lambda: _core.maxsim(query, rows, starts, 1))}
+    for name, bits in (("maxsim_codes", 8), ("maxsim_levels", 4)):
+        part = (*_core.quantise(rows, bits, bits == 4), starts, None, bits)
+        times[name] = _best(runs, partial(_core.maxsim_codes, query, [part], 1))
+    return {name: 1e6 * seconds / DOCUMENTS for name, seconds in times.items()}
 
 
 def _best(runs: int, function: Callable[[], object]) -> float:
