@@ -101,7 +101,7 @@ class Snapshot:
         self.rows = sum(view.rows for view in views.values())
         self.passages = sum(view.living for view in views.values())
         self.selections: dict[Any, Any] = {}  # what filters have selected
-        self.frequencies: dict[str, int] = {}  # how many documents have a term
+        self.frequencies: dict[str, tuple[int, int]] = {}  # documents with a term, and how far it was counted
         self._store = store
         self._derived = derived
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
