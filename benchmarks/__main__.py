@@ -30,6 +30,7 @@ from benchmarks import (
 )
 from benchmarks.checkpoints import SIZES
 from benchmarks.machine import machine
+from benchmarks.passages import count_of
 
 DATA = "FEMTOSEARCH_DATA"
 
@@ -229,7 +230,8 @@ def _add_million(commands: Any) -> None:
     command.add_argument(
         "--index", type=Path, required=True, help="the index; one that is there is asked as it is"
     )
-    command.add_argument("--passages", type=int, default=1_000_000, metavar="N", help="how many (1,000,000)")
+    said = "how many, such as 10M (1M); past what there is they are repeated, with changed words"
+    command.add_argument("--passages", type=count_of, default=1_000_000, metavar="N", help=said)
     command.add_argument("--recall", type=float, help="of the ten best (default: as a search picks it)")
     said = "measure the candidates with N other queries of each folder first (0: as the model says)"
     command.add_argument("--calibrate", type=int, default=0, metavar="N", help=said)

@@ -1,32 +1,64 @@
-"""Passages of real text: paragraphs of text/*.txt.xz and pairs/*.jsonl.xz, cut at the ends of sentences."""
+"""Passages of real text: paragraphs of text/*.txt.xz and pairs/*.jsonl.xz, cut at the ends of sentences; past
+what there is, the same ones again with other words in them.
+"""
 
 from __future__ import annotations
 
 import json
 import lzma
+import random
 import re
 import sys
 from collections.abc import Iterator
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 
 WORDS = 58  # of a passage at most, which makes 60 tokens on average
+CHANGED = 3  # one word in so many is another where a passage comes again
 _END = re.compile(r"(?<=[.!?])\s+")
 
 
+def count_of(text: str) -> int:
+    """A number with k or M behind it, or without.
+
+    >>> count_of("300k"), count_of("10M"), count_of("7")
+    (300000, 10000000, 7)
+    """
+    factor = {"k": 1_000, "M": 1_000_000}.get(text[-1:], 1)
+    return int(text if factor == 1 else text[:-1]) * factor
+
+
 def passages(data: Path, count: int) -> Iterator[str]:
-    """The first `count` different passages; fewer end the program."""
+    """So many different passages; a folder without text ends the program."""
     seen: set[bytes] = set()
-    for paragraph in _paragraphs(data):
-        for text in _cut(paragraph):
-            if len(seen) == count:
-                return
-            digest = blake2b(text.lower().encode(), digest_size=12).digest()
-            if digest not in seen:
-                seen.add(digest)
-                yield text
-    if len(seen) < count:
-        sys.exit(f"expected text for {count:,} passages in {data}, found {len(seen):,}; ask for fewer")
+    words: list[str] = []  # some of every passage, so that a common word comes often
+    for text in _real(data):
+        if len(seen) == count:
+            return
+        digest = blake2b(text.lower().encode(), digest_size=12).digest()
+        if digest not in seen:
+            seen.add(digest)
+            words += text.split()[: WORDS // 4]
+            yield text
+    if not seen:
+        sys.exit(f"expected text/*.txt.xz or pairs/*.jsonl.xz in {data}, found no text; give another --data")
+    rng = random.Random(0)
+    again = (text for _ in iter(int, 1) for text in _real(data))
+    for text in islice(again, count - len(seen)):
+        yield _changed(text, words, rng)
+
+
+def _changed(text: str, words: list[str], rng: random.Random) -> str:
+    """The text with another word in the place of every third, and of its last."""
+    changed = text.split()
+    for place in {*range(rng.randrange(CHANGED), len(changed), CHANGED), len(changed) - 1}:
+        changed[place] = rng.choice(words)
+    return " ".join(changed)
+
+
+def _real(data: Path) -> Iterator[str]:
+    return (text for paragraph in _paragraphs(data) for text in _cut(paragraph))
 
 
 def _paragraphs(data: Path) -> Iterator[str]:

@@ -3,6 +3,7 @@
 import doctest
 import importlib
 import json
+import lzma
 import re
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks import compare, engines, own_language
+from benchmarks.passages import passages
 from femtosearch.errors import MissingExtraError
 
 from .evaluation.collections import write_beir
@@ -29,6 +31,18 @@ def test_every_benchmark_imports(name):
         if not isinstance(error, MissingExtraError) and error.name not in EXTRAS:
             raise
         pytest.skip(str(error))
+
+
+def test_past_the_text_that_there_is_it_comes_again_with_other_words(tmp_path):
+    (tmp_path / "text").mkdir()
+    with lzma.open(tmp_path / "text" / "a.txt.xz", "wt") as file:
+        file.write("One cat sat here. Two dogs ran.\nThe power failed at night.\n")
+    some = list(passages(tmp_path, 6))
+    assert some[:2] == ["One cat sat here. Two dogs ran.", "The power failed at night."]
+    assert len(set(some)) == 6 and some == list(passages(tmp_path, 6))
+    assert all(len(text.split()) in (5, 7) for text in some)
+    with pytest.raises(SystemExit, match="found no text"):
+        list(passages(tmp_path / "text", 1))
 
 
 def test_every_benchmark_is_on_the_page(monkeypatch, capsys):

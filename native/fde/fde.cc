@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <limits>
 
 #include "cpu/dispatch.h"
@@ -70,6 +71,17 @@ constexpr float kLargest = std::numeric_limits<float>::max();
 
 bool before(const Neighbour& a, const Neighbour& b) {
   return a.product > b.product || (a.product == b.product && a.number < b.number);
+}
+
+// Whether any row of a block counts; a block of none is not read.
+bool counts(const CodedVectors& part, int64_t block) {
+  if (!part.alive) return true;
+  uint8_t any[kBlockRows] = {};
+  const int64_t row = block * kBlockRows;
+  std::memcpy(any, part.alive + row, size_t(std::min<int64_t>(kBlockRows, part.count - row)));
+  uint64_t halves[2];
+  std::memcpy(halves, any, sizeof halves);
+  return halves[0] | halves[1];
 }
 
 // The first `most` of all that are offered to one thread, in the order of `before`, and some more; none that is less
@@ -191,12 +203,16 @@ std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layo
   share(threads, int64_t(pieces.size()), [&](int thread, int64_t number) {
     const auto& [part, where, begin, first] = pieces[number];
     const int64_t end = std::min(begin + step, (part->count + kBlockRows - 1) / kBlockRows);
-    float* products = scratch.of(thread);
-    kernel->inner_products(where->vector, part->blocks, part->scales, begin, end, products);
-    for (int64_t block = begin; block < end; ++block, products += kBlockRows) {
-      const int64_t row = block * kBlockRows;
-      found[thread].offer(products, std::min<int64_t>(kBlockRows, part->count - row),
-                          part->alive ? part->alive + row : nullptr, first + row);
+    for (int64_t block = begin, last; block < end; block = last) {
+      for (last = block; last < end && counts(*part, last); ++last) continue;
+      float* products = scratch.of(thread);
+      if (last > block) kernel->inner_products(where->vector, part->blocks, part->scales, block, last, products);
+      for (; block < last; ++block, products += kBlockRows) {
+        const int64_t row = block * kBlockRows;
+        found[thread].offer(products, std::min<int64_t>(kBlockRows, part->count - row),
+                            part->alive ? part->alive + row : nullptr, first + row);
+      }
+      for (; last < end && !counts(*part, last); ++last) continue;
     }
   });
   Best all(most, &floor);

@@ -64,7 +64,7 @@ struct Neighbour {
 
 // The `most` largest products of a finite vector with the living rows of all parts, of whose numbers the vector's
 // `dims` are the first. Rows are numbered end to end, the dead ones too; of equal products the first rows count. By
-// number; the order of threads changes nothing.
+// number; the order of threads changes nothing. Blocks of dead rows are not read.
 std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layout,
                                const std::vector<CodedVectors>& parts, int64_t most, int threads);
 

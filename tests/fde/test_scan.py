@@ -105,6 +105,20 @@ def test_the_nearest_are_those_of_the_reference(kernel, dims, count):
             assert same(nearest(vector, parts, count, threads=threads), expected)
 
 
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 100, 40_000])
+@pytest.mark.parametrize("share", [0, 0.002, 0.05, 1])
+def test_what_does_not_count_changes_nothing_where_it_is_not_read(kernel, count, share):
+    """Blocks of vectors of which none counts are skipped, in the middle and at both ends of a piece."""
+    codes, vector = quantise(random_vectors(1, count, 8), 4), random_vectors(2, 1, 8)[0]
+    rng = np.random.default_rng(count)
+    here_and_there = rng.random(count) < share
+    products = inner_products(vector, codes)
+    for alive in (here_and_there, np.sort(here_and_there), ~np.sort(~here_and_there)):
+        for threads in (1, 0, 3):
+            found = nearest(vector, [(codes, alive)], 9, threads=threads)
+            assert same(found, reference.nearest(products, alive, 9))
+
+
 @pytest.mark.parametrize("bits", [8, 4, 2])
 @pytest.mark.parametrize("dims", [1, 256, 257, 1000, 2048])
 def test_slices_change_where_numbers_lie_and_no_product(kernel, dims, bits):

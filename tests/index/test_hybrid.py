@@ -290,6 +290,29 @@ def test_common_words_are_not_scored(index, monkeypatch):
     assert [hit.id for hit in index.search("common sense word", k=200, hybrid=0.5) if hit.bm25] == ["rare"]
 
 
+def test_passages_that_stand_for_all_score_as_they_do_where_they_lie(index):
+    index.add([*random_documents(7, 90), {"id": "empty", "text": ""}])
+    index.add(random_documents(8, 40))  # another segment, and dead passages in the first
+    snapshot, queries = index._snapshots.take(), list(MODEL.encode_queries(["azz bzz", "qzz"]))
+    for count in (1, 2, 13, 64, 500):
+        places = np.unique(np.linspace(0, snapshot.passages - 1, count).astype(np.int64))
+        expected = snapshot.piece_scores(queries, places)
+        for _ in range(3):  # the second time their rows are copied
+            assert snapshot.sample_scores(queries, count).tobytes() == expected.tobytes()
+        assert (snapshot.sample_scores([], count) == -np.inf).all()
+
+
+def test_what_was_counted_no_further_than_it_is_looked_up_is_counted_anew(index, monkeypatch):
+    """`hybrid=1` looks up words that another search has left out as too common, and weighs them as ever."""
+    index.add(random_documents(6, 300))
+    expected = [(hit.id, hit.score) for hit in index.search("azz bzz", hybrid=1)]
+    index.add([{"id": "other", "text": "zzz"}])  # a commit, after which nothing is counted
+    index.delete("other")
+    monkeypatch.setattr(keywords_module, "MOST_SCORED", 5)
+    assert not any(hit.bm25 for hit in index.search("azz bzz", hybrid=0.5))
+    assert [(hit.id, hit.score) for hit in index.search("azz bzz", hybrid=1)] == expected
+
+
 def test_an_index_without_words(index):
     index.add([{"id": "a", "text": "x"}, {"id": "b", "text": "y z"}])
     index.set_words(False)

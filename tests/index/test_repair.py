@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from femtosearch.fde import Muvera
+from femtosearch.index import words
 from femtosearch.index.index import Index
 from femtosearch.index.repair import Repair
 
@@ -147,3 +148,10 @@ def test_what_should_be_a_text_and_is_none(folder, column, value):
         assert lost and lost == index.verify()
         index.set_words()
         assert len(index.search("word1 word2", k=5, hybrid=1)) == 5
+
+
+def test_a_document_that_an_index_of_sqlite_names_and_is_gone():
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute("CREATE TABLE documents (key INTEGER PRIMARY KEY, id, text, metadata)")
+        with pytest.raises(sqlite3.DatabaseError, match="the document of key 7 is missing"):
+            words.remove(connection, 7)

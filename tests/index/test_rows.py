@@ -189,3 +189,18 @@ def test_codes_row_by_row_are_the_rows_of_a_segment(filled):
         assert (rows.bits, rows.levels) == (4, True)
         np.testing.assert_array_equal(rows.rows(40), segment.codes.rows()[3:20])
         assert rows.in_bits(4, 40) is rows and rows.in_bits(8, 40).bits == 8
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+def test_a_query_that_is_asked_again_has_the_same_scores(fast_path, bits):
+    """From the second one on the rows that measure the spread of scores are copies, which lie together."""
+    with Index(fast_path / "i", model=MODEL, fde=Muvera(2, 2, 4)) as index:
+        index.set_rows(bits=bits)
+        index.add(documents(0, 700))
+        index.add(documents(700, 900))
+        index.delete(["3", "650"])
+        first = [hit.score for hit in index.search(WORDS, k=20, mode="rerank", candidates=30)]
+        assert all(
+            [hit.score for hit in index.search(WORDS, k=20, mode="rerank", candidates=30)] == first
+            for _ in range(3)
+        )

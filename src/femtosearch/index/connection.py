@@ -22,7 +22,7 @@ from femtosearch.index.tables import ALWAYS
 
 _READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short locks
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
-_SAFE = ("trusted_schema = OFF", "cell_size_check = ON")
+_SAFE = ("trusted_schema = OFF", "cell_size_check = ON", "cache_size = -8192")
 _HEADER_BYTES = 100
 _NO_LOCKS = "vfs=win32-none" if os.name == "nt" else "vfs=unix-none"  # as SQLite calls them
 

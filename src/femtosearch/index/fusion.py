@@ -136,8 +136,7 @@ def moments_of(
     """
     by_piece = ranking.by_piece
     if ranking.places is not None:
-        places = np.unique(np.linspace(0, snapshot.passages - 1, sample).astype(np.int64))
-        by_piece = snapshot.piece_scores(pieces, places)
+        by_piece = snapshot.sample_scores(pieces, sample)
     each = by_piece if len(pieces) > 1 else ()
     return tuple(Moments.of(scores, snapshot.passages) for scores in (by_piece.sum(axis=0), *each))
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 DEPTH = 300  # documents that are scored by both words and meaning
 MOST_TERMS = 64  # of a query
 MOST_SCORED = 10_000  # occurrences of terms in documents, each about a microsecond, that a search scores
-MOST_COUNTED = 60_000  # documents of a term that are counted; it is common then
+MOST_COUNTED = 60_000  # documents of a term that are counted where all are looked up; it is common then
 _MOST_FREQUENCIES = 100_000  # that are remembered
 PAIR_SHARE = 0.2  # what two words side by side count, of what they would as one word
 MOST_ASKED = 20  # words of a query whose quotes ask for what stands in them; in prose they quote
@@ -222,8 +222,8 @@ class _Table(Protocol):
     def documents(self) -> int:
         """How many documents there are."""
 
-    def frequency(self, phrase: str) -> int:
-        """How many of them have a phrase, or MOST_COUNTED where there are more."""
+    def frequency(self, phrase: str, most: int) -> int:
+        """How many of them have a phrase, or `most` where there are more."""
 
     def best(self, phrases: tuple[str, ...], every: bool) -> AbstractContextManager[Ranked]:
         """The documents that have any of the phrases, or every one: (key, BM25), best first."""
@@ -254,16 +254,19 @@ class _OwnWords:
         self._frequencies = snapshot.frequencies
         self.documents = len(snapshot.keys)
 
-    def frequency(self, phrase: str) -> int:
-        if phrase not in self._frequencies:
+    def frequency(self, phrase: str, most: int) -> int:
+        count, limit = self._frequencies.get(phrase, (0, 0))
+        if count == limit < most:  # not counted yet, or not so far
             if len(self._frequencies) >= _MOST_FREQUENCIES:
                 self._frequencies.clear()
-            self._frequencies[phrase] = frequency(self._reader, phrase, MOST_COUNTED)
-        return self._frequencies[phrase]
+            count = frequency(self._reader, phrase, most)
+            self._frequencies[phrase] = count, most
+        return min(count, most)
 
     def best(self, phrases: tuple[str, ...], every: bool) -> AbstractContextManager[Ranked]:
         match = (" AND " if every else " OR ").join(phrases)
-        query = "SELECT rowid, -rank FROM words WHERE words MATCH ? ORDER BY rank"
+        # Not by FTS5's own `rank`, which sorts all that it has of each row, and computes it again afterwards.
+        query = "SELECT rowid, -bm25(words) AS score FROM words WHERE words MATCH ? ORDER BY score DESC"
         return closing(self._reader.execute(query, (match,)))
 
     def scores(self, phrase: str, keys: Sequence[int]) -> list[tuple[int, float]]:
@@ -285,6 +288,7 @@ class _Lookup:
         self._keys = keys
         self._depth = depth
         self._budget = budget
+        self._most = int(min(budget + 1, MOST_COUNTED))  # to count: what is beyond the budget is not scored
 
     def lists(self, keywords: Keywords) -> WordLists:
         not_meant = self._not_meant(keywords.forms)
@@ -298,14 +302,14 @@ class _Lookup:
     def _not_meant(self, forms: Iterable[tuple[str, str]]) -> set[str]:
         """Of two forms of a word the one that no document has; the typeset one if none has either."""
         return {
-            typeset if self._table.frequency(word) or not self._table.frequency(typeset) else word
+            typeset if self._count(word) or not self._count(typeset) else word
             for typeset, word in forms
-            if not (self._table.frequency(typeset) and self._table.frequency(word))
+            if not (self._count(typeset) and self._count(word))
         }
 
     def _affordable(self, phrases: Iterable[str]) -> dict[str, int]:
         """The rarest phrases that there is time to score, and how many documents have each."""
-        counts = {phrase: self._table.frequency(phrase) for phrase in phrases}
+        counts = {phrase: self._count(phrase) for phrase in phrases}
         chosen: dict[str, int] = {}
         for phrase, count in sorted(counts.items(), key=lambda pair: pair[1]):
             if count > self._budget:
@@ -313,6 +317,9 @@ class _Lookup:
             self._budget -= count
             chosen[phrase] = count
         return chosen
+
+    def _count(self, phrase: str) -> int:
+        return self._table.frequency(phrase, self._most)
 
     def _rarity(self, count: int) -> float:
         """The weight that FTS5 gives a term that so many documents have."""

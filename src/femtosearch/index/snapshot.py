@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from femtosearch.codes import Codes, maxsim_parts
+from femtosearch.codes import LANES, Codes, maxsim_parts
 from femtosearch.errors import StoreError
 from femtosearch.frozen import frozen
+from femtosearch.index.batch import BlockBuffer, RowCodes
 from femtosearch.index.catalog import State
 from femtosearch.index.lock import MemoryLock
 from femtosearch.index.segment import Segment
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 _ATTEMPTS = 100
 
 T = TypeVar("T")
+_Copied = tuple[Codes, np.ndarray, None]  # of some passages, as `maxsim_parts` takes them
 Pieces = Sequence[np.ndarray]  # of a query: the rows of each, [Q, D] float32
 
 
@@ -101,7 +104,8 @@ class Snapshot:
         self.rows = sum(view.rows for view in views.values())
         self.passages = sum(view.living for view in views.values())
         self.selections: dict[Any, Any] = {}  # what filters have selected
-        self.frequencies: dict[str, int] = {}  # how many documents have a term
+        self._samples: dict[int, list[_Copied]] = {}
+        self.frequencies: dict[str, tuple[int, int]] = {}  # documents with a term, and how far it was counted
         self._store = store
         self._derived = derived
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
@@ -154,6 +158,23 @@ class Snapshot:
             count = self.passages if places is None else len(places)
             return np.full((1, count), -np.inf, np.float32)
         return np.stack([self.scores(piece, places) for piece in pieces])
+
+    def sample_scores(self, pieces: Pieces, count: int) -> np.ndarray:
+        """`piece_scores` of so many passages that lie evenly among all: [pieces, M] float32.
+
+        Every query asks for the same ones. From the second on their rows lie together in memory, for where
+        they are in the files each has to be waited for.
+        """
+        places = np.unique(np.linspace(0, self.passages - 1, count).astype(np.int64))
+        if not pieces or count not in self._samples:
+            self._samples.setdefault(count, [])
+            return self.piece_scores(pieces, places)
+        if not self._samples[count]:
+            chosen = self._chosen(places)
+            self._samples[count] = [
+                _copied(view.segment, which) for view, which in chosen if which is not None
+            ]
+        return np.stack([_without_infinities([maxsim_parts(each, self._samples[count])]) for each in pieces])
 
     def products(self, vector: np.ndarray) -> np.ndarray:
         """The inner product of a query's FDE with each living passage's: [passages] float32.
@@ -341,6 +362,19 @@ def contains(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
         return np.zeros(len(values), bool)
     places = np.searchsorted(keys, values)
     return np.asarray(keys[np.minimum(places, len(keys) - 1)] == values)
+
+
+def _copied(segment: Segment, which: np.ndarray) -> _Copied:
+    """The rows of some passages of a segment, copied, and where each begins. Raises CorruptError."""
+    segment.check_scales(which)
+    starts, codes = segment.starts, segment.codes
+    rows = [RowCodes.of(codes, int(starts[n]), int(starts[n + 1])) for n in which]
+    ends = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    buffer = BlockBuffer(codes.dims, codes.bits)
+    blocks = np.concatenate([buffer.add(np.concatenate([each.values for each in rows])), buffer.end()])
+    padding = np.zeros(-ends[-1] % LANES, np.float32)
+    scales = np.concatenate([*(each.scales for each in rows), padding])
+    return replace(codes, blocks=blocks, scales=scales, count=int(ends[-1])), ends, None
 
 
 def _view(segment: Segment, tombstones: np.ndarray) -> View:

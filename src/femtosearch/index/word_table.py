@@ -16,7 +16,7 @@ from dataclasses import field
 import numpy as np
 
 from femtosearch.frozen import frozen
-from femtosearch.index.keywords import MOST_COUNTED, frequency
+from femtosearch.index.keywords import frequency
 from femtosearch.index.snapshot import contains
 
 _K1, _B = 1.2, 0.75  # of FTS5, which has no others
@@ -111,9 +111,9 @@ class SharedTable:
         self._words = words
         self.documents = words.statistics.documents
 
-    def frequency(self, phrase: str) -> int:
-        """How many documents of all shards have a phrase, counted up to MOST_COUNTED."""
-        return min(MOST_COUNTED, self._words.statistics.counts.get(phrase, 0))
+    def frequency(self, phrase: str, most: int) -> int:
+        """How many documents of all shards have a phrase, counted up to `most`."""
+        return min(most, self._words.statistics.counts.get(phrase, 0))
 
     @contextmanager
     def best(self, phrases: tuple[str, ...], every: bool) -> Iterator[_Rows]:

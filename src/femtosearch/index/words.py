@@ -38,7 +38,10 @@ def add(connection: sqlite3.Connection, key: int, name: str, text: str, metadata
 def remove(connection: sqlite3.Connection, key: int) -> None:
     """Take out the words of a document that is still in the table of documents. Raises sqlite3.Error."""
     query = "SELECT id, text, metadata FROM documents WHERE key = ?"
-    connection.execute(_DELETE, (key, *columns(*connection.execute(query, (key,)).fetchone())))
+    document = connection.execute(query, (key,)).fetchone()
+    if document is None:  # an index of SQLite's own names it
+        raise sqlite3.DatabaseError(f"the document of key {key} is missing")
+    connection.execute(_DELETE, (key, *columns(*document)))
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
