@@ -261,6 +261,14 @@ def test_an_fde_outside_the_folder_is_not_read(tmp_path):
         _ = Model.load(folder).fde
 
 
+def test_a_name_of_nothing_is_told_with_the_names_there_are(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(
+        CheckpointError, match=r"^NOPE: expected a model folder, .* \(megabyte, femto\) or OWNER/"
+    ):
+        Model.load("NOPE")
+
+
 @pytest.mark.parametrize("name", built_in())
 def test_the_fingerprints_of_the_built_in_models_are_known(name):
     checkpoint = read_checkpoint(BUILT_INS / name)
