@@ -14,10 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tokenizers import BertWordPieceTokenizer
-from tokenizers.processors import BertProcessing
+from tokenizers.normalizers import BertNormalizer
 
 from benchmarks.machine import machine
+from benchmarks.own_language import write_tokenizer
 from femtosearch.evaluation import evaluate
 from femtosearch.model.model import Model
 from femtosearch.train.command import train
@@ -25,6 +25,7 @@ from femtosearch.train.recipe import Recipe, merged, recipe_of
 from femtosearch.train.sources import lines
 
 VARIANTS = Path(__file__).with_suffix(".toml")
+BERT_LIMITS = {"min_frequency": 2, "limit_alphabet": 1000}  # as BERT's vocabularies are made
 
 
 def main() -> None:
@@ -62,21 +63,11 @@ def variants(only: list[str], data: Path, runs: Path) -> dict[str, Recipe]:
         stages = {key: value for key, value in stages.items() if value is not False}
         recipe = recipe_of(stages, f"{VARIANTS}: {name}")
         if size:
-            tokenizer = word_pieces(size, recipe, data, runs / f"vocabulary-{size}")
-            recipe = replace(recipe, model=replace(recipe.model, tokenizer=str(tokenizer)))
+            folder = runs / f"vocabulary-{size}"
+            write_tokenizer(folder, _passages(recipe, data), size, BertNormalizer(), **BERT_LIMITS)
+            recipe = replace(recipe, model=replace(recipe.model, tokenizer=str(folder)))
         found[name] = recipe
     return found
-
-
-def word_pieces(size: int, recipe: Recipe, data: Path, folder: Path) -> Path:
-    """A folder with a WordPiece tokenizer of `size` pieces, as BERT's is made, of the recipe's passages."""
-    pieces = BertWordPieceTokenizer()
-    pieces.train_from_iterator(_passages(recipe, data), size, show_progress=False)
-    ends = [(token, pieces.token_to_id(token)) for token in ("[SEP]", "[CLS]")]
-    pieces.post_processor = BertProcessing(*ends)
-    folder.mkdir(parents=True, exist_ok=True)
-    pieces.save(str(folder / "tokenizer.json"))
-    return folder
 
 
 def _passages(recipe: Recipe, data: Path) -> Iterator[str]:

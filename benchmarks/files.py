@@ -76,18 +76,20 @@ def _index(index: Path, folder: Path, exclude: list[str]) -> tuple[dict[str, Any
 
 def _kind(reason: str) -> str:
     """A reason without its numbers and names."""
-    return reason.split(" (")[0].split("; ")[0].split(":")[0][:60]
+    return reason.split(" (")[0].split("; ")[0].split(":")[0]
 
 
 def _row(entry: dict[str, Any]) -> str:
-    told = sum(entry["told"].values())
-    left_out = "; ".join(f"{count:,} {reason}" for reason, count in entry["left_out"].items()) or "none"
+    told, left_out = (
+        "; ".join(f"{count:,} {reason}" for reason, count in entry[kind].items()) or "none"
+        for kind in ("told", "left_out")
+    )
     cells = [
         f"`{entry['folder']}`",
         f"{entry['files']:,}",
         f"{entry['documents']:,}",
         left_out,
-        f"{told:,}",
+        told,
         f"{entry['seconds']:.1f} s",
         f"{entry['seconds_again']:.2f} s",
     ]

@@ -2,9 +2,11 @@
 
 python -m benchmarks.load COLLECTION --seconds 60 --connections 16 --txtai PYTHON --out FILE.json
 
-COLLECTION is a folder in BEIR's layout. The connections ask without a pause, and one request in twenty
-stores a document (ours alone: txtai's API stores in two calls, of which one is for all who write). All of it
-is on the loopback, for a bounded time; then every query is asked once, for the quality of the answers.
+COLLECTION is a folder in BEIR's layout; `--pad DATA --documents N` adds passages of DATA/text to it until
+there are N. The connections ask without a pause, and one request in twenty stores a document (txtai stores
+in two calls, which count as one request). `--rounds` turns of that many seconds are taken, turn and turn
+about, on the loopback; then every query is asked once, for the quality of the answers. `--dense FOLDER`
+gives txtai another model, such as all-MiniLM-L6-v2, which is its default.
 """
 
 from __future__ import annotations
@@ -15,12 +17,16 @@ import json
 import multiprocessing
 import os
 import re
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +34,7 @@ from urllib.parse import quote
 import numpy as np
 
 from benchmarks.machine import machine
+from benchmarks.passages import passages
 from femtosearch.evaluation.measures import measure
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
@@ -39,46 +46,88 @@ MODEL = "femto"
 STORED = 20  # one request in so many stores a document
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """The seconds that each answered request took, and how often each error came."""
+
+    seconds: list[float]
+    errors: dict[str, int]
+
+    @classmethod
+    def of(cls, turns: Iterable[Turn]) -> Turn:
+        """Several as one."""
+        seconds: list[float] = []
+        errors: Counter[str] = Counter()
+        for turn in turns:
+            seconds += turn.seconds
+            errors.update(turn.errors)
+        return cls(seconds, dict(errors))
+
+
 def main() -> None:
     """Measure ours and, if a Python with txtai is named, txtai's."""
     options = _options()
-    folder = Path(options.collection)
-    documents = [
-        (entry["_id"], f"{entry.get('title', '')} {entry['text']}".strip())
-        for entry in _lines(folder / "corpus.jsonl")
-    ]
+    folder, before = Path(options.collection), machine()
+    documents = _documents(folder, options)
     queries = {entry["_id"]: entry["text"] for entry in _lines(folder / "queries.jsonl")}
     relevant = _relevant(folder / "qrels" / "test.tsv")
     queries = {name: text for name, text in queries.items() if name in relevant}
     facts: dict[str, Any] = {"benchmark": "load", "collection": folder.name, "documents": len(documents)}
-    facts |= {"machine": machine(), "seconds": options.seconds, "connections": options.connections}
-    with tempfile.TemporaryDirectory() as place, _ours(documents, place) as (port, process):
-        facts["femtosearch"] = _measured(port, process, queries, relevant, options, "POST", stores=True)
-    if options.txtai:
-        with (
-            tempfile.TemporaryDirectory() as place,
-            _txtai(options.txtai, documents, place) as (port, process),
-        ):
-            facts["txtai"] = _measured(port, process, queries, relevant, options, "GET", stores=False)
+    facts |= {"machine": before, "seconds": options.seconds, "rounds": options.rounds}
+    facts |= {"connections": options.connections, "dense": bool(options.dense)}
+    with ExitStack() as stack:
+        servers = {}
+        for api in ["femtosearch", "txtai"] if options.txtai else ["femtosearch"]:
+            place = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            start = time.monotonic()
+            opened = _ours(documents, place) if api == "femtosearch" else _txtai(options, documents, place)
+            servers[api] = stack.enter_context(opened)
+            facts[api] = {"build_seconds": round(time.monotonic() - start, 1)}
+        turns: dict[str, list[Turn]] = {api: [] for api in servers}
+        for _ in range(options.rounds):
+            for api, (port, _process) in servers.items():
+                turns[api].append(_turn(api, port, [*queries.values()], options))
+        for api, (port, process) in servers.items():
+            facts[api] |= _summary(turns[api], options.seconds)
+            facts[api] |= {
+                "peak_memory_mb": _peak(process.pid),
+                "ndcg@10": _quality(api, port, queries, relevant),
+            }
     text = json.dumps(facts, indent=1)
     print(text)
     if options.out:
         Path(options.out).write_text(text + "\n", encoding="utf-8")
 
 
+def _documents(folder: Path, options: argparse.Namespace) -> list[tuple[str, str]]:
+    """The collection's documents, and passages of other text until there are enough."""
+    documents = [
+        (entry["_id"], f"{entry.get('title', '')} {entry['text']}".strip())
+        for entry in _lines(folder / "corpus.jsonl")
+    ]
+    missing = max(0, options.documents - len(documents)) if options.pad else 0
+    return documents + [
+        (f"pad-{n}", text) for n, text in enumerate(passages(Path(options.pad or ""), missing))
+    ]
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="A server under load.")
     parser.add_argument("collection")
     parser.add_argument("--seconds", type=float, default=60.0)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--connections", type=int, default=16)
+    parser.add_argument("--pad", metavar="DATA", help="a folder with text/*.txt.xz")
+    parser.add_argument("--documents", type=int, default=100_000, help="with --pad: how many in all")
+    parser.add_argument("--dense", metavar="FOLDER", help="txtai's model in place of ours")
     parser.add_argument("--txtai", metavar="PYTHON", help="a Python that has txtai and its API")
     parser.add_argument("--out", metavar="FILE")
     return parser.parse_args()
 
 
 @contextmanager
-def _ours(documents: list[tuple[str, str]], place: str) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    folder = Path(place, "index")
+def _ours(documents: list[tuple[str, str]], place: Path) -> Iterator[tuple[int, subprocess.Popen[str]]]:
+    folder = place / "index"
     with Index(folder, model=MODEL) as index:
         index.add({"id": name, "text": text} for name, text in documents)
     command = [
@@ -103,14 +152,17 @@ def _ours(documents: list[tuple[str, str]], place: str) -> Iterator[tuple[int, s
 
 @contextmanager
 def _txtai(
-    python: str, documents: list[tuple[str, str]], place: str
+    options: argparse.Namespace, documents: list[tuple[str, str]], place: Path
 ) -> Iterator[tuple[int, subprocess.Popen[str]]]:
-    model, config, port = Path(place, "model"), Path(place, "app.yml"), 18765
-    Model.load(MODEL).save(model)
+    model, config, port = place / "model", place / "app.yml", _free_port()
+    if options.dense:
+        model = Path(options.dense).resolve()
+    else:
+        Model.load(MODEL).save(model)
     config.write_text(CONFIG.format(model=model))
     environment = {**os.environ, "CONFIG": str(config), "HF_HUB_OFFLINE": "1"}
-    command = [python, "-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "error"]
-    process = subprocess.Popen(command, env=environment, text=True)
+    command = [options.txtai, "-m", "uvicorn", "txtai.api:app", "--port", str(port), "--log-level", "error"]
+    process = subprocess.Popen(command, env=environment, cwd=place, text=True)
     try:
         _until(port)
         for at in range(0, len(documents), 500):
@@ -123,6 +175,11 @@ def _txtai(
         process.wait(30)
 
 
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def _until(port: int) -> None:
     """Wait until somebody listens."""
     for _ in range(600):
@@ -133,75 +190,72 @@ def _until(port: int) -> None:
     raise TimeoutError(f"nobody listens on {port}")
 
 
-def _measured(
-    port: int,
-    process: subprocess.Popen[str],
-    queries: dict[str, str],
-    relevant: Any,
-    options: Any,
-    method: str,
-    *,
-    stores: bool,
-) -> dict[str, Any]:
-    """Requests a second, times, errors, memory and nDCG@10 of a server."""
-    texts = [*queries.values()]
+def _turn(api: str, port: int, texts: list[str], options: argparse.Namespace) -> Turn:
+    """All connections for some seconds, in two processes."""
+    half, began = max(1, options.connections // 2), time.time_ns()
+    work = [(api, port, texts, options.seconds, half, f"{began}-{side}") for side in range(2)]
     with multiprocessing.get_context("spawn").Pool(2) as pool:
-        half = max(1, options.connections // 2)
-        work = [(port, texts, options.seconds, half, method, stores, side) for side in range(2)]
-        parts = pool.starmap(_side, work)
-    times = np.concatenate([part[0] for part in parts]) * 1000
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    ranking = {name: _ids(_ask(connection, *_search(method, text))) for name, text in queries.items()}
-    values = measure(ranking, relevant)
-    p50, p95, p99 = np.percentile(times, [50, 95, 99])
+        return Turn.of(pool.starmap(_side, work))
+
+
+def _summary(turns: list[Turn], seconds: float) -> dict[str, Any]:
+    """Requests a second of each turn and of all, times and errors."""
+    total = Turn.of(turns)
+    p50, p95, p99 = np.percentile(np.array(total.seconds) * 1000, [50, 95, 99])
     return {
-        "requests_per_second": round(len(times) / options.seconds, 1),
+        "requests_per_second": round(len(total.seconds) / seconds / len(turns), 1),
+        "of_each_round": [round(len(turn.seconds) / seconds, 1) for turn in turns],
         "ms": {"p50": round(p50, 1), "p95": round(p95, 1), "p99": round(p99, 1)},
-        "errors": sum(part[1] for part in parts),
-        "peak_memory_mb": _peak(process.pid),
-        "ndcg@10": round(float(np.mean([row["ndcg@10"] for row in values.values()])), 4),
+        "errors": sum(total.errors.values()),
+        "kinds_of_errors": total.errors,
     }
 
 
-def _side(
-    port: int, texts: list[str], seconds: float, connections: int, method: str, stores: bool, side: int
-) -> tuple[np.ndarray, int]:
-    """Connections in a process of their own: seconds of each answer, and errors."""
-    from concurrent.futures import ThreadPoolExecutor
+def _quality(api: str, port: int, queries: dict[str, str], relevant: Any) -> float:
+    """nDCG@10 of the server's answers."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    ranking = {name: _ids(_ask(connection, *_search(api, text))) for name, text in queries.items()}
+    values = measure(ranking, relevant)
+    return round(float(np.mean([row["ndcg@10"] for row in values.values()])), 4)
 
+
+def _side(api: str, port: int, texts: list[str], seconds: float, connections: int, name: str) -> Turn:
+    """Connections in a process of their own."""
     end = time.monotonic() + seconds
 
-    def ask(number: int) -> tuple[list[float], int]:
-        connection, times, errors, n = (
-            http.client.HTTPConnection("127.0.0.1", port, timeout=60),
-            [],
-            0,
-            number,
-        )
+    def ask(number: int) -> Turn:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        turn, n = Turn([], {}), number
         while time.monotonic() < end:
             n += 1
-            request = _search(method, texts[(n * 31) % len(texts)])
-            if stores and n % STORED == 0:
-                document = {"id": f"new-{side}-{number}-{n}", "text": texts[n % len(texts)]}
-                request = ("POST", "/documents", {"documents": [document]})
+            requests = [_search(api, texts[(n * 31) % len(texts)])]
+            if n % STORED == 0:
+                requests = _store(api, f"new-{name}-{number}-{n}", texts[n % len(texts)])
             began = time.monotonic()
             try:
-                _ask(connection, *request)
-            except (OSError, http.client.HTTPException, ValueError):
-                errors += 1
+                for request in requests:
+                    _ask(connection, *request)
+                turn.seconds.append(time.monotonic() - began)
+            except (OSError, http.client.HTTPException, ValueError) as error:
+                kind = f"{type(error).__name__}: {error}"[:60]
+                turn.errors[kind] = turn.errors.get(kind, 0) + 1
                 connection.close()
-            times.append(time.monotonic() - began)
-        return times, errors
+        return turn
 
     with ThreadPoolExecutor(connections) as threads:
-        parts = [*threads.map(ask, range(connections))]
-    return np.concatenate([part[0] for part in parts]), sum(part[1] for part in parts)
+        return Turn.of(threads.map(ask, range(connections)))
 
 
-def _search(method: str, text: str) -> tuple[str, str, Any]:
-    if method == "POST":
+def _search(api: str, text: str) -> tuple[str, str, Any]:
+    if api == "femtosearch":
         return "POST", "/search", {"query": text, "k": 10, "text": "none"}
     return "GET", f"/search?query={quote(text)}&limit=10", None
+
+
+def _store(api: str, name: str, text: str) -> list[tuple[str, str, Any]]:
+    if api == "femtosearch":
+        return [("POST", "/documents", {"documents": [{"id": name, "text": text}]})]
+    return [("POST", "/add", [{"id": name, "text": text}]), ("GET", "/upsert", None)]
 
 
 def _ask(connection: http.client.HTTPConnection, method: str, path: str, body: Any) -> Any:

@@ -21,10 +21,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 from tokenizers.models import WordPiece
-from tokenizers.normalizers import NFKC, BertNormalizer, Sequence
+from tokenizers.normalizers import NFKC, BertNormalizer, Normalizer, Sequence
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
@@ -67,7 +68,10 @@ def main() -> None:
     _write_lines(options.out / "text.txt", (" ".join(section.text.split()) for section in learned))
     pairs = [*_pairs(learned, _asking(sections))]
     _write_lines(options.out / "pairs.jsonl", map(_json, pairs))
-    _write_tokenizer(options.out / "tokenizer", [section.text for section in learned], options.vocabulary)
+    # NFKC, lower case, accents kept, since they tell German words apart
+    normalizer = Sequence([NFKC(), BertNormalizer(lowercase=True, strip_accents=False)])
+    texts = (section.text for section in learned)
+    write_tokenizer(options.out / "tokenizer", texts, options.vocabulary, normalizer)
     asked = _write_judged(options.out / "judged", sections)
     print(f"{len(sections):,} sections, {len(pairs):,} pairs, {asked:,} questions")
 
@@ -135,12 +139,14 @@ def _write_judged(folder: Path, sections: list[Section]) -> int:
     return len(questions)
 
 
-def _write_tokenizer(folder: Path, texts: list[str], size: int) -> None:
-    """A vocabulary of BERT's kind: NFKC, lower case, accents kept, since they tell German words apart."""
+def write_tokenizer(
+    folder: Path, texts: Iterable[str], size: int, normalizer: Normalizer, **limits: Any
+) -> None:
+    """A WordPiece vocabulary of BERT's kind, of `size` pieces of the texts. limits: the trainer's own."""
     tokenizer = Tokenizer(WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = Sequence([NFKC(), BertNormalizer(lowercase=True, strip_accents=False)])
+    tokenizer.normalizer = normalizer
     tokenizer.pre_tokenizer = BertPreTokenizer()
-    trainer = WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False)
+    trainer = WordPieceTrainer(vocab_size=size, special_tokens=SPECIAL, show_progress=False, **limits)
     tokenizer.train_from_iterator(texts, trainer)
     ends = [(token, tokenizer.token_to_id(token)) for token in ("[CLS]", "[SEP]")]
     tokenizer.post_processor = TemplateProcessing(single="[CLS] $A [SEP]", special_tokens=ends)

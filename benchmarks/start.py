@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -17,6 +18,7 @@ from benchmarks.judged import collection
 from benchmarks.machine import in_child
 
 FILES = 12  # that are indexed in one process
+TREE = 5000  # files that are searched without an index of a name
 NUMPY = "numpy"
 COMMAND = "import sys; from femtosearch.cli import main; sys.exit(main(sys.argv[1:]))"  # as its script does
 FIRST_HIT = (
@@ -38,7 +40,8 @@ def measure(data: Path, python: str | None, runs: int) -> tuple[dict[str, Any], 
     with tempfile.TemporaryDirectory() as place:
         texts = in_child(_prepare, data, Path(place))
         commands = _commands(python or sys.executable, Path(place), texts[0])
-        found = _alternately(commands, runs, os.environ | {"FEMTOSEARCH_CACHE": str(Path(place, "cache"))})
+        places = {"FEMTOSEARCH_CACHE": f"{place}/cache", "XDG_DATA_HOME": f"{place}/trees"}
+        found = _alternately(commands, runs, os.environ | places)
     base = found[NUMPY]["seconds"]
     rows = [
         row
@@ -64,6 +67,10 @@ def _prepare(data: Path, place: Path) -> list[str]:
     (place / "files").mkdir()
     for number, document in enumerate(documents[:FILES]):
         (place / "files" / f"{number}.txt").write_text(document.text, encoding="utf-8")
+    for number in range(TREE):
+        path = place / "tree" / f"{number % 50}" / f"{number}.txt"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{documents[number % len(documents)].text} {number}", encoding="utf-8")
     return [next(iter(collection(data).queries.values()))]
 
 
@@ -84,6 +91,7 @@ def _commands(python: str, place: Path, query: str) -> dict[str, Callable[[], li
         "femtosearch --help": lambda: [*run, COMMAND, "--help"],
         "the first hit": lambda: [*run, FIRST_HIT, plain, query, "auto"],
         "femtosearch search": lambda: [*run, COMMAND, "search", plain, query],
+        "a tree of 5,000 files, unchanged": lambda: [*run, COMMAND, query, str(place / "tree")],
         "femtosearch index, 12 files": indexing,
         "the first hit, by FDEs, solved for": unsolved,
         "the first hit, by FDEs, from the cache": lambda: [*run, FIRST_HIT, fde, query, "rerank"],
@@ -95,17 +103,21 @@ def _alternately(
     commands: dict[str, Callable[[], list[str]]], runs: int, environment: dict[str, str]
 ) -> dict[str, dict[str, float]]:
     times: dict[str, list[float]] = {name: [] for name in commands}
+    elapsed: dict[str, list[float]] = {name: [] for name in commands}
     peaks = dict.fromkeys(commands, 0)
     for number in range(runs + 1):
         for name, command in commands.items():
-            process = subprocess.Popen(command(), stdout=subprocess.DEVNULL, env=environment)
+            arguments, began = command(), time.perf_counter()
+            process = subprocess.Popen(arguments, stdout=subprocess.DEVNULL, env=environment)
             _, status, used = os.wait4(process.pid, 0)
             if status:
                 sys.exit(f"{name}: expected it to end well, found status {status}")
             if number:
                 times[name].append(used.ru_utime + used.ru_stime)
+                elapsed[name].append(time.perf_counter() - began)
             peaks[name] = max(peaks[name], used.ru_maxrss * (1 if sys.platform == "darwin" else 1024))
     return {
         name: {"seconds": median(taken), "best": min(taken), "peak_bytes": peaks[name]}
+        | {"elapsed": median(elapsed[name]), "best_elapsed": min(elapsed[name])}
         for name, taken in times.items()
     }

@@ -545,6 +545,11 @@ def test_an_index_of_another_model(run, notes, tmp_path, model):
     assert run("delete", notes, "b.txt")[0] == 0  # which needs no model
 
 
+def test_a_model_that_is_nowhere_is_told_with_the_names_there_are(capsys, here):
+    assert main(["index", "new", "docs", "--model", "NOPE"]) == 1
+    assert "built-in model's name (megabyte, femto) or OWNER/NAME on the Hub" in capsys.readouterr().err
+
+
 def test_a_fault_of_ours_says_so(run, model, monkeypatch):
     monkeypatch.setattr(commands, "_about_model", lambda _: 1 // 0)
     code, _, err = run("info", model)

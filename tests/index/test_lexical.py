@@ -65,11 +65,11 @@ def test_english_scores_are_pinned(english, query, hits):
     ("query", "numbers"),
     [
         ("cat mat", [0, 1, 3]),
-        ("cats on a mat mat", [0, 1, 3, 4]),
+        ("cats on a mat mat", [3, 0, 1, 4]),  # a stop word is not looked up, for most texts have one
         ("to be or not", [6, 2]),
         ("RUNNING", [2]),
         ("foo_bar", [5]),
-        ("' \" OR NEAR(", [6]),
+        ("' \" OR NEAR(", []),
         ("_ cat", [3, 0, 1]),
         ("the the", [3, 0, 1, 2, 4]),
         ("...", []),

@@ -36,7 +36,8 @@ class Analyzer:
         return (words if self.repeats else list(dict.fromkeys(words)))[: self.limit]
 
 
-PLAIN = Analyzer(repeats=False, limit=64)
+# Most passages have a stop word, so that a query with one would rank them all
+PLAIN = Analyzer(stop_words=LUCENE_STOP_WORDS, repeats=False, limit=64)
 ENGLISH = Analyzer("porter unicode61 remove_diacritics 2", LUCENE_STOP_WORDS)
 
 

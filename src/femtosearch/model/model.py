@@ -16,7 +16,7 @@ import numpy as np
 from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtraError
 from femtosearch.model.checkpoint import Checkpoint, read_checkpoint, with_conventions
 from femtosearch.model.checkpoint.files import Files
-from femtosearch.model.checkpoint.hub import locate, repository
+from femtosearch.model.checkpoint.hub import is_absent, locate, repository
 from femtosearch.model.encoder import Encoder
 from femtosearch.model.fingerprint import fingerprint_of, known_fingerprint
 from femtosearch.model.pruning import distinct, prune
@@ -342,15 +342,15 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
     """The folder that a source means."""
     if source is not None and not isinstance(source, str):
         source = _path(source)
-    if isinstance(source, str) and not Path(source).exists():
-        if source in built_in():
-            source = BUILT_INS / source
-        elif "/" not in source and os.sep not in source:
-            raise CheckpointError(
-                f"{source!r}: expected {' or '.join(built_in())}, which are built in, a model folder, or a "
-                "name OWNER/NAME on the Hub; found no folder of that name"
-            )
-    return locate(BUILT_INS / DEFAULT if source is None else source, revision)
+    if isinstance(source, str) and source in built_in() and not Path(source).exists():
+        source = BUILT_INS / source
+    folder = locate(BUILT_INS / DEFAULT if source is None else source, revision)
+    if isinstance(source, str) and is_absent(folder):
+        raise CheckpointError(
+            f"{source}: expected a model folder, a built-in model's name ({', '.join(built_in())}) or "
+            "OWNER/NAME on the Hub, found nothing of that name"
+        )
+    return folder
 
 
 def _restored(

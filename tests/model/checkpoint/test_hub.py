@@ -77,7 +77,7 @@ def test_what_is_not_in_the_cache_is_said_with_what_to_do(cache):
     "source", ["./nowhere", "./someone/tiny", "/someone/tiny", "a/b/c", "someone/", "../tiny"]
 )
 def test_a_path_is_never_looked_up(cache, source):
-    with pytest.raises(CheckpointError, match="expected a model folder, found nothing"):
+    with pytest.raises(CheckpointError, match=r"expected a model folder, .* found nothing"):
         Model.load(source)
 
 

@@ -35,6 +35,17 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
     return _fetch(source, folder.name, [*SETTINGS, *_needed(folder)])
 
 
+def is_absent(folder: Path) -> bool:
+    """Whether nothing is at a path; what cannot be looked at counts as there."""
+    try:
+        folder.lstat()
+    except FileNotFoundError:
+        return True
+    except (OSError, ValueError):
+        pass
+    return False
+
+
 def repository(folder: Path) -> str | None:
     """OWNER/NAME of a folder in the Hub's cache; None for any other."""
     folder = folder.resolve()
