@@ -105,8 +105,8 @@ def rows_of(
     bits, levels:  as in `Codes`.
     """
     if levels:
-        wanted = (np.require(array, requirements=["C", "A"]) for array in (values, scales))
-        return _core.level_rows(*wanted, dims)
+        values, scales = (np.require(array, requirements=["C", "A"]) for array in (values, scales))
+        return _core.level_rows(values, scales, dims)
     codes = values
     if bits < 8:
         apart = _apart(values.reshape(len(values), values.shape[1] // GROUP, GROUP), bits)
