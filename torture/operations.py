@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -204,7 +205,9 @@ def _snapshot(index: Index, target: Path) -> None:
     """Copy an index, and check the copy. One that was interrupted is whole, or not there. Raises Wrong."""
     if target.exists():
         holds(target, None, index.model)
-        shutil.rmtree(target)
+        gone = target.with_name(f"gone-{secrets.token_hex(8)}")
+        target.rename(gone)  # or a kill would leave half of a copy
+        shutil.rmtree(gone)
     documents = {document.id: [document.text, document.metadata] for document in index}
     index.snapshot(target)
     holds(target, documents, index.model)

@@ -168,12 +168,13 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     """A place to write to: what is in it moves, synced, into `folder`, made if absent, when the block ends;
     else nothing of it is left. Raises OSError, FileExistsError if a name is taken.
     """
-    from tempfile import mkdtemp
+    from secrets import token_hex  # slow to import
 
     is_new, ours = not os.path.lexists(folder), list[Path]()  # a link that leads nowhere is somebody's
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        ours.append(partial := Path(mkdtemp(prefix=".partial-", dir=folder)))
+        ours.append(partial := folder / f".partial-{token_hex(8)}")
+        partial.mkdir()
         yield partial
         for entry in sorted(partial.iterdir()):
             target = folder / entry.name

@@ -155,3 +155,21 @@ def test_a_document_that_an_index_of_sqlite_names_and_is_gone():
         connection.execute("CREATE TABLE documents (key INTEGER PRIMARY KEY, id, text, metadata)")
         with pytest.raises(sqlite3.DatabaseError, match="the document of key 7 is missing"):
             words.remove(connection, 7)
+
+
+def test_the_lengths_of_all_documents_in_the_table_of_words(folder):
+    """BM25 goes by their mean, so that a changed byte would change every score."""
+    before = answers(folder)
+    with closing(sqlite3.connect(folder / "catalog.db")) as database, database:
+        (block,) = database.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
+        database.execute(
+            "UPDATE words_data SET block = ? WHERE id = 1", (bytes([block[0]]) + b"\x7f" + block[2:],)
+        )
+    assert any("the table of words: made anew" in done for done in mended(folder).mended)
+    assert answers(folder) == before
+
+
+def test_an_index_without_segments_answers_or_says_what_is_wrong(folder):
+    sql(folder, "DELETE FROM segments")
+    with Index(folder, model=MODEL) as index:
+        assert index.search("word1 word2 w9", k=5) == [] or index.verify()

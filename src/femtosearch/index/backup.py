@@ -7,7 +7,7 @@ import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from tempfile import mkdtemp
+from secrets import token_hex
 
 from femtosearch.disk import check_regular, make_folder, refusal, replace_folder
 from femtosearch.errors import StoreError
@@ -28,9 +28,9 @@ def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
     _check_target(target)
     try:
         make_folder(target.parent)
-        draft = Path(mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            os.chmod(draft, 0o777 & ~_umask())
+        draft = target.with_name(f".{target.name}.{token_hex(8)}")
+        try:  # an interrupt may come as soon as the folder is there
+            draft.mkdir()
             _copy_catalog(catalog, snapshot, draft / CATALOG)
             (draft / SEGMENTS).mkdir()
             for number, view in snapshot.views.items():
@@ -72,9 +72,3 @@ def _put(draft: Path, target: Path) -> None:
     if target.exists():
         target.rmdir()
     replace_folder(draft, target)
-
-
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -35,6 +35,7 @@ def _differences(reader: sqlite3.Connection, expected: sqlite3.Connection) -> It
     for query, what in (
         ("SELECT id, hex(sz) FROM words_docsize ORDER BY id", "the document of key"),
         ("SELECT term, doc || ' ' || cnt FROM vocabulary ORDER BY term", "the word"),
+        ("SELECT id, hex(block) FROM words_data WHERE id = 1", "the lengths of all documents, record"),
     ):
         for connection in (reader, expected):
             if "vocabulary" in query:

@@ -50,7 +50,9 @@ def connect(path: Path, *, writable: bool, patience: float = _READ_PATIENCE) -> 
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
         for setting in (*_SAFE, *_DURABLE):
             connection.execute(f"PRAGMA {setting}")
+        connection.execute("BEGIN")  # or tables could come between two looks
         read_schema(connection, os.fspath(path))
+        connection.execute("COMMIT")
     except BaseException as error:
         connection.close()
         if getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_NOTADB:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from femtosearch.errors import CorruptError
 from femtosearch.frozen import frozen
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot, contains
@@ -106,6 +107,8 @@ def fuse(
     moments:  as `moments_of` gives them, where the passages here are not all; None: those of the snapshot.
     """
     documents = np.searchsorted(snapshot.keys, ranking.keys)
+    if documents.max(initial=-1) >= len(snapshot.keys):
+        raise CorruptError("the segments name documents in no order: femtosearch check says where")
     mean, spread, luck = 0.0, 0.0, 0.0
     if penalty or words is not None:
         of_query, *by_piece = moments or moments_of(snapshot, pieces, ranking)

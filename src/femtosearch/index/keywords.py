@@ -326,7 +326,8 @@ class _Lookup:
         documents = self._table.documents
         if not count:
             return max(1e-6, math.log(2 * documents + 1))
-        return max(1e-6, math.log((documents - count + 0.5) / (count + 0.5)))
+        others = max(0, documents - count)  # fewer than none only in a damaged index
+        return max(1e-6, math.log((others + 0.5) / (count + 0.5)))
 
     def _best(self, phrases: tuple[str, ...], every: bool = False) -> dict[int, float]:
         """The best documents that count, and those that tie with the last of them: so it does not matter in
