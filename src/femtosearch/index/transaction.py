@@ -51,6 +51,7 @@ class Transaction:
         self._connection = connection
         self._schema = schema
         self._fde_digest: str | None = None  # once it was asked for
+        self._row_bits: int | None = None  # likewise
         self._segments: dict[int, Summary] | None = None  # likewise, until they change
         self._declared: dict[Path, int] | None = None  # likewise
 
@@ -203,12 +204,15 @@ class Transaction:
     @on_disk
     def row_bits(self) -> int:
         """The bits of a number of the rows, 8 or 4."""
-        return read_row_bits(self._connection, self._schema)
+        if self._row_bits is None:
+            self._row_bits = read_row_bits(self._connection, self._schema)
+        return self._row_bits
 
     @on_disk
     def set_row_bits(self, bits: int) -> None:
         """Say that a number of the rows has 8 or 4 bits; the segments have to follow in this commit."""
         self._schema = write_row_bits(self._connection, self._schema, bits)
+        self._row_bits = None
 
     @on_disk
     def reindex(self) -> None:
