@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <optional>
 #include <vector>
 
 #include "cpu/dispatch.h"
@@ -47,9 +48,15 @@ void maxsim(const float* query, int count, int dims, const float* rows, const in
 void maxsim_codes(const float* query, int count, int dims, const std::vector<CodedPassages>& parts, int threads,
                   float* scores) {
   const Kernel* kernel = femto::kernel();
-  const CodedRows eight(query, count, dims), four(query, count, dims, 4);
-  const size_t products = size_t(eight.query.padded) * kBlockRows;
-  const size_t levels = size_t(eight.query.group_count + 1) * kBlockRows;  // of four bytes
+  std::optional<CodedRows> by_bits[2];  // for parts of 8 bits, and of 4
+  const auto coded_for = [&](int bits) -> std::optional<CodedRows>& { return by_bits[bits == 4]; };
+  for (const CodedPassages& part : parts) {
+    if (auto& coded = coded_for(part.bits); !coded) coded.emplace(query, count, dims, part.bits);
+  }
+  if (parts.empty()) return;
+  const CodedQuery& any = coded_for(parts.front().bits)->query;
+  const size_t products = size_t(any.padded) * kBlockRows;
+  const size_t levels = size_t(any.group_count + 1) * kBlockRows;  // of four bytes
   struct Piece {
     const CodedPassages* part;
     int64_t begin;
@@ -66,7 +73,7 @@ void maxsim_codes(const float* query, int count, int dims, const std::vector<Cod
     const auto& [part, begin, out] = pieces[number];
     float* memory = scratch.of(thread);
     BlockProducts block{memory, memory + products, -1, reinterpret_cast<int8_t*>(memory + 2 * products)};
-    const CodedQuery& coded = part->bits == 4 ? four.query : eight.query;
+    const CodedQuery& coded = coded_for(part->bits)->query;
     for (int64_t i = begin; i < std::min(part->chosen, begin + kPiece); ++i) {
       const int64_t n = part->which ? part->which[i] : i, from = part->starts[n], to = part->starts[n + 1];
       out[i] = from == to ? kEmpty : kernel->maxsim_codes(coded, part->blocks, part->scales, from, to, block);
