@@ -11,6 +11,7 @@ import pytest
 from femtosearch.errors import QueryError, StoreError
 from femtosearch.fde import Muvera
 from femtosearch.index import keywords as keywords_module
+from femtosearch.index import postings as postings_module
 from femtosearch.index.fusion import PENALTY, SPREADS, WEIGHT
 from femtosearch.index.index import Index
 from femtosearch.index.keywords import keywords_of
@@ -107,7 +108,7 @@ def test_without_words_the_score_is_maxsim_less_the_luck_of_the_long(index):
 
 def test_quotes_in_prose_ask_for_nothing():
     short, prose = 'a "red pump" ' + 17 * "x ", 'a "red pump" ' + 18 * "x "
-    assert keywords_of(short).phrases == ('"red pump"',) and keywords_of(prose).phrases == ()
+    assert keywords_of(short).phrases == (('"red pump"',),) and keywords_of(prose).phrases == ()
     assert {'"red"', '"pump"'} <= set(keywords_of(prose).terms)
 
 
@@ -206,7 +207,7 @@ def test_what_a_query_looks_up():
     assert keywords_of("to be or not to be").terms == ('"to"', '"be"', '"or"', '"not"')
     assert keywords_of("boundary layer of the wing").pairs == ('"boundary layer"',)
     assert keywords_of('x" OR names:y NEAR(*) "a*b"').terms == ('"x"', '"names"', '"y"', '"near"', '"b"')
-    assert keywords_of('"" "!" "a b"').phrases == ('"a b"',)
+    assert keywords_of('"" "!" "a b"').phrases == (('"a b"',),)
     assert (
         keywords_of("?!").terms == ()
         and len(keywords_of("w " * 9 + " ".join(map(str, range(500)))).terms) == 64
@@ -286,7 +287,7 @@ def test_common_words_are_not_scored(index, monkeypatch):
     monkeypatch.setattr(keywords_module, "MOST_SCORED", 50)
     assert [hit.id for hit in index.search("common sense", k=200, hybrid=0.5) if hit.bm25] == ["rare"]
     assert len(index.search("common", k=200, hybrid=1)) == 101
-    monkeypatch.setattr(keywords_module, "_MOST_FREQUENCIES", 1)
+    monkeypatch.setattr(postings_module, "MOST_FREQUENCIES", 1)
     assert [hit.id for hit in index.search("common sense word", k=200, hybrid=0.5) if hit.bm25] == ["rare"]
 
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from femtosearch.errors import CorruptError
 from femtosearch.frozen import frozen
+from femtosearch.index.keys import contains
 from femtosearch.index.keywords import WordScores
-from femtosearch.index.snapshot import Pieces, Ranking, Snapshot, contains
+from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 
 WEIGHT = 0.36  # of BM25 in a score, the rest being MaxSim's
 PENALTY = 0.1875  # of what the best of so many passages gains by chance

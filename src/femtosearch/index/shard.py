@@ -24,18 +24,21 @@ from femtosearch.index.filtering import Selection, select
 from femtosearch.index.fusion import Fused, Moments, fuse, moments_of
 from femtosearch.index.hits import best_hits
 from femtosearch.index.index import Index
+from femtosearch.index.keys import contains
 from femtosearch.index.keywords import DEPTH, WordLists, WordScores, find, word_scores
 from femtosearch.index.places import located, spotted
 from femtosearch.index.plan import Plan, choose
+from femtosearch.index.postings import Totals as TableTotals
 from femtosearch.index.queries import Query
 from femtosearch.index.request import Request
 from femtosearch.index.search import extent_of, fde_vectors, penalty_of, ranked, weight_of
-from femtosearch.index.snapshot import Ranking, Snapshot, contains
-from femtosearch.index.word_table import Lengths, SharedTable, SharedWords, WordStatistics, totals_of
+from femtosearch.index.snapshot import Ranking, Snapshot
+from femtosearch.index.word_table import WordStatistics
 from femtosearch.types import Hit, Rows
 
 T = TypeVar("T")
 _MOST_BEGUN = 32  # queries whose first half is kept for the second
+NO_WORDS = WordStatistics(0, 0, 0)
 _SAMPLE = 512  # passages of all shards over which a MaxSim is taken to be spread
 
 
@@ -86,7 +89,7 @@ class Question:
 @frozen
 class First:
     """What a shard says first: how MaxSim is spread there, and the BM25 of its best documents by terms, by
-    pairs and by what is quoted, best first.
+    pairs and by what is quoted.
 
     moments:  of the query, and of each of its pieces where there are several; see `moments_of`.
     """
@@ -170,7 +173,6 @@ class Shard:
     index: Index
     _begun: OrderedDict[str, _Begun] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _own: tuple[WordStatistics, Lengths] | None = None
 
     def totals(self) -> Totals:
         """What the shard has; and what the first query by FDE needs is made now. Raises StoreError."""
@@ -181,9 +183,9 @@ class Shard:
                     Rows(np.zeros((1, snapshot.dims), np.float32), np.array([0, 1]))
                 )
             documents = len(snapshot.keys)
-            rows, tokens = self._at(snapshot, totals_of) if snapshot.has_words else (0, 0)
+            words = self._at(snapshot, snapshot.words.totals) if snapshot.has_words else TableTotals(0, 0)
             long = snapshot.passages > documents
-            return Totals(documents, snapshot.passages, rows, tokens, snapshot.has_words, long)
+            return Totals(documents, snapshot.passages, words.rows, words.tokens, snapshot.has_words, long)
 
         return self.index._snapshots.ask(totals)
 
@@ -191,8 +193,8 @@ class Shard:
         """How many documents have each phrase. Raises StoreError."""
 
         def counts(snapshot: Snapshot) -> list[int]:
-            words = self._shared(snapshot, WordStatistics(0, 0, 0))
-            return self._at(snapshot, lambda reader: SharedTable(reader, words).counts(tuple(phrases)))
+            words = snapshot.words
+            return self._at(snapshot, lambda reader: [words.frequency(reader, phrase) for phrase in phrases])
 
         return self.index._snapshots.ask(counts)
 
@@ -281,15 +283,14 @@ class Shard:
     def _words(
         self, snapshot: Snapshot, selection: Selection | None, question: Question, weight: float
     ) -> WordLists:
-        text, statistics = question.request.texts[0], question.statistics or WordStatistics(0, 0, 0)
         return find(
             self.index._store.catalog,
             snapshot,
-            text,
+            question.request.texts[0],
             selection,
             depth=question.depth,
             exhaustive=weight == 1,
-            shard=self._shared(snapshot, statistics),
+            statistics=question.statistics or NO_WORDS,
         )
 
     def _hits(self, begun: _Begun, question: Question, second: Second) -> list[Hit] | None:
@@ -310,8 +311,8 @@ class Shard:
         keys = catalog.keys(ids)
         keys = {name: key for name, key in keys.items() if contains(ranking.keys, np.array([key]))[0]}
         terms = fusion.words.terms if fusion.words else ()
-        shared = self._shared(snapshot, question.statistics or WordStatistics(0, 0, 0)) if terms else None
-        scores = word_scores(catalog, snapshot, terms, [*keys.values()], shared)
+        statistics = question.statistics or NO_WORDS
+        scores = word_scores(catalog, snapshot, terms, keys.values(), statistics)
         numbers = {key: int(np.searchsorted(ranking.keys, key)) for key in keys.values()}
         reasons = {name: Reasons(scores[key], measures.of(numbers[key], key)) for name, key in keys.items()}
         return [reasons.get(name) for name in ids]
@@ -330,15 +331,6 @@ class Shard:
         )
         return _Fusion(fused, words)
 
-    def _shared(self, snapshot: Snapshot, statistics: WordStatistics) -> SharedWords:
-        """The words of all shards, for this one; how long its own documents are is read once."""
-        with self._lock:
-            if self._own is None:
-                rows, tokens = self._at(snapshot, totals_of)
-                statistics_here = WordStatistics(len(snapshot.keys), rows, tokens)
-                self._own = statistics_here, self._at(snapshot, Lengths.read)
-            return SharedWords(statistics, *self._own)
-
     def _at(self, snapshot: Snapshot, query: Callable[[sqlite3.Connection], T]) -> T:
         return self.index._store.catalog.read_at(snapshot.state, query)
 
@@ -346,13 +338,12 @@ class Shard:
 def _scores(words: WordLists | None) -> tuple[list[float], list[float], list[float]]:
     if words is None:
         return [], [], []
-    return [*words.terms.values()], [*words.pairs.values()], [*words.quoted.values()]
+    terms, pairs, quoted = (of.scores.tolist() for of in (words.terms, words.pairs, words.quoted))
+    return terms, pairs, quoted
 
 
 def _cut(words: WordLists, second: Second) -> WordLists:
     """The lists without the documents that are not among the best of all shards."""
     lists = zip((words.terms, words.pairs, words.quoted), second.least, strict=True)
-    terms, pairs, quoted = (
-        {key: bm25 for key, bm25 in ranked_here.items() if bm25 >= low} for ranked_here, low in lists
-    )
+    terms, pairs, quoted = (of.those(of.scores >= low) for of, low in lists)
     return replace(words, terms=terms, pairs=pairs, quoted=quoted, best=max(second.best, words.best))

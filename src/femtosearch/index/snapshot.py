@@ -16,7 +16,9 @@ from femtosearch.errors import StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import BlockBuffer, RowCodes
 from femtosearch.index.catalog import State
+from femtosearch.index.keys import between, contains
 from femtosearch.index.lock import MemoryLock
+from femtosearch.index.postings import Remembered, TableState
 from femtosearch.index.segment import Segment
 from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
@@ -95,9 +97,12 @@ class Snapshot:
     rows:      how many rows the living passages have.
     passages:  how many passages live.
     counts:    [documents] int64, how many passages each document has.
+    words:     the table of words at that moment, if there is one.
     """
 
-    def __init__(self, store: Store, state: State, views: dict[int, View], derived: DerivedFdes) -> None:
+    def __init__(
+        self, store: Store, state: State, views: dict[int, View], derived: DerivedFdes, words: Remembered
+    ) -> None:
         self.state = state
         self.views = views
         self.dims = store.origin.dims
@@ -105,7 +110,6 @@ class Snapshot:
         self.passages = sum(view.living for view in views.values())
         self.selections: dict[Any, Any] = {}  # what filters have selected
         self._samples: dict[int, list[_Copied]] = {}
-        self.frequencies: dict[str, tuple[int, int]] = {}  # documents with a term, and how far it was counted
         self._store = store
         self._derived = derived
         self._bounds = np.cumsum([0] + [view.living for view in views.values()])
@@ -113,6 +117,7 @@ class Snapshot:
         self.first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
         self.keys = keys[self.first]
         self.counts = np.diff(self.first, append=self.passages)
+        self.words = TableState(words, self.keys)
 
     @property
     def has_words(self) -> bool:
@@ -293,6 +298,7 @@ class Snapshots:
         self._taking = threading.RLock()  # not Lock: an interrupted thread must not wait for itself
         self._last: Snapshot | None = None
         self._derived = DerivedFdes()
+        self._words = Remembered()
 
     def take(self) -> Snapshot:
         """All living passages as of the last commit of any process. Raises StoreError, CorruptError.
@@ -343,25 +349,19 @@ class Snapshots:
     def _snapshot(self, state: State) -> Snapshot:
         views: dict[int, View] = {}
         earlier = self._last.views if self._last else {}
+        if self._last is None or self._last.state.version[0] != state.version[0]:
+            self._words = Remembered()  # for it may be another database, whose keys are other documents'
         for number, summary in state.segments.items():
             view = earlier.get(number)
             if view is None:
                 segment = open_segment(self._store.directory, number, summary, self._store.origin.dims)
             else:
                 segment = view.segment
-            tombstones = _between(state.tombstones, segment.keys)
+            tombstones = between(state.tombstones, segment.keys)
             if view is None or not np.array_equal(view.tombstones, tombstones):
                 view = _view(segment, tombstones)
             views[number] = view
-        return Snapshot(self._store, state, views, self._derived)
-
-
-def contains(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Which values, [M] bool, are among keys, [K] int64, rising."""
-    if not len(keys):
-        return np.zeros(len(values), bool)
-    places = np.searchsorted(keys, values)
-    return np.asarray(keys[np.minimum(places, len(keys) - 1)] == values)
+        return Snapshot(self._store, state, views, self._derived, self._words)
 
 
 def _copied(segment: Segment, which: np.ndarray) -> _Copied:
@@ -380,15 +380,6 @@ def _copied(segment: Segment, which: np.ndarray) -> _Copied:
 def _view(segment: Segment, tombstones: np.ndarray) -> View:
     alive = ~np.isin(segment.keys, tombstones) if len(tombstones) else None
     return View(segment, tombstones, alive, None if alive is None else np.flatnonzero(alive))
-
-
-def _between(tombstones: np.ndarray, keys: np.ndarray) -> np.ndarray:
-    """The tombstones from the first key of a segment to its last."""
-    if not len(keys) or not len(tombstones):
-        return tombstones[:0]
-    return tombstones[
-        np.searchsorted(tombstones, keys[0]) : np.searchsorted(tombstones, keys[-1], side="right")
-    ]
 
 
 def _without_infinities(scores: list[np.ndarray]) -> np.ndarray:

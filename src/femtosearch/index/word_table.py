@@ -1,27 +1,24 @@
-"""BM25 of one shard by the words of all: what FTS5 would say of a document if all shards were one index.
+"""BM25 by the table of words: of an index of its own, or of one shard by the words of all shards.
 
-FTS5 counts by its own table: how many documents have a phrase, and how long documents are on average. From
-its score of one phrase follows how often the phrase is there, a whole number; and from that, and the counts
-of all shards, the score, by the same sums in the same order.
+The scores are those that FTS5 would give, by the same sums in the same order; of a shard those that it would
+give if all shards were one index.
 """
 
 from __future__ import annotations
 
-import math
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import field
+from itertools import compress
 
 import numpy as np
 
 from femtosearch.frozen import frozen
-from femtosearch.index.keywords import frequency
-from femtosearch.index.snapshot import contains
+from femtosearch.index.keys import contains
+from femtosearch.index.postings import K1, B, Postings, TableState, Totals, rarity
 
-_K1, _B = 1.2, 0.75  # of FTS5, which has no others
-_LEAST = 1e-6  # the weight of a phrase that most documents have
-_COLUMNS = 3  # of the table of words
+MOST_READ = 20_000  # occurrences of phrases that one query may read; where there are more, FTS5 ranks
 
 
 @frozen
@@ -38,152 +35,126 @@ class WordStatistics:
     tokens: int
     counts: Mapping[str, int] = field(default_factory=dict)
 
-    @property
-    def mean_length(self) -> float:
-        """The tokens of a document, on average."""
-        return self.tokens / self.rows if self.rows else 1.0
-
-    def rarity(self, phrase: str) -> float:
-        """The weight of a phrase."""
-        return rarity(self.rows, self.counts.get(phrase, 0))
-
-
-def rarity(rows: int, count: int) -> float:
-    """The weight that FTS5 gives to a phrase that so many of its rows have."""
-    weight = math.log((rows - count + 0.5) / (count + 0.5))
-    return weight if weight > 0 else _LEAST
-
 
 @frozen(eq=False)
-class Lengths:
-    """How many tokens each document of a shard has.
-
-    keys:  [K] int64, rising; tokens: [K] float64.
-    """
+class Scored:
+    """Documents and their BM25. keys: [K] int64, rising; scores: [K] float64."""
 
     keys: np.ndarray
-    tokens: np.ndarray
+    scores: np.ndarray
 
     @classmethod
-    def read(cls, reader: sqlite3.Connection) -> Lengths:
-        """Those of the table of words. Raises sqlite3.Error."""
-        rows = reader.execute("SELECT id, sz FROM words_docsize ORDER BY id").fetchall()
-        sizes = _whole_numbers(b"".join(size for _, size in rows))
-        return cls(
-            np.array([key for key, _ in rows], np.int64),
-            sizes.reshape(-1, _COLUMNS).sum(axis=1).astype(np.float64),
-        )
+    def nothing(cls) -> Scored:
+        """Of no document."""
+        return cls(np.empty(0, np.int64), np.empty(0))
 
-    def of(self, keys: np.ndarray) -> np.ndarray:
-        """Those of some documents."""
-        return np.asarray(self.tokens[np.searchsorted(self.keys, keys)])
+    @classmethod
+    def by_key(cls, rows: Sequence[tuple[int, float]]) -> Scored:
+        """Of rows (key, BM25) in any order."""
+        rows = sorted(rows)
+        keys = np.array([key for key, _ in rows], np.int64)
+        return cls(keys, np.array([score for _, score in rows], np.float64))
+
+    def of(self, keys: np.ndarray) -> Scored:
+        """Those of some documents. keys: [K] int64, rising."""
+        return self.those(contains(keys, self.keys))
+
+    def those(self, chosen: np.ndarray) -> Scored:
+        """Some of them. chosen: [K] bool."""
+        return self if chosen.all() else Scored(self.keys[chosen], self.scores[chosen])
+
+    def best(self, depth: int) -> Scored:
+        """The best ones, and those that tie with the last of them."""
+        if len(self.keys) <= depth:
+            return self
+        return self.those(self.scores >= np.partition(self.scores, len(self.keys) - depth)[-depth])
 
 
-def totals_of(reader: sqlite3.Connection) -> tuple[int, int]:
-    """The rows of a table of words, and the tokens in all of them. Raises sqlite3.Error."""
-    averages = reader.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
-    numbers = _whole_numbers(averages[0]).tolist() if averages and averages[0] else [0]
-    return numbers[0], sum(numbers[1 : 1 + _COLUMNS])
+class WordTable:
+    """The table of words of an index in one state.
 
-
-@frozen(eq=False)
-class SharedWords:
-    """The words of all shards, for one of them.
-
-    of_shard:  what the shard itself has.
-    lengths:   of its documents.
+    statistics:  of all shards of which the index is one; None: the table's own.
     """
 
-    statistics: WordStatistics
-    of_shard: WordStatistics
-    lengths: Lengths
-
-    def reading(self, reader: sqlite3.Connection) -> SharedTable:
-        """The shard's table at one moment."""
-        return SharedTable(reader, self)
-
-
-class SharedTable:
-    """A shard's table of words at one moment, which counts by what all shards have."""
-
-    def __init__(self, reader: sqlite3.Connection, words: SharedWords) -> None:
+    def __init__(
+        self, reader: sqlite3.Connection, state: TableState, statistics: WordStatistics | None = None
+    ) -> None:
         self._reader = reader
-        self._words = words
-        self.documents = words.statistics.documents
+        self._state = state
+        self._statistics = statistics
+        self.documents = len(state.keys) if statistics is None else statistics.documents
 
-    def frequency(self, phrase: str, most: int) -> int:
-        """How many documents of all shards have a phrase, counted up to `most`."""
-        return min(most, self._words.statistics.counts.get(phrase, 0))
+    def frequency(self, phrase: str, most: int | None = None) -> int:
+        """How many documents have a phrase, counted up to `most`; of all shards."""
+        if self._statistics is None:
+            return self._state.frequency(self._reader, phrase, most)
+        count = self._statistics.counts.get(phrase, 0)
+        return count if most is None else min(most, count)
 
-    @contextmanager
-    def best(self, phrases: tuple[str, ...], every: bool) -> Iterator[_Rows]:
-        """The documents that have any of the phrases, or every one: (key, BM25), best first."""
-        statistics = self._words.statistics
-        times = [self._times(phrase) for phrase in phrases]
-        keys = np.unique(np.concatenate([keys for keys, _ in times]))
-        if every:
-            keys = keys[np.logical_and.reduce([contains(having, keys) for having, _ in times])]
-        lengths = self._words.lengths.of(keys)
-        scores = np.zeros(len(keys))
-        for phrase, (having, counts) in zip(phrases, times, strict=True):
-            often = np.zeros(len(keys))
-            chosen = contains(keys, having)
-            often[np.searchsorted(keys, having[chosen])] = counts[chosen]
-            scores += statistics.rarity(phrase) * _saturated(often, lengths, statistics.mean_length)
-        order = np.argsort(-scores, kind="stable")
-        yield _Rows(keys[order], scores[order])
+    def any(self, phrases: Sequence[str], keys: np.ndarray, depth: int) -> Scored:
+        """The best of some documents that have any of the phrases; those that tie with the last ones, too.
 
-    def scores(self, phrase: str, keys: Sequence[int]) -> list[tuple[int, float]]:
-        """(key, BM25) of those of some documents that have a phrase."""
-        with self.best((phrase,), every=False) as ranked:
-            return ranked.those_of(np.array(sorted(keys), np.int64))
+        keys:  [K] int64, rising: the documents; depth: how many.
+        """
+        if not phrases:
+            return Scored.nothing()
+        if self._are_many(phrases):
+            return self._by_fts5(" OR ".join(phrases), keys, depth)
+        return self._sums(phrases).of(keys).best(depth)
 
-    def _times(self, phrase: str) -> tuple[np.ndarray, np.ndarray]:
-        """The documents that have a phrase, and how often each has it: [K] int64, rising, and [K] float64."""
-        query = "SELECT rowid, -bm25(words) FROM words WHERE words MATCH ?"
-        rows = self._reader.execute(query, (phrase,)).fetchall()
-        keys = np.array([key for key, _ in rows], np.int64)
-        order = np.argsort(keys)
-        keys, scores = keys[order], np.array([score for _, score in rows], np.float64)[order]
-        statistics = self._words.of_shard
-        share = scores / rarity(statistics.rows, len(rows))  # times (K1 + 1) / (times + weight)
-        weight = _K1 * (1 - _B + _B * self._words.lengths.of(keys) / statistics.mean_length)
-        return keys, np.rint(share * weight / (_K1 + 1 - share))
+    def every(self, groups: Sequence[Sequence[str]], keys: np.ndarray, depth: int) -> Scored:
+        """The best of some documents that have a phrase of every group."""
+        if not groups:
+            return Scored.nothing()
+        phrases = [phrase for group in groups for phrase in group]
+        if self._are_many(phrases):
+            match = " AND ".join(f"({' OR '.join(group)})" for group in groups)
+            return self._by_fts5(match, keys, depth)
+        scored = self._sums(phrases).of(keys)
+        for group in groups:
+            having = [contains(self._postings(phrase).keys, scored.keys) for phrase in group]
+            scored = scored.those(np.logical_or.reduce(having))
+        return scored.best(depth)
 
-    def counts(self, phrases: tuple[str, ...]) -> list[int]:
-        """How many documents of this shard have each phrase."""
-        return [frequency(self._reader, phrase, -1) for phrase in phrases]
+    def scores(self, phrase: str, keys: np.ndarray) -> Scored:
+        """What a phrase counts in those of some documents that have it. keys: [K] int64, rising."""
+        if not self._are_many([phrase]):
+            return self._sums([phrase]).of(keys)
+        marks = ", ".join("?" * len(keys))
+        query = f"SELECT rowid, -bm25(words) FROM words WHERE words MATCH ? AND rowid IN ({marks})"
+        return Scored.by_key(self._reader.execute(query, (phrase, *keys.tolist())).fetchall())
 
+    def _postings(self, phrase: str) -> Postings:
+        return self._state.postings(self._reader, phrase)
 
-class _Rows:
-    """Documents and their scores, read some at a time."""
+    def _are_many(self, phrases: Sequence[str]) -> bool:
+        """Whether more documents have them than are read: then FTS5 ranks, whose scores are the same."""
+        if self._statistics is not None:
+            return False
+        return sum(self.frequency(phrase, MOST_READ + 1) for phrase in phrases) > MOST_READ
 
-    def __init__(self, keys: np.ndarray, scores: np.ndarray) -> None:
-        self._keys, self._scores, self._at = keys, scores, 0
+    def _by_fts5(self, match: str, keys: np.ndarray, depth: int) -> Scored:
+        # Not by FTS5's own `rank`, which sorts all that it has of each row, and computes it again afterwards.
+        query = "SELECT rowid, -bm25(words) AS score FROM words WHERE words MATCH ? ORDER BY score DESC"
+        best: list[tuple[int, float]] = []
+        with closing(self._reader.execute(query, (match,))) as ranked:
+            while rows := ranked.fetchmany(depth):
+                counting = contains(keys, np.array([key for key, _ in rows], np.int64))
+                best += compress(rows, counting)
+                if len(best) >= depth and rows[-1][1] < best[depth - 1][1]:
+                    break
+        return Scored.by_key(best).best(depth)
 
-    def fetchmany(self, size: int) -> list[tuple[int, float]]:
-        begin, self._at = self._at, self._at + size
-        return self._pairs(slice(begin, self._at))
-
-    def those_of(self, keys: np.ndarray) -> list[tuple[int, float]]:
-        """The rows of some documents. keys: [K] int64, rising."""
-        return self._pairs(contains(keys, self._keys))
-
-    def _pairs(self, chosen: slice | np.ndarray) -> list[tuple[int, float]]:
-        return list(zip(self._keys[chosen].tolist(), self._scores[chosen].tolist(), strict=True))
-
-
-def _saturated(times: np.ndarray, lengths: np.ndarray, mean: float) -> np.ndarray:
-    """BM25's share of a phrase for documents that have it so often, in the order of FTS5's own sums."""
-    return np.asarray((times * (_K1 + 1.0)) / (times + _K1 * (1 - _B + _B * lengths / mean)))
-
-
-def _whole_numbers(content: bytes) -> np.ndarray:
-    """SQLite's numbers of variable length, the highest seven bits first: [N] int64."""
-    digits = np.frombuffer(content, np.uint8).astype(np.int64)
-    if not len(digits):
-        return np.empty(0, np.int64)
-    ends = np.flatnonzero(digits < 0x80)
-    starts = np.concatenate([[0], ends[:-1] + 1])
-    behind = np.repeat(ends, ends - starts + 1) - np.arange(ends[-1] + 1)
-    return np.add.reduceat((digits[: ends[-1] + 1] & 0x7F) << (7 * behind), starts)
+    def _sums(self, phrases: Sequence[str]) -> Scored:
+        """What all phrases count together, summed in their order as FTS5 does."""
+        shared = self._statistics
+        totals = self._state.totals(self._reader) if shared is None else Totals(shared.rows, shared.tokens)
+        postings = [self._postings(phrase) for phrase in phrases]
+        rarities = [rarity(totals.rows, self.frequency(phrase)) for phrase in phrases]
+        times, tokens = (
+            np.concatenate([getattr(of, name) for of in postings]) for name in ("times", "tokens")
+        )
+        weights = K1 * (1 - B + B * tokens / totals.mean_length)
+        scores = np.repeat(rarities, [*map(len, postings)]) * ((times * (K1 + 1.0)) / (times + weights))
+        keys, places = np.unique(np.concatenate([of.keys for of in postings]), return_inverse=True)
+        return Scored(keys, np.bincount(places, scores, len(keys)))

@@ -88,7 +88,7 @@ class Version:
 
     def statistics(self, queries: Sequence[str]) -> WordStatistics:
         """The words of all shards, for some queries; a shard that does not answer counts nothing."""
-        phrases = list(dict.fromkeys(phrase for query in queries for phrase in _phrases(query)))
+        phrases = list(dict.fromkeys(phrase for query in queries for phrase in keywords_of(query).every()))
         counts = self._counts(phrases)
         every = self.totals.values()
         return WordStatistics(
@@ -116,8 +116,3 @@ class Version:
                 self._phrases.clear()
             self._phrases.update(by_phrase)
         return by_phrase
-
-
-def _phrases(query: str) -> tuple[str, ...]:
-    keywords = keywords_of(query)
-    return (*keywords.terms, *keywords.pairs, *keywords.phrases)
