@@ -26,7 +26,7 @@ from femtosearch.codes import Codes, shapes
 from femtosearch.fde import nearest
 from femtosearch.index import cost
 from femtosearch.index.index import Index
-from femtosearch.index.plan import Extent, choose
+from femtosearch.index.plan import Extent, choose, usually_scored
 from femtosearch.index.request import check_request
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
@@ -117,12 +117,14 @@ def _asked(model: Model, rows: float) -> dict[str, float]:
     vector = draw.standard_normal(prefix).astype(np.float32)
     scan = lambda: nearest(vector, [(codes, None)], plan.candidates)  # noqa: E731
     scan()
-    scored = cost.SCATTERED * cost.maxsim_seconds(QUERY_ROWS, model.dims, int(plan.candidates * rows))
+    scored = usually_scored(plan.candidates, prefix / size)
+    rescoring = cost.rescoring_seconds(QUERY_ROWS, model.dims, int(scored * rows), scored)
     return {
         "numbers scanned": prefix,
         "candidates": plan.candidates,
+        "scored": scored,
         "scan": min(_processor(scan) for _ in range(10)) / SCANNED,
-        "scoring candidates": scored,
+        "scoring candidates": rescoring,
     }
 
 

@@ -211,7 +211,9 @@ def test_min_score(index):
     assert ids(index.search("word1 word2", k=50, min_score=threshold)) == [
         hit.id for hit in hits if hit.score >= threshold
     ]
-    assert index.search("word1", min_score=1e9) == []
+    for much in (1e9, 1e300, 10**400, float("inf")):
+        assert index.search("word1", min_score=much) == []
+        assert len(index.search("word1", min_score=-much)) == len(index.search("word1"))
     for wrong in (float("nan"), "1", True):
         with pytest.raises(QueryError, match="min_score: expected a number"):
             index.search("word1", min_score=wrong)

@@ -132,7 +132,7 @@ def test_more_hits_need_more_candidates():
 def test_fewer_numbers_are_scanned_where_that_is_faster():
     """A short scan of many passages is worth more candidates, while their rows are few."""
     many = 10**7
-    short, long = (counted(request("rerank", recall=0.9), many, rows=many * rows) for rows in (1, 10**5))
+    short, long = (counted(request("rerank", recall=0.9), many, rows=many * rows) for rows in (1, 10**6))
     assert (short.prefix, long.prefix) == (256, 1024)
     assert short.candidates == TABLE.count(256, 0.9, many) > long.candidates == TABLE.count(1024, 0.9, many)
 

@@ -6,20 +6,25 @@ from femtosearch import _core
 from femtosearch.codes import GROUP
 from femtosearch.system import cores
 
-PATIENCE = 0.020  # seconds that `auto` allows MaxSim over all passages
+PATIENCE = 0.010  # seconds that `auto` allows MaxSim over all passages
 QUERY_ROWS = 16  # of a typical query
 # Seconds that one core takes for four dims of one row and one query row (`python -m benchmarks kernels`),
 # written down so that a machine plans a query alike every time.
-_STEP = {"avx512": 2.0e-11, "avx2": 5.8e-11, "baseline": 2.2e-10}
+_STEP = {"avx512": 2.5e-11, "avx2": 5.8e-11, "baseline": 2.2e-10}
 _SLOWEST = max(_STEP.values())
-_BYTE = 2.0e-11  # seconds to scan one byte of FDEs, on all cores: memory sets the pace
-SCATTERED = 4.0  # how much longer rows take that lie here and there, and that have to be picked
+_BYTE = 3.5e-11  # seconds to scan one byte of FDEs, on all cores: memory sets the pace
+_FAR = 1.2e-6  # seconds that one core waits for the rows of a passage that lies anywhere
 
 
 def maxsim_seconds(query_rows: int, dims: int, rows: int) -> float:
     """How long MaxSim over coded rows takes, of 8 or 4 bits."""
     padded = -(-query_rows // 4) * 4
     return _STEP.get(_core.kernel(), _SLOWEST) * padded * -(-dims // GROUP) * rows / cores()
+
+
+def rescoring_seconds(query_rows: int, dims: int, rows: int, passages: int) -> float:
+    """How long MaxSim takes with so many rows of passages that are picked here and there."""
+    return maxsim_seconds(query_rows, dims, rows) + _FAR * passages / cores()
 
 
 def scan_seconds(numbers: int, bits: int, passages: int) -> float:

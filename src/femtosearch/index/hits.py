@@ -28,7 +28,8 @@ def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Reque
     """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
     scores = fused.ranking.scores
     if request.min_score is not None:
-        scores = np.where(scores >= request.min_score, scores, np.float32(-np.inf))
+        enough = scores >= np.float64(request.min_score)  # which may be larger than any float32
+        scores = np.where(enough, scores, np.float32(-np.inf))
     if request.per is not None:
         return _spread_hits(catalog, snapshot, fused, scores, request.k, request.per)
     numbers = _best_numbers(catalog, fused.ranking.keys, scores, request.k)

@@ -202,7 +202,7 @@ class Index(Upkeep):
         k:           1 or more; more than there is gives what there is.
         mode:        "maxsim" scores every passage by MaxSim; "rerank" only the candidates that the FDE finds;
                      "fde" scores every passage by the FDE's inner product alone; "auto" is "maxsim" while
-                     that takes 20 ms at most by prediction or no FDEs are stored, and else "rerank".
+                     that takes 10 ms at most by prediction or no FDEs are stored, and else "rerank".
         candidates:  how many passages "rerank" scores, at least k, and no more even if they are of fewer than
                      k documents. As many as there are passages is "maxsim".
         recall:      the share of the ten best passages that re-ranking should find, above 0 and at most 1.

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 CANDIDATES = 100  # of an FDE that is not calibrated
 RECALL = 0.99  # of a calibrated one
+SCORED = 0.25  # of a calibration's candidates, where all numbers of the FDE are scanned
+SCORED_GROWTH = 0.4  # power of how many times fewer numbers are scanned, by which that share grows
 
 
 @frozen
@@ -39,21 +41,24 @@ class Plan:
     """How one query is answered.
 
     mode:        "maxsim", "rerank" or "fde".
-    candidates:  how many passages "rerank" scores.
+    candidates:  how many passages "rerank" scores, at most.
     prefix:      how many numbers of the FDE find them; None for all.
     documents:   of how many documents they are at least, for there may be more passages than one of each.
+    most_missed: of how many of the best documents it may be expected that they are missed, when scoring ends
+                 before all candidates; 0: all are scored.
     """
 
     mode: str
     candidates: int = 0
     prefix: int | None = None
     documents: int = 0
+    most_missed: float = 0.0
 
 
 def choose(request: Request, query_rows: int, extent: Extent, fde: Callable[[], Fde]) -> Plan:
     """The plan for a query of Q rows.
 
-    `auto` is MaxSim over all passages while that takes 20 ms at most by prediction, or no FDEs are stored. To
+    `auto` is MaxSim over all passages while that takes 10 ms at most by prediction, or no FDEs are stored. To
     re-rank all passages is the same as MaxSim. A calibrated FDE is scanned as far as gives the fastest search
     of the recall that is asked for.
 
@@ -95,13 +100,20 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
         return Plan("rerank", max(request.candidates or CANDIDATES, request.k))
     recall = RECALL if request.recall is None else request.recall
     plans = []
+    missed = (1 - recall) * min(request.k, extent.documents)
     for prefix in calibration.prefixes:
         count = _candidates(calibration.count(prefix, recall, extent.passages), request.k, extent.passages)
-        rows = count * extent.rows // max(1, extent.passages)
+        scored = usually_scored(count, prefix / calibration.prefixes[0])
+        rows = scored * extent.rows // max(1, extent.passages)
         scan = cost.scan_seconds(prefix, fde.code_bits, extent.passages)
-        rescore = cost.SCATTERED * cost.maxsim_seconds(query_rows, extent.dims, rows)
-        plans.append((scan + rescore, Plan("rerank", count, prefix)))
+        rescore = cost.rescoring_seconds(query_rows, extent.dims, rows, scored)
+        plans.append((scan + rescore, Plan("rerank", count, prefix, most_missed=missed)))
     return min(plans, key=lambda item: item[0])[1]
+
+
+def usually_scored(candidates: int, share: float) -> int:
+    """How many of the candidates are scored, where a share of the FDE's numbers is scanned."""
+    return int(candidates * min(1.0, SCORED / share**SCORED_GROWTH))
 
 
 def _candidates(count: int, k: int, passages: int) -> int:

@@ -12,10 +12,12 @@ from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.fusion import PENALTY, WEIGHT, Fused, fuse
 from femtosearch.index.hits import Numbered, best_hits
+from femtosearch.index.keys import contains
 from femtosearch.index.keywords import WordScores, find
 from femtosearch.index.plan import Extent, Plan, choose
 from femtosearch.index.queries import Query
 from femtosearch.index.request import Request
+from femtosearch.index.rescoring import scored_far_enough, widening_of
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 from femtosearch.types import Hit, Rows
 
@@ -168,16 +170,38 @@ def rank(
     if plan.mode == "fde":
         products = np.stack([snapshot.products(vector) for vector in vectors])
         return snapshot.rank(products if places is None else products[:, places], places)
-    places = _candidates(snapshot, vectors[:, : plan.prefix], plan, selection)
-    if words is not None:
-        places = np.union1d(places, _places_of_words(snapshot, words))
-    return snapshot.rank(snapshot.piece_scores(pieces, places), places)
+    places, products = _candidates(snapshot, vectors[:, : plan.prefix], plan, selection)
+    more = np.empty(0, np.int64) if words is None else _places_of_words(snapshot, words)
+    if len(pieces) > 1 or not plan.most_missed:
+        places = np.union1d(places, more)
+        return snapshot.rank(snapshot.piece_scores(pieces, places), places)
+    chosen, scores = scored_far_enough(
+        products,
+        snapshot.owners[places],
+        lambda some: snapshot.scores(pieces[0], places[some]),
+        most_missed=plan.most_missed,
+        k=plan.documents,
+        widening=widening_of(snapshot.encoding.size, plan.prefix),
+    )
+    return _joined(snapshot, pieces, places[chosen], scores, more)
+
+
+def _joined(
+    snapshot: Snapshot, pieces: Pieces, places: np.ndarray, scores: np.ndarray, more: np.ndarray
+) -> Ranking:
+    """The documents of passages that have been scored, and of some more."""
+    more = more[~contains(places, more)]
+    every = np.concatenate([places, more])
+    by_piece = np.concatenate([scores, snapshot.scores(pieces[0], more)])
+    order = np.argsort(every)
+    return snapshot.rank(by_piece[None, order], every[order])
 
 
 def _candidates(
     snapshot: Snapshot, vectors: np.ndarray, plan: Plan, selection: Selection | None
-) -> np.ndarray:
-    """The candidates' places, rising: as many as planned, or as many as are of `plan.documents` documents.
+) -> tuple[np.ndarray, np.ndarray]:
+    """The candidates' places, rising, as many as planned, or as many as are of `plan.documents` documents;
+    and the FDE's products of a query of one piece.
 
     The pieces of a query share them, but for ten that each has in any case.
     """
@@ -187,12 +211,12 @@ def _candidates(
     most = snapshot.passages if selection is None else len(selection.places)
     count = plan.candidates if len(vectors) == 1 else max(BEST, -(-plan.candidates // len(vectors)))
     while True:
-        places = snapshot.candidates(vectors[0], count, alive)
+        places, products = snapshot.candidates(vectors[0], count, alive)
         for vector in vectors[1:]:
-            places = np.union1d(places, snapshot.candidates(vector, count, alive))
+            places = np.union1d(places, snapshot.candidates(vector, count, alive)[0])
         documents = np.count_nonzero(np.diff(snapshot.owners[places], prepend=-1))
         if documents >= plan.documents or count >= most:
-            return places
+            return places, products
         count *= 4
 
 

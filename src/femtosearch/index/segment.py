@@ -160,6 +160,7 @@ class Segment:
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
         self._sound_scales: set[str] = set()
+        self._seen = np.zeros(self.passages, bool)  # whose rows' scales are sound
         self._check_columns()
 
     @classmethod
@@ -215,9 +216,11 @@ class Segment:
         if passages is None:
             self._check_once("rows", self.codes.scales)
         elif "rows" not in self._sound_scales:
-            first, lengths = self.starts[passages], self.starts[passages + 1] - self.starts[passages]
+            unseen = passages[~self._seen[passages]]
+            first, lengths = self.starts[unseen], self.starts[unseen + 1] - self.starts[unseen]
             places = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
             self._check_scales(self.codes.scales[places])
+            self._seen[unseen] = True
 
     def check_fde_scales(self) -> None:
         """Raise CorruptError for an FDE's scale that is no number."""

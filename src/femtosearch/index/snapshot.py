@@ -198,8 +198,9 @@ class Snapshot:
 
     def candidates(
         self, vector: np.ndarray, count: int, alive: Mapping[int, np.ndarray] | None = None
-    ) -> np.ndarray:
-        """The places of the `count` largest products, rising; of equals the first: [M] int64.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The places of the `count` largest products, rising, [M] int64, and the products, [M] float32; of
+        equals the first.
 
         vector:  [P] float32: the first P numbers of a query's FDE.
         alive:   of each segment [N] bool, which of its passages count; None for all that live.
@@ -208,10 +209,10 @@ class Snapshot:
 
         counting = [view.alive for view in self.views.values()] if alive is None else list(alive.values())
         scanned = [(codes, which) for (_, codes), which in zip(self._fdes(), counting, strict=True)]
-        numbers, _ = nearest(vector, scanned, count)
+        numbers, products = nearest(vector, scanned, count)
         views = list(self.views.values())
         if all(view.which is None for view in views):
-            return numbers
+            return numbers, products
         ends = np.cumsum([view.segment.passages for view in views])
         owner = np.searchsorted(ends, numbers, side="right")
         places = np.empty_like(numbers)
@@ -219,7 +220,7 @@ class Snapshot:
             which, inside = views[n].which, owner == n
             local = numbers[inside] - (ends[n] - views[n].segment.passages)
             places[inside] = self._bounds[n] + (local if which is None else np.searchsorted(which, local))
-        return places
+        return places, products
 
     def rank(self, by_piece: np.ndarray, places: np.ndarray | None = None) -> Ranking:
         """Documents by the best of their passages for each piece of a query, of all or of those at `places`.
