@@ -9,6 +9,7 @@ import time
 import pytest
 
 from femtosearch.errors import FemtosearchError
+from femtosearch.server.protocol import _PatientProtocol
 from femtosearch.server.run import log_to
 from femtosearch.server.settings import Settings, host_name, key_digests
 
@@ -223,6 +224,19 @@ def test_slow_heads_and_clients_that_do_not_read_are_dropped(model, tmp_path):
                 raise ConnectionResetError
             assert received < len(large["filler"])
         assert server.ask("GET", "/health")[0] == 200
+
+
+def test_answers_do_not_wait_for_more_to_send(served, monkeypatch):
+    """Nagle's algorithm holds the second half of an answer back until the client's delayed ACK, for 40 ms."""
+    options, made = [], _PatientProtocol.connection_made
+
+    def connection_made(protocol, transport):
+        options.append(transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        made(protocol, transport)
+
+    monkeypatch.setattr(_PatientProtocol, "connection_made", connection_made)
+    assert served.ask("GET", "/health")[0] == 200
+    assert options and all(options)
 
 
 def test_a_client_that_has_closed_its_half_is_answered(served):
