@@ -328,6 +328,32 @@ def test_an_index_without_words(index):
     assert not index.verify()
 
 
+@pytest.mark.parametrize("change", ["two words", "two documents", "two columns"])
+def test_words_that_stand_elsewhere(fast_path, change):
+    """The same words as often in the same documents, and yet no phrase is found as it should be."""
+    texts = {1: "azz bzz czz", 2: "bzz azz czz"}
+    with Index(fast_path / "n", model=MODEL) as index:
+        index.add([{"id": f"d{key}", "text": text, "title": "azz"} for key, text in texts.items()])
+        assert not index.verify()
+    rows = {key: columns(f"d{key}", text, '{"title": "azz"}') for key, text in texts.items()}
+    names, text, parts_of = rows[1]
+    other = {
+        "two words": {1: (names, "bzz azz czz", parts_of)},
+        "two documents": {1: (names, texts[2], parts_of), 2: (rows[2][0], texts[1], rows[2][2])},
+        "two columns": {1: (text.replace("azz", "d1"), names.replace("d1", "azz"), parts_of)},
+    }[change]
+    with sqlite3.connect(fast_path / "n" / "catalog.db") as database:
+        for key, row in other.items():
+            delete = "INSERT INTO words (words, rowid, names, text, parts) VALUES ('delete', ?, ?, ?, ?)"
+            database.execute(delete, (key, *rows[key]))
+            database.execute("INSERT INTO words (rowid, names, text, parts) VALUES (?, ?, ?, ?)", (key, *row))
+    database.close()
+    with Index(fast_path / "n", model=MODEL) as index:
+        damage = index.verify()
+        assert damage and all("table of words" in problem.message for problem in damage)
+        assert index.repair() and not index.verify()
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1, "0.4", True, float("nan")])
 def test_weights_that_cannot_be(index, value):
     with pytest.raises(QueryError, match="hybrid: expected a number from 0"):

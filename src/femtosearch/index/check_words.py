@@ -10,7 +10,12 @@ from femtosearch.index import words
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.schema import create_words
 
-_VOCABULARY = "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words', 'row')"
+_VOCABULARY = "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words', 'instance')"
+_PLACE = "((doc * 1009 + col * 331 + offset) % 2147483647)"
+_TERMS = (  # how often each is there, and a sum of its places that changes with any of them
+    f"SELECT term, count(*) || ' ' || sum({_PLACE} * {_PLACE} % 2147483647) "
+    "FROM vocabulary GROUP BY term ORDER BY term"
+)
 _MOST = 10  # documents or terms that are named
 _PAGE = 256  # documents that are read at a time
 
@@ -18,7 +23,7 @@ _PAGE = 256  # documents that are read at a time
 def word_damage(catalog: Catalog) -> Iterator[str]:
     """What is wrong with the table of words. Raises sqlite3.Error where it cannot be read.
 
-    It is compared term by term (in how many documents, how often) and document by document (how many words).
+    It is compared term by term (how often, and where) and document by document (how many words).
     """
     with closing(sqlite3.connect("")) as database:  # a file of SQLite's own, that goes with it
         create_words(database)
@@ -34,7 +39,7 @@ def word_damage(catalog: Catalog) -> Iterator[str]:
 def _differences(reader: sqlite3.Connection, expected: sqlite3.Connection) -> Iterator[str]:
     for query, what in (
         ("SELECT id, hex(sz) FROM words_docsize ORDER BY id", "the document of key"),
-        ("SELECT term, doc || ' ' || cnt FROM vocabulary ORDER BY term", "the word"),
+        (_TERMS, "the word"),
         ("SELECT id, hex(block) FROM words_data WHERE id = 1", "the lengths of all documents, record"),
     ):
         for connection in (reader, expected):

@@ -121,7 +121,7 @@ def _closed_on_error(indexes: Indexes) -> Iterator[None]:
 
 def _listen(settings: Settings) -> socket.socket:
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    # asyncio sends at once (TCP_NODELAY) only where the protocol is named; else an answer waits 40 ms for an ACK
+    # With the protocol named, asyncio sends at once (TCP_NODELAY); else an answer waits 40 ms for an ACK.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
