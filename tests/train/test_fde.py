@@ -10,6 +10,7 @@ from femtosearch.codes import quantise
 from femtosearch.errors import RecipeError
 from femtosearch.fde import Lemur, inner_products
 from femtosearch.index.index import Index
+from femtosearch.model.checkpoint.query_weights import QUERY_WEIGHTS
 from femtosearch.model.model import FDE, Model
 from femtosearch.scoring import maxsim
 from femtosearch.train import fde as fitting
@@ -129,6 +130,11 @@ def test_bad_files(tmp_path, monkeypatch, capsys, arguments, message):
     assert message in capsys.readouterr().err and not (folder / FDE).exists()
 
 
-def test_a_built_in_model_needs_a_place(capsys):
-    assert main(["train", "fde", "femto", "--queries", "q", "--documents", "d"]) == 1
-    assert "say where to write the FDE with --out" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    "arguments",
+    [["fde", "femto", "--queries", "q", "--documents", "d"], ["weights", "femto", "--pairs", "p"]],
+)
+def test_a_built_in_model_needs_a_place(arguments, capsys):
+    name = {"fde": FDE, "weights": QUERY_WEIGHTS}[arguments[0]]
+    assert main(["train", *arguments]) == 1
+    assert f"say where to write {name} with --out" in capsys.readouterr().err

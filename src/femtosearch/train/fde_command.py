@@ -8,14 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
 from femtosearch.fde import store_fde
 from femtosearch.model.model import FDE, Model
 from femtosearch.progress import Progress
-from femtosearch.train.cache import disk_errors
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.fde import Collection, Settings, fit
+from femtosearch.train.fitting import add_model, add_settings, file_of, write
 from femtosearch.train.sources import lines, objects
 
 QUERY, DOCUMENT = ("query", "text"), ("positive", "document", "text")  # fields of JSON lines
@@ -25,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `femtosearch train fde`."""
     defaults = Settings()
     parser.add_argument("fde", choices=["fde"], help="fit a learned FDE to a model")
-    parser.add_argument("model", help="a model folder, or a built-in model's name with --out")
+    add_model(parser)
     files = "text files with one a line, or .jsonl; each may be .gz or .xz"
     parser.add_argument("--queries", nargs="+", type=Path, required=True, metavar="FILE", help=f"{files}")
     parser.add_argument(
@@ -33,33 +32,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as many files: the n-th of both are one collection",
     )  # fmt: skip
     parser.add_argument(
-        "--exclude", nargs="+", type=Path, default=[], metavar="FILE",
-        help="JSON lines with a text: what shares a run of words with one is left out",
-    )  # fmt: skip
-    parser.add_argument("--take", type=int, default=4000, help="texts of a file, at most (default: 4000)")
-    parser.add_argument("--out", type=Path, help=f"the file to write (default: {FDE} in the model's folder)")
-    parser.add_argument(
         "--size", type=int, default=defaults.size, help="numbers of the FDE: 64, 128, 256, ..."
     )
     parser.add_argument("--code-bits", type=int, default=defaults.code_bits, help="of each number: 8, 4 or 2")
     parser.add_argument("--anchors", type=int, default=defaults.anchors, help="query rows it is fitted at")
-    parser.add_argument("--steps", type=int, default=defaults.steps, help="of training its features")
-    parser.add_argument("--seed", type=int, default=defaults.seed)
+    add_settings(parser, FDE, take="texts", steps=defaults.steps, seed=defaults.seed)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit, write the file whole, and print where it is."""
-    model = Model.load(arguments.model)
-    out = arguments.out or Path(arguments.model) / FDE
-    if arguments.out is None and not Path(arguments.model).is_dir():
-        raise RecipeError(f"{arguments.model}: a built-in model; say where to write the FDE with --out")
+    place, model = file_of(arguments, FDE), Model.load(arguments.model)
     options = {name: getattr(arguments, name) for name in ("size", "code_bits", "anchors", "steps", "seed")}
     progress = Progress(quiet=arguments.quiet)
     fde = fit(model, _collections(arguments), Settings(**options), progress.update)
     progress.clear()
-    with disk_errors(out):
-        write_whole(out, store_fde(fde, model.dims))
-    print(out)
+    write(place, store_fde(fde, model.dims))
     return 0
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from femtosearch.disk import write_whole
 from femtosearch.errors import RecipeError
 from femtosearch.model.checkpoint.query_weights import QUERY_WEIGHTS, query_weight_bytes
 from femtosearch.model.model import Model
 from femtosearch.progress import Progress
-from femtosearch.train.cache import disk_errors
 from femtosearch.train.exclusion import Exclusion
+from femtosearch.train.fitting import add_model, add_settings, file_of, write
 from femtosearch.train.sources import objects
 from femtosearch.train.weights import Settings, fit
 
@@ -22,36 +21,24 @@ from femtosearch.train.weights import Settings, fit
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The arguments of `femtosearch train weights`."""
     parser.add_argument("weights", choices=["weights"], help="fit the weights of the rows of queries")
-    parser.add_argument("model", help="a model folder, or a built-in model's name with --out")
+    add_model(parser)
     parser.add_argument(
         "--pairs", nargs="+", type=Path, required=True, metavar="FILE",
         help="JSON lines with query and positive, each .gz or .xz if you like; each file is a collection",
     )  # fmt: skip
-    parser.add_argument(
-        "--exclude", nargs="+", type=Path, default=[], metavar="FILE",
-        help="JSON lines with a text: what shares a run of words with one is left out",
-    )  # fmt: skip
-    parser.add_argument("--take", type=int, default=4000, help="pairs of a file, at most (default: 4000)")
-    parser.add_argument(
-        "--out", type=Path, help=f"the file to write (default: {QUERY_WEIGHTS} in the model's folder)"
-    )
-    parser.add_argument("--steps", type=int, default=Settings().steps, help="of training")
-    parser.add_argument("--seed", type=int, default=Settings().seed)
+    defaults = Settings()
+    add_settings(parser, QUERY_WEIGHTS, take="pairs", steps=defaults.steps, seed=defaults.seed)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit, write the file whole, and print where it is."""
-    if arguments.out is None and not Path(arguments.model).is_dir():
-        raise RecipeError(f"{arguments.model}: a built-in model; say where to write the weights with --out")
+    place = file_of(arguments, QUERY_WEIGHTS)
     model = Model.load(arguments.model).unweighted()
-    out = arguments.out or Path(arguments.model) / QUERY_WEIGHTS
     progress = Progress(quiet=arguments.quiet)
     settings = Settings(steps=arguments.steps, seed=arguments.seed)
     weights = fit(model, _collections(arguments), settings, progress.update)
     progress.clear()
-    with disk_errors(out):
-        write_whole(out, query_weight_bytes(weights))
-    print(out)
+    write(place, query_weight_bytes(weights))
     return 0
 
 
