@@ -23,7 +23,11 @@ from femtosearch.index.queries import encoded
 
 Setting = tuple[float, float, float]  # weight of BM25, penalty of long documents, share of pairs of words
 GRID: list[Setting] = list(
-    product((0.3, 0.33, 0.36, 0.4, 0.45), (0.0, 0.125, 0.1875, 0.25, 0.375), (0.0, 0.1, 0.2))
+    product(
+        (0.3, 0.33, 0.35, 0.36, 0.37, 0.4, 0.45),
+        (0.0, 0.1, 0.125, 0.15, 0.1875, 0.25, 0.375),
+        (0.0, 0.1, 0.2),
+    )
 )
 CHOSEN: Setting = (fusion.WEIGHT, fusion.PENALTY, keywords.PAIR_SHARE)
 ALONE = {

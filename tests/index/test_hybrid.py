@@ -90,7 +90,7 @@ def test_what_a_fused_score_is(index):
         expected = 0.7 * (meaning - scores.mean()) / (SPREADS * scores.std()) + 0.3 * shares.get(hit.id, 0)
         assert hit.score == pytest.approx(expected, abs=1e-5)
         assert hit.maxsim == raw[hit.id].score and hit.bm25 == (words[hit.id].bm25 if hit.id in words else 0)
-    assert WEIGHT == 0.36 and PENALTY == 0.1875
+    assert WEIGHT == 0.37 and PENALTY == 0.15
     assert [hit.score for hit in index.search(query)] == [
         hit.score for hit in index.search(query, hybrid=WEIGHT, length_penalty=PENALTY)
     ]

@@ -22,9 +22,9 @@ def add_search_flags(command: argparse.ArgumentParser) -> None:
     )
     number.add_argument("--recall", type=float, metavar="R", help=description)
     add_where(command)
-    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.36 in the mode auto)"
+    description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.37 in the mode auto)"
     command.add_argument("--hybrid", type=float, metavar="W", help=description)
-    description = "how much of what long documents have by luck is taken off (default: 0.1875)"
+    description = "how much of what long documents have by luck is taken off (default: 0.15)"
     command.add_argument("--length-penalty", type=float, metavar="C", help=description)
     command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
     command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")

@@ -14,8 +14,8 @@ from femtosearch.index.keys import contains
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 
-WEIGHT = 0.36  # of BM25 in a score, the rest being MaxSim's
-PENALTY = 0.1875  # of what the best of so many passages gains by chance
+WEIGHT = 0.37  # of BM25 in a score, the rest being MaxSim's
+PENALTY = 0.15  # of what the best of so many passages gains by chance
 SPREADS = 8.0  # how many standard deviations of MaxSim count as much as all words
 _SAMPLE = 512  # passages that a query's MaxSim is taken to be spread over like all
 _UNIT = 1 << 14  # of a MaxSim, when its moments are summed as whole numbers

@@ -211,11 +211,11 @@ class Index(Upkeep):
         where:       only documents whose metadata pass: {"year": {"$gte": 2020}, "lang": "en"}, or in words
                      'year >= 2020 and lang = "en"' (docs/filters.md). The k best of those that pass.
         min_score:   hits of a lower score are left out.
-        hybrid:      how much the words themselves count: 0 is MaxSim alone, 1 is BM25 alone. None is 0.36 in
+        hybrid:      how much the words themselves count: 0 is MaxSim alone, 1 is BM25 alone. None is 0.37 in
                      the mode "auto" of an index that has words, as new ones have, and else 0. What stands in
                      double quotes in the query comes first. Hits carry both parts.
         length_penalty:  how much of what the best passage of a long document has by luck is taken off:
-                     0.1875 by default; with 0 and hybrid=0 the score is MaxSim.
+                     0.15 by default; with 0 and hybrid=0 the score is MaxSim.
         per:         at most so many hits of one source; or of one value of a field: {"author": 1}.
         spots:       say of each hit where it matched best, `hit.span`, which takes about a millisecond a hit.
         fold:        of documents with one text give the best alone, and the ids of the others as `copies`.
