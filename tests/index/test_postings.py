@@ -1,7 +1,9 @@
 """What is remembered of phrases, beside what FTS5 says of them."""
 
+import gc
 import random
 import sqlite3
+import weakref
 from itertools import pairwise
 
 import numpy as np
@@ -132,7 +134,8 @@ def test_a_table_that_was_made_anew_is_read_anew(index):
     entry = index._store.catalog.read(lambda reader: snapshot.words.postings(reader, '"azz"'))
     assert len(entry) == 2
     words = snapshot.words._remembered
-    false = postings_module._Entry(snapshot.words, entry.those(np.array([True, False])), 0, entry)
+    number, half = snapshot.words.number, entry.those(np.array([True, False]))
+    false = postings_module._Entry(number, 2, half, 0, entry)
     words._keep('"azz"', false)  # as of a damaged table
     index.add([{"id": "c", "text": "azz"}])
     assert len(index.search("azz", hybrid=1)) == 3
@@ -161,6 +164,18 @@ def test_what_is_not_asked_for_any_more_is_forgotten(monkeypatch):
         remembered = index._snapshots.take().words._remembered
         assert remembered._size == sum(map(postings_module._size, remembered._entries.values())) <= 200
         assert f'"{word}"' in remembered._entries
+
+
+def test_no_state_is_kept_by_what_was_read_in_it():
+    """Which would be the keys of all documents for each commit after which a word was asked for."""
+    index = Index(model=MODEL)
+    states = []
+    for n, word in enumerate(WORDS):
+        index.add([{"id": str(n), "text": f"{word} azz"}])
+        index.search(word, hybrid=1)
+        states.append(weakref.ref(index._snapshots.take().words))
+    gc.collect()
+    assert [state() is None for state in states] == [True] * 11 + [False]
 
 
 DAMAGES = {

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DEPTH = 300  # documents that are scored by both words and meaning
 MOST_TERMS = 64  # of a query
-MOST_SCORED = 20_000  # occurrences of terms in documents that a search scores
+MOST_SCORED = 10_000  # occurrences of terms in documents that a search scores
 MOST_COUNTED = 60_000  # documents of a term that are counted where all are looked up; it is common then
 PAIR_SHARE = 0.2  # what two words side by side count, of what they would as one word
 MOST_ASKED = 20  # words of a query whose quotes ask for what stands in them; in prose they quote

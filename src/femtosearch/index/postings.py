@@ -99,13 +99,15 @@ def frequency(reader: sqlite3.Connection, phrase: str, most: int = -1) -> int:
 class _Entry:
     """What is remembered of a phrase.
 
-    state:   of the table, when it was read.
+    number:  of the table's state when it was read.
+    last:    the largest key that the table may have had then.
     read:    all that was read, of documents that are gone, too; without: how many rows of the table no key
              of the state was for.
     current: those that were there in that state.
     """
 
-    state: TableState
+    number: int
+    last: int
     read: Postings
     without: int
     current: Postings
@@ -163,9 +165,9 @@ class Remembered:
     def at(self, state: TableState, reader: sqlite3.Connection, phrase: str) -> Postings:
         """The postings of a phrase in a state, which the reader sees. Raises sqlite3.Error."""
         entry = self._entry(phrase)
-        if entry is not None and entry.state is state:
+        if entry is not None and entry.number == state.number:
             return entry.current
-        newer = entry is not None and entry.state.number > state.number
+        newer = entry is not None and entry.number > state.number
         renewed = None if entry is None or newer else _renewed(entry, state, reader, phrase)
         renewed = renewed or _read(state, reader, phrase)
         if not newer:
@@ -197,24 +199,23 @@ def _read(state: TableState, reader: sqlite3.Connection, phrase: str) -> _Entry:
     """A phrase read anew."""
     postings = _postings(state, reader, phrase)
     current = _current(postings, state)
-    return _Entry(state, postings, len(postings) - len(current), current)
+    return _Entry(state.number, _last(state, postings), postings, len(postings) - len(current), current)
 
 
 def _renewed(entry: _Entry, state: TableState, reader: sqlite3.Connection, phrase: str) -> _Entry | None:
     """What was read before, in a later state; None if that is not what the table has: somebody has made it
     anew, or most of the documents are gone.
     """
-    known = max(int(entry.state.keys[-1]) if len(entry.state.keys) else -1, _last(entry.read))
-    postings = entry.read.followed_by(_postings(state, reader, phrase, known))
+    postings = entry.read.followed_by(_postings(state, reader, phrase, entry.last))
     current = _current(postings, state)
     documents = state.frequency(reader, phrase)
     if documents - len(current) != entry.without or len(postings) > 2 * documents + 64:
         return None
-    return _Entry(state, postings, entry.without, current)
+    return _Entry(state.number, _last(state, postings), postings, entry.without, current)
 
 
-def _last(postings: Postings) -> int:
-    return int(postings.keys[-1]) if len(postings) else -1
+def _last(state: TableState, postings: Postings) -> int:
+    return int(max([-1, *state.keys[-1:].tolist(), *postings.keys[-1:].tolist()]))
 
 
 def _current(postings: Postings, state: TableState) -> Postings:
