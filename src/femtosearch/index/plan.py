@@ -100,7 +100,7 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
         return Plan("rerank", max(request.candidates or CANDIDATES, request.k))
     recall = RECALL if request.recall is None else request.recall
     plans = []
-    missed = (1 - recall) * min(request.k, extent.documents)
+    missed = (1 - recall) / 2 * min(request.k, extent.documents)  # the other half is the calibration's
     for prefix in calibration.prefixes:
         count = _candidates(calibration.count(prefix, recall, extent.passages), request.k, extent.passages)
         scored = usually_scored(count, prefix / calibration.prefixes[0])
