@@ -155,7 +155,7 @@ class Remembered:
     def __init__(self) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._size = 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # not Lock: an interrupted thread must not wait for itself
         self._numbers = count()
 
     def next_number(self) -> int:
@@ -182,11 +182,17 @@ class Remembered:
 
     def _keep(self, phrase: str, entry: _Entry) -> None:
         with self._lock:
-            former = self._entries.pop(phrase, None)
-            self._size += _size(entry) - (0 if former is None else _size(former))
+            self._entries.pop(phrase, None)
             self._entries[phrase] = entry
-            while self._size > MOST_REMEMBERED:
-                self._size -= _size(self._entries.popitem(last=False)[1])
+            self._size += _size(entry)  # and what it was before, until they are counted
+            if self._size > MOST_REMEMBERED:
+                self._forget()
+
+    def _forget(self) -> None:
+        """Keep three quarters of the most there may be: the phrases that were asked for last."""
+        self._size = sum(map(_size, self._entries.values()))
+        while self._entries and self._size > 3 * MOST_REMEMBERED // 4:
+            self._size -= _size(self._entries.popitem(last=False)[1])
 
 
 def _size(entry: _Entry) -> int:
