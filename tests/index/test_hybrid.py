@@ -253,6 +253,17 @@ def test_hits_follow_every_change(index):
     assert ids(index.search("third", hybrid=1)) == [] and not index.verify()
 
 
+def test_nothing_is_damaged_once_every_document_is_gone(index):
+    assert not index.verify()
+    index.add([{"id": "a", "text": "first"}, {"id": "b", "text": "second word"}])
+    index.delete(["a", "b"])
+    assert not index.verify() and index.search("first") == []
+    index.compact()
+    assert not index.verify()
+    index.add([{"id": "c", "text": "first"}])
+    assert not index.verify() and ids(index.search("first", hybrid=1)) == ["c"]
+
+
 def test_filters_and_words_together(index):
     documents = random_documents(3, 300)
     index.add(documents)
