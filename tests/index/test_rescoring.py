@@ -5,7 +5,13 @@ import math
 import numpy as np
 import pytest
 
+from femtosearch.fde import Calibration, Muvera
+from femtosearch.index import rescoring as rescoring_module
+from femtosearch.index import search as search_module
+from femtosearch.index.index import Index
 from femtosearch.index.rescoring import FIRST, _above, _kth_best, scored_far_enough, widening_of
+
+from ..fakes import FakeModel
 
 
 def candidates(noise, count=20_000, seed=0):
@@ -96,3 +102,46 @@ def test_the_share_of_a_normal_distribution():
 def test_the_fewer_numbers_the_longer_the_tails():
     assert widening_of(2048, None) == widening_of(2048, 2048) == 1.25
     assert 1.25 < widening_of(2048, 1024) < widening_of(2048, 256) < 2
+
+
+CAREFUL = Calibration((5120,), (0.99,), (1000, 4000), (((300, 1200),),), 4000)  # three of ten are candidates
+
+
+@pytest.fixture(scope="module")
+def large():
+    """4,000 documents of up to four passages, some of them deleted again, and an FDE that is good at them."""
+    rng = np.random.default_rng(5)
+    words = [f"word{n}" for n in range(60)]
+    with Index(model=FakeModel(16), fde=Muvera(40, 3, 16, calibration=CAREFUL)) as index:
+        index.add(
+            {"id": f"{n:04}", "text": " ".join(rng.choice(words, rng.integers(1, 32))), "n": n}
+            for n in range(4000)
+        )
+        index.delete(where={"n": {"$gte": 3900}})
+        yield index, [" ".join(rng.choice(words, rng.integers(3, 8))) for _ in range(40)]
+
+
+@pytest.mark.parametrize("how", [{}, {"hybrid": 0.4}, {"where": "n < 2000"}, {"k": 20}, {"per": {"n": 1}}])
+def test_a_search_that_ends_early_finds_what_all_candidates_would(large, how, monkeypatch):
+    index, queries = large
+    counts, original = [], search_module.scored_far_enough
+
+    def counted(products, owners, score, **options):
+        scored, scores = original(products, owners, score, **options)
+        counts.append((int(scored.sum()), len(products)))
+        return scored, scores
+
+    monkeypatch.setattr(search_module, "scored_far_enough", counted)
+    monkeypatch.setattr(rescoring_module, "FIRST", 64)
+    shares = []
+    for query in queries:
+        exact = {hit.id: hit.score for hit in index.search(query, mode="maxsim", length_penalty=0, **how)}
+        hits = index.search(query, mode="rerank", recall=0.99, length_penalty=0, **how)
+        assert len(hits) == len(exact)
+        if how.get("hybrid"):
+            shares.append(sum(hit.id in exact for hit in hits) / len(exact))
+        else:  # of equal ones others may be found
+            assert all(hit.score == exact[hit.id] for hit in hits if hit.id in exact)
+            shares.append(sum(hit.score >= min(exact.values()) for hit in hits) / len(exact))
+    assert np.mean(shares) > 0.95
+    assert counts and any(scored < candidates for scored, candidates in counts)
