@@ -20,6 +20,7 @@ import numpy as np
 from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.keys import contains
+from femtosearch.index.postings import rarity
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.word_table import Scored, WordStatistics, WordTable
 from femtosearch.index.words import LUCENE_STOP_WORDS, WORD, parts, spaced
@@ -235,7 +236,7 @@ class _Lookup:
         meant = [term for term in keywords.terms if term not in not_meant]
         terms = self._affordable(meant)
         pairs = self._affordable(keywords.pairs) if len(terms) == len(meant) else {}
-        most = sum(TOP * self._rarity(count) for count in terms.values())
+        most = sum(TOP * rarity(self._table.documents, count) for count in terms.values())
         table, among = self._table, (self._keys, self._depth)
         best = table.any([*terms], *among)
         quoted = table.every(keywords.phrases, *among)
@@ -264,14 +265,6 @@ class _Lookup:
 
     def _count(self, phrase: str) -> int:
         return self._table.frequency(phrase, self._most)
-
-    def _rarity(self, count: int) -> float:
-        """The weight that FTS5 gives a term that so many documents have."""
-        documents = self._table.documents
-        if not count:
-            return max(1e-6, math.log(2 * documents + 1))
-        others = max(0, documents - count)  # fewer than none only in a damaged index
-        return max(1e-6, math.log((others + 0.5) / (count + 0.5)))
 
 
 def _quoted(phrases: Iterable[str]) -> tuple[str, ...]:

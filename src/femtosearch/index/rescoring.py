@@ -74,8 +74,8 @@ def _expected(
     """
     if not len(remaining):
         return 0.0
-    known = np.isfinite(scores)
-    x, y = products[known].astype(np.float64), scores[known].astype(np.float64)
+    has_rows = np.isfinite(scores)
+    x, y = products[has_rows].astype(np.float64), scores[has_rows].astype(np.float64)
     if not np.isfinite(least) or len(x) < 2:
         return float(len(remaining))
     apart = x - x.mean()
