@@ -15,8 +15,9 @@ from benchmarks.machine import about, in_child, seconds
 from benchmarks.passages import passages
 from femtosearch.fde import Calibration, Fde, calibrated
 from femtosearch.index.index import Index
-from femtosearch.index.plan import Extent, choose
+from femtosearch.index.plan import choose
 from femtosearch.index.request import check_request
+from femtosearch.index.search import extent_of
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
 
@@ -63,7 +64,8 @@ def _table(results: dict[str, Any]) -> list[Row]:
         ("passages", results["passages"], ""),
         ("bytes a passage", results["bytes_per_passage"], ""),
         ("candidates", results["plan"]["candidates"], ""),
-        ("numbers of the FDE that are scanned", results["plan"]["prefix"], ""),
+        ("numbers of the FDE that are compared", results["plan"]["prefix"], ""),
+        ("... of so many passages, the first 128 of all", results["plan"]["coarse"], ""),
         ("text to hits: p5", took["p5"], "ms"),
         ("text to hits: p50", took["p50"], "ms"),
         ("text to hits: p95", took["p95"], "ms"),
@@ -137,8 +139,8 @@ def _fde(index: Index) -> Fde | None:
 
 def _plan(index: Index, query: str, recall: float | None, calibration: Calibration | None) -> dict[str, Any]:
     """What a search of that query does."""
-    stats, fde = index.stats(), _fde(index)
-    extent = Extent(index.model.dims, stats.rows, stats.passages, fde is not None)
+    fde = _fde(index)
+    extent = extent_of(index._snapshots.take(), None)
     rows = len(index.model.encode_queries([query]).rows)
     request = check_request([query], K, "auto", None, recall)
 
@@ -147,7 +149,12 @@ def _plan(index: Index, query: str, recall: float | None, calibration: Calibrati
         return calibrated(fde, calibration)
 
     plan = choose(request, rows, extent, stored)
-    return {"mode": plan.mode, "candidates": plan.candidates, "prefix": plan.prefix or 0}
+    return {
+        "mode": plan.mode,
+        "candidates": plan.candidates,
+        "prefix": plan.prefix or 0,
+        "coarse": plan.coarse,
+    }
 
 
 def _memory() -> dict[str, int]:

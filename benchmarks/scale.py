@@ -22,7 +22,7 @@ import numpy as np
 
 from benchmarks.machine import machine
 from benchmarks.passages import passages
-from femtosearch.codes import Codes, shapes
+from femtosearch.codes import HEAD, Codes, Order, shapes
 from femtosearch.fde import nearest
 from femtosearch.index import cost
 from femtosearch.index.index import Index
@@ -106,21 +106,23 @@ def _asked(model: Model, rows: float) -> dict[str, float]:
     the scan of one FDE takes, and those, predicted, in which the candidates are scored.
     """
     fde: Any = model.fde
-    extent = Extent(model.dims, int(A_SHARD * rows), A_SHARD, has_fde=True, documents=A_SHARD)
+    extent = Extent(model.dims, int(A_SHARD * rows), A_SHARD, True, documents=A_SHARD, has_split_fdes=True)
     plan = choose(check_request(["a"], mode="rerank"), QUERY_ROWS, extent, lambda: fde)
     size = fde.size(model.dims)
     prefix, bits = plan.prefix or size, fde.code_bits
     blocks, scales = shapes(SCANNED, size, bits)
     draw = np.random.Generator(np.random.PCG64(0))
     numbers = draw.integers(-128, 128, blocks, np.int8)
-    codes = Codes(numbers, np.ones(scales, np.float32), SCANNED, size, bits, sliced=bits < 8)
+    codes = Codes(numbers, np.ones(scales, np.float32), SCANNED, size, bits, Order.SPLIT)
     vector = draw.standard_normal(prefix).astype(np.float32)
-    scan = lambda: nearest(vector, [(codes, None)], plan.candidates)  # noqa: E731
+    coarse = plan.coarse * SCANNED // A_SHARD
+    scan = lambda: nearest(vector, [(codes, None)], plan.candidates, coarse=coarse)  # noqa: E731
     scan()
-    scored = usually_scored(plan.candidates, prefix / size)
+    scored = usually_scored(plan, size)
     rescoring = cost.rescoring_seconds(QUERY_ROWS, model.dims, int(scored * rows), scored)
     return {
-        "numbers scanned": prefix,
+        "numbers scanned": HEAD if plan.coarse else prefix,
+        "all numbers read": plan.coarse,
         "candidates": plan.candidates,
         "scored": scored,
         "scan": min(_processor(scan) for _ in range(10)) / SCANNED,

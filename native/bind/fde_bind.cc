@@ -68,7 +68,12 @@ Returned<float> encode(const MuveraEncoder& self, nb::handle rows, nb::handle st
   return out;
 }
 
-Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, bool sliced,
+Order order_of(int order) {
+  require(order >= 0 && order <= int(Order::kSplit), "order", "0, 1 or 2", order);
+  return Order(order);
+}
+
+Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales, int bits, int order,
                          nb::handle threads) {
   const int cores = threads_of(threads);
   check_bits(bits);
@@ -80,18 +85,26 @@ Returned<float> multiply(nb::handle vector, nb::handle blocks, nb::handle scales
   const auto scale = borrow<float>(scales, "scales", {int64_t(b.shape(0)) * kBlockRows});
   auto products = fresh<float>({scale.shape(0)});
   nb::gil_scoped_release unlocked;
-  const Layout layout{bits, groups_of(dims, bits), sliced};
+  const Layout layout{bits, groups_of(dims, bits), order_of(order)};
   inner_products(v.data(), int(dims), layout, b.data(), scale.data(), int64_t(b.shape(0)), cores, products.data());
   return products;
 }
 
-// [(blocks, scales, count, alive or None)] of F numbers -> (numbers, products).
-nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, bool sliced,
+// A whole number in a tuple.
+int64_t whole_of(nb::handle item, const char* name) {
+  int64_t number = -1;
+  if (!nb::try_cast(item, number, false)) fail(name, "a whole number", nb::repr(item).c_str());
+  return number;
+}
+
+// [(blocks, scales, count, alive or None, order)] of F numbers -> (numbers, products).
+nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, int64_t coarse,
                        nb::handle threads) {
   const int cores = threads_of(threads);
   check_bits(bits);
   require(size >= 1 && size <= kMost, "size", "1 to 65536", size);
   require(most >= 0, "most", "0 or more", most);
+  require(coarse >= 0, "coarse", "0 or more", coarse);
   const auto v = borrow<float>(vector, "vector", {kAny});
   const auto dims = int64_t(v.shape(0)), group_count = int64_t(groups_of(size, bits));
   require(dims >= 1 && dims <= size, "dims of vector", "1 to the codes' " + std::to_string(size), dims);
@@ -101,9 +114,8 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
   std::vector<Borrowed<bool>> alive;
   std::vector<CodedVectors> borrowed;
   for (nb::handle item : parts) {
-    const auto part = items_of(item, 4, "(blocks, scales, count, alive)");
-    int64_t count = -1;
-    if (!nb::try_cast(part[2], count, false)) fail("count", "a whole number", nb::repr(part[2]).c_str());
+    const auto part = items_of(item, 5, "(blocks, scales, count, alive, order)");
+    const int64_t count = whole_of(part[2], "count");
     blocks.push_back(borrow<int8_t>(part[0], "blocks", {kAny, group_count, kBlockRows, kGroup}));
     scales.push_back(borrow<float>(part[1], "scales", {int64_t(blocks.back().shape(0)) * kBlockRows}));
     require(count >= 0 && count <= int64_t(scales.back().shape(0)), "count",
@@ -113,12 +125,16 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
       alive.push_back(borrow<bool>(part[3], "alive", {count}));
       living = reinterpret_cast<const uint8_t*>(alive.back().data());
     }
-    borrowed.push_back({blocks.back().data(), scales.back().data(), living, count, int64_t(blocks.back().shape(0))});
+    const Order order = order_of(int(whole_of(part[4], "order")));
+    if (coarse > 0 && order != Order::kSplit) fail("order", "2, split", std::to_string(int(order)));
+    borrowed.push_back(
+        {blocks.back().data(), scales.back().data(), living, count, int64_t(blocks.back().shape(0)), order});
   }
   std::vector<Neighbour> found;
   if (most > 0) {
     nb::gil_scoped_release unlocked;
-    found = nearest(v.data(), int(dims), Layout{bits, int(group_count), sliced}, borrowed, most, cores);
+    found = coarse > 0 ? nearest_in_steps(v.data(), int(dims), bits, int(group_count), borrowed, coarse, most, cores)
+                       : nearest(v.data(), int(dims), bits, int(group_count), borrowed, most, cores);
   }
   auto numbers = fresh<int64_t>({found.size()});
   auto products = fresh<float>({found.size()});
@@ -137,8 +153,8 @@ void bind_fde(nb::module_& m) {
       .def_prop_ro("kernel", &MuveraEncoder::kernel)
       .def("encode", &encode, "rows"_a.none(), "starts"_a.none(), "documents"_a, "threads"_a = 0);
   m.def("inner_products", &multiply, "vector"_a.none(), "blocks"_a.none(), "scales"_a.none(), "bits"_a = 8,
-        "sliced"_a = false, "threads"_a = 0);
-  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "bits"_a = 8, "sliced"_a = false,
+        "order"_a = 0, "threads"_a = 0);
+  m.def("nearest", &find_nearest, "vector"_a.none(), "size"_a, "parts"_a, "most"_a, "bits"_a = 8, "coarse"_a = 0,
         "threads"_a = 0);
 }
 

@@ -28,5 +28,7 @@ size_t muvera_scratch(const PackedMuvera& muvera, int64_t length);
 void muvera(const PackedMuvera& muvera, const float* rows, int64_t length, bool document, float* out, float* scratch);
 void inner_products(const CodedVector& vector, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                     float* products);
+void rest_products(const CodedVector& vector, const int8_t* blocks, const float* scales, const int64_t* which,
+                   int64_t count, float* products);
 
 }  // namespace femto::FEMTO_KERNEL

@@ -96,6 +96,9 @@ struct Kernel {
   // products[n] = <vector, row n> for the coded rows of the blocks begin..end.
   void (*inner_products)(const CodedVector& vector, const int8_t* blocks, const float* scales, int64_t begin,
                          int64_t end, float* products);
+  // products[n] = <vector's rest, row which[n]>.
+  void (*rest_products)(const CodedVector& vector, const int8_t* blocks, const float* scales, const int64_t* which,
+                        int64_t count, float* products);
 };
 
 }  // namespace femto

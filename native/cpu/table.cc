@@ -19,6 +19,7 @@ const Kernel kKernel = {FEMTO_NAME(FEMTO_KERNEL),
                         pack_muvera,
                         muvera_scratch,
                         muvera,
-                        inner_products};
+                        inner_products,
+                        rest_products};
 
 }  // namespace femto::FEMTO_KERNEL

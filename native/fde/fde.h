@@ -36,12 +36,16 @@ class MuveraEncoder {
   Sketch sketch_;
 };
 
-// How coded rows lie: 8, 4 or 2 bits a number, in group_count groups of four bytes. All groups of a block of rows after
-// each other or, sliced, first all blocks' groups of the first 256 numbers, then those of the next 256, 512, 1024, ...:
-// a prefix of the numbers lies by itself.
+// In which order the groups of coded rows lie: all of a block of rows after each other; or sliced, first all blocks'
+// groups of the first 256 numbers, then those of the next 256, 512, 1024, ...; or split, first all blocks' groups of
+// the first 128 numbers, then row by row the others of each.
+enum class Order { kBlocks, kSlices, kSplit };
+constexpr int kHead = 128;  // numbers
+
+// How coded rows lie: 8, 4 or 2 bits a number, in group_count groups of four bytes.
 struct Layout {
   int bits, group_count;
-  bool sliced;
+  Order order;
 };
 
 // products[n] = <vector, row n> for the coded rows of all blocks, the padding of the last one too; a finite vector of
@@ -55,6 +59,7 @@ struct CodedVectors {
   const float* scales;
   const uint8_t* alive;
   int64_t count, block_count;
+  Order order;
 };
 
 struct Neighbour {
@@ -62,10 +67,17 @@ struct Neighbour {
   int64_t number;
 };
 
-// The `most` largest products of a finite vector with the living rows of all parts, of whose numbers the vector's
-// `dims` are the first. Rows are numbered end to end, the dead ones too; of equal products the first rows count. By
-// number; the order of threads changes nothing. Blocks of dead rows are not read.
-std::vector<Neighbour> nearest(const float* vector, int dims, const Layout& layout,
+// The `most` largest products of a finite vector with the living rows of all parts, of `bits` in
+// `group_count` groups, of whose numbers the vector's `dims` are the first. Rows are numbered end to end, the dead ones
+// too; of equal products the first rows count. By number; the order of threads changes nothing. Blocks of dead rows are
+// not read.
+std::vector<Neighbour> nearest(const float* vector, int dims, int bits, int group_count,
                                const std::vector<CodedVectors>& parts, int64_t most, int threads);
+
+// The same of those `coarse` rows alone whose products with the vector's first 128 numbers are the largest, as the sum
+// of two products: of these numbers, and of the others, coded by themselves. All parts are split.
+std::vector<Neighbour> nearest_in_steps(const float* vector, int dims, int bits, int group_count,
+                                        const std::vector<CodedVectors>& parts, int64_t coarse, int64_t most,
+                                        int threads);
 
 }  // namespace femto

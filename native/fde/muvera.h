@@ -29,6 +29,16 @@ struct PackedMuvera {
   float scale;
 };
 
+// The last numbers of a vector as int8, multiplied with bytes of rows that lie row by row: plane s has the code that
+// byte i's s-th number is multiplied with at place i, `step` apart and zeros up to there.
+struct CodedRest {
+  const int8_t* planes;
+  int64_t step;    // a multiple of 64
+  int64_t bytes;   // of each row that are read; 0: none
+  int64_t offset;  // where row 0's lie
+  int64_t stride;  // and how far on the next row's
+};
+
 // A vector as int8, without the groups of dims that are zero: in the bytes of groups[i], dims 4 places[i] and on. What
 // it is multiplied with has 8, 4 or 2 bits a number.
 struct CodedVector {
@@ -38,8 +48,9 @@ struct CodedVector {
   const int64_t* strides;  // and how far on in the next one, in bytes
   int count;               // of groups that are not zero
   int bits;                // of the coded rows
-  int32_t sum;             // of all codes
+  int32_t sum;             // of all codes, the rest's too
   float scale;
+  CodedRest rest;
 };
 
 }  // namespace femto

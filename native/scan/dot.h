@@ -1,9 +1,9 @@
 // Four int8 products at a time: Ints[row] += Σ_j document[row][j] * query[j], exactly.
 //
 // A document operand is one register: four dims of kLanes rows, as codes lie in memory. The query is four dims in
-// the bytes of an int32. A query's codes are within ±127; a document's may be any byte, for files can be damaged.
-// load_document reads a byte as a signed number; load_bits some bits of each as an unsigned one, which needs no
-// raising.
+// the bytes of an int32; or, in `dot_bytes`, as many bytes as the document has, and only the sum of all lanes counts. A
+// query's codes are within ±127; a document's may be any byte, for files can be damaged. load_document reads a byte as
+// a signed number; load_bits some bits of each as an unsigned one, which needs no raising.
 #pragma once
 #include "cpu/vec.h"
 
@@ -40,6 +40,10 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
   return (Ints)_mm512_dpbusd_epi32((__m512i)total, d.raised, _mm512_set1_epi32(query));
 }
 
+inline Ints dot_bytes(Ints total, const Document& d, const int8_t* query) {
+  return (Ints)_mm512_dpbusd_epi32((__m512i)total, d.raised, _mm512_loadu_si512(query));
+}
+
 #elif defined(__AVX2__)
 
 // vpmaddubsw, too, takes unsigned times signed, and saturates: |document| times the query with the document's sign
@@ -60,9 +64,15 @@ inline Document load_bits(const int8_t* p, int shift, int mask) {
   return {codes, codes};
 }
 
-inline Ints dot(Ints total, const Document& d, int32_t query) {
-  const __m256i pairs = _mm256_maddubs_epi16(d.magnitude, _mm256_sign_epi8(_mm256_set1_epi32(query), d.codes));
+inline Ints dot(Ints total, const Document& d, __m256i query) {
+  const __m256i pairs = _mm256_maddubs_epi16(d.magnitude, _mm256_sign_epi8(query, d.codes));
   return total + (Ints)_mm256_madd_epi16(pairs, _mm256_set1_epi16(1));
+}
+
+inline Ints dot(Ints total, const Document& d, int32_t query) { return dot(total, d, _mm256_set1_epi32(query)); }
+
+inline Ints dot_bytes(Ints total, const Document& d, const int8_t* query) {
+  return dot(total, d, _mm256_loadu_si256((const __m256i*)query));
 }
 
 #elif defined(__SSE2__)
@@ -93,6 +103,11 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
          (Ints)_mm_castps_si128(_mm_shuffle_ps(low, high, 0xdd));
 }
 
+inline Ints dot_bytes(Ints total, const Document& d, const int8_t* query) {
+  const Document q = load_document(query);
+  return total + (Ints)_mm_madd_epi16(d.low, q.low) + (Ints)_mm_madd_epi16(d.high, q.high);
+}
+
 #elif defined(__ARM_FEATURE_DOTPROD)
 
 constexpr bool kRaised = false;
@@ -109,6 +124,10 @@ inline Document load_bits(const int8_t* p, int shift, int mask) {
 
 inline Ints dot(Ints total, const Document& d, int32_t query) {
   return (Ints)vdotq_s32((int32x4_t)total, d.codes, vreinterpretq_s8_s32(vdupq_n_s32(query)));
+}
+
+inline Ints dot_bytes(Ints total, const Document& d, const int8_t* query) {
+  return (Ints)vdotq_s32((int32x4_t)total, d.codes, vld1q_s8(query));
 }
 
 #elif defined(__wasm_simd128__)
@@ -133,6 +152,11 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
   const v128_t wide = wasm_i16x8_extend_low_i8x16(wasm_i32x4_splat(query));
   const v128_t low = wasm_i32x4_dot_i16x8(d.low, wide), high = wasm_i32x4_dot_i16x8(d.high, wide);
   return total + (Ints)wasm_i32x4_shuffle(low, high, 0, 2, 4, 6) + (Ints)wasm_i32x4_shuffle(low, high, 1, 3, 5, 7);
+}
+
+inline Ints dot_bytes(Ints total, const Document& d, const int8_t* query) {
+  const Document q = load_document(query);
+  return total + (Ints)wasm_i32x4_dot_i16x8(d.low, q.low) + (Ints)wasm_i32x4_dot_i16x8(d.high, q.high);
 }
 
 #else
@@ -160,6 +184,11 @@ inline Ints dot(Ints total, const Document& d, int32_t query) {
   for (int r = 0; r < kLanes; ++r) {
     for (int j = 0; j < 4; ++j) total[r] += d.codes[4 * r + j] * q[j];
   }
+  return total;
+}
+
+inline Ints dot_bytes(Ints total, const Document& d, const int8_t* query) {
+  for (int i = 0; i < 4 * kLanes; ++i) total[i / 4] += d.codes[i] * query[i];
   return total;
 }
 

@@ -4,6 +4,8 @@ Every function raises `errors.ShapeError` for arrays that are not as described. 
 that this process may use.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -121,21 +123,25 @@ def inner_products(
     blocks: NDArray[np.int8],
     scales: NDArray[np.float32],
     bits: int = 8,
-    sliced: bool = False,
+    order: int = 0,
     threads: int = 0,
 ) -> NDArray[np.float32]:
-    """Of a vector [F] with the N coded ones: [ceil(N/16) * 16], zeros for the padding."""
+    """Of a vector [F] with the N coded ones, in an order of `codes.Order`: [ceil(N/16) * 16], zeros for the
+    padding.
+    """
 
 def nearest(
     vector: NDArray[np.float32],
     size: int,
-    parts: list[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None]],
+    parts: Sequence[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None, int]],
     most: int,
     bits: int = 8,
-    sliced: bool = False,
+    coarse: int = 0,
     threads: int = 0,
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """`fde.reference.nearest` of codes of F = `size` numbers, part by part: (blocks, scales, N, alive)."""
+    """`fde.reference.nearest` of codes of F = `size` numbers. parts: (blocks, scales, N, alive, order);
+    coarse: above 0 of those with the largest products of the first 128 numbers alone.
+    """
 
 def maxsim(
     query: NDArray[np.float32], rows: NDArray[np.float32], starts: NDArray[np.int64], threads: int = 0

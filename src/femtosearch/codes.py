@@ -10,9 +10,7 @@ the last block is padded, with zeros. These are also the bytes on disk, so a mem
 where it lies.
 
 A number may have 4 or 2 bits, p = 8 / bits of them in a byte: byte j of group g holds the numbers 4pg + j,
-4pg + 4 + j, ..., the first in its lowest bits. FDEs, which are only scanned, are sliced on disk: all blocks'
-groups of the first 256 numbers, then all blocks' of the next 256, 512, 1024, ..., so that a scan of the first
-numbers reads one run of bytes.
+4pg + 4 + j, ..., the first in its lowest bits. On disk the groups of FDEs lie in another order.
 
 Rows in 4 bits are turned by Hadamard's matrix before, which makes their numbers alike, and a code is the
 number of one of 16 levels (J. Max, Quantizing for minimum distortion, 1960). The scale is such that a row's
@@ -25,7 +23,8 @@ Letters in shapes: Q query rows, T document rows, N passages, M chosen passages,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from enum import IntEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -36,7 +35,22 @@ from femtosearch.frozen import frozen
 LANES = 16  # rows in a block
 GROUP = 4  # bytes of a row that lie together
 FIRST_SLICE = 256  # numbers
+HEAD = 128  # numbers
 MANY_DIMS = 32
+
+
+class Order(IntEnum):
+    """BLOCKS: all groups of a block after each other.
+
+    SLICES: all blocks' groups of the first 256 numbers, then those of the next 256, 512, 1024, ...: the first
+    numbers of all vectors are one run of bytes.
+    SPLIT: all blocks' groups of the first 128 numbers, then vector by vector the others of each: the first
+    are scanned, and of those that are near the others are read one by one.
+    """
+
+    BLOCKS = 0
+    SLICES = 1
+    SPLIT = 2
 
 
 @frozen(eq=False)
@@ -48,7 +62,7 @@ class Codes:
     count:   T.
     dims:    D.
     bits:    8, 4 or 2, of a number.
-    sliced:  whether the bytes of `blocks` lie in slices, as `in_slices` gives them.
+    order:   in which the bytes of `blocks` lie.
     levels:  whether a code of 4 bits is the number of a level of a turned row, as `quantise_rows` makes them.
     Raises ShapeError if the arrays do not fit `count` and `dims`.
     """
@@ -58,7 +72,7 @@ class Codes:
     count: int
     dims: int
     bits: int = 8
-    sliced: bool = False
+    order: Order = Order.BLOCKS
     levels: bool = False
 
     def __post_init__(self) -> None:
@@ -71,14 +85,12 @@ class Codes:
 
     @property
     def whole(self) -> np.ndarray:
-        """The blocks, not sliced."""
-        return self.unsliced(0, len(self.blocks))
+        """The blocks, block by block."""
+        return self.some(0, len(self.blocks))
 
-    def unsliced(self, first: int, last: int) -> np.ndarray:
-        """Blocks first to last, not sliced."""
-        if not self.sliced:
-            return self.blocks[first:last]
-        return from_slices(self.blocks, self.bits, first, last)
+    def some(self, first: int, last: int) -> np.ndarray:
+        """Blocks first to last, block by block."""
+        return blocks_of(self.blocks, self.bits, self.order, first, last)
 
     def rows(self) -> np.ndarray:
         """The rows that the codes stand for: [T, D] float32."""
@@ -145,33 +157,65 @@ def row_bits_of(dims: int) -> int:
     return 4 if dims >= MANY_DIMS else 8
 
 
-def slices_of(groups: int, bits: int) -> list[tuple[int, int]]:
-    """Where the slices of so many groups begin and end.
+class Run(NamedTuple):
+    """Groups begin to end of all blocks; vector by vector, or block by block."""
 
-    >>> slices_of(256, 4), slices_of(13, 8)
-    ([(0, 32), (32, 64), (64, 128), (128, 256)], [(0, 13)])
+    begin: int
+    end: int
+    by_vector: bool = False
+
+
+def runs_of(groups: int, bits: int, order: Order) -> list[Run]:
+    """What lies after each other, of vectors of so many groups.
+
+    >>> runs_of(256, 4, Order.SPLIT)
+    [Run(begin=0, end=16, by_vector=False), Run(begin=16, end=256, by_vector=True)]
+    >>> [tuple(run[:2]) for run in runs_of(256, 4, Order.SLICES)]
+    [(0, 32), (32, 64), (64, 128), (128, 256)]
     """
-    ends = [0]
-    while ends[-1] < groups:
-        ends.append(min(groups, 2 * ends[-1] or FIRST_SLICE * bits // (8 * GROUP)))
-    return list(pairwise(ends))
+    if order == Order.SPLIT:
+        head = min(groups, HEAD * bits // (8 * GROUP))
+        return [Run(0, head), Run(head, groups, True)] if head < groups else [Run(0, head)]
+    first = groups if order == Order.BLOCKS else FIRST_SLICE * bits // (8 * GROUP)
+    runs, end = [], 0
+    while end < groups:
+        begin, end = end, min(groups, 2 * end or first)
+        runs.append(Run(begin, end))
+    return runs
 
 
-def in_slices(blocks: np.ndarray, bits: int) -> np.ndarray:
-    """Blocks [B, groups, 16, 4] in the order in which slices lie, under the same shape."""
-    slices = [blocks[:, begin:end].reshape(-1) for begin, end in slices_of(blocks.shape[1], bits)]
-    return np.concatenate([*slices, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
+def in_order(blocks: Sequence[np.ndarray], bits: int, order: Order) -> list[np.ndarray]:
+    """Arrays whose bytes, after each other, are those of blocks [B, groups, 16, 4] in an order."""
+    return [
+        each[:, run.begin : run.end].transpose(0, 2, 1, 3) if run.by_vector else each[:, run.begin : run.end]
+        for run in runs_of(blocks[0].shape[1], bits, order)
+        for each in blocks
+    ]
 
 
-def from_slices(blocks: np.ndarray, bits: int, first: int = 0, last: int | None = None) -> np.ndarray:
-    """Blocks first to last of those that `in_slices` was given; all of them by default."""
-    count, groups = blocks.shape[:2]
+def ordered(blocks: np.ndarray, bits: int, order: Order) -> np.ndarray:
+    """Blocks [B, groups, 16, 4] in an order, under the same shape."""
+    runs = [run.reshape(-1) for run in in_order([blocks], bits, order)]
+    return np.concatenate([*runs, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
+
+
+def blocks_of(
+    content: np.ndarray, bits: int, order: Order, first: int = 0, last: int | None = None
+) -> np.ndarray:
+    """Blocks first to last of those that `ordered` was given; all of them by default."""
+    if order == Order.BLOCKS:
+        return content[first:last]
+    count, groups = content.shape[:2]
     last = count if last is None else last
-    flat, unsliced = blocks.reshape(-1), np.empty((last - first, groups, LANES, GROUP), blocks.dtype)
-    for begin, end in slices_of(groups, bits):
-        columns = flat[count * begin * LANES * GROUP : count * end * LANES * GROUP]
-        unsliced[:, begin:end] = columns.reshape(count, end - begin, LANES, GROUP)[first:last]
-    return unsliced
+    flat, blocks = content.reshape(-1), np.empty((last - first, groups, LANES, GROUP), content.dtype)
+    for begin, end, by_vector in runs_of(groups, bits, order):
+        run = flat[count * begin * LANES * GROUP : count * end * LANES * GROUP]
+        if by_vector:
+            inside = run.reshape(count, LANES, end - begin, GROUP).transpose(0, 2, 1, 3)
+        else:
+            inside = run.reshape(count, end - begin, LANES, GROUP)
+        blocks[:, begin:end] = inside[first:last]
+    return blocks
 
 
 def shapes(count: int, dims: int, bits: int = 8) -> tuple[tuple[int, int, int, int], tuple[int]]:

@@ -82,5 +82,5 @@ def test_what_is_refused():
         Codes(codes.blocks, codes.scales, 3, 20, 5)
     with pytest.raises(ShapeError, match="blocks: expected int8"):
         Codes(codes.blocks, codes.scales, 3, 20, 2)
-    with pytest.raises(ShapeError, match="one size and layout"):
+    with pytest.raises(ShapeError, match="of one size"):
         nearest(rows[0], [(codes, None), (quantise(rows), None)], 1)

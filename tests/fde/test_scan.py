@@ -1,12 +1,13 @@
 """Inner products over codes: bit for bit numpy's, on every instruction set."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from femtosearch import _core
-from femtosearch.codes import in_slices, quantise
+from femtosearch.codes import Codes, Order, ordered, quantise
 from femtosearch.errors import ShapeError
 from femtosearch.fde import inner_products, nearest, reference
 
@@ -121,23 +122,103 @@ def test_what_does_not_count_changes_nothing_where_it_is_not_read(kernel, count,
 
 @pytest.mark.parametrize("bits", [8, 4, 2])
 @pytest.mark.parametrize("dims", [1, 256, 257, 1000, 2048])
-def test_slices_change_where_numbers_lie_and_no_product(kernel, dims, bits):
+@pytest.mark.parametrize("order", [Order.SLICES, Order.SPLIT])
+def test_an_order_changes_where_numbers_lie_and_no_product(kernel, dims, bits, order):
     parts = [(quantise(random_vectors(n, n, dims), bits), None) for n in (1, 100, 700)]
-    sliced = [(replace(c, blocks=in_slices(c.blocks, bits), sliced=True), some) for c, some in parts]
-    for (codes, _), (other, _) in zip(parts, sliced, strict=True):
+    others = [(in_order(codes, order), some) for codes, some in parts]
+    for (codes, _), (other, _) in zip(parts, others, strict=True):
         assert (other.whole == codes.blocks).all() and (other.rows() == codes.rows()).all()
+        assert (other.some(0, 1) == codes.blocks[:1]).all()
+    mixed = [parts[0], others[1], parts[2]]
     for size in {1, min(dims, 100), min(dims, 256), min(dims, 300), dims}:
         vector = random_vectors(4, 1, size)[0]
-        assert same(nearest(vector, sliced, 9), nearest(vector, parts, 9))
-    for (codes, _), (other, _) in zip(parts, sliced, strict=True):
+        for threads in (1, 0, 3):
+            expected = nearest(vector, parts, 9)
+            assert same(nearest(vector, others, 9, threads=threads), expected)
+            assert same(nearest(vector, mixed, 9, threads=threads), expected)
+    for (codes, _), (other, _) in zip(parts, others, strict=True):
         assert inner_products(random_vectors(5, 1, dims)[0], other).tobytes() == (
             inner_products(random_vectors(5, 1, dims)[0], codes).tobytes()
         )
 
 
-def test_a_slice_is_one_run_of_bytes():
+def in_order(codes, order):
+    return replace(codes, blocks=ordered(codes.blocks, codes.bits, order), order=order)
+
+
+def test_what_is_scanned_is_one_run_of_bytes():
     blocks = np.arange(3 * 64 * 64, dtype=np.int64).astype(np.int8).reshape(3, 64, 16, 4)
-    assert (in_slices(blocks, 4).reshape(-1)[: 3 * 32 * 64] == blocks[:, :32].reshape(-1)).all()
+    assert (ordered(blocks, 4, Order.SLICES).reshape(-1)[: 3 * 32 * 64] == blocks[:, :32].reshape(-1)).all()
+    split = ordered(blocks, 4, Order.SPLIT).reshape(-1)
+    assert (split[: 3 * 16 * 64] == blocks[:, :16].reshape(-1)).all()
+    assert (split[3 * 16 * 64 :][: 48 * 4] == blocks[0, 16:, 0].reshape(-1)).all()  # of the first vector
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("dims", [1, 128, 129, 130, 200, 256, 385, 1000, 2048])
+def test_the_nearest_in_steps_are_those_of_the_reference(kernel, dims, bits):
+    borders, draw = (0, 1, 1, 97, 3200), np.random.default_rng(dims)
+    every, living = quantise(random_vectors(1, 3200, dims), bits), draw.random(3200) < 0.8
+    parts = [
+        (in_order(some_of(every, begin, end), Order.SPLIT), living[begin:end])
+        for begin, end in pairwise(borders)
+    ]
+    for size in {min(dims, 60), min(dims, 192), min(dims, 193), dims}:
+        vector = random_vectors(4, 1, size)[0]
+        for numbers in (vector, np.where(np.arange(size) % 3 == 1, vector, 0), 0 * vector):
+            numbers = numbers.astype(np.float32)
+            for coarse, most in ((1, 1), (900, 40), (5000, 5000)):
+                expected = reference.nearest_in_steps(numbers, every, living, coarse, most)
+                for threads in (1, 0, 3):
+                    assert same(nearest(numbers, parts, most, coarse=coarse, threads=threads), expected)
+
+
+def some_of(codes, begin, end):
+    """Vectors begin to end."""
+    lanes = codes.blocks.transpose(0, 2, 1, 3).reshape(-1, *codes.blocks.shape[1::2])[begin:end]
+    padded = np.pad(lanes, ((0, -len(lanes) % 16), (0, 0), (0, 0)))
+    blocks = padded.reshape(-1, 16, *padded.shape[1:]).transpose(0, 2, 1, 3)
+    scales = np.pad(codes.scales[begin:end], (0, len(padded) - len(lanes)))
+    return replace(codes, blocks=np.ascontiguousarray(blocks), scales=scales, count=end - begin)
+
+
+def test_of_all_in_steps_are_all(kernel):
+    codes, vector = quantise(random_vectors(1, 500, 512), 4), random_vectors(2, 1, 512)[0]
+    numbers, products = nearest(vector, [(in_order(codes, Order.SPLIT), None)], 500, coarse=500)
+    assert (numbers == np.arange(500)).all()
+    np.testing.assert_allclose(products, inner_products(vector, codes), atol=1.0)
+
+
+def test_the_widest_codes_do_not_overflow_in_steps(kernel):
+    dims = 65_536
+    for byte in (-128, 127):
+        codes = Codes(np.full((1, dims // 4, 16, 4), byte, np.int8), np.ones(16, np.float32), 16, dims)
+        vector, every = np.ones(dims, np.float32), np.ones(16, bool)
+        found = nearest(vector, [(replace(codes, order=Order.SPLIT), None)], 3, coarse=5)
+        assert same(found, reference.nearest_in_steps(vector, codes, every, 5, 3))
+        assert np.sign(found[1][0]) == np.sign(byte)
+
+
+@pytest.mark.parametrize("order", [Order.BLOCKS, Order.SLICES])
+def test_steps_need_numbers_that_are_split(order):
+    codes = in_order(quantise(random_vectors(1, 20, 300)), order)
+    with pytest.raises(ShapeError, match=f"order: expected 2, split, found {order:d}"):
+        nearest(random_vectors(2, 1, 300)[0], [(codes, None)], 3, coarse=5)
+    with pytest.raises(ShapeError, match="coarse: expected 0 or more, found -1"):
+        nearest(VECTOR, [(CODES, None)], 3, coarse=-1)
+
+
+@pytest.mark.parametrize("most", [40, 100, 1000, 3000])
+def test_what_a_sample_says_of_the_rest_changes_nothing(kernel, most):
+    """A scan keeps what is above a floor read off a sample: too high a one where the sample has the best."""
+    vectors, vector = random_vectors(1, 40_000, 4), np.array([1, 0, 0, 0], np.float32)
+    sampled = np.arange(40_000) // 16 % 32 == 0
+    for chosen in (sampled, ~sampled, np.arange(40_000) < 5000, np.zeros(40_000, bool)):
+        shifted = vectors + np.where(chosen, 9, 0).astype(np.float32)[:, None]
+        codes = quantise(shifted)
+        expected = reference.nearest(inner_products(vector, codes), np.ones(40_000, bool), most)
+        for threads in (1, 0, 3):
+            assert same(nearest(vector, [(codes, None)], most, threads=threads), expected)
 
 
 @pytest.mark.parametrize("dims", [4, 16, 30, 64])
@@ -178,7 +259,7 @@ def test_nothing_is_near_nothing():
         (
             VECTOR,
             [(CODES, None), (quantise(random_vectors(1, 3, 5)), None)],
-            r"one size and layout, found",
+            r"one size, found",
         ),
     ],
 )
@@ -190,8 +271,12 @@ def test_the_nearest_of_what_does_not_belong_together(vector, parts, message):
 def test_the_native_search_refuses_what_would_leave_the_arrays():
     for count in (-1, 33):
         with pytest.raises(ShapeError, match=f"count: expected 0 to 32, found {count}"):
-            _core.nearest(VECTOR, 6, [(CODES.blocks, CODES.scales, count, None)], 3)
-    with pytest.raises(ShapeError, match=r"part: expected \(blocks, scales, count, alive\), found 2 items"):
+            _core.nearest(VECTOR, 6, [(CODES.blocks, CODES.scales, count, None, 0)], 3)
+    for order in (-1, 3):
+        with pytest.raises(ShapeError, match=f"order: expected 0, 1 or 2, found {order}"):
+            _core.nearest(VECTOR, 6, [(CODES.blocks, CODES.scales, 3, None, order)], 3)
+    expected = r"part: expected \(blocks, scales, count, alive, order\), found 2 items"
+    with pytest.raises(ShapeError, match=expected):
         _core.nearest(VECTOR, 6, [(CODES.blocks, CODES.scales)], 3)
     with pytest.raises(ShapeError, match="most: expected 0 or more, found -1"):
         _core.nearest(VECTOR, 6, [], -1)

@@ -137,6 +137,23 @@ def test_fewer_numbers_are_scanned_where_that_is_faster():
     assert short.candidates == TABLE.count(256, 0.9, many) > long.candidates == TABLE.count(1024, 0.9, many)
 
 
+def test_of_split_fdes_all_numbers_are_read_of_few():
+    many = 10**7
+    counts = (((20, 90),), ((40, 9000),), ((60, 99_000),))
+    table = Calibration((1024, 512, 128), (0.9,), (1000, many), counts, 20_000)
+
+    def plan_of(k, split, table=table):
+        asked = request("rerank", recall=0.9, k=k)
+        return choose(asked, 32, Extent(50, 30 * many, many, True, True, many, split), fde(table))
+
+    whole, split, twice = plan_of(10, False), plan_of(10, True), plan_of(20, True)
+    assert whole.coarse == 0 and whole.most_missed == split.most_missed > 0
+    assert (split.coarse, split.prefix, split.candidates) == (99_000, 1024, 4 * 90)
+    assert (twice.coarse, twice.candidates) == (2 * split.coarse, 2 * split.candidates)
+    short = Calibration((128, 64), (0.9,), (1000,), (((20,),), ((40,),)), 2000)  # which is one piece
+    assert plan_of(10, True, short).coarse == 0
+
+
 @pytest.mark.parametrize("mode", ["auto", "rerank"])
 @pytest.mark.parametrize("rows", [10, MANY])
 def test_a_recall_without_a_calibration(mode, rows):

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from femtosearch.fde import Calibration, Muvera
+from femtosearch.index import cost
+from femtosearch.index import ranking as search_module
 from femtosearch.index import rescoring as rescoring_module
-from femtosearch.index import search as search_module
 from femtosearch.index.index import Index
 from femtosearch.index.rescoring import FIRST, _above, _kth_best, scored_far_enough, widening_of
+from femtosearch.index.snapshot import Snapshot
 
 from ..fakes import FakeModel
 
@@ -133,15 +135,38 @@ def test_a_search_that_ends_early_finds_what_all_candidates_would(large, how, mo
 
     monkeypatch.setattr(search_module, "scored_far_enough", counted)
     monkeypatch.setattr(rescoring_module, "FIRST", 64)
-    shares = []
-    for query in queries:
-        exact = {hit.id: hit.score for hit in index.search(query, mode="maxsim", length_penalty=0, **how)}
-        hits = index.search(query, mode="rerank", recall=0.99, length_penalty=0, **how)
-        assert len(hits) == len(exact)
-        if how.get("hybrid"):
-            shares.append(sum(hit.id in exact for hit in hits) / len(exact))
-        else:  # of equal ones others may be found
-            assert all(hit.score == exact[hit.id] for hit in hits if hit.id in exact)
-            shares.append(sum(hit.score >= min(exact.values()) for hit in hits) / len(exact))
-    assert np.mean(shares) > 0.95
+    assert np.mean([share_found(index, query, how) for query in queries]) > 0.95
     assert counts and any(scored < candidates for scored, candidates in counts)
+
+
+def share_found(index, query, how):
+    """How many of the exact hits are found with an FDE; of equal ones others may be."""
+    exact = {hit.id: hit.score for hit in index.search(query, mode="maxsim", length_penalty=0, **how)}
+    hits = index.search(query, mode="rerank", recall=0.99, length_penalty=0, **how)
+    assert len(hits) == len(exact)
+    if how.get("hybrid"):
+        return sum(hit.id in exact for hit in hits) / len(exact)
+    assert all(hit.score == exact[hit.id] for hit in hits if hit.id in exact)
+    return sum(hit.score >= min(exact.values()) for hit in hits) / len(exact)
+
+
+SPLIT = Calibration((5120, 128), (0.99,), (1000, 4000), (((300, 1200),), ((800, 2800),)), 4000)
+LONG = " ".join(f"word{n}" for n in range(60)) * 9
+
+
+@pytest.mark.parametrize("how", [{}, {"hybrid": 0.4}, {"where": "n < 2000"}, {"k": 12}, {"per": {"n": 1}}])
+def test_the_first_numbers_choose_of_what_all_numbers_are_read(large, how, monkeypatch):
+    index, queries = large
+    index.set_fde(Muvera(40, 3, 16, calibration=SPLIT))
+    monkeypatch.setattr(cost, "_REST", 0.0)
+    monkeypatch.setattr(cost, "_BYTE", 1e-6)
+    coarse, original = [], Snapshot.candidates
+
+    def recorded(self, vector, count, alive, steps):
+        coarse.append(steps)
+        return original(self, vector, count, alive, steps)
+
+    monkeypatch.setattr(Snapshot, "candidates", recorded)
+    assert np.mean([share_found(index, query, how) for query in [*queries, LONG]]) > 0.95
+    assert len(coarse) >= len(queries) and min(coarse) > 1000
+    index.set_fde(Muvera(40, 3, 16, calibration=CAREFUL))

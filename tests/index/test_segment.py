@@ -1,12 +1,13 @@
 import io
 import struct
 import zlib
+from collections.abc import Iterable
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
-from femtosearch.codes import quantise
+from femtosearch.codes import Order, quantise
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index import segment as segment_module
 from femtosearch.index.batch import PassageBatch, RowCodes
@@ -35,15 +36,18 @@ def make_part(seed: int, passages: int, dims: int, first_key: int = 1, fde_dims:
     )
 
 
-def write(parts: list[PassageBatch], dims: int, fde_dims: int = 0) -> bytes:
-    file = io.BytesIO()
-    writer = SegmentWriter(file, Widths(dims, fde_dims))
+def write(
+    parts: Iterable[PassageBatch], dims: int, fde_dims: int = 0, *, order: Order = Order.SLICES
+) -> bytes:
+    file, passages = io.BytesIO(), 0
+    writer = SegmentWriter(file, Widths(dims, fde_dims, order=order))
     for part in parts:
         writer.append(part)
+        passages += len(part.keys)
     summary = writer.finish()
     content = file.getvalue()
     assert summary.bytes == len(content)
-    assert summary.passages == sum(len(part.keys) for part in parts)
+    assert summary.passages == passages
     return content
 
 
@@ -136,9 +140,35 @@ def test_the_parts_do_not_show_in_the_file(cuts):
     assert write(pieces, 6) == write([whole], 6)
 
 
-def test_a_segment_without_fdes_is_of_version_1(small, encoded):
+def test_a_segment_has_the_first_version_that_knows_what_it_has(small, encoded):
     assert struct.unpack_from("<I", small, 8)[0] == 1 and Segment.read(small, "small").fde is None
-    assert struct.unpack_from("<I", encoded, 8)[0] == 2 == VERSION - 1
+    assert struct.unpack_from("<I", encoded, 8)[0] == 2
+    split = write([make_part(1, 40, 6, fde_dims=200)], 6, 200, order=Order.SPLIT)
+    assert struct.unpack_from("<I", split, 8)[0] == 4 == VERSION
+    without = write([make_part(1, 40, 6)], 6, order=Order.SPLIT)
+    assert struct.unpack_from("<I", without, 8)[0] == 1
+
+
+@pytest.mark.parametrize("fde_dims", [1, 128, 129, 600])
+def test_the_order_of_fdes_changes_no_number(fde_dims):
+    part = make_part(1, 70, 6, fde_dims=fde_dims)
+    opened = {
+        order: Segment.read(write([part], 6, fde_dims, order=order), "made") for order in Order if order
+    }
+    first, second = (segment.fde for segment in opened.values())
+    assert (first.order, second.order) == (Order.SLICES, Order.SPLIT)
+    assert first.rows().tobytes() == second.rows().tobytes()
+    for segment in opened.values():
+        segment.verify()
+        again = write(segment.batches(np.arange(70) % 3 > 0), 6, fde_dims, order=Order.SPLIT)
+        kept = Segment.read(again, "copied").fde.rows()
+        assert kept.tobytes() == first.rows()[np.arange(70) % 3 > 0].tobytes()
+
+
+def test_a_version_that_does_not_fit_what_is_there(small, encoded):
+    for content, version in ((small, 4), (encoded, 3), (encoded, 1)):
+        with pytest.raises(CorruptError, match=f"version {version} with FDEs of"):
+            Segment.read(sealed(patched(content, 8, "<I", version)), "forged")
 
 
 @pytest.mark.parametrize("fde_dims", [0, 1, 9, 1 << 16, (1 << 16) + 1, (1 << 32) - 1])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from femtosearch.codes import GROUP
+from femtosearch.codes import GROUP, HEAD, Codes
 from femtosearch.fde.muvera import FIRST_FILL, NO_FILL, Matrices, Muvera
 from femtosearch.reference import quantise_rows
 
@@ -74,6 +74,21 @@ def inner_products(vector: np.ndarray, blocks: np.ndarray, scales: np.ndarray, b
     low = np.stack(planes, axis=3).reshape(len(scales), GROUP * blocks.shape[1] * len(planes))
     twice = 2 * low[:, : len(vector)].astype(np.int32) - ((1 << bits) - 1)
     return (twice @ query.astype(np.int32)).astype(np.float32) * (scales * np.float32(0.5)) * scale
+
+
+def nearest_in_steps(
+    vector: np.ndarray, codes: Codes, alive: np.ndarray, coarse: int, most: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """What `_core.nearest` returns of codes, whatever their order, if `coarse` is above 0."""
+    head, rest = np.zeros((2, codes.dims), np.float32)
+    head[: len(vector)][:HEAD] = vector[:HEAD]
+    rest[HEAD : len(vector)] = vector[HEAD:]
+    products = inner_products(head, codes.whole, codes.scales, codes.bits)[: len(codes)]
+    near, _ = nearest(products, alive, coarse)
+    chosen = np.zeros(len(codes), bool)
+    chosen[near] = True
+    products = products + inner_products(rest, codes.whole, codes.scales, codes.bits)[: len(codes)]
+    return nearest(products, chosen, most)
 
 
 def low_codes(rows: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:

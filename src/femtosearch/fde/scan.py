@@ -30,7 +30,7 @@ def inner_products(vector: np.ndarray, codes: Codes, *, threads: int = 0) -> np.
     if np.shape(vector) != (codes.dims,):
         raise ShapeError(f"vector: expected [{codes.dims}] as in the codes, found {list(np.shape(vector))}")
     array = np.require(vector, requirements=["C", "A"])
-    return _core.inner_products(array, codes.blocks, codes.scales, codes.bits, codes.sliced, threads)[
+    return _core.inner_products(array, codes.blocks, codes.scales, codes.bits, int(codes.order), threads)[
         : codes.count
     ]
 
@@ -40,6 +40,7 @@ def nearest(
     parts: Sequence[tuple[Codes, np.ndarray | None]],
     count: int,
     *,
+    coarse: int = 0,
     threads: int = 0,
 ) -> tuple[np.ndarray, np.ndarray]:
     """The coded vectors that have the `count` largest inner products with a vector: their numbers, [M] int64,
@@ -51,16 +52,19 @@ def nearest(
     vector:  [P] float32, finite, 1 <= P <= F.
     parts:   codes of F numbers, each with alive, [N] bool: which of them count; None for all.
     count:   1 or more; M is less where there are not so many.
+    coarse:  above 0: of so many only, those with the largest products of the first 128 numbers. Products are
+             then the sums of two: of these numbers, and of the others. All codes must be in the order SPLIT.
     Raises ShapeError if a shape or dtype is another.
 
     >>> from femtosearch.codes import quantise
     >>> nearest(np.array([1.0], "f4"), [(quantise(np.eye(3, dtype="f4")), None)], 1)[0].tolist()
     [0]
     """
-    sizes = {(codes.dims, codes.bits, codes.sliced) for codes, _ in parts}
+    borrowed = [(codes.blocks, codes.scales, codes.count, alive, int(codes.order)) for codes, alive in parts]
+    sizes = {(codes.dims, codes.bits) for codes, _ in parts}
     if len(sizes) > 1:
-        raise ShapeError(f"parts: expected codes of one size and layout, found {sorted(sizes)}")
-    borrowed = [(codes.blocks, codes.scales, codes.count, alive) for codes, alive in parts]
-    size, bits, sliced = sizes.pop() if sizes else (max(1, len(vector)), 8, False)
-    array = np.require(vector, requirements=["C", "A"])
-    return _core.nearest(array, size, borrowed, count, bits, sliced, threads)
+        raise ShapeError(f"parts: expected codes of one size, found {sorted(sizes)}")
+    size, bits = sizes.pop() if sizes else (max(1, len(vector)), 8)
+    return _core.nearest(
+        np.require(vector, requirements=["C", "A"]), size, borrowed, count, bits, coarse, threads
+    )

@@ -12,7 +12,7 @@ from femtosearch.index import cost
 from femtosearch.index.batch import PassageBatch
 from femtosearch.index.encoding import Encoding, widths_of
 from femtosearch.index.segment import Segment
-from femtosearch.index.segment_header import Summary
+from femtosearch.index.segment_header import Summary, Widths
 from femtosearch.index.segments import SegmentsWriter, check_widths, open_segment
 from femtosearch.index.store import Store
 from femtosearch.index.tables import ALWAYS
@@ -82,10 +82,12 @@ class Commit:
 
     def new_segments(self) -> SegmentsWriter:
         """A writer of segments that begin at the next free number."""
+
+        def widths() -> Widths:
+            return widths_of(self.dims, self.encoding)._replace(order=self.transaction.fde_order)
+
         first = self.transaction.next_number()
-        writer = SegmentsWriter(
-            self.store.directory, self.dims, lambda: widths_of(self.dims, self.encoding), first, SEGMENT_BYTES
-        )
+        writer = SegmentsWriter(self.store.directory, self.dims, widths, first, SEGMENT_BYTES)
         self._writers.append(writer)
         return writer
 

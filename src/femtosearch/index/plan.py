@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from femtosearch.codes import HEAD
 from femtosearch.errors import QueryError
 from femtosearch.frozen import frozen
 from femtosearch.index import cost
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 CANDIDATES = 100  # of an FDE that is not calibrated
 RECALL = 0.99  # of a calibrated one
 SCORED = 0.25  # of a calibration's candidates, where all numbers of the FDE are scanned
+MORE = 4  # times the candidates of a calibration, where the first numbers have found them
 SCORED_GROWTH = 0.4  # power of how many times fewer numbers are scanned, by which that share grows
 
 
@@ -26,6 +28,7 @@ class Extent:
 
     has_fde:          whether the index has an FDE.
     has_stored_fdes:  whether all passages have their FDEs on the disk; if not, `auto` does without.
+    has_split_fdes:   whether the first numbers of these lie apart from the others.
     """
 
     dims: int
@@ -34,6 +37,7 @@ class Extent:
     has_fde: bool
     has_stored_fdes: bool = True
     documents: int = 0
+    has_split_fdes: bool = False
 
 
 @frozen
@@ -46,6 +50,8 @@ class Plan:
     documents:   of how many documents they are at least, for there may be more passages than one of each.
     most_missed: of how many of the best documents it may be expected that they are missed, when scoring ends
                  before all candidates; 0: all are scored.
+    coarse:      how many passages the first 128 numbers find, of which all numbers find the candidates; 0:
+                 there is no such step.
     """
 
     mode: str
@@ -53,6 +59,7 @@ class Plan:
     prefix: int | None = None
     documents: int = 0
     most_missed: float = 0.0
+    coarse: int = 0
 
 
 def choose(request: Request, query_rows: int, extent: Extent, fde: Callable[[], Fde]) -> Plan:
@@ -99,20 +106,39 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
     if calibration is None or request.candidates is not None:
         return Plan("rerank", max(request.candidates or CANDIDATES, request.k))
     recall = RECALL if request.recall is None else request.recall
-    plans = []
     missed = (1 - recall) / 2 * min(request.k, extent.documents)  # the other half is the calibration's
-    for prefix in calibration.prefixes:
-        count = _candidates(calibration.count(prefix, recall, extent.passages), request.k, extent.passages)
-        scored = usually_scored(count, prefix / calibration.prefixes[0])
-        rows = scored * extent.rows // max(1, extent.passages)
-        scan = cost.scan_seconds(prefix, fde.code_bits, extent.passages)
-        rescore = cost.rescoring_seconds(query_rows, extent.dims, rows, scored)
-        plans.append((scan + rescore, Plan("rerank", count, prefix, most_missed=missed)))
-    return min(plans, key=lambda item: item[0])[1]
+
+    def planned(prefix: int) -> Plan:
+        count = calibration.count(prefix, recall, extent.passages)
+        return Plan("rerank", _candidates(count, request.k, extent.passages), prefix, most_missed=missed)
+
+    plans = [planned(prefix) for prefix in calibration.prefixes]
+    if extent.has_split_fdes and HEAD in calibration.prefixes[1:]:
+        plans.append(_in_steps(plans[0], planned(HEAD).candidates))
+    numbers = calibration.prefixes[0]
+    return min(plans, key=lambda plan: _seconds(plan, query_rows, extent, fde.code_bits, numbers))
 
 
-def usually_scored(candidates: int, share: float) -> int:
-    """How many of the candidates are scored, where a share of the FDE's numbers is scanned."""
+def _in_steps(plan: Plan, coarse: int) -> Plan:
+    """The plan by all numbers, but of so many passages that the first ones find. Few of the candidates are
+    scored, so that a query that needs more than most may have them.
+    """
+    return replace(plan, candidates=min(MORE * plan.candidates, coarse), coarse=coarse)
+
+
+def _seconds(plan: Plan, query_rows: int, extent: Extent, bits: int, numbers: int) -> float:
+    """How long a search by a plan takes, by prediction. numbers: of an FDE."""
+    prefix = HEAD if plan.coarse else plan.prefix or numbers
+    seconds = cost.scan_seconds(prefix, bits, extent.passages) + cost.rest_seconds(plan.coarse)
+    scored = usually_scored(plan, numbers)
+    rows = scored * extent.rows // max(1, extent.passages)
+    return seconds + cost.rescoring_seconds(query_rows, extent.dims, rows, scored)
+
+
+def usually_scored(plan: Plan, numbers: int) -> int:
+    """How many of a plan's candidates are scored, by a calibrated FDE of so many numbers."""
+    candidates = plan.candidates // MORE if plan.coarse else plan.candidates
+    share = (plan.prefix or numbers) / numbers
     return int(candidates * min(1.0, SCORED / share**SCORED_GROWTH))
 
 

@@ -79,7 +79,7 @@ def _expected(
     if not np.isfinite(least) or len(x) < 2:
         return float(len(remaining))
     apart = x - x.mean()
-    slope = float(apart @ y / max(apart @ apart, 1e-30))
+    slope = float((apart * y).sum() / max(np.square(apart).sum(), 1e-30))  # no BLAS, whose threads linger
     spread = widening * float(np.std(y - slope * apart))
     places = np.linspace(0, len(remaining), _SAMPLES, endpoint=False).astype(np.int64)
     predicted = y.mean() + slope * (remaining[places] - x.mean())

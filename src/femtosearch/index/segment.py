@@ -14,7 +14,7 @@ from typing import BinaryIO
 import numpy as np
 
 from femtosearch import system
-from femtosearch.codes import GROUP, LANES, Codes, slices_of, width
+from femtosearch.codes import GROUP, LANES, Codes, Order, in_order, width
 from femtosearch.disk import check_regular
 from femtosearch.errors import CorruptError
 from femtosearch.index.batch import BlockBuffer, PassageBatch, RowCodes
@@ -46,10 +46,9 @@ class SegmentWriter:
     """
 
     def __init__(self, file: BinaryIO, widths: Widths) -> None:
-        dims, fde_dims, fde_bits, row_bits = widths
+        dims, fde_dims, fde_bits, row_bits, _ = widths
         self._file = file
-        self._dims, self._fde_dims, self._fde_bits = dims, fde_dims, fde_bits
-        self.row_bits = row_bits
+        self._widths = widths
         self._kinds = kinds_of(fde_dims)
         self._at = self._start = aligned(HEADER.size + len(self._kinds) * SECTION.size)
         self._checksum = self._first = 0
@@ -61,7 +60,12 @@ class SegmentWriter:
     @property
     def has_fde(self) -> bool:
         """Whether the passages have FDEs."""
-        return self._fde_dims > 0
+        return self._widths.fde_dims > 0
+
+    @property
+    def row_bits(self) -> int:
+        """The bits of a number of a row."""
+        return self._widths.row_bits
 
     def append(self, batch: PassageBatch) -> None:
         """Add passages after those that are there; their keys are larger than those. May raise OSError."""
@@ -90,18 +94,17 @@ class SegmentWriter:
         self._write_codes(self._blocks.end())
         self._columns[b"SCAL"].append(np.zeros(-self.rows % LANES, "<f4"))
         self._columns[b"STRT"].append(np.array([self.rows], "<i8"))
-        if self._fde_dims:
+        if self.has_fde:
             blocks = [*self._columns[b"FDEC"], self._fde_blocks.end()]
-            slices = slices_of(blocks[-1].shape[1], self._fde_bits)
-            self._columns[b"FDEC"] = [block[:, begin:end] for begin, end in slices for block in blocks]
+            self._columns[b"FDEC"] = in_order(blocks, self._widths.fde_bits, self._widths.order)
             self._columns[b"FDES"].append(np.zeros(-self.passages % LANES, "<f4"))
         table = SECTION.pack(b"CODE", REQUIRED, self._start, self._at - self._start, self._checksum, 0)
         for kind, arrays in self._columns.items():
             table += self._write_column(kind, arrays)
-        version = version_of(self._fde_dims, self.row_bits)
-        bits = self._fde_bits % 8, self.row_bits % 8
-        counts = (len(self._kinds), self.passages, self.rows, self._dims, self._fde_dims)
-        header = HEADER.pack(MAGIC, version, *counts, self._at, *bits, 0, 0)[:-4]
+        dims, fde_dims, fde_bits, row_bits, _ = self._widths
+        bits = fde_bits % 8, row_bits % 8
+        counts = (len(self._kinds), self.passages, self.rows, dims, fde_dims)
+        header = HEADER.pack(MAGIC, version_of(self._widths), *counts, self._at, *bits, 0, 0)[:-4]
         checksum = zlib.crc32(header + table)
         self._file.seek(0)
         self._file.write(header + struct.pack("<I", checksum) + table)
@@ -153,9 +156,11 @@ class Segment:
         self.dims, self.fde_dims = header.widths[:2]
         self.bytes = len(data)
         self.checksum = int(data[HEADER.size - 4 : HEADER.size].view("<u4")[0])
-        _, fde_dims, fde_bits, row_bits = header.widths
-        self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims, row_bits)
-        self.fde = self._codes(b"FDEC", b"FDES", self.passages, fde_dims, fde_bits) if fde_dims else None
+        _, fde_dims, fde_bits, row_bits, order = header.widths
+        self.codes = self._codes(b"CODE", b"SCAL", self.rows, self.dims, row_bits, Order.BLOCKS)
+        self.fde = None
+        if fde_dims:
+            self.fde = self._codes(b"FDEC", b"FDES", self.passages, fde_dims, fde_bits, order)
         self.starts = self._view(b"STRT", "<i8")
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
@@ -248,11 +253,10 @@ class Segment:
         batch = PassageBatch(self.keys[begin:end], starts - starts[0], self.spans[begin:end], rows, fde)
         return batch if keep is None else batch.only(keep[begin:end])
 
-    def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int) -> Codes:
+    def _codes(self, values: bytes, scales: bytes, count: int, dims: int, bits: int, order: Order) -> Codes:
         blocks = self._view(values, "i1").reshape(-1, width(dims, bits) // GROUP, LANES, GROUP)
-        of_fdes = values == b"FDEC"
-        levels = bits < 8 and not of_fdes
-        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits, sliced=of_fdes, levels=levels)
+        levels = bits < 8 and values == b"CODE"
+        return Codes(blocks, self._view(scales, "<f4"), count, dims, bits, order, levels)
 
     def _view(self, kind: bytes, dtype: str) -> np.ndarray:
         section = self._sections[kind]

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from femtosearch.codes import LANES, width
+from femtosearch.codes import LANES, Order, width
 from femtosearch.errors import CorruptError, StoreError
 from femtosearch.frozen import frozen
 
 MAGIC = b"\x89femto\r\n"
-VERSION = 3  # of a segment with rows of 4 bits; 2 with FDEs, 1 without
+VERSION = 4  # of a segment whose FDEs are split; 3 with rows of 4 bits; 2 with FDEs, 1 without
 ALIGNMENT = 64
 REQUIRED = 1  # the flag of a section that a reader must know
 
@@ -32,13 +32,14 @@ _MOST_SECTIONS = 64
 
 class Widths(NamedTuple):
     """D, the dims of a segment's rows; F, those of its FDEs, 0 for none; the bits of an FDE's numbers; those
-    of a row's.
+    of a row's; the order in which FDEs lie.
     """
 
     dims: int
     fde_dims: int = 0
     fde_bits: int = 8
     row_bits: int = 8
+    order: Order = Order.SLICES
 
 
 @frozen
@@ -87,11 +88,13 @@ def kinds_of(fde_dims: int) -> tuple[bytes, ...]:
     return _KNOWN + _FDE if fde_dims else _KNOWN
 
 
-def version_of(fde_dims: int, row_bits: int) -> int:
+def version_of(widths: Widths) -> int:
     """The first version of the format that has what a segment needs."""
-    if row_bits < 8:
+    if widths.fde_dims and widths.order == Order.SPLIT:
         return VERSION
-    return 2 if fde_dims else 1
+    if widths.row_bits < 8:
+        return 3
+    return 2 if widths.fde_dims else 1
 
 
 def file_bytes(passages: int, rows: int, widths: Widths) -> int:
@@ -105,7 +108,7 @@ def file_bytes(passages: int, rows: int, widths: Widths) -> int:
 
 def section_lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int]:
     """What each section must have, in bytes, in the order in which they are written."""
-    dims, fde_dims, fde_bits, row_bits = widths
+    dims, fde_dims, fde_bits, row_bits, _ = widths
     blocks = -(-rows // LANES)
     lengths = {
         b"CODE": blocks * LANES * width(dims, row_bits),
@@ -138,10 +141,11 @@ def read_header(data: np.ndarray, name: str) -> Header:
         raise damaged(name, "the header's checksum does not match")
     if version < 1 or zero or not 1 <= dims <= _MOST_DIMS:
         raise damaged(name, f"version {version}, {dims} dims, or reserved bytes that are not zero")
-    widths = Widths(dims, fde_dims, bits or 8, row_bits or 8)
+    order = Order.SPLIT if version == VERSION else Order.SLICES
+    widths = Widths(dims, fde_dims, bits or 8, row_bits or 8, order)
     if fde_dims > _MOST_DIMS or bits not in (0, 4, 2) or row_bits not in (0, 4):
         raise damaged(name, f"FDEs of {fde_dims} dims and {bits} bits, rows of {row_bits} bits")
-    if version != version_of(fde_dims, widths.row_bits):
+    if version != version_of(widths):
         raise damaged(name, f"version {version} with FDEs of {fde_dims} dims and rows of {row_bits} bits")
     if size != len(data):
         raise damaged(name, f"{len(data)} bytes where {size} were written")

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from femtosearch.codes import LANES, Codes, maxsim_parts
+from femtosearch.codes import LANES, Codes, Order, maxsim_parts
 from femtosearch.errors import StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import BlockBuffer, RowCodes
@@ -134,6 +134,12 @@ class Snapshot:
         """Whether every segment has FDEs, so that a search need not make any."""
         return self.has_fde and all(view.segment.fde is not None for view in self.views.values())
 
+    @property
+    def has_split_fdes(self) -> bool:
+        """Whether every segment has FDEs whose first numbers lie apart from the others."""
+        stored = [view.segment.fde for view in self.views.values()]
+        return self.has_fde and all(fde is not None and fde.order == Order.SPLIT for fde in stored)
+
     @cached_property
     def encoding(self) -> Encoding:
         """The FDE of the index, which must have one. Raises CorruptError, OutdatedError."""
@@ -197,19 +203,24 @@ class Snapshot:
         return _without_infinities(products)
 
     def candidates(
-        self, vector: np.ndarray, count: int, alive: Mapping[int, np.ndarray] | None = None
+        self,
+        vector: np.ndarray,
+        count: int,
+        alive: Mapping[int, np.ndarray] | None = None,
+        coarse: int = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
         """The places of the `count` largest products, rising, [M] int64, and the products, [M] float32; of
         equals the first.
 
         vector:  [P] float32: the first P numbers of a query's FDE.
         alive:   of each segment [N] bool, which of its passages count; None for all that live.
+        coarse:  above 0: of so many only, which the first 128 numbers find; all FDEs must be split.
         """
         from femtosearch.fde import nearest
 
         counting = [view.alive for view in self.views.values()] if alive is None else list(alive.values())
         scanned = [(codes, which) for (_, codes), which in zip(self._fdes(), counting, strict=True)]
-        numbers, products = nearest(vector, scanned, count)
+        numbers, products = nearest(vector, scanned, count, coarse=coarse and max(coarse, count))
         views = list(self.views.values())
         if all(view.which is None for view in views):
             return numbers, products

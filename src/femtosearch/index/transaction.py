@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from femtosearch.codes import Order
 from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
 from femtosearch.index import fields, words
@@ -16,6 +17,7 @@ from femtosearch.index.documents import Draft
 from femtosearch.index.schema import (
     COUNTS,
     KEYS,
+    NEWEST,
     SOURCES,
     WORDS,
     Schema,
@@ -200,6 +202,11 @@ class Transaction:
         """Store the bytes of another FDE, or none; the segments have to follow in this commit."""
         self._schema = write_fde(self._connection, self._schema, content, when)
         self._fde_digest = None
+
+    @property
+    def fde_order(self) -> Order:
+        """In which order a new segment's FDEs lie: one that all who can read the catalogue know."""
+        return Order.SPLIT if self._schema.layout >= NEWEST else Order.SLICES
 
     @on_disk
     def row_bits(self) -> int:
