@@ -86,6 +86,19 @@ def test_it_can_be_written_to(golden):
     assert all((segment.widths.order == Order.SPLIT) == split for segment in segments if segment.fde)
 
 
+def test_a_compaction_splits_what_was_sliced(tmp_path):
+    shutil.copytree(GOLDEN / "v4" / "index", tmp_path / "index")
+    expected = json.loads((GOLDEN / "v4" / "expected.json").read_text())
+    with Index(tmp_path / "index", model=Recorded(expected)) as index:
+        index.compact()
+        check(index, expected)
+        names = [path.name for path in (tmp_path / "index" / "segments").iterdir()]
+        index.compact()  # which has nothing to do any more
+    opened = [Segment.open(path) for path in (tmp_path / "index" / "segments").iterdir()]
+    assert [Path(segment.name).name for segment in opened] == names
+    assert {segment.widths.order for segment in opened} == {Order.SPLIT}
+
+
 def test_it_can_be_given_an_fde(golden):
     folder, expected = golden
     fde = Muvera(2, 2, 3)

@@ -34,18 +34,22 @@ class Copy:
 
 
 def compact(commit: Commit) -> None:
-    """Rewrite the segments that have dead passages, and join small neighbours. Raises StoreError."""
+    """Rewrite the segments that have dead passages, or whose FDEs lie as they once did, and join small
+    neighbours. Raises StoreError.
+    """
     tombstones, encoding = commit.transaction.tombstones(), commit.encoding
 
-    def has_dead(number: int, summary: Summary) -> bool:
-        return bool(np.isin(commit.open(number, summary, encoding).keys, tombstones).any())
+    def is_stale(number: int, summary: Summary) -> bool:
+        segment = commit.open(number, summary, encoding)
+        dead = bool(np.isin(segment.keys, tombstones).any())
+        return dead or (segment.fde is not None and segment.fde.order != commit.transaction.fde_order)
 
     def is_due(item: tuple[int, Summary]) -> bool:
-        return item[1].bytes < commits.SEGMENT_BYTES // 2 or has_dead(*item)
+        return item[1].bytes < commits.SEGMENT_BYTES // 2 or is_stale(*item)
 
     for due, group in groupby(commit.transaction.segments().items(), is_due):
         run = dict(group)
-        if due and (len(run) > 1 or has_dead(*next(iter(run.items())))):
+        if due and (len(run) > 1 or is_stale(*next(iter(run.items())))):
             _replace(commit, copy(commit, run, encoding))
     commit.transaction.shrink()
 
