@@ -6,6 +6,7 @@ Letters: N passages, S sizes of samples, Q queries.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
@@ -55,7 +56,7 @@ class Calibration:
         if not enough or passages < 1:
             return passages
         row = self.candidates[self.prefixes.index(prefix)][enough[0]]
-        at = int(np.clip(np.searchsorted(self.passages, passages), 1, len(row) - 1)) if len(row) > 1 else 0
+        at = min(max(bisect_left(self.passages, passages), 1), len(row) - 1)
         slope = 0.0
         if at:
             slope = math.log(row[at] / row[at - 1]) / math.log(self.passages[at] / self.passages[at - 1])

@@ -7,6 +7,7 @@ Letters: F numbers of a vector, N vectors.
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -29,10 +30,21 @@ def spread(vectors: np.ndarray) -> np.ndarray:
 
     Afterwards every number is a sum of all of the block's, and so about Gaussian, with one variance.
     """
-    out = np.empty_like(vectors)
-    for begin, end in blocks_of(vectors.shape[1]):
-        out[:, begin:end] = _hadamard(vectors[:, begin:end])
-    return out
+    out, half = vectors.copy(), 1
+    while 2 * half <= max(SMALLEST, out.shape[1] // 2):
+        larger = out[:, 2 * half if half >= SMALLEST else 0 :]  # the blocks that are as long as two halves
+        pairs = larger.reshape(len(out), larger.shape[1] // (2 * half), 2, half)
+        first, second = pairs[:, :, 0], pairs[:, :, 1]
+        larger[:] = np.stack([first + second, first - second], axis=2).reshape(larger.shape)
+        half *= 2
+    return out * _scales(out.shape[1])
+
+
+@lru_cache(maxsize=8)
+def _scales(size: int) -> np.ndarray:
+    """[F] float32: of each number the root of its block's length, inverted."""
+    lengths = [end - begin for begin, end in blocks_of(size)]
+    return np.repeat([np.float32(1 / math.sqrt(length)) for length in lengths], lengths)
 
 
 def gains_of(vectors: np.ndarray) -> np.ndarray:
@@ -45,15 +57,3 @@ def gains_of(vectors: np.ndarray) -> np.ndarray:
 def for_each_number(gains: np.ndarray, size: int) -> np.ndarray:
     """[F]: of each number its block's gain."""
     return np.repeat(gains, [end - begin for begin, end in blocks_of(size)])
-
-
-def _hadamard(vectors: np.ndarray) -> np.ndarray:
-    """By the fast transform: sums and differences of halves."""
-    count, size = vectors.shape
-    half = 1
-    while half < size:
-        pairs = vectors.reshape(count, size // (2 * half), 2, half)
-        first, second = pairs[:, :, 0], pairs[:, :, 1]
-        vectors = np.stack([first + second, first - second], axis=2).reshape(count, size)
-        half *= 2
-    return vectors * np.float32(1 / math.sqrt(size))
