@@ -182,8 +182,10 @@ void encode(const PackedBert& bert, const Group& group, float* memory) {
 
 void pack_dense(const Linear& linear, Arena& arena, Panels& packed) { packed = pack_linear(linear, arena); }
 
-void dense(const Panels& packed, const float* rows, int count, float* out) {
-  multiply(rows, packed.depth, count, packed, out, packed.width);
+size_t dense_scratch(const Panels&, int, int) { return 0; }
+
+void dense(const Panels& packed, const float* from, int rows, int in, float*, float* out) {
+  multiply(from, in, rows, packed, out, packed.width);
 }
 
 void pack_query(const float* query, int count, int dims, Arena& arena, Panels& packed) {

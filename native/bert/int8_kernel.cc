@@ -236,4 +236,23 @@ void encode(const PackedBert& bert, const Group& group, float* memory) {
   }
 }
 
+void pack_dense(const Linear& linear, Arena& arena, Panels& packed) {
+  const Linear* part = &linear;
+  packed = pack_side_by_side<Quads>(&part, 1, 1, arena);
+}
+
+// Codes, their scales and middles, and one row that is padded.
+size_t dense_scratch(const Panels& packed, int rows, int in) { return size_t(rows) * (packed.depth + 2) + padded(in); }
+
+void dense(const Panels& packed, const float* from, int rows, int in, float* memory, float* out) {
+  const size_t depth = packed.depth;
+  auto* words = reinterpret_cast<int32_t*>(memory);
+  float *scales = memory + rows * depth, *middles = scales + rows, *row = middles + rows;
+  for (int r = 0; r < rows; ++r) {
+    memcpy(row, from + size_t(r) * in, in * sizeof(float));
+    quantise_between(row, in, words + r * depth, scales[r], middles[r]);
+  }
+  multiply<Plain>({words, depth, scales, middles}, rows, packed, out, packed.width);
+}
+
 }  // namespace femto::FEMTO_KERNEL::int8

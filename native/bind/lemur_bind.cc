@@ -19,12 +19,13 @@ Borrowed<float> borrow_matrix(nb::handle array, const char* name) {
   return matrix;
 }
 
-void make_dense(DenseLayer* self, nb::handle weight, nb::handle bias) {
+void make_dense(DenseLayer* self, nb::handle weight, nb::handle bias, bool int8) {
   const auto w = borrow_matrix(weight, "weight");
   const auto out = int64_t(w.shape(0));
   Borrowed<float> b;
   if (!bias.is_none()) b = borrow<float>(bias, "bias", {out});
-  new (self) DenseLayer(Linear{w.data(), bias.is_none() ? nullptr : b.data(), int(out), int(w.shape(1))});
+  const Linear linear{w.data(), bias.is_none() ? nullptr : b.data(), int(out), int(w.shape(1))};
+  new (self) DenseLayer(linear, int8 ? Precision::kInt8 : Precision::kFloat32);
 }
 
 Returned<float> apply(const DenseLayer& self, nb::handle rows, nb::handle threads) {
@@ -58,7 +59,7 @@ Returned<float> maxima(const Anchors& self, nb::handle rows, nb::handle starts, 
 void bind_lemur(nb::module_& m) {
   using namespace nb::literals;
   nb::class_<DenseLayer>(m, "Dense")
-      .def("__init__", &make_dense, "weight"_a.none(), "bias"_a.none() = nb::none())
+      .def("__init__", &make_dense, "weight"_a.none(), "bias"_a.none() = nb::none(), "int8"_a = false)
       .def("apply", &apply, "rows"_a.none(), "threads"_a = 0);
   nb::class_<Anchors>(m, "Anchors")
       .def("__init__", &make_anchors, "anchors"_a.none())

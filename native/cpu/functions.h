@@ -7,11 +7,17 @@ namespace femto::FEMTO_KERNEL {
 void pack(const Bert& bert, Arena& arena, PackedBert& packed);
 size_t scratch(const PackedBert& bert, int rows, int longest);
 void encode(const PackedBert& bert, const Group& group, float* memory);
+void pack_dense(const Linear& linear, Arena& arena, Panels& packed);
+size_t dense_scratch(const Panels& packed, int rows, int in);
+void dense(const Panels& packed, const float* from, int rows, int in, float* memory, float* out);
 
 namespace int8 {
 void pack(const Bert& bert, Arena& arena, PackedBert& packed);
 size_t scratch(const PackedBert& bert, int rows, int longest);
 void encode(const PackedBert& bert, const Group& group, float* memory);
+void pack_dense(const Linear& linear, Arena& arena, Panels& packed);
+size_t dense_scratch(const Panels& packed, int rows, int in);
+void dense(const Panels& packed, const float* from, int rows, int in, float* memory, float* out);
 }  // namespace int8
 
 void pack_query(const float* query, int count, int dims, Arena& arena, Panels& packed);
@@ -21,8 +27,6 @@ float maxsim_codes(const CodedQuery& query, const int8_t* blocks, const float* s
 void maxima_codes(const CodedQuery& query, const int8_t* blocks, const float* scales, int64_t begin, int64_t end,
                   BlockProducts& scratch, float* maxima);
 void distinct(const float* rows, int64_t count, int dims, const Distinct& rule, uint8_t* keep, float* panels);
-void pack_dense(const Linear& linear, Arena& arena, Panels& packed);
-void dense(const Panels& packed, const float* rows, int count, float* out);
 void pack_muvera(const Muvera& muvera, Arena& arena, Panels* projection, PackedMuvera& packed);
 size_t muvera_scratch(const PackedMuvera& muvera, int64_t length);
 void muvera(const PackedMuvera& muvera, const float* rows, int64_t length, bool document, float* out, float* scratch);

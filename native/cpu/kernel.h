@@ -60,11 +60,22 @@ struct BertKernel {
   void (*encode)(const PackedBert& bert, const Group& group, float* scratch);
 };
 
+// A layer by itself, in one precision.
+struct DenseKernel {
+  // Transposes and pads the layer into the arena.
+  void (*pack)(const Linear& linear, Arena& arena, Panels& packed);
+  // Floats of scratch that `apply` needs for so many rows of so many numbers.
+  size_t (*scratch)(const Panels& packed, int rows, int in);
+  // out[rows, width] = from[rows, in] weight + bias, each row as if it were alone.
+  void (*apply)(const Panels& packed, const float* from, int rows, int in, float* scratch, float* out);
+};
+
 enum class Precision { kFloat32, kInt8 };
 
 struct Kernel {
   const char* name;
-  BertKernel bert[2];  // by Precision
+  BertKernel bert[2];    // by Precision
+  DenseKernel dense[2];  // likewise
 
   // Transposes and pads a query [count, dims] into the arena.
   void (*pack_query)(const float* query, int count, int dims, Arena& arena, Panels& packed);
@@ -80,11 +91,6 @@ struct Kernel {
   // keep[t] = 1 for the rows [count, dims] of a text that the rule keeps. panels: [whole panels of count rows, dims]
   // scratch.
   void (*distinct)(const float* rows, int64_t count, int dims, const Distinct& rule, uint8_t* keep, float* panels);
-
-  // Transposes and pads a layer into the arena.
-  void (*pack_dense)(const Linear& linear, Arena& arena, Panels& packed);
-  // out[count, width] = rows[count, depth] weight + bias.
-  void (*dense)(const Panels& packed, const float* rows, int count, float* out);
 
   // Transposes and pads the matrices into the arena; `projection` has a place for each repetition.
   void (*pack_muvera)(const Muvera& muvera, Arena& arena, Panels* projection, PackedMuvera& packed);

@@ -14,22 +14,24 @@ constexpr int kAnchors = 256;  // whose codes and largest products stay in the f
 
 }  // namespace
 
-DenseLayer::DenseLayer(const Linear& linear) : kernel_(femto::kernel()), packed_() {
+DenseLayer::DenseLayer(const Linear& linear, Precision precision)
+    : kernel_(&femto::kernel()->dense[int(precision)]), in_(linear.in), packed_() {
   Arena counter{nullptr, 0};
-  kernel_->pack_dense(linear, counter, packed_);
+  kernel_->pack(linear, counter, packed_);
   storage_.resize(counter.used + kLine);
   Arena arena{aligned(storage_.data()), 0};
-  kernel_->pack_dense(linear, arena, packed_);
+  kernel_->pack(linear, arena, packed_);
 }
 
 void DenseLayer::apply(const float* rows, int64_t count, int threads, float* out) const {
   const int64_t pieces = (count + kRows - 1) / kRows;
   threads = thread_count(threads, pieces);
-  PerThread padded(threads, size_t(kRows) * packed_.width);
+  const size_t padded = size_t(kRows) * packed_.width;
+  PerThread memory(threads, padded + kernel_->scratch(packed_, kRows, in_));
   share(threads, pieces, [&](int thread, int64_t piece) {
     const int64_t begin = piece * kRows, some = std::min<int64_t>(kRows, count - begin);
-    const float* from = padded.of(thread);
-    kernel_->dense(packed_, rows + begin * packed_.depth, int(some), padded.of(thread));
+    float* from = memory.of(thread);
+    kernel_->apply(packed_, rows + begin * in_, int(some), in_, from + padded, from);
     for (int64_t r = begin; r < begin + some; ++r, from += packed_.width) {
       std::copy_n(from, packed_.out, out + r * packed_.out);
     }

@@ -6,21 +6,22 @@
 
 namespace femto {
 
-// y = weight x + bias, for many rows; each as if it were alone.
+// y = weight x + bias, for many rows; each as if it were alone. As int8, weights and rows are codes and sums are exact.
 class DenseLayer {
  public:
   // Copies all numbers, for the instruction set in use.
-  explicit DenseLayer(const Linear& linear);
+  DenseLayer(const Linear& linear, Precision precision);
   DenseLayer(const DenseLayer&) = delete;
 
-  int in() const { return packed_.depth; }
+  int in() const { return in_; }
   int out() const { return packed_.out; }
 
   // Writes [count, out].
   void apply(const float* rows, int64_t count, int threads, float* out) const;
 
  private:
-  const Kernel* kernel_;
+  const DenseKernel* kernel_;
+  int in_;
   std::vector<float> storage_;
   Panels packed_;
 };

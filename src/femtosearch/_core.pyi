@@ -105,9 +105,13 @@ class Muvera:
     ) -> NDArray[np.float32]: ...
 
 class Dense:
-    """y = weight x + bias, of weight [out, in] and bias [out]; the same bits for a row beside any others."""
+    """y = weight x + bias, of weight [out, in] and bias [out]; the same bits for a row beside any others. As
+    int8 it is `model.reference_int8.layer`, bit for bit.
+    """
 
-    def __init__(self, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None) -> None: ...
+    def __init__(
+        self, weight: NDArray[np.float32], bias: NDArray[np.float32] | None = None, int8: bool = False
+    ) -> None: ...
     def apply(self, rows: NDArray[np.float32], threads: int = 0) -> NDArray[np.float32]: ...
 
 class Anchors:

@@ -11,7 +11,8 @@ from femtosearch.codes import quantise
 from femtosearch.errors import FdeError, ShapeError
 from femtosearch.fde import Features, Lemur, nested, reference, restore_fde, store_fde
 from femtosearch.fde.lemur import LOSS, pack_nibbles, unpack_nibbles
-from femtosearch.fde.whitening import lower_inverse
+from femtosearch.fde.whitening import coded, coded_forms, decoded, lower_inverse
+from femtosearch.model import reference_int8
 from femtosearch.types import Rows
 
 D, H, F, A = 6, 16, 128, 300
@@ -137,6 +138,28 @@ def test_a_dense_layer_is_a_product(kernel, shape):
     np.testing.assert_allclose(found, rows @ weight.T + bias, atol=2e-3)
     assert _core.Dense(weight, bias).apply(rows[40:41], 2).tobytes() == found[40:41].tobytes()
     np.testing.assert_allclose(_core.Dense(weight).apply(rows), rows @ weight.T, atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 70), (100, 5), (500, 900), (65, 8192)])
+def test_a_layer_in_int8_is_its_reference_bit_for_bit(kernel, shape):
+    weight, bias = rng(5).standard_normal(shape).astype("f4"), rng(7).standard_normal(shape[0]).astype("f4")
+    rows = rng(6).standard_normal((97, shape[1])).astype("f4")
+    rows[3], rows[50] = 0, 2.5
+    for some in (bias, None):
+        layer = _core.Dense(weight, some, True)
+        expected = reference_int8.layer(weight, some, rows)
+        for threads in (1, 0, 3):
+            assert layer.apply(rows, threads).tobytes() == expected.tobytes()
+        assert layer.apply(rows[40:41]).tobytes() == expected[40:41].tobytes()
+
+
+def test_codes_of_a_layer_are_coded_again_to_themselves():
+    weight = rng(5).standard_normal((600, 300)).astype("f4") * np.logspace(-20, 20, 600, dtype="f4")[:, None]
+    weight[7] = 0
+    arrays = coded(weight)
+    assert [(array.dtype, array.shape) for array in arrays] == coded_forms(600, 300)
+    again = coded(np.concatenate(list(decoded(arrays))))
+    assert all((codes == others).all() for codes, others in zip(arrays[::2], again[::2], strict=True))
 
 
 def test_the_first_numbers_are_an_fde_of_the_first_features():

@@ -1,4 +1,4 @@
-"""What took seconds to solve for, kept in the user's cache: the bands of a Lemur's inverse factor.
+"""What took a second to solve for, kept in the user's cache: a Lemur's inverse factor, and its read-out.
 
 A file's name is a digest of all that its numbers follow from, so that no file is ever out of date; what is in
 it is checked, and solved for anew where it is damaged. Nothing here is needed: a cache that cannot be read or
@@ -18,17 +18,17 @@ import numpy as np
 from femtosearch import _core, system
 from femtosearch.disk import blake2b, check_regular, write_whole
 from femtosearch.errors import CheckpointError, StoreError
-from femtosearch.fde.whitening import shapes_of
+from femtosearch.fde.whitening import Form
 from femtosearch.tensors import parse_tensors, read_limited, tensor_bytes
 
 NO_CACHE = "FEMTOSEARCH_NO_CACHE"  # the environment variable by which nothing is kept
 MOST_FILES = 16
 MOST_BYTES = 1 << 26  # of one file
-_METHOD = "lemur 1"  # another one where the same arrays are to give other numbers
+_METHOD = "lemur 2"  # another one where the same arrays are to give other numbers
 
 
 def name_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
-    """A digest of what a factor follows from, the instruction set among it."""
+    """A digest of what is solved for follows from, the instruction set among it."""
     digest = blake2b(f"{_METHOD} {_core.kernel()} {size} {ridge!r}".encode(), digest_size=16)
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -36,20 +36,20 @@ def name_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
     return digest.hexdigest()
 
 
-def kept(name: str, size: int, solve: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
-    """The bands of a triangular matrix of so many rows, from the cache, or else solved for, and then kept.
+def kept(name: str, forms: Sequence[Form], solve: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+    """Arrays of those dtypes and shapes, from the cache, or else solved for, and then kept.
 
-    solve:  gives float32 arrays of the shapes `whitening.shapes_of(size)`. What it raises is raised.
+    solve:  gives the arrays. What it raises is raised.
     """
     path = _path(name)
     if path is None:
         return solve()
-    bands = _read(path, size)
-    if bands is None:
-        bands = solve()
+    arrays = _read(path, forms)
+    if arrays is None:
+        arrays = solve()
         with suppress(OSError, StoreError):
-            _write(path, bands)
-    return bands
+            _write(path, arrays)
+    return arrays
 
 
 def _path(name: str) -> Path | None:
@@ -61,36 +61,35 @@ def _path(name: str) -> Path | None:
         return None
 
 
-def _read(path: Path, size: int) -> Sequence[np.ndarray] | None:
-    """The bands in a file, or None where it is not there, or is not what was written."""
-    shapes = shapes_of(size)
+def _read(path: Path, forms: Sequence[Form]) -> Sequence[np.ndarray] | None:
+    """The arrays in a file, or None where it is not there, or is not what was written."""
     try:
         tensors, metadata = parse_tensors(read_limited(path, MOST_BYTES), path)
     except CheckpointError:
         return None
-    bands = list(tensors.values())
-    if [(band.dtype, band.shape) for band in bands] != [(np.dtype(np.float32), shape) for shape in shapes]:
+    arrays = list(tensors.values())
+    if [(array.dtype, array.shape) for array in arrays] != list(forms):
         return None
-    is_whole = metadata.get("checksum") == _checksum(path, bands)
-    return bands if is_whole and all(np.isfinite(band).all() for band in bands) else None
+    is_whole = metadata.get("checksum") == _checksum(path, arrays)
+    return arrays if is_whole and all(np.isfinite(array).all() for array in arrays) else None
 
 
-def _write(path: Path, bands: Sequence[np.ndarray]) -> None:
+def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
     """Keep a file, and no more than the latest few. Raises OSError, and StoreError for what is no file."""
-    if sum(band.nbytes for band in bands) >= MOST_BYTES:
+    if sum(array.nbytes for array in arrays) >= MOST_BYTES:
         return
     check_regular(path)  # to open a pipe would wait for its reader
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    tensors = {f"band.{number}": band for number, band in enumerate(bands)}
-    write_whole(path, tensor_bytes(tensors, {"checksum": _checksum(path, bands)}))
+    tensors = {f"array.{number}": array for number, array in enumerate(arrays)}
+    write_whole(path, tensor_bytes(tensors, {"checksum": _checksum(path, arrays)}))
     files = sorted(path.parent.iterdir(), key=lambda file: file.stat().st_mtime)
     for old in files[:-MOST_FILES]:
         old.unlink()
 
 
-def _checksum(path: Path, bands: Iterable[np.ndarray]) -> str:
+def _checksum(path: Path, arrays: Iterable[np.ndarray]) -> str:
     """Of the numbers and of the file's own name, so that no other file's do."""
     checksum = zlib.crc32(path.name.encode())
-    for band in bands:
-        checksum = zlib.crc32(band.data, checksum)
+    for array in arrays:
+        checksum = zlib.crc32(array.data, checksum)
     return f"{checksum:08x}"

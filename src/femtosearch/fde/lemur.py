@@ -17,7 +17,15 @@ from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.features import Features, check
 from femtosearch.fde.kept import kept, name_of
 from femtosearch.fde.nested import SMALLEST, blocks_of, for_each_number, spread
-from femtosearch.fde.whitening import Bands, bands_of, inverse_factor, transposed
+from femtosearch.fde.whitening import (
+    Bands,
+    bands_of,
+    coded,
+    coded_forms,
+    decoded,
+    factor_forms,
+    inverse_factor,
+)
 from femtosearch.types import Rows
 
 MOST_FEATURES = 1 << 13
@@ -218,28 +226,44 @@ class Lemur:
         if size not in self._whiteners:
             arrays = [*self.features.arrays().values(), self.anchors, self.scale]
             name = name_of(arrays, self.ridge, size)
-            self._whiteners[size] = Bands(kept(name, size, lambda: self._solved(size)))
+            self._whiteners[size] = Bands(kept(name, factor_forms(size), lambda: self._solved(size)))
         return self._whiteners[size]
 
     def _solved(self, size: int) -> list[np.ndarray]:
         return bands_of(inverse_factor(self._of_anchors(), size, self.ridge))
 
     @cached_property
-    def _regress(self) -> Bands:
+    def _read_out(self) -> Bands:
+        """What makes a document's numbers of what it gives to the anchors: one layer in int8."""
         size = self.numbers or self.features.count
-        return Bands(transposed(self._of_anchors(), size, len(self.anchors)))
+        arrays = [*self.features.arrays().values(), self.anchors, self.scale, self.gains]
+        forms = coded_forms(size, len(self.anchors))
+        return Bands(
+            decoded(kept(name_of(arrays, self.ridge, size), forms, self._solved_read_out)), int8=True
+        )
+
+    def _solved_read_out(self) -> list[np.ndarray]:
+        """The ridge regression's weights for features made orthonormal, spread: what each anchor counts in
+        each number.
+        """
+        size, at = self.numbers or self.features.count, 0
+        whiten, layer = self._whiten(size), np.empty((size, len(self.anchors)), dtype=np.float32)
+        for features in self._of_anchors():
+            numbers = spread(whiten.apply(np.ascontiguousarray(features[:, :size]))) / self._gain
+            layer[:, at : at + len(numbers)] = numbers.T
+            at += len(numbers)
+        return coded(layer)
 
     @cached_property
     def _gain(self) -> np.ndarray:
         return for_each_number(self.gains, self.features.count)[: self.numbers]
 
     def _weights(self, rows: np.ndarray, starts: np.ndarray, threads: int) -> np.ndarray:
-        """Of some documents, the ridge regression's weights for features made orthonormal."""
-        whiten = self._whiten(self.numbers or self.features.count)  # solved for before the rest takes memory
+        """The numbers of some documents."""
+        read_out = self._read_out  # solved for before the rest takes memory
         maxima = self._anchors.maxima(rows, starts, threads)
         maxima -= self.centre
-        weights = whiten.apply(self._regress.apply(maxima, threads), threads)
-        return spread(weights) / self._gain
+        return read_out.apply(maxima, threads)
 
     def _checked(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         if not isinstance(rows.rows, np.ndarray) or rows.rows.ndim != 2:

@@ -5,7 +5,8 @@ Letters: A anchors, F features, S numbers of a band.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,9 @@ from femtosearch import _core
 from femtosearch.errors import FdeError
 from femtosearch.fde.nested import SMALLEST
 
+Form = tuple[np.dtype[Any], tuple[int, ...]]  # the dtype and the shape of an array
 BAND = 256  # S
+CODED_BAND = 512  # S of layers in int8, each of which makes codes of its rows again
 _AT_ONCE = 256  # features whose factor is found in one go
 
 
@@ -24,10 +27,11 @@ class Bands:
     piece. A number is the same bits as in one layer of all bands.
 
     matrices:  float32 [S, width] each, finite; an iterator's are let go one by one.
+    int8:      whether numbers and rows are multiplied as codes of 8 bits.
     """
 
-    def __init__(self, matrices: Iterable[np.ndarray]) -> None:
-        self._layers = [(matrix.shape[1], _core.Dense(matrix)) for matrix in matrices]
+    def __init__(self, matrices: Iterable[np.ndarray], *, int8: bool = False) -> None:
+        self._layers = [(matrix.shape[1], _core.Dense(matrix, None, int8)) for matrix in matrices]
 
     def apply(self, rows: np.ndarray, threads: int = 0) -> np.ndarray:
         """[n, S + S + ...] float32, for rows [n, the largest width] float32."""
@@ -53,20 +57,35 @@ def shapes_of(size: int) -> list[tuple[int, int]]:
     return [(min(BAND, size - begin), min(begin + BAND, size)) for begin in range(0, size, BAND)]
 
 
-def transposed(pieces: Iterable[np.ndarray], size: int, anchors: int) -> Iterator[np.ndarray]:
-    """The first `size` features of A anchors, band after band: [S, A] float32.
-
-    pieces:  some anchors' features each, [*, F] float32. No more is held than all of it, once.
+def coded(layer: np.ndarray) -> list[np.ndarray]:
+    """A layer [F, A] float32 of which each row is S codes times a scale: the codes [S, A] int8 and the scales
+    [S] float32 of each band of rows, one after the other.
     """
-    bands = [np.empty((rows, anchors), dtype=np.float32) for rows, _ in shapes_of(size)]
-    at = 0
-    for piece in pieces:
-        for number, band in enumerate(bands):
-            begin = number * BAND
-            band[:, at : at + len(piece)] = piece[:, begin : begin + len(band)].T
-        at += len(piece)
-    while bands:
-        yield bands.pop(0)
+    arrays = []
+    for begin in range(0, len(layer), CODED_BAND):
+        rows = np.ascontiguousarray(layer[begin : begin + CODED_BAND])
+        scales = np.abs(rows).max(axis=1) / np.float32(127)
+        codes = np.rint(rows / np.where(scales > 0, scales, np.float32(1))[:, None])
+        arrays += [codes.astype(np.int8), scales]
+    return arrays
+
+
+def coded_forms(size: int, anchors: int) -> list[Form]:
+    """What `coded` gives of a layer of those sizes: dtypes and shapes."""
+    rows = [min(CODED_BAND, size - begin) for begin in range(0, size, CODED_BAND)]
+    byte, single = np.dtype(np.int8), np.dtype(np.float32)
+    return [form for count in rows for form in ((byte, (count, anchors)), (single, (count,)))]
+
+
+def decoded(arrays: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """The bands of the layer that `coded` was given, as its codes have it: [S, A] float32 each."""
+    for codes, scales in zip(arrays[::2], arrays[1::2], strict=True):
+        yield codes * scales[:, None]
+
+
+def factor_forms(size: int) -> list[Form]:
+    """Of the bands of a triangular matrix of so many rows."""
+    return [(np.dtype(np.float32), shape) for shape in shapes_of(size)]
 
 
 def inverse_factor(pieces: Iterable[np.ndarray], size: int, ridge: float) -> np.ndarray:

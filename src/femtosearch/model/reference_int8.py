@@ -46,6 +46,11 @@ def encode(
     return np.concatenate(rows)
 
 
+def layer(weight: np.ndarray, bias: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    """[R, O] float32: what `_core.Dense(weight, bias, int8=True).apply(rows)` returns."""
+    return _linear(weight, bias, _between(rows))
+
+
 def _text(config: BertConfig, weights: Mapping[str, np.ndarray], ids: np.ndarray, reach: int) -> np.ndarray:
     x = _embed(config, weights, ids)
     for i in range(config.layers):
