@@ -68,7 +68,7 @@ Returned<float> encode(const MuveraEncoder& self, nb::handle rows, nb::handle st
   return out;
 }
 
-Order order_of(int order) {
+Order order_of(int64_t order) {
   require(order >= 0 && order <= int(Order::kSplit), "order", "0, 1 or 2", order);
   return Order(order);
 }
@@ -97,7 +97,33 @@ int64_t whole_of(nb::handle item, const char* name) {
   return number;
 }
 
-// [(blocks, scales, count, alive or None, order)] of F numbers -> (numbers, products).
+// Parts (blocks, scales, count, alive or None, order) of so many groups, and what keeps their arrays alive.
+struct Parts {
+  std::vector<Borrowed<int8_t>> blocks;
+  std::vector<Borrowed<float>> scales;
+  std::vector<Borrowed<bool>> alive;
+  std::vector<CodedVectors> vectors;
+
+  void add(nb::handle item, int64_t group_count, bool in_steps) {
+    const auto part = items_of(item, 5, "(blocks, scales, count, alive, order)");
+    const int64_t count = whole_of(part[2], "count");
+    blocks.push_back(borrow<int8_t>(part[0], "blocks", {kAny, group_count, kBlockRows, kGroup}));
+    const auto block_count = int64_t(blocks.back().shape(0));
+    scales.push_back(borrow<float>(part[1], "scales", {block_count * kBlockRows}));
+    require(count >= 0 && count <= block_count * kBlockRows, "count",
+            "0 to " + std::to_string(block_count * kBlockRows), count);
+    const uint8_t* living = nullptr;
+    if (!part[3].is_none()) {
+      alive.push_back(borrow<bool>(part[3], "alive", {count}));
+      living = reinterpret_cast<const uint8_t*>(alive.back().data());
+    }
+    const Order order = order_of(whole_of(part[4], "order"));
+    if (in_steps && order != Order::kSplit) fail("order", "2, split", std::to_string(int(order)));
+    vectors.push_back({blocks.back().data(), scales.back().data(), living, count, block_count, order});
+  }
+};
+
+// Parts of F numbers -> (numbers, products).
 nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, int64_t most, int bits, int64_t coarse,
                        nb::handle threads) {
   const int cores = threads_of(threads);
@@ -109,32 +135,14 @@ nb::tuple find_nearest(nb::handle vector, int64_t size, const nb::list& parts, i
   const auto dims = int64_t(v.shape(0)), group_count = int64_t(groups_of(size, bits));
   require(dims >= 1 && dims <= size, "dims of vector", "1 to the codes' " + std::to_string(size), dims);
   if (!finite(v.data(), dims)) fail("vector", "finite numbers", "NaN or infinity");
-  std::vector<Borrowed<int8_t>> blocks;
-  std::vector<Borrowed<float>> scales;
-  std::vector<Borrowed<bool>> alive;
-  std::vector<CodedVectors> borrowed;
-  for (nb::handle item : parts) {
-    const auto part = items_of(item, 5, "(blocks, scales, count, alive, order)");
-    const int64_t count = whole_of(part[2], "count");
-    blocks.push_back(borrow<int8_t>(part[0], "blocks", {kAny, group_count, kBlockRows, kGroup}));
-    scales.push_back(borrow<float>(part[1], "scales", {int64_t(blocks.back().shape(0)) * kBlockRows}));
-    require(count >= 0 && count <= int64_t(scales.back().shape(0)), "count",
-            "0 to " + std::to_string(scales.back().shape(0)), count);
-    const uint8_t* living = nullptr;
-    if (!part[3].is_none()) {
-      alive.push_back(borrow<bool>(part[3], "alive", {count}));
-      living = reinterpret_cast<const uint8_t*>(alive.back().data());
-    }
-    const Order order = order_of(int(whole_of(part[4], "order")));
-    if (coarse > 0 && order != Order::kSplit) fail("order", "2, split", std::to_string(int(order)));
-    borrowed.push_back(
-        {blocks.back().data(), scales.back().data(), living, count, int64_t(blocks.back().shape(0)), order});
-  }
+  Parts borrowed;
+  for (nb::handle item : parts) borrowed.add(item, group_count, coarse > 0);
   std::vector<Neighbour> found;
   if (most > 0) {
     nb::gil_scoped_release unlocked;
-    found = coarse > 0 ? nearest_in_steps(v.data(), int(dims), bits, int(group_count), borrowed, coarse, most, cores)
-                       : nearest(v.data(), int(dims), bits, int(group_count), borrowed, most, cores);
+    const auto& all = borrowed.vectors;
+    found = coarse > 0 ? nearest_in_steps(v.data(), int(dims), bits, int(group_count), all, coarse, most, cores)
+                       : nearest(v.data(), int(dims), bits, int(group_count), all, most, cores);
   }
   auto numbers = fresh<int64_t>({found.size()});
   auto products = fresh<float>({found.size()});

@@ -140,18 +140,21 @@ class Scan {
 
   // What some more than `most` products are not less than, by one block of 32; nothing is known of few.
   float likely_floor(int64_t most) const {
+    if (most < kSampled) return -kLargest;
     const double inside = double(most) / kSampled;
     const auto wanted = int64_t(1.25 * inside + 4 * std::sqrt(inside));
     std::atomic<float> none{-kLargest};
     Best sample(total_ + 1, &none);
     float products[kBlockRows];
+    int64_t number = 0;  // of a block, among those of all parts
     for (const Piece& piece : pieces_) {
       const int64_t end = std::min(piece.begin + step_, blocks_of(*piece.part));
-      for (int64_t block = piece.begin; block < end; block += kSampled)
-        offer(piece, block, block + 1, products, sample);
+      for (int64_t block = piece.begin; block < end; ++block, ++number) {
+        if (number % kSampled == 0) offer(piece, block, block + 1, products, sample);
+      }
     }
     std::vector<Neighbour>& kept = sample.kept();
-    if (most < kSampled || int64_t(kept.size()) <= 2 * wanted) return -kLargest;
+    if (int64_t(kept.size()) <= 2 * wanted) return -kLargest;
     std::nth_element(kept.begin(), kept.begin() + wanted, kept.end(), before);
     return kept[wanted].product;
   }
@@ -236,6 +239,8 @@ std::vector<Neighbour> nearest_in_steps(const float* vector, int dims, int bits,
   const Coded head(vector, std::min(dims, kHead), bits);
   std::vector<Neighbour> near = Scan(head, group_count, parts).nearest(coarse, threads);
   if (dims > kHead) add_rest(Coded(vector, dims, bits, kHead), group_count, parts, threads, near);
+  const auto is_none = [](const Neighbour& row) { return !(std::fabs(row.product) <= kLargest); };
+  near.erase(std::remove_if(near.begin(), near.end(), is_none), near.end());  // those of damaged scales
   keep_first(most, near);
   return near;
 }

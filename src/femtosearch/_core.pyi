@@ -4,8 +4,6 @@ Every function raises `errors.ShapeError` for arrays that are not as described. 
 that this process may use.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -137,7 +135,7 @@ def inner_products(
 def nearest(
     vector: NDArray[np.float32],
     size: int,
-    parts: Sequence[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None, int]],
+    parts: list[tuple[NDArray[np.int8], NDArray[np.float32], int, NDArray[np.bool_] | None, int]],
     most: int,
     bits: int = 8,
     coarse: int = 0,

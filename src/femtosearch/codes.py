@@ -193,16 +193,13 @@ def in_order(blocks: Sequence[np.ndarray], bits: int, order: Order) -> list[np.n
     ]
 
 
-def ordered(blocks: np.ndarray, bits: int, order: Order) -> np.ndarray:
-    """Blocks [B, groups, 16, 4] in an order, under the same shape."""
-    runs = [run.reshape(-1) for run in in_order([blocks], bits, order)]
-    return np.concatenate([*runs, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
-
-
 def blocks_of(
     content: np.ndarray, bits: int, order: Order, first: int = 0, last: int | None = None
 ) -> np.ndarray:
-    """Blocks first to last of those that `ordered` was given; all of them by default."""
+    """Blocks first to last of those that lie in an order; all of them by default.
+
+    content:  [B, groups, 16, 4], whose bytes are those of `in_order`, whatever its shape says.
+    """
     if order == Order.BLOCKS:
         return content[first:last]
     count, groups = content.shape[:2]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from femtosearch import _core
-from femtosearch.codes import Codes, Order, ordered, quantise
+from femtosearch import codes as codes_module
+from femtosearch.codes import Codes, Order, quantise
 from femtosearch.errors import ShapeError
 from femtosearch.fde import inner_products, nearest, reference
 
@@ -142,6 +143,11 @@ def test_an_order_changes_where_numbers_lie_and_no_product(kernel, dims, bits, o
         )
 
 
+def ordered(blocks, bits, order):
+    runs = [run.reshape(-1) for run in codes_module.in_order([blocks], bits, order)]
+    return np.concatenate([*runs, np.empty(0, blocks.dtype)]).reshape(blocks.shape)
+
+
 def in_order(codes, order):
     return replace(codes, blocks=ordered(codes.blocks, codes.bits, order), order=order)
 
@@ -208,17 +214,20 @@ def test_steps_need_numbers_that_are_split(order):
         nearest(VECTOR, [(CODES, None)], 3, coarse=-1)
 
 
-@pytest.mark.parametrize("most", [40, 100, 1000, 3000])
-def test_what_a_sample_says_of_the_rest_changes_nothing(kernel, most):
+@pytest.mark.parametrize("most", [31, 40, 100, 1000, 3000])
+@pytest.mark.parametrize("borders", [(0, 40_000), (0, 5, 5, 700, 20_016, 40_000)])
+def test_what_a_sample_says_of_the_rest_changes_nothing(kernel, most, borders):
     """A scan keeps what is above a floor read off a sample: too high a one where the sample has the best."""
     vectors, vector = random_vectors(1, 40_000, 4), np.array([1, 0, 0, 0], np.float32)
     sampled = np.arange(40_000) // 16 % 32 == 0
+    alive = np.random.default_rng(most).random(40_000) < 0.3
     for chosen in (sampled, ~sampled, np.arange(40_000) < 5000, np.zeros(40_000, bool)):
-        shifted = vectors + np.where(chosen, 9, 0).astype(np.float32)[:, None]
-        codes = quantise(shifted)
-        expected = reference.nearest(inner_products(vector, codes), np.ones(40_000, bool), most)
-        for threads in (1, 0, 3):
-            assert same(nearest(vector, [(codes, None)], most, threads=threads), expected)
+        codes = quantise(vectors + np.where(chosen, 9, 0).astype(np.float32)[:, None])
+        for living in (alive, alive & sampled, alive & ~sampled):
+            expected = reference.nearest(inner_products(vector, codes), living, most)
+            parts = [(some_of(codes, *ends), living[slice(*ends)].copy()) for ends in pairwise(borders)]
+            for threads in (1, 3):
+                assert same(nearest(vector, parts, most, threads=threads), expected)
 
 
 @pytest.mark.parametrize("dims", [4, 16, 30, 64])
@@ -240,6 +249,14 @@ def test_damaged_scales_are_never_near():
     codes.scales[[1, 17, 33]] = np.nan, np.inf, -np.inf
     numbers, _ = nearest(np.ones(3, np.float32), [(codes, None)], 99)
     assert numbers.tolist() == [n for n in range(40) if n not in (1, 17, 33)]
+
+
+def test_scales_that_are_damaged_but_finite_are_never_near_in_steps():
+    codes = in_order(quantise(random_vectors(1, 40, 300) + 9, 4), Order.SPLIT)
+    codes.scales[[1, 17]] = 3e38
+    vector = np.concatenate([np.full(128, 1e-9, np.float32), np.ones(172, np.float32)])
+    numbers, products = nearest(vector, [(codes, None)], 99, coarse=40)
+    assert np.isfinite(products).all() and {1, 17}.isdisjoint(numbers) and len(numbers) == 38
 
 
 def test_nothing_is_near_nothing():

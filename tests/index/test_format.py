@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from femtosearch.codes import Order
+from femtosearch.codes import Order, in_order, quantise
 from femtosearch.errors import FdeMismatchError, QueryError
 from femtosearch.fde import Muvera
 from femtosearch.index import schema, segment_header
@@ -84,6 +84,48 @@ def test_it_can_be_written_to(golden):
     segments = [Segment.open(path) for path in (folder / "segments").iterdir()]
     split = expected["layout"] >= 4  # older readers have to know what is written to an older index
     assert all((segment.widths.order == Order.SPLIT) == split for segment in segments if segment.fde)
+
+
+def test_an_older_index_that_had_words_meanwhile_is_read_by_older_readers(golden):
+    folder, expected = golden
+    with Index(folder, model=Recorded(expected)) as index:
+        had_words = index._snapshots.take().has_words
+        index.set_words()
+        index.add([{"id": "new", "text": "word"}])
+        index.set_words(had_words)
+        index.delete("new")
+        check(index, expected)
+    versions = [Segment.open(path).widths for path in (folder / "segments").iterdir()]
+    if expected["layout"] < 4:
+        assert {widths.order for widths in versions} == {Order.SLICES}
+
+
+def decoded_by_the_page(section: bytes, count: int, dims: int, bits: int) -> np.ndarray:
+    """Codes of FDEs that are split, by the words of docs/format.md."""
+    per, width = 8 // bits, -(-dims * bits // 32)
+    head = min(width, 16 * bits // 4)
+    others = -(-count // 16) * 64 * head
+    found = np.zeros((count, dims), np.int64)
+    for n in range(count):
+        for f in range(dims):
+            if f < 128:
+                at = ((n // 16 * head + f // (4 * per)) * 16 + n % 16) * 4 + f % 4
+            else:
+                at = others + (n * (width - head) + f // (4 * per) - head) * 4 + f % 4
+            byte = section[at]
+            found[n, f] = byte >> f % (4 * per) // 4 * bits & (1 << bits) - 1
+    return found
+
+
+@pytest.mark.parametrize("bits", [8, 4, 2])
+@pytest.mark.parametrize("dims", [1, 64, 128, 129, 200, 600])
+def test_the_page_is_enough_to_read_split_fdes(dims, bits):
+    drawn = np.random.default_rng(dims).standard_normal((37, dims)).astype(np.float32)
+    codes = quantise(drawn, bits)
+    section = b"".join(run.tobytes() for run in in_order([codes.blocks], bits, Order.SPLIT))
+    found = decoded_by_the_page(section, 37, dims, bits)
+    values = found.astype(np.uint8).view(np.int8) if bits == 8 else found - ((1 << bits) - 1) / 2
+    np.testing.assert_array_equal((values * codes.scales[:37, None]).astype(np.float32), codes.rows())
 
 
 def test_a_compaction_splits_what_was_sliced(tmp_path):

@@ -160,13 +160,18 @@ def test_the_first_numbers_choose_of_what_all_numbers_are_read(large, how, monke
     index.set_fde(Muvera(40, 3, 16, calibration=SPLIT))
     monkeypatch.setattr(cost, "_REST", 0.0)
     monkeypatch.setattr(cost, "_BYTE", 1e-6)
-    coarse, original = [], Snapshot.candidates
+    counts, coarse, original = [], [], Snapshot.candidates
 
     def recorded(self, vector, count, alive, steps):
+        counts.append(count)
         coarse.append(steps)
         return original(self, vector, count, alive, steps)
 
     monkeypatch.setattr(Snapshot, "candidates", recorded)
     assert np.mean([share_found(index, query, how) for query in [*queries, LONG]]) > 0.95
-    assert len(coarse) >= len(queries) and min(coarse) > 1000
+    assert len(coarse) >= len(queries) and max(coarse) > 1000
+    counts.clear()
+    index.search(LONG, mode="rerank", recall=0.99, **how)
+    pieces = len(counts)  # whose candidates are all scored
+    assert pieces == 1 or sum(counts) <= 1.2 * SPLIT.candidates[0][0][1] + pieces
     index.set_fde(Muvera(40, 3, 16, calibration=CAREFUL))

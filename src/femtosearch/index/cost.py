@@ -13,7 +13,7 @@ QUERY_ROWS = 16  # of a typical query
 _STEP = {"avx512": 2.5e-11, "avx2": 5.8e-11, "baseline": 2.2e-10}
 _SLOWEST = max(_STEP.values())
 _BYTE = 3.5e-11  # seconds to scan one byte of FDEs, on all cores: memory sets the pace
-_REST = 1.7e-7  # seconds that one core takes for all numbers of an FDE that lies anywhere
+_REST = 1.7e-10  # seconds that one core takes for one byte of an FDE that lies anywhere
 _FAR = 1.2e-6  # seconds that one core waits for the rows of a passage that lies anywhere
 
 
@@ -33,9 +33,9 @@ def scan_seconds(numbers: int, bits: int, passages: int) -> float:
     return _BYTE * bits / 8 * numbers * passages
 
 
-def rest_seconds(passages: int) -> float:
+def rest_seconds(passages: int, numbers: int, bits: int) -> float:
     """How long it takes to read all numbers of so many FDEs that are picked here and there."""
-    return _REST * passages / cores()
+    return _REST * bits / 8 * numbers * passages / cores()
 
 
 def needs_fdes(dims: int, rows: int) -> bool:

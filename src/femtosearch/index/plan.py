@@ -114,7 +114,8 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
 
     plans = [planned(prefix) for prefix in calibration.prefixes]
     if extent.has_split_fdes and HEAD in calibration.prefixes[1:]:
-        plans.append(_in_steps(plans[0], planned(HEAD).candidates))
+        steps = _in_steps(plans[0], planned(HEAD).candidates)
+        plans += [steps] if steps.candidates < extent.passages else []
     numbers = calibration.prefixes[0]
     return min(plans, key=lambda plan: _seconds(plan, query_rows, extent, fde.code_bits, numbers))
 
@@ -129,7 +130,7 @@ def _in_steps(plan: Plan, coarse: int) -> Plan:
 def _seconds(plan: Plan, query_rows: int, extent: Extent, bits: int, numbers: int) -> float:
     """How long a search by a plan takes, by prediction. numbers: of an FDE."""
     prefix = HEAD if plan.coarse else plan.prefix or numbers
-    seconds = cost.scan_seconds(prefix, bits, extent.passages) + cost.rest_seconds(plan.coarse)
+    seconds = cost.scan_seconds(prefix, bits, extent.passages) + cost.rest_seconds(plan.coarse, numbers, bits)
     scored = usually_scored(plan, numbers)
     rows = scored * extent.rows // max(1, extent.passages)
     return seconds + cost.rescoring_seconds(query_rows, extent.dims, rows, scored)

@@ -8,7 +8,7 @@ import numpy as np
 
 from femtosearch.index.keys import contains
 from femtosearch.index.keywords import WordScores
-from femtosearch.index.plan import Plan
+from femtosearch.index.plan import MORE, Plan
 from femtosearch.index.rescoring import scored_far_enough, widening_of
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 
@@ -71,17 +71,21 @@ def _candidates(
     """The candidates' places, rising, as many as planned, or as many as are of `plan.documents` documents;
     and the FDE's products of a query of one piece.
 
-    The pieces of a query share them, but for ten that each has in any case.
+    The pieces of a query share them, but for ten that each has in any case; all of those are scored, and so
+    they are no more than a calibration says.
     """
     from femtosearch.fde.calibration import BEST
 
     alive = None if selection is None else selection.alive
     most = snapshot.passages if selection is None else len(selection.places)
-    count = plan.candidates if len(vectors) == 1 else max(BEST, -(-plan.candidates // len(vectors)))
+    count, coarse = plan.candidates, plan.coarse
+    if len(vectors) > 1:
+        calibrated = count // MORE if coarse else count
+        count, coarse = max(BEST, -(-calibrated // len(vectors))), -(-coarse // len(vectors))
     while True:
-        places, products = snapshot.candidates(vectors[0], count, alive, plan.coarse)
+        places, products = snapshot.candidates(vectors[0], count, alive, coarse)
         for vector in vectors[1:]:
-            places = np.union1d(places, snapshot.candidates(vector, count, alive, plan.coarse)[0])
+            places = np.union1d(places, snapshot.candidates(vector, count, alive, coarse)[0])
         documents = np.count_nonzero(np.diff(snapshot.owners[places], prepend=-1))
         if documents >= plan.documents or count >= most:
             return places, products

@@ -37,6 +37,7 @@ def compact(commit: Commit) -> None:
     """Rewrite the segments that have dead passages, or whose FDEs lie as they once did, and join small
     neighbours. Raises StoreError.
     """
+    commit.transaction.split_fdes()
     tombstones, encoding = commit.transaction.tombstones(), commit.encoding
 
     def is_stale(number: int, summary: Summary) -> bool:
@@ -79,6 +80,7 @@ def _is_mostly_dead(commit: Commit) -> bool:
 def replace_fde(commit: Commit, fde: Fde | None) -> None:
     """Give every passage another FDE, made of its rows as they are stored, or none. Raises StoreError."""
     before = commit.encoding
+    commit.transaction.split_fdes()
     commit.set_fde(fde)
     _replace(commit, copy(commit, commit.transaction.segments(), before))
     commit.transaction.shrink()

@@ -10,6 +10,7 @@ layout 4 a feature may have tables of its own, and an index gets that layout wit
     keys     keys of the metadata whose values have indexes: the tables `keys` and `fields`
     words    the words of every document: the full-text table `words`, and what SQLite keeps for it
     bits     the rows have fewer bits a number than 8: `meta.row_bits`
+    split    new segments have FDEs that are split
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # of a new index
 NEWEST = 4  # of one with features that have tables
 DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
-FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS})
+SPLIT = "split"
+FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS, SPLIT})
 COUNTS = ("tokens", "unknown_tokens")  # rows of `meta`: of all that was encoded, if counted from the start
 _MOST_TABLES = 32
 _MOST_META = 64
@@ -69,7 +71,7 @@ _DECLARED = (
     "CREATE INDEX fields_by_value ON fields (number, kind, value, key)",
     "CREATE INDEX fields_by_key ON fields (key)",
 )
-_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,), KEYS: _DECLARED, BITS: ()}
+_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,), KEYS: _DECLARED, BITS: (), SPLIT: ()}
 _SHADOWS_OF = {  # tables that SQLite makes for a virtual one
     WORDS: (
         "CREATE TABLE 'words_data'(id INTEGER PRIMARY KEY, block BLOB)",
@@ -121,11 +123,15 @@ class Schema:
     def has_bits(self) -> bool:
         return BITS in self.features
 
+    @property
+    def has_split(self) -> bool:
+        return SPLIT in self.features
+
 
 def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
     """Make the tables of an empty catalogue of the newest layout."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    features = [DIGESTS, WORDS]
+    features = [DIGESTS, SPLIT, WORDS]
     meta = {
         "model": origin.name,
         "fingerprint": origin.fingerprint,

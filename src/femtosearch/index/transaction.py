@@ -19,6 +19,7 @@ from femtosearch.index.schema import (
     KEYS,
     NEWEST,
     SOURCES,
+    SPLIT,
     WORDS,
     Schema,
     add_feature,
@@ -206,7 +207,15 @@ class Transaction:
     @property
     def fde_order(self) -> Order:
         """In which order a new segment's FDEs lie: one that all who can read the catalogue know."""
-        return Order.SPLIT if self._schema.layout >= NEWEST else Order.SLICES
+        return Order.SPLIT if self._schema.has_split else Order.SLICES
+
+    @on_disk
+    def split_fdes(self) -> None:
+        """Have new segments' FDEs split from now on, unless the index is of an older layout, which older
+        readers can read.
+        """
+        if self._schema.layout >= NEWEST:
+            self._schema = add_feature(self._connection, self._schema, SPLIT)
 
     @on_disk
     def row_bits(self) -> int:
