@@ -23,6 +23,13 @@ def test_documents_are_ranked(encoder):
     assert encoder.rank("a small cat", []) == []
 
 
+@pytest.mark.filterwarnings("ignore::femtosearch.UnknownQueryWarning")
+def test_a_query_without_a_known_word_leaves_the_order_as_it_is(encoder):
+    ranked = encoder.rank("\u4f60\u597d", TEXTS, top_k=2)
+    assert ranked == [{"corpus_id": 0, "score": -1.0}, {"corpus_id": 1, "score": -1.0}]
+    assert encoder.predict([("\u4f60\u597d", text) for text in TEXTS]).tolist() == [-1, -1, -1]
+
+
 def test_pairs_are_scored_as_they_are_ranked(encoder):
     pairs = [("a small cat", text) for text in TEXTS] + [("stock markets", TEXTS[0])]
     scores = encoder.predict(pairs)

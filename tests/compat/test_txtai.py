@@ -32,6 +32,8 @@ def test_ids_and_scores_without_content():
             ["own"],
             [0],
         ]
+        embeddings.upsert([{"id": "own", "text": "another", "tags": "t", "n": 1}, {"id": 7, "text": "more"}])
+        assert embeddings.count() == 3 and embeddings.delete(["own"]) == ["own"]
         embeddings.index(["anew"])
         assert embeddings.search("anew")[0][0] == 0 and embeddings.count() == 1
 

@@ -4,6 +4,7 @@ import gc
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -294,3 +295,31 @@ def test_an_iteration_of_a_page_is_of_one_moment():
         index.add([{"id": "b", "text": "new b"}, {"id": "d", "text": "new d"}])
         assert [document.text for document in documents] == ["old b", "old c"]
         assert {document.text for document in index} == {"old a", "old c", "new b", "new d"}
+
+
+def test_another_index_in_the_place_of_one_that_is_open(tmp_path):
+    folder = tmp_path / "notes"
+    with Index(folder, model=MODEL) as index:
+        index.add([{"id": "old", "text": "old words"}])
+        shutil.rmtree(folder)
+        with Index(folder, model=MODEL) as other:
+            for n in range(6):
+                other.add([{"id": f"new {n}", "text": f"words {n}"}])
+        assert index.add(["more words"]) and len(index) == 7
+        assert index.get("old") is None and len(index.search("words", k=9)) == 7
+        with Index(folder, model=MODEL) as other:
+            assert other.verify() == [] and len(other) == 7
+        folder.rename(tmp_path / "before")
+        with Index(folder, model=MODEL) as other:
+            other.add([{"id": "third", "text": "words"}])
+        assert [hit.id for hit in index.search("words")] == ["third"]
+        with Index(tmp_path / "before", model=MODEL) as other:
+            assert other.verify() == [] and len(other) == 7
+        shutil.rmtree(folder)
+        for call in (lambda: index.add(["text"]), lambda: index.search("words"), lambda: len(index)):
+            with pytest.raises(StoreError):
+                call()
+        Index(folder, model=FakeModel(5)).close()
+        for call in (lambda: index.add(["text"]), lambda: index.search("words"), lambda: len(index)):
+            with pytest.raises(StoreError, match="an index of another model lies there now"):
+                call()

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from femtosearch.errors import FemtosearchError
+from femtosearch.server.origins import origin_of
 from femtosearch.server.protocol import _PatientProtocol
 from femtosearch.server.run import log_to
 from femtosearch.server.settings import Settings, host_name, key_digests
@@ -75,6 +76,13 @@ def test_a_host_that_is_named_is_served(model):
         assert server.ask("GET", "/health", Host="other.example")[0] == 421
 
 
+@pytest.mark.parametrize("origin", ["*", "foo", "https://*.a.example", "https://a.example/b", "ftp://a", ""])
+def test_an_origin_that_no_browser_has_is_told(origin):
+    with pytest.raises(FemtosearchError, match="expected the origin of a site"):
+        origin_of(origin)
+    assert origin_of("HTTPS://A.example:8443/") == "https://a.example:8443"
+
+
 def test_pages_of_other_sites_are_refused(served, guarded):
     own = f"http://127.0.0.1:{served.port}"
     assert served.ask("GET", "/health", Origin=own)[0] == 200
@@ -87,6 +95,10 @@ def test_pages_of_other_sites_are_refused(served, guarded):
     assert status == 200 and headers["access-control-allow-origin"] == "https://a.example"
     asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
     assert guarded.ask("OPTIONS", "/search", **known, **asks)[0] == 200
+    changes = {**asks, "Access-Control-Request-Method": "PATCH"}
+    assert guarded.ask("OPTIONS", "/documents", **known, **changes)[0] == 200
+    status, headers, _ = guarded.ask("GET", "/search?q=a", **known)  # without a key
+    assert status == 401 and headers["access-control-allow-origin"] == "https://a.example"
     assert guarded.ask("OPTIONS", "/search", Origin="https://evil.example", **asks)[0] == 403
     assert guarded.ask("OPTIONS", "/search", **known)[0] == 401
 
@@ -255,16 +267,18 @@ def test_a_client_that_has_closed_its_half_is_answered(served):
         HEAD + b"".join(b"X-%d: a\r\n" % n for n in range(9000)) + b"\r\n",
         b"GET /" + b"a" * 100_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n",
         b"\x00\xff\x00\xff\r\n\r\n",
+        "GET /search?q=caf\u00e9 HTTP/1.1\r\nHost: localhost\r\n\r\n".encode(),
         b"GET /health HTTP/1.1\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
     ],
-    ids=["headers", "path", "bytes", "no host", "negative", "two lengths", "chunks"],
+    ids=["headers", "path", "bytes", "an address in UTF-8", "no host", "negative", "two lengths", "chunks"],
 )
 def test_what_is_not_http_is_refused_and_the_next_request_answered(served, content):
     answer = raw(served, content)
     assert answer.startswith((b"HTTP/1.1 4", b"HTTP/1.1 5")) and b"Traceback" not in answer
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["message"]
     assert served.ask("GET", "/health")[0] == 200
 
 

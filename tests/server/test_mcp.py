@@ -70,6 +70,22 @@ def test_a_document_is_read_some_lines_at_a_time(call):
     assert "there is no document 'none'" in call("get", id="none")
 
 
+def test_a_line_that_is_too_long_is_read_in_pieces(call):
+    text = "first\n" + "a" * 25_000 + " then " + "b" * 30_000 + "\nthird"
+    call("add", documents=[{"id": "wide", "text": text}])
+    read, line, start = "", 1, 0
+    for _ in range(9):
+        answer = call("get", id="wide", line=line, start=start)
+        piece, _, note = answer.rpartition("\n[cut in line ")
+        read += piece if note and piece else answer
+        if not piece:
+            break
+        line, start = (int(number) for number in re.search(r"line=(\d+), start=(\d+)]", note).groups())
+    assert read == text
+    assert call("get", id="wide", line=1, start=9).endswith("start 9: line 1 has 5 characters")
+    assert call("get", id="wide", line=3, start=2) == "ird"
+
+
 def test_documents_are_listed_added_and_deleted(call):
     assert call("list") == "3 documents\ncat\ndog\nmoon"
     assert call("add", documents=[{"id": str(n), "text": ""} for n in range(100)]).startswith(

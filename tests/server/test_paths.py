@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from femtosearch.model.model import Model
+from femtosearch.server.bodies import RerankBody
 from femtosearch.server.guard import access_of
+from femtosearch.server.models import ranks
 
 from ..tiny import write_tiny_model
 from .conftest import TEXTS, fill, running
@@ -156,6 +158,13 @@ def test_a_wrong_document_loses_no_other_and_is_told(served, document, message):
     status, _, text = served.error("POST", "/documents", body)
     assert status == 422 and message in text
     assert len(served.indexes.get(None)) == 3
+
+
+@pytest.mark.filterwarnings("ignore::femtosearch.UnknownQueryWarning")
+def test_a_rerank_of_no_known_word_gives_all_in_their_order():
+    body = RerankBody(query="\u4f60\u597d", documents=["a", "b", "c"], top_n=2)
+    results = ranks(Model.load("femto"), body, "1")["results"]
+    assert [(entry["index"], entry["relevance_score"]) for entry in results] == [(0, -1.0), (1, -1.0)]
 
 
 def test_a_rerank_has_the_shape_of_coheres(served):

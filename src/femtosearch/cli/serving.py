@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import os
 import sys
+from collections.abc import Callable, Collection
 from typing import Any
 
 from femtosearch.cli.opening import chosen_model
@@ -58,14 +59,14 @@ def mcp(options: argparse.Namespace) -> None:
     server = tools_of.make_server(tools, writable=options.writable)
     try:
         if options.http:
-            _serve_mcp(options, tools_of.http_app(server))
+            _serve_mcp(options, lambda origins: tools_of.http_app(server, origins))
         else:
             server.run("stdio")
     finally:
         tools.close()
 
 
-def _serve_mcp(options: argparse.Namespace, app: Any) -> None:
+def _serve_mcp(options: argparse.Namespace, app: Callable[[Collection[str]], Any]) -> None:
     """The tools over HTTP. One key opens all of them: where one writes, it is a key for writing."""
     running = server_module("run", "server")
     chosen = settings_of(options, writable=options.writable)
@@ -73,7 +74,8 @@ def _serve_mcp(options: argparse.Namespace, app: Any) -> None:
         chosen = dataclasses.replace(chosen, read_keys=chosen.write_keys)
     if options.quiet:
         running.hush()
-    running.serve_app(app, chosen, started=lambda address: write_note(f"femtosearch: MCP on {address}/mcp"))
+    said = lambda address: write_note(f"femtosearch: MCP on {address}/mcp")  # noqa: E731
+    running.serve_app(app(chosen.origins), chosen, started=said)
 
 
 def bearing(options: argparse.Namespace, **more: Any) -> Any:
@@ -97,7 +99,7 @@ def settings_of(options: argparse.Namespace, **more: Any) -> Any:
         read_keys=settings.key_digests(_keys(options.api_key, "FEMTOSEARCH_API_KEY")),
         write_keys=settings.key_digests(_keys(options.write_key, "FEMTOSEARCH_WRITE_KEY")),
         names=frozenset(map(str.lower, options.allow_host)),
-        origins=frozenset(origin.lower().rstrip("/") for origin in options.allow_origin),
+        origins=frozenset(map(server_module("origins", "server").origin_of, options.allow_origin)),
         **more,
     )
     chosen.check()

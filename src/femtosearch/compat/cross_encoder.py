@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.errors import QueryError
-from femtosearch.index.rerank import rerank
+from femtosearch.index.rerank import as_given, rerank
 from femtosearch.model.model import Model
 from femtosearch.types import Document
 
@@ -31,10 +31,12 @@ class CrossEncoder:
         return_documents: bool = False,
         **options: Any,
     ) -> list[dict[str, Any]]:
-        """{"corpus_id", "score"} of documents, best first, and "text" if asked for. Raises QueryError."""
+        """{"corpus_id", "score"} of documents, best first, and "text" if asked for. Where the model knows no
+        word of the query they are in the order given, at -1. Raises QueryError.
+        """
         del options
         numbered = [Document(str(number), text) for number, text in enumerate(documents)]
-        hits = rerank(self.model, query, numbered, k=top_k)
+        hits = rerank(self.model, query, numbered, k=top_k) or as_given(numbered, top_k)
         rows = 1 if self.model.conventions.scoring == "mean" else len(self.model.encode_queries([query]).rows)
         ranked = []
         for hit in hits:
@@ -50,7 +52,7 @@ class CrossEncoder:
         by_query: dict[str, list[int]] = {}
         for number, (query, _) in enumerate(sentences):
             by_query.setdefault(query, []).append(number)
-        scores = np.empty(len(sentences), np.float32)
+        scores = np.full(len(sentences), -1.0, np.float32)
         for query, numbers in by_query.items():
             for entry in self.rank(query, [sentences[number][1] for number in numbers]):
                 scores[numbers[entry["corpus_id"]]] = entry["score"]

@@ -51,7 +51,8 @@ class Database:
         self._writer: sqlite3.Connection | None = None
         self._transaction: weakref.ref[Transaction] | None = None  # in memory: the one that is open
         self._generation = 0  # of the reader's connection
-        self._seen: tuple[int, ...] = ()
+        self._seen: tuple[int, ...] = ()  # the signature when the reader was connected,
+        self._written: tuple[int, ...] = ()  # and when the writer was
         _databases.add(self)
         if path is not None:
             self.origin = self._open()
@@ -102,7 +103,7 @@ class Database:
     def _steady(self, query: Callable[[sqlite3.Connection], T]) -> T:
         """What a function reads while the files stay as they are; the lock is held.
 
-        Only a reader that may not write has to look: SQLite keeps all others apart.
+        Only a reader that may not write has to look at what is in them: SQLite keeps all others apart.
         """
         for attempt in range(_ATTEMPTS):
             before = self._signature()
@@ -118,12 +119,13 @@ class Database:
         raise StoreError(f"{self.place}: it was changed faster than it could be read: try again")
 
     def _current_reader(self, signature: tuple[int, ...]) -> sqlite3.Connection:
-        """The reader's connection; a new one where the files of a read-only catalogue have changed."""
+        """The reader's connection; a new one where the files of a read-only catalogue have changed, or where
+        another catalogue lies in the place of this one.
+        """
         if self._closed:
             raise StoreError(_CLOSED)
         if self._reader is None or signature != self._seen:
-            assert self._path is not None
-            connection = connections.connect(self._path, writable=self._writable)
+            connection = self._connect()
             self._generation += 1
             self._seen = signature
             stale, self._reader = self._reader, connection
@@ -131,6 +133,16 @@ class Database:
                 stale.close()
         self._heal(self._reader)
         return self._reader
+
+    def _connect(self, **options: float) -> sqlite3.Connection:
+        """A connection to what lies at the path now: an index of the same model. Raises StoreError."""
+        assert self._path is not None
+        connection = connections.connect(self._path, writable=self._writable, **options)
+        known = getattr(self, "origin", None)
+        if known is not None and read_origin(connection, self.place) != known:
+            connection.close()
+            raise StoreError(f"{self.place}: an index of another model lies there now: open it again")
+        return connection
 
     def _heal(self, reader: sqlite3.Connection) -> None:
         """Roll back what an interrupt left open. Raises StoreError inside an open write in memory."""
@@ -140,8 +152,15 @@ class Database:
             reader.execute("ROLLBACK")
 
     def _signature(self) -> tuple[int, ...]:
-        """What changes when somebody else writes to a catalogue that this process may only read."""
-        if self._path is None or self._writable:
+        """What changes when somebody puts another catalogue in the place of this one; and when somebody else
+        writes to one that this process may only read.
+        """
+        if self._path is None:
+            return ()
+        if self._writable:
+            with suppress(FileNotFoundError):
+                status = os.stat(self._path)
+                return (status.st_dev, status.st_ino)
             return ()
         numbers: list[int] = []
         for suffix in ("", "-wal", "-shm"):
@@ -177,8 +196,13 @@ class Database:
                     f"{self.place}: opened for reading only, because the folder cannot be written"
                 )
             connection, self._writer = self._writer, None
+            before = self._signature()
+            if connection is not None and before != self._written:
+                connection.close()
+                connection = None
         if connection is None:
-            connection = connections.connect(self._path, writable=True, patience=self._timeout)
+            connection = self._connect(patience=self._timeout)
+            self._written = before
             connection.execute(f"PRAGMA journal_size_limit = {1 << 26}")
         else:
             connections.check_files(self._path)
@@ -204,6 +228,8 @@ class Database:
         from femtosearch.index.transaction import Transaction
 
         connection.execute("BEGIN IMMEDIATE")
+        if self._path is not None and self._signature() != self._written:
+            raise StoreError(f"{self.place}: another index was put in its place meanwhile: try again")
         transaction = Transaction(connection, read_schema(connection, self.place), self.place)
         if self._path is None:
             self._transaction = weakref.ref(transaction)

@@ -54,6 +54,14 @@ def rerank(
     return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()]
 
 
+def as_given(documents: Iterable[Document], k: int | None) -> list[Hit]:
+    """The first k documents as hits without a score (-inf), for those who need an answer for each where no
+    word of a query is known.
+    """
+    chosen = list(documents)[:k]
+    return [Hit(each.id, -np.inf, each.text, each.metadata, (0, 0)) for each in chosen]
+
+
 def _alone(rows: np.ndarray) -> Rows:
     return Rows(rows, np.array([0, len(rows)], np.int64))
 

@@ -362,7 +362,8 @@ class Snapshots:
         views: dict[int, View] = {}
         earlier = self._last.views if self._last else {}
         if self._last is None or self._last.state.version[0] != state.version[0]:
-            self._words = Remembered()  # for it may be another database, whose keys are other documents'
+            earlier = {}  # for it may be another database, whose keys are other documents'
+            self._words = Remembered()
         for number, summary in state.segments.items():
             view = earlier.get(number)
             if view is None:

@@ -13,7 +13,6 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.middleware.cors import CORSMiddleware
 
 from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 from femtosearch.server import documents, operations, searching
@@ -22,6 +21,7 @@ from femtosearch.server.description import allowed, describe, methods_of
 from femtosearch.server.guard import Guard, log_fault
 from femtosearch.server.indexes import Indexes
 from femtosearch.server.metrics import Metrics
+from femtosearch.server.origins import allow_origins
 from femtosearch.server.problems import Problem, problem_of
 from femtosearch.server.settings import Settings
 from femtosearch.server.state import State, as_json
@@ -95,20 +95,8 @@ def make_app(indexes: Indexes, settings: Settings) -> Application:
     app.add_exception_handler(Exception, _told)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
-    _allow_origins(app, settings)
+    allow_origins(app, settings.origins)
     return Application(Guard(app, settings, metrics), app)
-
-
-def _allow_origins(app: FastAPI, settings: Settings) -> None:
-    """Let the pages of other sites call, if settings name any."""
-    if settings.origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=sorted(settings.origins),
-            allow_methods=["GET", "POST", "PUT", "DELETE"],
-            allow_headers=["authorization", "content-type", "x-api-key", "x-request-id"],
-            expose_headers=["x-request-id", "retry-after"],
-        )
 
 
 async def _told(request: Request, error: Exception) -> Response:

@@ -107,7 +107,7 @@ class MatchesBody(_Strict):
 
 
 class MatchedBody(BaseModel):
-    """Tokens, and products[n][m] of the query's n-th with the text's m-th, each at most 1."""
+    """Tokens, and products[n][m] of the query's n-th with the text's m-th, times what the first counts."""
 
     query: list[str]
     passage: list[str]
@@ -153,6 +153,10 @@ class AddBody(_Strict):
     """Documents to store, each in the place of one with the same id; all of them or none."""
 
     documents: Annotated[list[str | NewDocument], Field(max_length=MOST_DOCUMENTS)]
+    exact: bool = Field(
+        default=False,
+        description="Documents are {id, text, metadata}, stored as they are: no title is put before a text.",
+    )
     index: IndexName = None
 
 

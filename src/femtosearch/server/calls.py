@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import secrets
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from datetime import date
 from typing import Any, Generic, TypeVar
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from femtosearch.errors import (
     DocumentError,
@@ -22,14 +22,15 @@ from femtosearch.errors import (
     UnknownQueryWarning,
 )
 from femtosearch.index.contents import Where
-from femtosearch.index.documents import drafts
+from femtosearch.index.documents import drafts, named
 from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
 from femtosearch.types import Document, Explanation, Hit, Page, TokenMatch
 
 T = TypeVar("T")
-IDS_IN_LINK, MOST_FACETS = 50, 10_000
-BATCH_DOCUMENTS, BATCH_CHARACTERS = 1000, 4 << 20  # of one request
+IDS_IN_LINK, MOST_LINK, MOST_FACETS = 50, 20_000, 10_000  # ids and characters of a link
+BATCH_DOCUMENTS, BATCH_CHARACTERS = 256, 1 << 19  # of one request, which is to be answered in seconds
+BATCH_IDS = 1000
 MOST_ANSWER = 1 << 30  # bytes
 RETRIED = frozenset({429, 503})
 KINDS: dict[str, type[FemtosearchError]] = {
@@ -103,28 +104,25 @@ class Server:
 
 def search(server: Server, query: str | list[str], options: Mapping[str, Any]) -> Call[list[Any]]:
     """Hits of a query, or a list of hits of each of several."""
-    asked = {name: option for name, option in options.items() if option is not None}
+    asked = {name: _plain(option) for name, option in options.items() if option is not None}
     body = server.with_index({"query": query, **asked})
     return Call("POST", "/search", _hits if isinstance(query, str) else _hit_lists, body)
 
 
 def add(server: Server, documents: list[dict[str, Any]]) -> Call[list[str]]:
     """The ids of documents that are stored."""
-    return Call("POST", "/documents", _strings("ids"), server.with_index({"documents": documents}))
+    body = {"documents": documents, "exact": True}
+    return Call("POST", "/documents", _strings("ids"), server.with_index(body))
 
 
 def batches(documents: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
-    """Documents as bodies have them, so many a request; each has an id, made here if it had none, so that a
+    """Documents as bodies have them, so many a request; one without an id has that of its content, so that a
     request that is repeated stores nothing twice. Raises DocumentError.
     """
     group: list[dict[str, Any]] = []
     characters = 0
-    for draft in drafts(documents):
-        name = secrets.token_hex(8) if draft.id is None else draft.id
-        metadata = json.loads(draft.metadata)
-        if clash := {"id", "text"} & metadata.keys():
-            raise DocumentError(f"document {name[:80]!r}: its metadata has a key {min(clash)!r}: rename it")
-        group.append({**metadata, "id": name, "text": draft.text})
+    for draft in map(named, drafts(documents)):
+        group.append({"id": draft.id, "text": draft.text, "metadata": json.loads(draft.metadata)})
         characters += len(draft.text) + len(draft.metadata)
         if len(group) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
             yield group
@@ -135,7 +133,7 @@ def batches(documents: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
 
 def delete(server: Server, ids: list[str] | None, where: Any = None) -> Call[int]:
     """How many of the documents were there."""
-    chosen = {"ids": ids, "where": where}
+    chosen = {"ids": ids, "where": _plain(where)}
     asked = {name: option for name, option in chosen.items() if option is not None}
     return Call("POST", "/documents/delete", _number("deleted"), server.with_index(asked))
 
@@ -159,12 +157,31 @@ def facets(server: Server, field: str, where: Where | None, limit: int | None) -
     return Call("GET", "/facets" + server.query(**parameters), _counts)
 
 
-def id_batches(ids: str | Iterable[str], most: int = BATCH_DOCUMENTS) -> Iterator[list[str]]:
+def id_batches(ids: str | Iterable[str], most: int = BATCH_IDS) -> Iterator[list[str]]:
     """Ids, so many a request. Raises DocumentError."""
     if not isinstance(ids, (str, Iterable)):
         raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
     remaining = iter([ids] if isinstance(ids, str) else ids)
     while group := list(itertools.islice(remaining, most)):
+        yield group
+
+
+def linked_ids(ids: str | Iterable[str]) -> Iterator[list[str]]:
+    """Ids, so many a link; an id that is longer than one can have is none, and left out. Raises
+    DocumentError.
+    """
+    group: list[str] = []
+    characters = 0
+    for (name,) in id_batches(ids, 1):
+        length = len(quote(name, safe="", errors="surrogatepass")) if isinstance(name, str) else 0
+        if length > MOST_LINK:
+            continue
+        if group and (len(group) == IDS_IN_LINK or characters + length > MOST_LINK):
+            yield group
+            group, characters = [], 0
+        group.append(name)
+        characters += length
+    if group:
         yield group
 
 
@@ -274,9 +291,18 @@ def _filter(where: Where | None) -> dict[str, str]:
     if where is None or isinstance(where, str):
         return {} if where is None else {"where": where}
     try:
-        return {"where": json.dumps(where, ensure_ascii=False, allow_nan=False)}
+        return {"where": json.dumps(_plain(where), ensure_ascii=False, allow_nan=False)}
     except (TypeError, ValueError, RecursionError) as error:
         raise QueryError(f"where: expected a filter that is JSON: {error}") from None
+
+
+def _plain(value: Any) -> Any:
+    """What a filter has, as JSON has it: dates as ISO text, sets and tuples as lists, as in the library."""
+    if isinstance(value, Mapping):
+        return {name: _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (set, frozenset, list, tuple)):
+        return [_plain(inner) for inner in value]
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _documents(answer: Any) -> dict[str, Document]:

@@ -109,7 +109,7 @@ class RemoteIndex(Searches):
         if isinstance(document_id, str) or not isinstance(document_id, Iterable):
             return self._run(calls.get(self._server, document_id))
         ids, documents = list(document_id), dict[str, Document]()
-        for group in calls.id_batches(ids, calls.IDS_IN_LINK):
+        for group in calls.linked_ids(ids):
             page = self._run(calls.get_all(self._server, group))
             documents |= page
         return [documents.get(name) for name in ids]

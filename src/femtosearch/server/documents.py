@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
-from femtosearch.errors import QueryError
+from femtosearch.errors import DocumentError, QueryError
 from femtosearch.server.bodies import (
     AddBody,
     AddedBody,
@@ -37,7 +37,7 @@ MOST_BY_ID = 100
 @router.post("/documents", response_model=AddedBody, operation_id="add")
 async def add(body: AddBody, shared: Shared) -> Response:
     """Store documents, each in the place of one with the same id. The answer means: safe on the disk."""
-    documents = [_stored(document) for document in body.documents]
+    documents = [_stored(document, body.exact) for document in body.documents]
     return as_json({"ids": await shared.writer(body.index).add(documents)})
 
 
@@ -122,8 +122,15 @@ def filter_of(where: str | None) -> str | dict[str, Any] | None:
     return mapping
 
 
-def _stored(document: str | NewDocument) -> str | dict[str, Any] | Document:
-    """A document as `Index.add` takes it: what its body has beside text and id is metadata."""
+def _stored(document: str | NewDocument, exact: bool) -> str | dict[str, Any] | Document:
+    """A document as `Index.add` takes it: what its body has beside text and id is metadata, or if it is exact
+    all that is in `metadata`. Raises DocumentError.
+    """
     if isinstance(document, str):
         return document
-    return {name: content for name, content in document.model_dump().items() if name != "id" or content}
+    named = {name: content for name, content in document.model_dump().items() if name != "id" or content}
+    if not exact:
+        return named
+    if set(named) != {"id", "text", "metadata"} or not isinstance(named["metadata"], dict):
+        raise DocumentError("exact: expected documents of an id, a text and a mapping of metadata")
+    return Document(**named)

@@ -102,13 +102,18 @@ class Exchange:
                     body = await self._body()
                 self._is_whole = True
                 self._take_as_json()
-                async with asyncio.timeout(self._settings.timeout):
+                async with asyncio.timeout(self._patience()):
                     await self._app(self._scope, self._replay(body), self._answer)
             except Exception as error:
                 await self._tell(error)
             finally:
                 self._guard.release(self._size)
                 self._note(time.perf_counter() - began)
+
+    def _patience(self) -> float:
+        """Seconds that the answer may take."""
+        writes = access_of(self._scope["method"], self._scope["path"]) == "write"
+        return self._settings.timeout * (10 if writes else 1)
 
     def _admit(self) -> None:
         """Raise Refusal for a request that may not come in."""
@@ -208,6 +213,9 @@ class Exchange:
             present = {name.lower() for name, _ in message.get("headers", [])}
             headers = [(name, content) for name, content in SAFETY if name not in present]
             headers.append((b"x-request-id", self.request_id.encode()))
+            origin = self._headers.get(b"origin", "")
+            if origin.lower() in self._settings.origins and b"access-control-allow-origin" not in present:
+                headers += [(b"access-control-allow-origin", origin.encode()), (b"vary", b"Origin")]
             message = {**message, "headers": [*message.get("headers", []), *headers]}
         else:
             self._sent += len(message.get("body", b""))

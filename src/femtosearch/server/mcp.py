@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any, TypeVar
 
 from mcp.server.mcpserver import MCPServer
@@ -21,6 +21,7 @@ from femtosearch.errors import UnknownQueryWarning
 from femtosearch.index.context import place_of
 from femtosearch.index.queries import notes_of
 from femtosearch.server.indexes import Indexes
+from femtosearch.server.origins import allow_origins
 from femtosearch.server.problems import problem_of
 from femtosearch.types import Coverage, Document, Hit
 
@@ -78,6 +79,7 @@ class Tools:
         id: Annotated[str, Field(description="The document's id, as `search` and `list` give it.")],
         line: Annotated[int, Field(ge=1, description="The first line to read.")] = 1,
         lines: Annotated[int, Field(ge=1, le=2000, description="How many lines.")] = 200,
+        start: Annotated[int, Field(ge=0, description="Characters of that line to leave out.")] = 0,
         index: Name = None,
     ) -> str:
         """Read a document, some lines at a time."""
@@ -85,7 +87,7 @@ class Tools:
         document = await self._run(lambda indexes: indexes.get(index).get(id))
         if document is None:
             raise ToolError(f"there is no document {id[:200]!r}: `list` says which there are")
-        return _lines(document, line, lines)
+        return _lines(document, line, lines, start)
 
     async def list_documents(
         self,
@@ -164,10 +166,15 @@ def make_server(tools: Tools, *, writable: bool) -> MCPServer[Any]:
     return server
 
 
-def http_app(server: MCPServer[Any]) -> Any:
-    """The server as an ASGI application at /mcp, to be put behind a `Guard`, which checks Host and Origin."""
+def http_app(server: MCPServer[Any], origins: Collection[str] = ()) -> Any:
+    """The server as an ASGI application at /mcp, to be put behind a `Guard`, which checks Host and Origin.
+
+    origins:  of other sites, whose pages may call.
+    """
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
-    return server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
+    app = server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
+    allow_origins(app, origins)
+    return app
 
 
 def _asked(index: Any, query: str, k: int, where: str | None) -> tuple[list[Hit], Coverage | None]:
@@ -186,11 +193,17 @@ def _shown(hit: Hit) -> str:
     return f"{named}  {title}\n{cut}" if isinstance(title, str) and title else f"{named}\n{cut}"
 
 
-def _lines(document: Document, line: int, count: int) -> str:
-    """Lines of a document, and how to read on."""
+def _lines(document: Document, line: int, count: int, start: int) -> str:
+    """Lines of a document, the first of them from a character on, and how to read on."""
     lines = document.text.split("\n")
-    text = "\n".join(lines[line - 1 : line - 1 + count])[:MOST_TEXT]
-    last = line - 1 + text.count("\n") + 1
     if line > len(lines):
         raise ToolError(f"line {line}: the document has {len(lines)} lines")
+    if start > len(lines[line - 1]):
+        raise ToolError(f"start {start}: line {line} has {len(lines[line - 1])} characters")
+    whole = "\n".join(lines[line - 1 : line - 1 + count])[start:]
+    text = whole[:MOST_TEXT]
+    last = line + text.count("\n")
+    if len(whole) > MOST_TEXT:  # within a line
+        at = len(text) - text.rfind("\n") - 1 + (start if last == line else 0)
+        return f"{text}\n[cut in line {last} of {len(lines)}: go on with line={last}, start={at}]"
     return text if last >= len(lines) else f"{text}\n[lines {line} to {last} of {len(lines)}]"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch.errors import QueryError
-from femtosearch.index.rerank import rerank
+from femtosearch.index.rerank import as_given, rerank
 from femtosearch.model.model import Model
 from femtosearch.server.bodies import EmbeddingsBody, MatchesBody, RerankBody
 from femtosearch.types import Document, Rows
@@ -18,7 +18,8 @@ from femtosearch.types import Document, Rows
 def ranks(model: Model, body: RerankBody, request_id: str) -> dict[str, Any]:
     """Documents in the order of a query. Raises QueryError."""
     texts = [document if isinstance(document, str) else document.text for document in body.documents]
-    hits = rerank(model, body.query, [Document(str(n), text) for n, text in enumerate(texts)], k=body.top_n)
+    documents = [Document(str(n), text) for n, text in enumerate(texts)]
+    hits = rerank(model, body.query, documents, k=body.top_n) or as_given(documents, body.top_n)
     rows = 1 if model.conventions.scoring == "mean" else max(1, len(model.encode_queries([body.query]).rows))
     reranked = []
     for hit in hits:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from h11 import Data, EndOfMessage, Response
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from femtosearch.server.problems import Problem
 
 
 def patient_protocol(seconds: float) -> type[H11Protocol]:
@@ -38,6 +41,17 @@ class _PatientProtocol(H11Protocol):
             self._stop("_head_timer")
         elif self._head_timer is None:
             self._await_head()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP as every error is answered: with JSON."""
+        del msg  # which says no more
+        problem = Problem(400, "http", "this is no request of HTTP/1.1; in an address é is written %C3%A9")
+        body = problem.body("")
+        kept = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        head = Response(status_code=400, headers=[*kept, (b"connection", b"close")], reason=b"Bad Request")
+        for event in (head, Data(data=body), EndOfMessage()):
+            self.transport.write(self.conn.send(event))
+        self.transport.close()
 
     def on_response_complete(self) -> None:
         super().on_response_complete()

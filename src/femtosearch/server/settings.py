@@ -25,7 +25,8 @@ class Settings:
     names:        host names, beside localhost and IP addresses, by which clients may call it.
     origins:      origins of other sites, such as https://example.com, whose pages may call it.
     max_body:     bytes of a request's body; max_bodies: of all bodies that are held at one moment.
-    timeout:      seconds for a body to come, and for a request to be answered.
+    timeout:      seconds for a body to come, and for a request to be answered; ten times as many for one that
+                  changes an index, since to encode texts takes its time.
     head_timeout: seconds for a request's head to come, and for a stalled client to read on.
     threads:      requests that are computed at a time; queue: how many more may wait.
     connections:  how many may be open.

@@ -78,7 +78,7 @@ class Writer:
 
     def __init__(self, index: Index, queue: int) -> None:
         self._index = index
-        self._waiting: asyncio.Queue[Write] = asyncio.Queue(queue)
+        self._waiting: asyncio.Queue[Write] = asyncio.Queue(max(1, queue))  # of 0 it would have no end
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="femtosearch-write")
         self._next: Write | None = None
         self._task = asyncio.get_running_loop().create_task(self._work())

@@ -219,6 +219,9 @@ class Embeddings:
 
 def _parts(document: Any) -> tuple[Any, Any, Any]:
     """(id, content, tags) of a document as txtai takes it."""
+    if isinstance(document, Mapping) and isinstance(document.get("id"), (str, int)):
+        content = {key: field for key, field in document.items() if key not in ("id", "tags")}
+        return document["id"], content, document.get("tags")
     if not isinstance(document, tuple):
         return None, document, None
     if len(document) not in (2, 3):

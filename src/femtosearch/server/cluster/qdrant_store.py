@@ -101,6 +101,12 @@ class _Opened(ABC):
     """What a collection is, whoever opened it: read page by page, and closed."""
 
     _opened: Any = None
+    _closed = False
+
+    def check_open(self) -> None:
+        """Raise ServerError once it is closed."""
+        if self._closed:
+            raise ServerError("the connection is closed: connect again")
 
     def first_passages(self, condition: Any) -> Iterator[dict[str, Any]]:
         records, offset = self._page(condition, None)
@@ -110,6 +116,7 @@ class _Opened(ABC):
             yield from (record.payload for record in records)
 
     def close(self) -> None:
+        self._closed = True
         if self._opened is not None:
             self._opened.close()
             self._opened = None
@@ -129,6 +136,7 @@ class _Client(_Opened):
 
     @property
     def _client(self) -> Any:
+        self.check_open()
         if self._opened is None:
             with self._told():
                 if self._folder is not None:
@@ -234,6 +242,7 @@ class _Edge(_Opened):
 
     @property
     def _shard(self) -> Any:
+        self.check_open()
         if self._opened is None:
             with _told(self.place):
                 self._opened = self._package.EdgeShard.load(os.fspath(self._folder))
@@ -313,7 +322,8 @@ def _module(name: str, package: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        raise MissingExtraError(f"this needs {package}: pip install 'femtosearch[qdrant]'") from None
+        wanted = package if package == "qdrant-edge-py" else "'femtosearch[qdrant]'"
+        raise MissingExtraError(f"this needs {package}: pip install {wanted}") from None
 
 
 @contextmanager

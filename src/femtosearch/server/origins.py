@@ -1,0 +1,41 @@
+"""The pages of other sites that may call."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+from urllib.parse import urlsplit
+
+from starlette.middleware.cors import CORSMiddleware
+
+from femtosearch.errors import FemtosearchError
+
+_HEADERS = ["authorization", "content-type", "x-api-key", "x-request-id"]
+_MCP = ["mcp-protocol-version", "mcp-session-id"]
+
+
+def allow_origins(app: Any, origins: Collection[str]) -> None:
+    """Let the pages of other sites call an application, if any are named."""
+    if origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=sorted(origins),
+            allow_methods=["GET", "POST", "PATCH", "DELETE"],
+            allow_headers=[*_HEADERS, *_MCP],
+            expose_headers=["x-request-id", "retry-after"],
+        )
+
+
+def origin_of(text: str) -> str:
+    """An origin as browsers say it. Raises FemtosearchError for what no browser would say."""
+    chosen = text.strip().lower().rstrip("/")
+    try:
+        parts = urlsplit(chosen)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+    except ValueError:
+        good = False
+    if not good or chosen != f"{parts.scheme}://{parts.netloc}" or "@" in chosen or "*" in chosen:
+        raise FemtosearchError(
+            f"--allow-origin: expected the origin of a site, such as https://example.com, found {text!r}"
+        )
+    return chosen
