@@ -11,6 +11,7 @@ import pytest
 
 from femtosearch.cli import main
 from femtosearch.cli.automatic import automatics, data_folder
+from femtosearch.errors import LockedError
 
 FILES = {
     "src/retry.py": "\n\n\ndef upload():\n    # failed uploads are retried with a growing pause\n    pass\n",
@@ -159,3 +160,46 @@ def test_a_terminal_gets_colours_and_links(here):
     printed = os.read(master, 10_000).decode()
     assert f"\x1b]8;;file://{here}/docs/moon.md#L3\x1b\\docs/moon.md:3\x1b]8;;\x1b\\: " in printed
     assert "\x1b[1mred\x1b[22m \x1b[1mmoon\x1b[22m" in printed
+
+
+def test_the_same_text_elsewhere_hides_no_hit(here, run):
+    for folder in ("backup", "src"):
+        (here / folder).mkdir(exist_ok=True)
+        (here / folder / "pump.md").write_text("The pump PX-7300 needs oil.\n")
+    line = "pump.md:1: The pump PX-7300 needs oil.\n"
+    assert run("oil of the pump", "-k", 1)[1] in (f"backup/{line}", f"src/{line}")
+    assert run("oil of the pump", "src", "-k", 1)[1] == f"src/{line}"
+    assert run("oil of the pump", "--exclude", "*backup*", "-k", 1)[1] == f"src/{line}"
+    assert run("oil of the pump", "--include", "backup/*", "-k", 1)[1] == f"backup/{line}"
+    assert run("oil of the pump", "-k", 2)[1].count("pump.md") == 1  # of one text once
+
+
+def test_json_is_that_of_a_search(here, run):
+    (here / "docs/long.md").write_text("# Long\n\n" + "The comet passes by.\n\n" * 400)
+    (hit,) = map(json.loads, run("the comet qqqzzz", "-k", 1, "--json")[1].splitlines())
+    index = automatics().__next__().folder
+    (other,) = map(json.loads, run("search", index, "the comet qqqzzz", "-k", 1, "--json")[1].splitlines())
+    assert hit.keys() == other.keys() and "explanation" not in hit
+    assert len(hit["text"]) == hit["passage"][1] - hit["passage"][0] < 5000
+
+
+def test_names_for_programs_are_their_bytes(here, capfdbinary):
+    name = os.fsdecode(b"comet \xff.txt")
+    try:
+        (here / name).write_text("a comet\n")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    assert main(["find", "a comet", ".", "-k", "1", "-l", "-0"]) == 0
+    assert capfdbinary.readouterr().out == b"comet \xff.txt\0"
+
+
+def test_what_is_there_is_searched_while_another_process_indexes(here, run, monkeypatch):
+    run("moon at night", "-k", 1)
+    (here / "docs/owl.md").write_text("The owl flies at night.\n")
+
+    def taken(*arguments, **options):
+        raise LockedError("another process is writing")
+
+    monkeypatch.setattr("femtosearch.cli.find.Run.into", taken)
+    code, out, err = run("moon at night", "-k", 1)
+    assert code == 0 and out.startswith("docs/moon.md:3") and "what there is by now is searched" in err

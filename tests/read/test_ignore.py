@@ -94,6 +94,13 @@ def test_rules_of_a_project(tmp_path):
     assert ".hidden/e.md" in names(tmp_path, hidden=True)
 
 
+def test_a_byte_order_mark_is_no_part_of_a_rule(tmp_path):
+    (tmp_path / ".gitignore").write_bytes(b"\xef\xbb\xbfsecret.md\nother.md\n")
+    for name in ("secret.md", "other.md", "kept.md"):
+        (tmp_path / name).write_text("text")
+    assert [os.path.basename(file.path) for file in walk([tmp_path]).files] == ["kept.md"]
+
+
 def test_a_file_that_is_named_is_read_whatever_the_rules_say(tmp_path):
     write(tmp_path / ".gitignore", "*\n")
     write(tmp_path / ".env.md")

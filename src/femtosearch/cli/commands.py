@@ -6,7 +6,6 @@ Results go to standard output; what is said beside them goes to standard error, 
 from __future__ import annotations
 
 import argparse
-import math
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ import numpy as np
 from femtosearch.cli.explaining import explanation_lines, note_coverage
 from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
-from femtosearch.cli.show import count, hit_lines, size
+from femtosearch.cli.show import count, hit_facts, hit_lines, size
 from femtosearch.disk import whole_file
 from femtosearch.errors import CheckpointError, FdeError, QueryError
 from femtosearch.index.index import Index
@@ -220,13 +219,7 @@ def show_hits(
     unknown = coverage.unknown if coverage is not None else ()
     for rank, hit in enumerate(hits, 1):
         if options.json:
-            score = hit.score if math.isfinite(hit.score) else None  # of a document without a word
-            facts = {"query": query, "unknown": unknown, "rank": rank, **asdict(hit), "score": score}
-            if hit.passage is not None and not getattr(options, "text", False):
-                facts["text"] = hit.text[slice(*hit.passage)]
-            if hit.explanation is None:
-                del facts["explanation"]
-            write_json(facts)
+            write_json(hit_facts(query, rank, hit, unknown, whole=getattr(options, "text", False)))
         else:
             for line in (*hit_lines(rank, hit, query, sys.stdout), *explanation_lines(hit, sys.stdout)):
                 print(line)

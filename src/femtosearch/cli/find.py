@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import argparse
 import fnmatch
-import math
 import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict
 from urllib.parse import quote
 
 from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
 from femtosearch.cli.explaining import note_coverage
 from femtosearch.cli.output import harmless, show_note, write_json, write_line
-from femtosearch.cli.show import count, embolden, place_of, query_words, size, snippet, wants_colour
-from femtosearch.errors import ModelMismatchError, QueryError, ReadError
+from femtosearch.cli.show import (
+    count,
+    embolden,
+    hit_facts,
+    place_of,
+    query_words,
+    size,
+    snippet,
+    wants_colour,
+)
+from femtosearch.errors import LockedError, ModelMismatchError, QueryError, ReadError
 from femtosearch.index.index import Index
+from femtosearch.index.places import folded
 from femtosearch.index.stats import describe_sources
 from femtosearch.progress import Progress
 from femtosearch.read import Options
-from femtosearch.read.paths import near
+from femtosearch.read.paths import near, relative
 from femtosearch.read.refresh import Run
 from femtosearch.read.steps import digest_of
 from femtosearch.read.walk import walk
@@ -50,7 +58,12 @@ def find(options: argparse.Namespace) -> int:
     with Index(automatic.folder) as store, Progress(quiet=options.quiet) as progress:
         run = Run(automatic.roots, Options(keep_going=True), store.files())
 
-        run.into(store, progress=_reporter(options, store, progress, below))
+        try:
+            run.into(store, progress=_reporter(options, store, progress, below))
+        except LockedError:
+            if not len(store):
+                raise
+            show_note(options, "another process is indexing them: what there is by now is searched")
         progress.clear()
         hits = _hits(options, store, below)
         documents = len(store)
@@ -59,7 +72,7 @@ def find(options: argparse.Namespace) -> int:
     if not hits:
         show_note(options, f"nothing found in {count(documents, 'document')}")
         return NOTHING
-    _show(options, hits)
+    _show(options, hits, () if coverage is None else coverage.unknown)
     return 0
 
 
@@ -154,12 +167,14 @@ def forget_root(path: str) -> Automatic:
 
 
 def _hits(options: argparse.Namespace, store: Index, below: Sequence[str]) -> Sequence[Hit]:
-    """The best hits in files of the paths, kinds and names that were asked for."""
+    """The best hits in files of the paths, kinds and names that were asked for; of documents with one text
+    the best of these alone.
+    """
     globs = [*(glob for kind in options.type for glob in _globs(kind)), *options.include]
     total, k = len(store), options.k
     while True:
-        hits = store.search(options.query, k=k, where=options.where, fold=True, spots=k <= MOST_SPOTTED)
-        passing = [hit for hit in hits if _passes(hit, below, globs, options.exclude)]
+        hits = store.search(options.query, k=k, where=options.where, spots=k <= MOST_SPOTTED)
+        passing = folded([hit for hit in hits if _passes(hit, below, globs, options.exclude)])
         if len(passing) >= options.k or len(hits) < k or k >= total:
             return passing[: options.k]
         k = min(total, 4 * k)
@@ -179,16 +194,18 @@ def _passes(hit: Hit, below: Sequence[str], globs: Sequence[str], excluded: Sequ
     return (not globs or any(map(matches, globs))) and not any(map(matches, excluded))
 
 
-def _show(options: argparse.Namespace, hits: Sequence[Hit]) -> None:
-    end = "\0" if options.null else "\n"
+def _show(options: argparse.Namespace, hits: Sequence[Hit], unknown: Sequence[str] = ()) -> None:
     if options.files:
-        for path in dict.fromkeys(near(hit.source or "") for hit in hits):
-            sys.stdout.write((path if options.null else harmless(_linked(path, path, None))) + end)
+        for source in dict.fromkeys(hit.source or "" for hit in hits):
+            if options.null:  # for programs: the bytes of the name, which need not be UTF-8
+                sys.stdout.buffer.write(os.fsencode(relative(source)) + b"\0")
+                continue
+            path = near(source)
+            sys.stdout.write(harmless(_linked(path, path, None)) + "\n")
         return
     for rank, hit in enumerate(hits, 1):
         if options.json:
-            score = hit.score if math.isfinite(hit.score) else None
-            write_json({"query": options.query, "rank": rank, **asdict(hit), "score": score})
+            write_json(hit_facts(options.query, rank, hit, unknown))
             continue
         if options.context and rank > 1:
             write_line("--")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import unicodedata
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any, TextIO
 
 from femtosearch.read.paths import STDIN, near
 from femtosearch.types import Hit
@@ -171,3 +173,16 @@ def _wrap(text: str, room: int) -> list[str]:
         lines.append(line)
         text = text[len(line) :].lstrip()
     return [*lines, text] if text else lines
+
+
+def hit_facts(
+    query: str, rank: int, hit: Hit, unknown: Sequence[str], *, whole: bool = False
+) -> dict[str, Any]:
+    """A hit as JSON: its passage's text, or all of the document's."""
+    score = hit.score if math.isfinite(hit.score) else None  # of a document without a word
+    facts = {"query": query, "unknown": unknown, "rank": rank, **asdict(hit), "score": score}
+    if hit.passage is not None and not whole:
+        facts["text"] = hit.text[slice(*hit.passage)]
+    if hit.explanation is None:
+        del facts["explanation"]
+    return facts

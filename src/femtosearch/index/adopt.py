@@ -24,6 +24,7 @@ from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
 from femtosearch.index.schema import Origin
 from femtosearch.index.writer import Encode, add_documents
+from femtosearch.types import Document
 
 _MOST_LINE = 1 << 30  # bytes of a line
 _GROUP = 100  # rows of a Parquet file that are read at a time
@@ -80,8 +81,11 @@ def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch |
             raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")
         fields: dict[str, Any] = {name: record[name] for name in ("id", "text") if name in record}
         remaining = {name: content for name, content in record.items() if name not in fields}
+        exported = not remaining and set(fields) == {"id", "text"}
         try:
-            (draft,) = drafts([{**remaining, **metadata, **fields}])
+            (draft,) = drafts(
+                [Document(**fields, metadata=metadata) if exported else {**remaining, **metadata, **fields}]
+            )
         except DocumentError as error:
             raise DocumentError(f"{where}: {error}") from None
         yield (
@@ -156,8 +160,8 @@ def _passage(passage: object, length: int, dims: int, where: str) -> tuple[list[
     is_pair = isinstance(span, list) and len(span) == 2 and all(type(place) is int for place in span)
     if not is_pair or not 0 <= span[0] <= span[1] <= length:  # type: ignore[index]
         raise DocumentError(f"{where}: span: expected two places in the text, found {str(span)[:80]}")
-    if type(count) is not int or count < 1:
-        raise DocumentError(f"{where}: rows: expected a whole number of 1 or more, found {str(count)[:80]}")
+    if type(count) is not int or count < 0:
+        raise DocumentError(f"{where}: rows: expected a whole number of 0 or more, found {str(count)[:80]}")
     size = width(dims, 8)
     codes = np.frombuffer(_bytes(passage.get("codes"), count * size, f"{where}: codes"), np.int8)
     scales = np.frombuffer(_bytes(passage.get("scales"), 4 * count, f"{where}: scales"), "<f4")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,10 +19,14 @@ from femtosearch.types import Document, Hit, Passages, Rows
 
 
 def rerank(
-    model: Model, query: str, documents: Iterable[str | Mapping[str, Any] | Document], *, k: int | None = None
+    model: Model | str | Path,
+    query: str,
+    documents: Iterable[str | Mapping[str, Any] | Document],
+    *,
+    k: int | None = None,
 ) -> list[Hit]:
     """The documents, best first; k keeps the first ones. A document that is a plain str has its position as
-    id.
+    id. A model that is named is loaded, each time.
 
     Each document is scored by its best passage, so long ones are not cut off; of a query in pieces the best
     passage for each counts. A document of which the model knows no word comes last, with score -inf, and a
@@ -32,6 +37,8 @@ def rerank(
     >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
     ['1', '0']
     """
+    if isinstance(model, (str, Path)):
+        model = Model.load(model)
     request = check_request([query], 1 if k is None else k)
     checked = list(drafts(documents))
     heard = [folded_with_places(draft.text) for draft in checked]

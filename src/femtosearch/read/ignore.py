@@ -165,7 +165,7 @@ def is_unwanted(name: str, children: Iterable[str]) -> bool:
 def _lines(path: str) -> list[str]:
     try:
         with open(path, "rb") as file:
-            return file.read(_MOST_BYTES).decode("utf-8", "surrogateescape").splitlines()
+            return file.read(_MOST_BYTES).decode("utf-8-sig", "surrogateescape").splitlines()
     except OSError:
         return []
 

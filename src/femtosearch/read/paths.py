@@ -13,9 +13,14 @@ def printable(path: str) -> str:
 
 
 def near(path: str) -> str:
+    """A path from the working folder, if it is in that, as text."""
+    return printable(relative(path))
+
+
+def relative(path: str) -> str:
     """A path from the working folder, if it is in that."""
     try:
         below = os.path.relpath(path)
     except (OSError, ValueError):
-        return printable(path)
-    return printable(path if below.startswith("..") else below)
+        return path
+    return path if below.startswith("..") else below

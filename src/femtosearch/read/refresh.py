@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
@@ -24,6 +25,7 @@ from femtosearch.read.paths import STDIN, printable
 from femtosearch.read.steps import Steps, Work
 from femtosearch.read.walk import Walk, walk
 
+GIVE_WAY = 0.03  # seconds between two commits, in which another process gets its turn to write
 _PEEKED = 256  # documents that are read before an index is made
 _KEPT = ("text_column", "id_column", "encoding", "include", "exclude", "hidden", "ignore")  # of a source
 
@@ -183,6 +185,8 @@ class Run:
                 work.fill(filing, numbers)
             encoded += filing.tally.stored
             self.report.count(filing.tally)
+            if not work.is_done:
+                time.sleep(GIVE_WAY)
         self.report.files, self.report.files_unchanged = self._steps.read, self._steps.unchanged
         self.report.unchanged += self._steps.documents
         self.report.repeated = work.repeated
