@@ -5,6 +5,7 @@ import json
 import pytest
 
 from femtosearch.cli import main
+from femtosearch.cli.mixed import MixedParser
 
 
 @pytest.fixture
@@ -45,3 +46,21 @@ def test_too_few_and_too_many(here, arguments, capsys):
         main(arguments)
     assert ended.value.code == 2
     assert "required" in (text := capsys.readouterr().err) or "unrecognized arguments: b" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query", "paths", "count"),
+    [
+        (["-k", "1", "--", "-x", "d"], "-x", ["d"], 1),
+        (["--", "-x", "--", "-d"], "-x", ["--", "-d"], 10),
+        (["q", "-k", "2", "--", "-x"], "q", ["-x"], 2),
+        (["--", "q"], "q", [], 10),
+    ],
+)
+def test_what_follows_two_dashes_is_no_flag(arguments, query, paths, count):
+    parser = MixedParser()
+    parser.add_argument("query")
+    parser.add_argument("path", nargs="*")
+    parser.add_argument("-k", type=int, default=10)
+    options = parser.parse_args(arguments)
+    assert (options.query, options.path, options.k) == (query, paths, count)

@@ -26,8 +26,17 @@ PATTERNS += [
     "**/a/b",
 ]
 PATTERNS += ["a/**", "b**c", "*.t*", "!docs/", "/**/m", "q/", "é*", "# a comment", "", "trailing  "]
+PATTERNS += [
+    "***/b",
+    "a/****",
+    "[[:alpha:]].txt",
+    "[![:digit:]x]",
+    "[[:upper:]_-]*",
+    "[[:nothing:]]x",
+    "[[:punct:]]y",
+]
 NAMES = ["a", "b", "z.txt", "deep", "docs", "x.md", "keep.log", "e.log", "#x", "!y", "foo", "ax.txt", "bx"]
-NAMES += ["dir", "q", "m", "top.md", "build", "a]b", "t r", "ck", "bxxc", "éa", "x", "trailing"]
+NAMES += ["dir", "q", "m", "top.md", "build", "a]b", "t r", "ck", "bxxc", "éa", "x", "trailing", "X_", "-a"]
 
 
 def write(path, text="x"):
@@ -57,7 +66,7 @@ def make(root, rng):
 
 
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is the judge")
-@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("seed", range(16))
 def test_as_git_judges(seed, tmp_path):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     paths = make(tmp_path, random.Random(seed))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from typing import Any
 
 
@@ -23,6 +24,27 @@ class MixedParser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         self._is_mixing = True
         try:
-            return self.parse_known_intermixed_args(args, namespace)
+            known, unknown = self.parse_known_intermixed_args(_marked(args), namespace)
         finally:
             self._is_mixing = False
+        for name, value in vars(known).items():
+            setattr(known, name, _unmarked(value))
+        return known, _unmarked(unknown)
+
+
+_MARK = "\0"  # before an argument that follows `--`, which would be taken for a flag; no argument can have it
+
+
+def _marked(args: Any) -> list[str]:
+    arguments = [*(sys.argv[1:] if args is None else args)]
+    if "--" not in arguments:
+        return arguments
+    at = arguments.index("--")
+    behind = (_MARK + each if each.startswith("-") else each for each in arguments[at + 1 :])
+    return [*arguments[:at], *behind]
+
+
+def _unmarked(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_unmarked(each) for each in value]
+    return value.removeprefix(_MARK) if isinstance(value, str) else value

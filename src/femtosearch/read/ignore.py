@@ -19,7 +19,14 @@ MARKERS = ("pyvenv.cfg", "conda-meta")  # what a virtual environment has in it
 _MOST_BYTES = 1 << 20  # of a file of rules
 _MOST_WILDCARDS = 3  # of a pattern that becomes a regular expression
 _FOLDERS, _ANY, _NAME = _WILDCARDS = ("(?:.*/)?", ".+", "[^/]*")
-_CLASS = re.compile(r"\[(!|\^)?(\]?[^\]]*)\]")
+_CLASS = re.compile(r"\[(!|\^)?(\]?(?:\[:[a-z]*:\]|[^\]])*)\]")
+_NAMED = re.compile(r"\[:([a-z]*):\]")  # of POSIX, within a class
+_MEMBERS = {
+    "alnum": "0-9A-Za-z", "alpha": "A-Za-z", "blank": r" \t", "cntrl": r"\0-\x1f\x7f", "digit": "0-9",
+    "graph": "!-~", "lower": "a-z", "print": " -~", "punct": r"!-/:-@\[-`{-~", "space": r"\s", "upper": "A-Z",
+    "xdigit": "0-9A-Fa-f",
+}  # fmt: skip
+_ALL_FOLDERS = re.compile(r"\*\*+(/|$)")
 
 
 @frozen
@@ -204,10 +211,8 @@ def _pattern(glob: str) -> re.Pattern[str] | Steps:
 
 def _next(glob: str, at: int) -> tuple[str, int]:
     """The expression of what a pattern has at a place, and the place after it."""
-    if glob.startswith("**/", at) and (at == 0 or glob[at - 1] == "/"):
-        return _FOLDERS, at + 3
-    if glob.startswith("**", at) and at + 2 == len(glob) and (at == 0 or glob[at - 1] == "/"):
-        return _ANY, at + 2
+    if (stars := _ALL_FOLDERS.match(glob, at)) and (at == 0 or glob[at - 1] == "/"):
+        return _FOLDERS if stars[1] else _ANY, stars.end()
     character = glob[at]
     if character == "*":
         while glob.startswith("*", at):
@@ -216,8 +221,17 @@ def _next(glob: str, at: int) -> tuple[str, int]:
     if character == "?":
         return "[^/]", at + 1
     if character == "[" and (match := _CLASS.match(glob, at)):
-        inside = match[2].replace("\\", "\\\\").replace("[", "\\[")
-        return f"(?!/)[{'^' if match[1] else ''}{inside}]", match.end()
+        return f"(?!/)[{'^' if match[1] else ''}{_inside(match[2])}]", match.end()
     if character == "\\" and at + 1 < len(glob):
         return re.escape(glob[at + 1]), at + 2
     return re.escape(character), at + 1
+
+
+def _inside(members: str) -> str:
+    """What stands in the brackets of a class, as a regular expression has it. Raises re.error."""
+    pieces = _NAMED.split(members)  # a name is every second one
+    for at, piece in enumerate(pieces):
+        if at % 2 and piece not in _MEMBERS:
+            raise re.error(f"there is no class {piece}")
+        pieces[at] = _MEMBERS[piece] if at % 2 else piece.replace("\\", "\\\\").replace("[", "\\[")
+    return "".join(pieces)
