@@ -121,10 +121,11 @@ def test_sections_of_a_language_ask_and_are_held_out_by_file(tmp_path, monkeypat
         text = (
             f"# Seite {n}\n\nVon Tieren {n}.\n\n## Hunde und Katzen {n}\n\n{body}{n}\n\n## Siehe\n\n{body}\n"
         )
-        (tmp_path / "pages" / f"{n}.md").parent.mkdir(exist_ok=True)
-        (tmp_path / "pages" / f"{n}.md").write_text(text, encoding="utf-8")
+        (tmp_path / "seiten" / f"{n}.md").parent.mkdir(exist_ok=True)
+        (tmp_path / "seiten" / f"{n}.md").write_text(text, encoding="utf-8")
     out = tmp_path / "data"
-    arguments = ["own_language", str(tmp_path / "pages"), "--out", str(out), "--vocabulary", "200"]
+    monkeypatch.chdir(tmp_path)  # for which files are held out depends on their names
+    arguments = ["own_language", "seiten", "--out", str(out), "--vocabulary", "200"]
     monkeypatch.setattr("sys.argv", arguments)
     own_language.main()
     questions = [record["text"] for record in json_lines(out / "judged" / "queries.jsonl")]

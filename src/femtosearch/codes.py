@@ -187,9 +187,11 @@ def runs_of(groups: int, bits: int, order: Order) -> list[Run]:
 def in_order(blocks: Sequence[np.ndarray], bits: int, order: Order) -> list[np.ndarray]:
     """Arrays whose bytes, after each other, are those of blocks [B, groups, 16, 4] in an order."""
     return [
-        each[:, run.begin : run.end].transpose(0, 2, 1, 3) if run.by_vector else each[:, run.begin : run.end]
+        array[:, run.begin : run.end].transpose(0, 2, 1, 3)
+        if run.by_vector
+        else array[:, run.begin : run.end]
         for run in runs_of(blocks[0].shape[1], bits, order)
-        for each in blocks
+        for array in blocks
     ]
 
 

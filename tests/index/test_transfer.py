@@ -65,6 +65,8 @@ def test_there_and_back(index, fast_path, kind, vectors):
 @pytest.mark.parametrize("vectors", [True, False])
 def test_nothing_is_lost_on_the_way(tmp_path, kind, vectors):
     """Documents without a row, and metadata whose keys a document has, too."""
+    if kind.endswith("parquet"):
+        pytest.importorskip("pyarrow")
     odd = [
         Document("none", ""),
         Document("keys", "text", {"id": "INV-7", "text": "note", "metadata": {"x": 1}, "title": "Title"}),

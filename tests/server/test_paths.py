@@ -1,6 +1,7 @@
 """What each path of the server answers, over a real socket."""
 
 import base64
+import http.client
 import json
 import time
 
@@ -295,3 +296,16 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(served):
 def test_a_request_id_that_is_sent_comes_back_unless_it_is_odd(served):
     assert served.ask("GET", "/health", X_Request_ID="abc-1.2_3")[1]["x-request-id"] == "abc-1.2_3"
     assert served.ask("GET", "/health", X_Request_ID="a" * 65)[1]["x-request-id"] != "a" * 65
+
+
+@pytest.mark.parametrize("path", ["/", "/health", "/ready", "/search?q=moon", "/documents/moon", "/nothing"])
+def test_a_head_is_that_of_the_answer(served, path):
+    connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=20)
+    answers = []
+    for method in ("GET", "HEAD", "HEAD", "GET"):  # on one connection, which a body too many would upset
+        connection.request(method, path)
+        answer = connection.getresponse()
+        answers.append((answer.status, answer.headers["content-type"], answer.headers["content-length"]))
+        assert bool(answer.read()) == (method == "GET")
+    assert len(set(answers)) == 1
+    connection.close()

@@ -24,12 +24,12 @@ class MixedParser(argparse.ArgumentParser):
             return super().parse_known_args(args, namespace)
         self._is_mixing = True
         try:
-            known, unknown = self.parse_known_intermixed_args(_marked(args), namespace)
+            options, unknown = self.parse_known_intermixed_args(_marked(args), namespace)
         finally:
             self._is_mixing = False
-        for name, value in vars(known).items():
-            setattr(known, name, _unmarked(value))
-        return known, _unmarked(unknown)
+        for name, value in vars(options).items():
+            setattr(options, name, _unmarked(value))
+        return options, _unmarked(unknown)
 
 
 _MARK = "\0"  # before an argument that follows `--`, which would be taken for a flag; no argument can have it
@@ -40,11 +40,11 @@ def _marked(args: Any) -> list[str]:
     if "--" not in arguments:
         return arguments
     at = arguments.index("--")
-    behind = (_MARK + each if each.startswith("-") else each for each in arguments[at + 1 :])
+    behind = (_MARK + word if word.startswith("-") else word for word in arguments[at + 1 :])
     return [*arguments[:at], *behind]
 
 
 def _unmarked(value: Any) -> Any:
     if isinstance(value, list):
-        return [_unmarked(each) for each in value]
+        return [_unmarked(item) for item in value]
     return value.removeprefix(_MARK) if isinstance(value, str) else value

@@ -74,8 +74,8 @@ def _serve_mcp(options: argparse.Namespace, app: Callable[[Collection[str]], Any
         chosen = dataclasses.replace(chosen, read_keys=chosen.write_keys)
     if options.quiet:
         running.hush()
-    said = lambda address: write_note(f"femtosearch: MCP on {address}/mcp")  # noqa: E731
-    running.serve_app(app(chosen.origins), chosen, started=said)
+    announce = lambda address: write_note(f"femtosearch: MCP on {address}/mcp")  # noqa: E731
+    running.serve_app(app(chosen.origins), chosen, started=announce)
 
 
 def bearing(options: argparse.Namespace, **more: Any) -> Any:

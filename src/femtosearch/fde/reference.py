@@ -80,14 +80,14 @@ def nearest_in_steps(
     vector: np.ndarray, codes: Codes, alive: np.ndarray, coarse: int, most: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """What `_core.nearest` returns of codes, whatever their order, if `coarse` is above 0."""
-    head, rest = np.zeros((2, codes.dims), np.float32)
-    head[: len(vector)][:HEAD] = vector[:HEAD]
-    rest[HEAD : len(vector)] = vector[HEAD:]
-    products = inner_products(head, codes.whole, codes.scales, codes.bits)[: len(codes)]
+    first, last = np.zeros((2, codes.dims), np.float32)
+    first[: len(vector)][:HEAD] = vector[:HEAD]
+    last[HEAD : len(vector)] = vector[HEAD:]
+    products = inner_products(first, codes.whole, codes.scales, codes.bits)[: len(codes)]
     near, _ = nearest(products, alive, coarse)
     chosen = np.zeros(len(codes), bool)
     chosen[near] = True
-    products = products + inner_products(rest, codes.whole, codes.scales, codes.bits)[: len(codes)]
+    products = products + inner_products(last, codes.whole, codes.scales, codes.bits)[: len(codes)]
     return nearest(products, chosen, most)
 
 

@@ -138,8 +138,8 @@ class Database:
         """A connection to what lies at the path now: an index of the same model. Raises StoreError."""
         assert self._path is not None
         connection = connections.connect(self._path, writable=self._writable, **options)
-        known = getattr(self, "origin", None)
-        if known is not None and read_origin(connection, self.place) != known:
+        origin = getattr(self, "origin", None)
+        if origin is not None and read_origin(connection, self.place) != origin:
             connection.close()
             raise StoreError(f"{self.place}: an index of another model lies there now: open it again")
         return connection

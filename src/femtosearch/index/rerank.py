@@ -66,7 +66,7 @@ def as_given(documents: Iterable[Document], k: int | None) -> list[Hit]:
     word of a query is known.
     """
     chosen = list(documents)[:k]
-    return [Hit(each.id, -np.inf, each.text, each.metadata, (0, 0)) for each in chosen]
+    return [Hit(document.id, -np.inf, document.text, document.metadata, (0, 0)) for document in chosen]
 
 
 def _alone(rows: np.ndarray) -> Rows:

@@ -103,12 +103,23 @@ class Exchange:
                 self._is_whole = True
                 self._take_as_json()
                 async with asyncio.timeout(self._patience()):
-                    await self._app(self._scope, self._replay(body), self._answer)
+                    await self._serve(body)
             except Exception as error:
                 await self._tell(error)
             finally:
                 self._guard.release(self._size)
                 self._note(time.perf_counter() - began)
+
+    async def _serve(self, body: bytes) -> None:
+        """Have the application answer; HEAD as GET, whose body the server leaves out."""
+        scope = self._scope
+        if scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}
+        try:
+            await self._app(scope, self._replay(body), self._answer)
+        finally:
+            if "route" in scope:
+                self._scope["route"] = scope["route"]
 
     def _patience(self) -> float:
         """Seconds that the answer may take."""

@@ -30,11 +30,11 @@ def origin_of(text: str) -> str:
     """An origin as browsers say it. Raises FemtosearchError for what no browser would say."""
     chosen = text.strip().lower().rstrip("/")
     try:
-        parts = urlsplit(chosen)
-        good = parts.scheme in ("http", "https") and bool(parts.hostname) and (parts.port or 1) > 0
+        address = urlsplit(chosen)
+        good = address.scheme in ("http", "https") and bool(address.hostname) and (address.port or 1) > 0
     except ValueError:
         good = False
-    if not good or chosen != f"{parts.scheme}://{parts.netloc}" or "@" in chosen or "*" in chosen:
+    if not good or chosen != f"{address.scheme}://{address.netloc}" or "@" in chosen or "*" in chosen:
         raise FemtosearchError(
             f"--allow-origin: expected the origin of a site, such as https://example.com, found {text!r}"
         )

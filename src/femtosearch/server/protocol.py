@@ -47,8 +47,10 @@ class _PatientProtocol(H11Protocol):
         del msg  # which says no more
         problem = Problem(400, "http", "this is no request of HTTP/1.1; in an address é is written %C3%A9")
         body = problem.body("")
-        kept = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-        head = Response(status_code=400, headers=[*kept, (b"connection", b"close")], reason=b"Bad Request")
+        described = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+        head = Response(
+            status_code=400, headers=[*described, (b"connection", b"close")], reason=b"Bad Request"
+        )
         for event in (head, Data(data=body), EndOfMessage()):
             self.transport.write(self.conn.send(event))
         self.transport.close()

@@ -322,8 +322,8 @@ def _module(name: str, package: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        wanted = package if package == "qdrant-edge-py" else "'femtosearch[qdrant]'"
-        raise MissingExtraError(f"this needs {package}: pip install {wanted}") from None
+        requirement = package if package == "qdrant-edge-py" else "'femtosearch[qdrant]'"
+        raise MissingExtraError(f"this needs {package}: pip install {requirement}") from None
 
 
 @contextmanager
