@@ -86,9 +86,9 @@ class Codes:
     @property
     def whole(self) -> np.ndarray:
         """The blocks, block by block."""
-        return self.some(0, len(self.blocks))
+        return self.between(0, len(self.blocks))
 
-    def some(self, first: int, last: int) -> np.ndarray:
+    def between(self, first: int, last: int) -> np.ndarray:
         """Blocks first to last, block by block."""
         return blocks_of(self.blocks, self.bits, self.order, first, last)
 

@@ -28,7 +28,7 @@ _METHOD = "lemur 2"  # another one where the same arrays are to give other numbe
 
 
 def name_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
-    """A digest of what is solved for follows from, the instruction set among it."""
+    """A digest of all that what is solved for follows from, the instruction set among it."""
     digest = blake2b(f"{_METHOD} {_core.kernel()} {size} {ridge!r}".encode(), digest_size=16)
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())

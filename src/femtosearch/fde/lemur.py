@@ -212,8 +212,8 @@ class Lemur:
     def _of_anchors(self) -> Iterator[np.ndarray]:
         """[*, F] for some of the anchors after the others: all would be tens of megabytes."""
         for at in range(0, len(self.anchors), _ANCHORS):
-            some = slice(at, at + _ANCHORS)
-            yield self.features.of(self.anchors[some].astype(np.float32) * self.scale[some, None])
+            chunk = slice(at, at + _ANCHORS)
+            yield self.features.of(self.anchors[chunk].astype(np.float32) * self.scale[chunk, None])
 
     @cached_property
     def _whiteners(self) -> dict[int, Bands]:

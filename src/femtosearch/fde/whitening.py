@@ -35,8 +35,8 @@ class Bands:
 
     def apply(self, rows: np.ndarray, threads: int = 0) -> np.ndarray:
         """[n, S + S + ...] float32, for rows [n, the largest width] float32."""
-        parts = [layer.apply(np.ascontiguousarray(rows[:, :width]), threads) for width, layer in self._layers]
-        return np.concatenate(parts, axis=1)
+        bands = [layer.apply(np.ascontiguousarray(rows[:, :width]), threads) for width, layer in self._layers]
+        return np.concatenate(bands, axis=1)
 
 
 def bands_of(triangle: np.ndarray) -> list[np.ndarray]:
@@ -121,9 +121,9 @@ def inverse_root(gram: np.ndarray) -> np.ndarray:
     half = size // 2
     first = inverse_root(gram[:half, :half])
     below = gram[half:, :half] @ first.T
-    rest = gram[half:, half:] - below @ below.T
-    last = inverse_root(rest)
-    del rest
+    complement = gram[half:, half:] - below @ below.T
+    last = inverse_root(complement)
+    del complement
     return _joined(first, below, last)
 
 

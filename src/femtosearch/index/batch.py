@@ -29,7 +29,7 @@ class RowCodes:
         """Rows begin to end of the codes that lie in blocks; all of them by default."""
         end = codes.count if end is None else end
         first = begin // LANES
-        rows = codes.some(first, -(-end // LANES)).transpose(0, 2, 1, 3)
+        rows = codes.between(first, -(-end // LANES)).transpose(0, 2, 1, 3)
         values = rows.reshape(-1, width(codes.dims, codes.bits))
         chosen = values[begin - first * LANES : end - first * LANES]
         return cls(chosen, codes.scales[begin:end], codes.bits, codes.levels)

@@ -200,10 +200,10 @@ def _lines(document: Document, line: int, count: int, start: int) -> str:
         raise ToolError(f"line {line}: the document has {len(lines)} lines")
     if start > len(lines[line - 1]):
         raise ToolError(f"start {start}: line {line} has {len(lines[line - 1])} characters")
-    whole = "\n".join(lines[line - 1 : line - 1 + count])[start:]
-    text = whole[:MOST_TEXT]
+    selection = "\n".join(lines[line - 1 : line - 1 + count])[start:]
+    text = selection[:MOST_TEXT]
     last = line + text.count("\n")
-    if len(whole) > MOST_TEXT:  # within a line
+    if len(selection) > MOST_TEXT:  # within a line
         at = len(text) - text.rfind("\n") - 1 + (start if last == line else 0)
         return f"{text}\n[cut in line {last} of {len(lines)}: go on with line={last}, start={at}]"
     return text if last >= len(lines) else f"{text}\n[lines {line} to {last} of {len(lines)}]"

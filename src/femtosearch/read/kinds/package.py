@@ -51,14 +51,7 @@ class Package:
         try:
             with self._zip.open(entry) as member:
                 content = member.read(MOST_BYTES + 1)
-        except (
-            zipfile.BadZipFile,
-            OSError,
-            EOFError,
-            zlib.error,
-            RuntimeError,
-            NotImplementedError,
-        ) as error:
+        except (zipfile.BadZipFile, OSError, EOFError, zlib.error, RuntimeError) as error:
             raise PackageError(f"damaged: {name!r}: {error}") from error
         self._total += len(content)
         if len(content) > MOST_BYTES or self._total > MOST_TOTAL:
