@@ -34,6 +34,26 @@ def test_a_look_that_fails_is_taken_again(tmp_path, monkeypatch, capsys):
     assert main(["refresh", str(tmp_path / "index"), "--watch", "--strict"]) == 1
 
 
+def test_a_folder_that_goes_is_told_once(tmp_path, monkeypatch, capsys):
+    def changes(store):
+        yield 1
+        (tmp_path / "d").rename(tmp_path / "gone")
+        yield 1
+        yield 0
+        (tmp_path / "gone").rename(tmp_path / "d")
+        yield 1
+
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d" / "a.txt").write_text("one")
+    monkeypatch.setattr("femtosearch.read.watch.changes", changes)
+    monkeypatch.setattr("femtosearch.read.watch.watcher", lambda: None)
+    command = ["index", str(tmp_path / "index"), str(tmp_path / "d"), "--model", "femto", "--watch"]
+    assert main(command) == 0
+    shown = capsys.readouterr()
+    assert shown.err.count("not there:") == 1
+    assert shown.out.count("refreshed 0 documents") == 2  # as it went, and as it came back
+
+
 def test_a_library_that_is_missing_is_told_before_anything_is_read(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     (tmp_path / "a.txt").write_text("one")

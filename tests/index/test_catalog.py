@@ -318,3 +318,31 @@ def test_metadata_is_readable_json(fast_path):
     (metadata,) = connection.execute("SELECT metadata FROM documents WHERE id = '7'").fetchone()
     connection.close()
     assert json.loads(metadata) == {"n": 7}
+
+
+def test_a_full_disk_can_be_searched(fast_path, monkeypatch):
+    """What SQLite leaves behind where it has no space for the index of its log, and its error."""
+    with Index(fast_path / "i", model=MODEL) as index:
+        index.add([{"id": "a", "text": "word1"}])
+    folder, connect = fast_path / "i", sqlite3.connect
+
+    def refused(name, **options):
+        if "mode=rw" not in name:
+            return connect(name, **options)
+        (folder / "catalog.db-wal").touch()
+        (folder / "catalog.db-shm").write_bytes(bytes(3))
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+        raise error
+
+    monkeypatch.setattr("femtosearch.index.connection.sqlite3.connect", refused)
+    for _ in range(2):
+        with Index(folder, model=MODEL) as index:
+            assert index.search("word1")[0].id == "a" and len(index) == 1
+            with pytest.raises(StoreError, match="no space for a log: free some and open it again"):
+                index.add([{"id": "b", "text": "word2"}])
+        assert (folder / "catalog.db-wal").exists()  # which another process may have open by now
+    monkeypatch.undo()
+    with Index(folder, model=MODEL) as index:
+        index.add([{"id": "b", "text": "word2"}])
+        assert len(index) == 2

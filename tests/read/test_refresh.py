@@ -233,6 +233,21 @@ def test_a_source_that_is_not_there(here, index):
         forget(index, "d")
 
 
+@pytest.mark.parametrize("order", [["d", "d/sub"], ["d/sub", "d"]])
+@pytest.mark.parametrize("forgotten, left", [("d/sub", {"a", "b"}), ("d", {"b"})])
+def test_documents_stay_where_another_source_leads_to_them(here, index, order, forgotten, left):
+    write(here / "d" / "a.md", "a")
+    write(here / "d" / "sub" / "b.md", "b")
+    for source in order:
+        refresh(index, [source])
+    forget(index, forgotten)
+    assert set(contents(index).values()) == left
+    refresh(index)
+    assert set(contents(index).values()) == left
+    os.unlink(here / "d" / "sub" / "b.md")
+    assert refresh(index).removed == 1
+
+
 def test_many_files_that_were_named(here, index):
     names = [write(here / f"{n}.txt", f"text {n}").name for n in range(50)]
     refresh(index, names)

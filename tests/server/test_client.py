@@ -120,10 +120,10 @@ def test_many_documents_go_in_several_requests(index):
     ("call", "error", "message"),
     [
         (lambda index: index.search(" "), fs.QueryError, "query"),
-        (lambda index: index.search("a", k=0), fs.QueryError, "k: input should be greater"),
-        (lambda index: index.search("a", k=1001), fs.QueryError, "less than or equal to 1000"),
+        (lambda index: index.search("a", k=0), fs.QueryError, "k: expected at least 1"),
+        (lambda index: index.search("a", k=1001), fs.QueryError, "k: expected at most 1,000"),
         (lambda index: index.search("a", k=math.nan), fs.QueryError, "not JSON"),
-        (lambda index: index.search("a", mode="best"), fs.QueryError, "mode: input should be"),
+        (lambda index: index.search("a", mode="best"), fs.QueryError, "mode: expected"),
         (lambda index: index.add("a"), fs.DocumentError, "put one into a list"),
         (lambda index: index.add([{"id": "a"}]), fs.DocumentError, 'it has no "text"'),
         (lambda index: index.get(5), fs.DocumentError, "expected an id"),

@@ -55,11 +55,11 @@ def test_a_hit_may_have_its_passage_alone(served):
     [
         ({"query": " "}, "body", "query"),
         ({"query": []}, None, None),
-        ({"query": "a", "k": 0}, "body", "k: input should be greater than or equal to 1, found 0"),
-        ({"query": "a", "k": "5"}, "body", 'k: input should be a valid integer, found "5"'),
-        ({"query": "a", "k": 10**6}, "body", "k: input should be less than or equal to 1000"),
-        ({"query": "a", "mode": "best"}, "body", "mode: input should be 'auto', 'maxsim'"),
-        ({"query": "a", "q": 1}, "body", "q: extra inputs are not permitted"),
+        ({"query": "a", "k": 0}, "body", "k: expected at least 1, found 0"),
+        ({"query": "a", "k": "5"}, "body", 'k: expected a whole number, found "5"'),
+        ({"query": "a", "k": 10**6}, "body", "k: expected at most 1,000"),
+        ({"query": "a", "mode": "best"}, "body", "mode: expected 'auto', 'maxsim'"),
+        ({"query": "a", "q": 1}, "body", "q: expected no such key"),
         (
             {"query": "a", "recall": 0.9, "candidates": 5},
             "query",
@@ -69,7 +69,7 @@ def test_a_hit_may_have_its_passage_alone(served):
         ({"query": "a", "index": "other"}, "index", "expected one of this server's, 'notes', found 'other'"),
         ({"query": {"a": 1}}, "body", "query"),
         ([], "body", "the body"),
-        ({}, "body", "query: field required"),
+        ({}, "body", "query: expected a value"),
     ],
 )
 def test_what_cannot_be_searched_for_is_told(served, body, kind, message):
@@ -146,8 +146,8 @@ def test_documents_are_listed_some_at_a_time(served):
 @pytest.mark.parametrize(
     ("document", "message"),
     [
-        ({"text": 5}, "input should be a valid string"),
-        ({"id": "a"}, "field required"),
+        ({"text": 5}, "expected a string, found 5"),
+        ({"id": "a"}, "text: expected a value, found none"),
         ({"id": "", "text": "a"}, "at least 1 character"),
         ({"id": "a", "text": "\ud800"}, "lone surrogate"),
         ({"id": "a", "text": "a", "x": float("inf")}, "inf is not JSON"),
@@ -309,3 +309,46 @@ def test_a_head_is_that_of_the_answer(served, path):
         assert bool(answer.read()) == (method == "GET")
     assert len(set(answers)) == 1
     connection.close()
+
+
+@pytest.mark.parametrize(
+    "path, body, message",
+    [
+        ("/search", {}, "query: expected a value, found none"),
+        ("/search", {"query": 3}, "query: expected a string or a list, found 3"),
+        ("/search", {"query": ["cat", 3]}, "query.1: expected a string, found 3"),
+        ("/search", {"query": " "}, 'query: expected a character that is no blank or a list, found " "'),
+        ("/search", {"query": "cat", "k": 1.5}, "k: expected a whole number, found 1.5"),
+        ("/search", {"query": "cat", "k": 0}, "k: expected at least 1, found 0"),
+        ("/search", {"query": "cat", "top": 1}, "top: expected no such key, found 1"),
+        ("/search", {"query": "cat", "mode": "best"}, "mode: expected 'auto', 'maxsim', 'rerank' or 'fde'"),
+        ("/search", {"query": "cat", "per": {"a": "x"}}, 'per.a: expected a whole number, found "x"'),
+        ("/search", ["cat"], "the body: expected an object, found a list of 1"),
+        (
+            "/rerank",
+            {"query": "cat", "documents": ["a", {}]},
+            "documents.1.text: expected a value, found none",
+        ),
+        ("/v1/embeddings", {"input": []}, None),
+        ("/search", {"query": "x" * 100_001}, "query: expected at most 100,000 characters or a list, found"),
+        ("/search?k=many&q=cat", None, 'k: expected a whole number, found "many"'),
+        ("/search", {"a": 1, "b": 1, "c": 1}, "query: expected a value, found none; a: expected no such key"),
+    ],
+)
+def test_what_a_body_should_have_been_is_told_in_plain_words(served, path, body, message):
+    if message is None:
+        assert served.ask("POST", path, body)[0] == 200
+        return
+    status, kind, told = served.error("GET" if body is None else "POST", path, body)
+    assert (status, kind) == (422, "body") and told.startswith(message)
+    assert "constrained" not in told and "Document" not in told
+
+
+def test_a_hit_is_as_openapi_describes_it(served):
+    described = served.ask("GET", "/openapi.json")[2]
+    shapes = described["components"]["schemas"]
+    (hit, *_) = served.ask("POST", "/search", {"query": "the cat", "explain": True})[2]["hits"]
+    assert set(hit) == set(shapes["HitBody"]["properties"])
+    assert set(hit["explanation"]) == set(shapes["ExplanationBody"]["properties"])
+    assert set(hit["explanation"]["tokens"][0]) == set(shapes["TokenMatchBody"]["properties"])
+    assert {"/rerank", "/v1/rerank", "/v2/rerank"} <= set(described["paths"])

@@ -108,17 +108,20 @@ def _watch(options: argparse.Namespace, store: Index) -> None:
     from femtosearch.read.watch import changes
 
     show_note(options, "watching; Ctrl-C ends")
+    missing: set[str] = set()
     try:
         for _ in changes(store):
-            while not _follow(options, store):
+            while not _follow(options, store, missing):
                 time.sleep(_PAUSE)
     except KeyboardInterrupt:
         return
 
 
-def _follow(options: argparse.Namespace, store: Index) -> bool:
+def _follow(options: argparse.Namespace, store: Index, missing: set[str]) -> bool:
     """Look at the sources once. Another writer, or a folder that goes meanwhile, is no reason to end: false,
     and there has to be another look.
+
+    missing:  the sources that were not there at the last look; it is brought up to date.
     """
     with Progress(quiet=options.quiet) as progress:
         try:
@@ -129,8 +132,10 @@ def _follow(options: argparse.Namespace, store: Index) -> bool:
             progress.clear()
             show_note(options, f"{error}; trying again")
             return False
-        if report.files or report.removed or report.files_removed:
+        if report.files or report.removed or report.files_removed or missing != set(report.missing):
             _show_refreshed(options, "refreshed", report, progress.seconds, store.stats())
+        missing.clear()
+        missing.update(report.missing)
     return True
 
 

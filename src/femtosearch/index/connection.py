@@ -24,6 +24,7 @@ _READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short lock
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
 _SAFE = ("trusted_schema = OFF", "cell_size_check = ON", "cache_size = -8192")
 _HEADER_BYTES = 100
+_SHARED_BYTES = 1 << 15  # of a log's index that is in use, at least
 _NO_LOCKS = "vfs=win32-none" if os.name == "nt" else "vfs=unix-none"  # as SQLite calls them
 
 
@@ -86,10 +87,20 @@ def _read_only(path: Path) -> str:
 
     SQLite follows a log only where its index (-shm) lies ready. Where there is no log, it needs our word that
     nobody writes; where there is a log that nobody has open, it has to keep that index in its own memory.
+    A full disk leaves an empty log and a piece of its index behind: nobody writes there either.
     """
-    if not log_of(path).exists():
+    log, shared = log_of(path), path.with_name(path.name + "-shm")
+    if not log.exists() or (shared.exists() and _bytes(shared) < _SHARED_BYTES and not _bytes(log)):
         return "mode=ro&immutable=1"
-    return "mode=ro" if path.with_name(path.name + "-shm").exists() else f"mode=ro&{_NO_LOCKS}"
+    return "mode=ro" if shared.exists() else f"mode=ro&{_NO_LOCKS}"
+
+
+def _bytes(path: Path) -> int:
+    """The size of a file, which may just be gone."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> None:

@@ -35,15 +35,18 @@ class Database:
     StoreError, or CorruptError where the database is damaged.
 
     timeout:  seconds that a write waits for another one.
+    reason:   why it is not writable.
     origin:   the model that the index was made with.
     """
 
     origin: Origin
 
-    def __init__(self, path: Path | None, *, writable: bool = True, timeout: float = 10.0) -> None:
+    def __init__(
+        self, path: Path | None, *, writable: bool = True, timeout: float = 10.0, reason: str = ""
+    ) -> None:
         self.place = "the index in memory" if path is None else os.fspath(path)
         self._path = path
-        self._writable = writable
+        self._writable, self._reason = writable, reason
         self._timeout = timeout
         self._lock = threading.RLock()
         self._closed = False
@@ -192,9 +195,7 @@ class Database:
             if self._closed:
                 raise StoreError(_CLOSED)
             if not self._writable:
-                raise StoreError(
-                    f"{self.place}: opened for reading only, because the folder cannot be written"
-                )
+                raise StoreError(f"{self.place}: opened for reading only, because {self._reason}")
             connection, self._writer = self._writer, None
             before = self._signature()
             if connection is not None and before != self._written:

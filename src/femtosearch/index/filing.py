@@ -162,9 +162,10 @@ class Filing:
         return self.transaction.sources().source_number(path)
 
     def remove_source(self, path: str) -> None:
-        """Forget a source, and remove its files with their documents."""
+        """Forget a source, and remove the files with their documents that no other source leads to."""
         number = self.source_number(path)
         if number is not None:
+            self.transaction.sources().hand_over(number)
             for file in self.transaction.sources().paths_of(number):
                 self.remove_file(file)
             self.transaction.sources().remove_source(number)

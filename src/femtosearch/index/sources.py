@@ -98,6 +98,19 @@ class SourceTable:
         return [os.fsdecode(path) for (path,) in rows.fetchall()]
 
     @on_disk
+    def hand_over(self, number: int) -> None:
+        """Give the files of a source that lie below another one to that, to the nearest of several."""
+        others = "SELECT path, number FROM sources WHERE number != ?"
+        numbers = {os.fsdecode(path): other for path, other in self._execute(others, (number,)).fetchall()}
+        for path in self.paths_of(number) if numbers else ():
+            above = path
+            while above not in numbers and above != os.path.dirname(above):
+                above = os.path.dirname(above)
+            if above in numbers:
+                update = "UPDATE files SET source = ? WHERE path = ?"
+                self._execute(update, (numbers[above], os.fsencode(path)))
+
+    @on_disk
     def remove_source(self, number: int) -> None:
         self._execute("DELETE FROM sources WHERE number = ?", (number,))
 

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,10 +59,10 @@ class Store:
             if not is_index(folder):
                 return None
             check_folder(folder / SEGMENTS)
-            writable = os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK)
+            is_writable = os.access(folder, os.W_OK) and os.access(folder / CATALOG, os.W_OK)
         except OSError as error:
             raise refusal(error, os.fspath(folder)) from error
-        catalog = Catalog(folder / CATALOG, writable=writable, timeout=timeout)
+        catalog = _open_catalog(folder / CATALOG, is_writable, timeout)
         return cls(catalog, FolderDirectory(folder / SEGMENTS), FolderLock(folder / _LOCK), timeout)
 
     @classmethod
@@ -154,3 +154,20 @@ def is_index(folder: Path) -> bool:
             "was changed"
         )
     return False
+
+
+def _open_catalog(path: Path, is_writable: bool, timeout: float) -> Catalog:
+    """The catalogue, for reading only where it cannot be written. Raises StoreError."""
+    if not is_writable:
+        reason = "the folder cannot be written"
+        return Catalog(path, writable=False, timeout=timeout, reason=reason)
+    try:
+        return Catalog(path, timeout=timeout)
+    except StoreError as error:
+        code = getattr(error.__cause__, "sqlite_errorcode", 0) & 0xFF
+        if code not in (sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL):
+            raise
+        reason = "the disk had no space for a log: free some and open it again"
+        with suppress(StoreError):
+            return Catalog(path, writable=False, timeout=timeout, reason=reason)
+        raise

@@ -109,7 +109,7 @@ def refresh(
 
 
 def forget(index: Index, path: str | os.PathLike[str]) -> Refreshed:
-    """Take a source out of an index, and the documents that its files gave.
+    """Take a source out of an index, and the documents of its files that no other source leads to.
 
     Raises ReadError if the index does not know it.
     """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,6 +19,7 @@ from femtosearch.server.bodies import ProblemBody
 from femtosearch.server.description import allowed, describe, methods_of
 from femtosearch.server.guard import Guard, log_fault
 from femtosearch.server.indexes import Indexes
+from femtosearch.server.invalid import invalid
 from femtosearch.server.metrics import Metrics
 from femtosearch.server.origins import allow_origins
 from femtosearch.server.problems import Problem, problem_of
@@ -106,23 +106,8 @@ async def _told(request: Request, error: Exception) -> Response:
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """What a body should have been, in one line, without all that it held."""
     assert isinstance(error, RequestValidationError)
-    errors = error.errors()
-    broken = [entry for entry in errors if entry["type"] == "json_invalid"]
-    if broken:
-        reason = broken[0].get("ctx", {}).get("error", "")
-        return _response(request, Problem(400, "json", f"the body is not JSON: {reason}"))
-    told = "; ".join(_sentence(entry) for entry in errors[:3])
-    more = f"; and {len(errors) - 3} more" if len(errors) > 3 else ""
-    return _response(request, Problem(422, "body", (told + more)[:2000]))
-
-
-def _sentence(entry: dict[str, Any]) -> str:
-    place = ".".join(str(step) for step in entry["loc"] if step != "body")[:200] or "the body"
-    content = entry.get("input")
-    quoted = f", found {json.dumps(content)[:60]}" if isinstance(content, (str, int, float, bool)) else ""
-    return f"{place}: {entry['msg'].lower()}{quoted}"
+    return _response(request, invalid(error.errors(), error.body))
 
 
 async def _http(request: Request, error: Exception) -> Response:

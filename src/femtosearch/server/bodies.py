@@ -84,6 +84,24 @@ class SearchBody(_Strict):
     index: IndexName = None
 
 
+class TokenMatchBody(BaseModel):
+    """A token of a query and the token of the document that is most like it."""
+
+    token: str = Field(description="Empty for one of the model's own, such as [CLS].")
+    match: str
+    span: tuple[int, int] | None = Field(description="Where the match is in the text, in characters.")
+    similarity: float
+    weight: float = Field(description="How often it counts: MaxSim is the sum of weight times similarity.")
+
+
+class ExplanationBody(BaseModel):
+    """Why a hit is a hit."""
+
+    tokens: list[TokenMatchBody]
+    words: dict[str, float] = Field(description="What each word of the query that is there gave to BM25.")
+    ranks: dict[str, int] = Field(description="The rank at which exact search, FDE or words had it.")
+
+
 class HitBody(BaseModel):
     """A document that was found."""
 
@@ -96,6 +114,17 @@ class HitBody(BaseModel):
     )
     maxsim: float | None = Field(description="The best passage's MaxSim.")
     bm25: float | None = Field(description="BM25 of its words; null where words were not looked up.")
+    source: str | None = Field(description="The file that it is of, as the document's metadata name it.")
+    lines: tuple[int, int] | None = Field(
+        description="First and last line of the passage in the file, from 1; or `page`, `cell` or `row`."
+    )
+    page: int | None
+    cell: int | None
+    row: int | None
+    heading: list[str] = Field(description="The headings that the passage is under, the outermost first.")
+    span: tuple[int, int] | None = Field(description="Where the token that matched best is in the text.")
+    copies: list[str] = Field(description="The ids of documents with the same text that are left out.")
+    explanation: ExplanationBody | None
 
 
 class MatchesBody(_Strict):

@@ -53,8 +53,8 @@ async def search_by_link(
 
 
 @router.post("/rerank", response_model=RanksBody, tags=["models"], operation_id="rerank")
-@router.post("/v1/rerank", response_model=RanksBody, include_in_schema=False)
-@router.post("/v2/rerank", response_model=RanksBody, include_in_schema=False)
+@router.post("/v1/rerank", response_model=RanksBody, tags=["models"], operation_id="rerank_v1")
+@router.post("/v2/rerank", response_model=RanksBody, tags=["models"], operation_id="rerank_v2")
 async def rerank(body: RerankBody, shared: Shared, request: Request) -> Response:
     """Put texts in the order of a query, in the shape of Cohere's and Jina's clients."""
     ranks = await shared.workers.run(_with_model, shared, models.ranks, body, request.scope["request_id"])
