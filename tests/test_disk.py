@@ -75,3 +75,16 @@ def test_a_folder_takes_the_place_of_another(tmp_path):
         (draft / content).write_text(content)
         replace_folder(draft, tmp_path / "folder")
         assert os.listdir(tmp_path) == ["folder"] and os.listdir(tmp_path / "folder") == [content]
+
+
+def test_what_takes_the_place_of_a_file_is_never_open_to_more_people(tmp_path, monkeypatch):
+    path, seen = tmp_path / "keys.json", []
+    path.write_text("{}")
+    path.chmod(0o600)
+    with whole_file(path) as file:
+        file.write(b"secret")
+        seen += [draft.stat().st_mode & 0o777 for draft in tmp_path.iterdir()]
+    assert seen == [0o600, 0o600] and path.stat().st_mode & 0o777 == 0o600
+    path.chmod(0o664)
+    write_whole(path, b"{}")
+    assert path.stat().st_mode & 0o777 == 0o664

@@ -133,7 +133,8 @@ def check_folder(path: str | os.PathLike[str]) -> bool:
 def whole_file(path: Path) -> Iterator[BinaryIO]:
     """A file to write: it takes the place of what is at `path` when the block ends, synced, or not at all.
 
-    What is no regular file, such as /dev/stdout, is written to as it is. Raises OSError.
+    What is no regular file, such as /dev/stdout, is written to as it is. A file that is there is replaced by
+    one that the same people may read and write. Raises OSError.
     """
     from secrets import token_hex
 
@@ -142,10 +143,13 @@ def whole_file(path: Path) -> Iterator[BinaryIO]:
             yield file
         return
     draft = path.with_name(f".{path.name}.{token_hex(4)}")
+    rights = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0
     if not path.parent.is_dir():  # named as the caller named it
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), os.fspath(path))
     try:
-        with open(draft, "xb") as file:
+        with open(draft, "xb", opener=lambda name, flags: os.open(name, flags, rights or 0o666)) as file:
+            if rights:
+                draft.chmod(rights)  # what the umask took away
             yield file
             file.flush()
             system.sync(file.fileno())

@@ -558,6 +558,18 @@ def test_the_same_text_has_the_same_id():
     assert index.add(["y", "x"]) == [ids[2], ids[0]] and len(index) == 4
 
 
+@pytest.mark.parametrize(
+    "texts", [["word1", "word1"], ["word2", "word1", "word1"], ["word1", "word2", "word1"]]
+)
+@pytest.mark.parametrize("batch", [1, 2, 10])
+def test_a_document_that_comes_twice_in_one_add_is_found(index, texts, batch):
+    ids = index.add([{"id": "a", "text": text} for text in texts] + ["word3", "word3"], batch=batch)
+    assert ids == ["a"] * len(texts) + [ids[-1]] * 2
+    assert len(index) == 2 and index.stats().passages == 2
+    assert index.search("word1", k=1)[0].text == "word1" and not index.verify()
+    assert index.search("word3", k=1)[0].text == "word3"
+
+
 def test_what_did_not_change_is_not_encoded_again(index, monkeypatch):
     index.add([{"id": "a", "text": "x", "n": 1}, {"id": "b", "text": "y"}])
     before = index.stats()

@@ -3,6 +3,8 @@
 import base64
 import gzip
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 
 from femtosearch.errors import DocumentError, QueryError, StoreError
 from femtosearch.fde import Muvera
+from femtosearch.index import export
 from femtosearch.index.adopt import Adopted
 from femtosearch.index.index import Index
 from femtosearch.types import Document, Rows
@@ -212,3 +215,37 @@ def test_parquet_that_is_none(fast_path):
     (fast_path / "e.parquet").write_bytes(b"PAR1 and nothing")
     with Index(model=FakeModel()) as index, pytest.raises(StoreError, match="expected a Parquet file"):
         index.import_file(fast_path / "e.parquet")
+
+
+def test_a_search_does_not_wait_for_an_export(fast_path, monkeypatch):
+    """The export ends here only once a search has been answered that began while it ran."""
+    has_begun, is_answered = threading.Event(), threading.Event()
+
+    def records(*arguments):
+        has_begun.set()
+        assert is_answered.wait(20)
+        return export_records(*arguments)
+
+    export_records = export._records
+    monkeypatch.setattr(export, "_records", records)
+    with Index(fast_path / "i", model=FakeModel()) as index, ThreadPoolExecutor() as pool:
+        index.add([{"id": "a", "text": "word1"}])
+        exported = pool.submit(index.export, fast_path / "out.jsonl")
+        assert has_begun.wait(20) and index.search("word1")[0].id == "a" and len(index) == 1
+        is_answered.set()
+        assert exported.result() == 1
+
+
+@pytest.mark.parametrize("vectors", [True, False])
+def test_the_same_file_again_adds_nothing(index, fast_path, vectors):
+    """Records without an id have that of their content, with their rows as without."""
+    index.export(fast_path / "e.jsonl", vectors=vectors)
+    lines = [json.loads(line) for line in (fast_path / "e.jsonl").read_text().rstrip("\n").split("\n")]
+    without = [{name: content for name, content in line.items() if name != "id"} for line in lines]
+    (fast_path / "e.jsonl").write_text("\n".join(map(json.dumps, without)))
+    with Index(model=CountingModel()) as other:
+        other.import_file(fast_path / "e.jsonl")
+        passages = other.stats().passages
+        other.import_file(fast_path / "e.jsonl")
+        assert len(other) == len(index) and other.stats().passages == passages == index.stats().passages
+        assert not other.verify()

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from femtosearch.errors import QueryError
-from femtosearch.index.rerank import as_given, rerank
+from femtosearch.index.rerank import similarities
 from femtosearch.model.model import Model
-from femtosearch.types import Document
 
 
 class CrossEncoder:
@@ -35,12 +34,9 @@ class CrossEncoder:
         word of the query they are in the order given, at -1. Raises QueryError.
         """
         del options
-        numbered = [Document(str(number), text) for number, text in enumerate(documents)]
-        hits = rerank(self.model, query, numbered, k=top_k) or as_given(numbered, top_k)
-        rows = 1 if self.model.conventions.scoring == "mean" else len(self.model.encode_queries([query]).rows)
         ranked = []
-        for hit in hits:
-            entry: dict[str, Any] = {"corpus_id": int(hit.id), "score": max(hit.score / max(1, rows), -1.0)}
+        for hit in similarities(self.model, query, documents, top_k):
+            entry: dict[str, Any] = {"corpus_id": int(hit.id), "score": hit.score}
             ranked.append({**entry, "text": hit.text} if return_documents else entry)
         return ranked
 

@@ -23,7 +23,7 @@ from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
 from femtosearch.index.schema import Origin
-from femtosearch.index.writer import Encode, add_documents
+from femtosearch.index.writer import Encode, add_documents, store_draft
 from femtosearch.types import Document
 
 _MOST_LINE = 1 << 30  # bytes of a line
@@ -51,8 +51,8 @@ def adopt(
         for has_rows, group in groupby(checked, key=lambda pair: pair[1] is not None):
             if has_rows:
                 for draft, passages in group:
-                    key, _ = commit.transaction.put(draft)
-                    if passages is not None and len(passages.keys):
+                    key, _, is_new = store_draft(commit, draft)
+                    if is_new and passages is not None and len(passages.keys):
                         rows = passages.rows.in_bits(commit.row_bits, commit.dims)
                         commit.append(replace(passages, keys=passages.keys + key, rows=rows))
                     documents, with_rows = documents + 1, with_rows + 1

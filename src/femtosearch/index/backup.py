@@ -48,7 +48,7 @@ def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
 def _copy_catalog(catalog: Catalog, snapshot: Snapshot, path: Path) -> None:
     """The catalogue as of the snapshot, by SQLite's own copy, as a file without a log."""
     with closing(sqlite3.connect(path, isolation_level=None)) as copy:
-        catalog.read_at(snapshot.state, lambda reader: reader.backup(copy))
+        catalog.read_long_at(snapshot.state, lambda reader: reader.backup(copy))
         copy.execute("PRAGMA synchronous = FULL")
         if copy.execute("PRAGMA journal_mode = WAL").fetchone()[0] != "wal":
             raise StoreError(f"{path}: this file system cannot hold it: use a local disk")

@@ -191,6 +191,20 @@ class Catalog(Database):
 
         return self.read(checked)
 
+    @on_disk
+    def read_long_at(self, state: State, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function reads that takes its time, as `read_at` has it: meanwhile others read, too, unless
+        the index is in memory.
+        """
+
+        def checked(reader: sqlite3.Connection) -> T:
+            reader.execute("SELECT count(*) FROM meta").fetchone()  # from here on it sees one moment
+            if self.version() != state.version:
+                raise OutdatedError(f"{self.place}: it has moved on since it was read")
+            return query(reader)
+
+        return self.read_at(state, query) if self._path is None else self.read_apart(checked)
+
     def document(self, row: Sequence[Any]) -> Document:
         """The document in a row (key, id, text, metadata[, digest]). Raises CorruptError if it is damaged."""
         _, document_id, text, metadata, *digests = row

@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,6 +16,7 @@ from femtosearch.disk import on_disk
 from femtosearch.errors import StoreError
 from femtosearch.index import connection as connections
 from femtosearch.index.schema import Origin, read_origin, read_schema
+from femtosearch.index.segments import OutdatedError
 from femtosearch.system import in_a_forked_child
 
 if TYPE_CHECKING:
@@ -92,6 +93,21 @@ class Database:
         """What a function reads, seeing one moment."""
         with self._lock:
             return self._steady(lambda reader: _in_transaction(reader, query))
+
+    def read_apart(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """What a function reads of files, seeing one moment, on a connection of its own: nobody waits for its
+        end. Raises OutdatedError where files that this process may only read were changed meanwhile.
+        """
+        with self._lock:
+            if self._closed:
+                raise StoreError(_CLOSED)
+            before = self._signature()
+            reader = self._connect()
+        with closing(reader):
+            value = _in_transaction(reader, query)
+        if before != self._signature():
+            raise OutdatedError(f"{self.place}: it was changed while it was read")
+        return value
 
     @on_disk
     def ask(self, query: Callable[[sqlite3.Connection], T]) -> T:

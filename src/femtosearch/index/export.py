@@ -53,7 +53,7 @@ def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | No
                 return _write_lines(lines, records, header)
 
     try:
-        return catalog.read_at(snapshot.state, write)
+        return catalog.read_long_at(snapshot.state, write)
     except OSError as error:
         raise refusal(error, str(path)) from error
 
@@ -89,7 +89,7 @@ def hand_over(
         records = _records(catalog, reader, snapshot, filter, bits)
         return keep(Handed(catalog.origin, fde, content, bits, records))
 
-    return catalog.read_at(snapshot.state, contents)
+    return catalog.read_long_at(snapshot.state, contents)
 
 
 def _records(

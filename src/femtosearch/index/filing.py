@@ -210,7 +210,7 @@ class Filing:
             self.tally.unchanged += 1
             return stored[0]
         draft = Draft(chosen, document.draft.text, document.draft.metadata)
-        key, _ = self.transaction.put(draft)
+        key = self.transaction.put(draft)
         self.encode(key, draft.text, document.cut)
         self.tally.stored += 1
         return key

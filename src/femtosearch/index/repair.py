@@ -145,7 +145,7 @@ class _Mending:
         """Encode documents that have words and no passages anywhere."""
         for key, (name, text, metadata) in self._transaction.without(present).items():
             if len(self._encode([text])):
-                renewed, _ = self._transaction.put(Draft(name, text, metadata))
+                renewed = self._transaction.put(Draft(name, text, metadata))
                 for batch in self._batches(None, {renewed: text}):
                     self._commit.append(batch)
                 self._done.append(f"document {name[:80]!r}: encoded, for its passages were gone (key {key})")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,28 @@ def rerank(
     """
     if isinstance(model, (str, Path)):
         model = Model.load(model)
+    return _ranked(model, query, documents, k)[0]
+
+
+def similarities(model: Model, query: str, texts: Iterable[str], k: int | None = None) -> list[Hit]:
+    """All texts, or the first k, best first; a hit's id is the text's position, its score the mean of the
+    best products of the query's rows, from -1 to 1: what clients of rerankers expect. Where the model knows
+    no word of the query they are in the order given, and they or a text without a word are at -1.
+
+    Raises QueryError, DocumentError as `rerank` does.
+    """
+    documents = [Document(str(number), text) for number, text in enumerate(texts)]
+    hits, rows = _ranked(model, query, documents, k)
+    if not rows:
+        hits = [Hit(document.id, -1.0, document.text, passage=(0, 0)) for document in documents[:k]]
+    divisor = 1 if model.conventions.scoring == "mean" else max(1, rows)
+    return [replace(hit, score=max(-1.0, hit.score / divisor)) for hit in hits]
+
+
+def _ranked(
+    model: Model, query: str, documents: Iterable[str | Mapping[str, Any] | Document], k: int | None
+) -> tuple[list[Hit], int]:
+    """What `rerank` gives, and how many rows the query has."""
     request = check_request([query], 1 if k is None else k)
     checked = list(drafts(documents))
     heard = [folded_with_places(draft.text) for draft in checked]
@@ -46,9 +69,9 @@ def rerank(
         [draft.text if folding is None else folding[0] for draft, folding in zip(checked, heard, strict=True)]
     )
     queries = encoded(model, request.texts)
-    warn_of_unknown(queries, model.name, stacklevel=3)
+    warn_of_unknown(queries, model.name, stacklevel=4)
     if not queries[0].pieces:
-        return []
+        return [], 0
     by_piece = np.concatenate([maxsim(_alone(piece), passages.rows) for piece in queries[0].pieces])
     if model.conventions.scoring == "mean":
         by_piece /= len(queries[0].rows)
@@ -58,15 +81,7 @@ def rerank(
     scores = best_of.sum(axis=0)
     spans = _best_spans(by_piece.sum(axis=0), passages, heard)
     order = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
-    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()]
-
-
-def as_given(documents: Iterable[Document], k: int | None) -> list[Hit]:
-    """The first k documents as hits without a score (-inf), for those who need an answer for each where no
-    word of a query is known.
-    """
-    chosen = list(documents)[:k]
-    return [Hit(document.id, -np.inf, document.text, document.metadata, (0, 0)) for document in chosen]
+    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()], len(queries[0].rows)
 
 
 def _alone(rows: np.ndarray) -> Rows:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -59,15 +58,10 @@ class Transaction:
         self._declared: dict[Path, int] | None = None  # likewise
 
     @on_disk
-    def put(self, draft: Draft) -> tuple[int, str]:
-        """Store a document, in the place of one with its id. Its key, larger than all before, and its id."""
-        chosen = draft.id
-        if chosen is None:
-            chosen = secrets.token_hex(8)
-            while self._key(chosen) is not None:
-                chosen = secrets.token_hex(8)
-        else:
-            self.remove(chosen)
+    def put(self, draft: Draft) -> int:
+        """Store a document that has an id, in the place of one with it. Its key, larger than all before."""
+        chosen = str(draft.id)
+        self.remove(chosen)
         row: tuple[object, ...] = (chosen, draft.text, draft.metadata)
         if self._schema.has_digests:
             row = (*row, digest(chosen, draft.text, draft.metadata))
@@ -81,7 +75,7 @@ class Transaction:
             if self._declared is None:
                 self._declared = fields.declared(self._connection)
             fields.add(self._connection, key, self._declared)
-        return key, chosen
+        return key
 
     @on_disk
     def remove(self, document_id: str) -> bool:
@@ -163,7 +157,7 @@ class Transaction:
             return key
         origin = "SELECT file, name, turn, marks FROM origins WHERE key = ?"
         origins = self._connection.execute(origin, (key,)).fetchall() if self._schema.has_sources else []
-        renewed = self.put(Draft(name, text, changed))[0]
+        renewed = self.put(Draft(name, text, changed))
         for row in origins:
             self._connection.execute("INSERT INTO origins VALUES (?, ?, ?, ?, ?)", (renewed, *row))
         return renewed

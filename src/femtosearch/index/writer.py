@@ -68,21 +68,21 @@ def add_documents(
 
 
 def _add(commit: Commit, group: list[Draft], encode: Encode) -> list[str]:
-    stored = [_stored(commit, draft) for draft in group]
-    # Of documents with one id only the last still counts, so only that one is worth encoding.
-    last = {document_id: place for place, (_, document_id, _) in enumerate(stored)}
-    new = [place for place in sorted(last.values()) if stored[place][2]]
+    stored = [store_draft(commit, draft) for draft in group]
+    # Of documents with one id only the last key still counts, so only its text is worth encoding.
+    last = {document_id: key for key, document_id, _ in stored}
+    new = [place for place, (key, name, is_new) in enumerate(stored) if is_new and key == last[name]]
     _encode(commit, [stored[place][0] for place in new], [group[place].text for place in new], encode)
     return [document_id for _, document_id, _ in stored]
 
 
-def _stored(commit: Commit, draft: Draft) -> tuple[int, str, bool]:
+def store_draft(commit: Commit, draft: Draft) -> tuple[int, str, bool]:
     """A document's key and id, and whether it is new: what is there as it is is left alone."""
     draft = named(draft)
     record = commit.transaction.stored(str(draft.id))
     if record is not None and record[1:] == (draft.text, draft.metadata):
         return record[0], str(draft.id), False
-    return *commit.transaction.put(draft), True
+    return commit.transaction.put(draft), str(draft.id), True
 
 
 class Queue:

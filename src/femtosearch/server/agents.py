@@ -9,7 +9,6 @@ import difflib
 import json
 import os
 import re
-import stat
 import sys
 import tomllib
 from collections.abc import Sequence
@@ -95,10 +94,7 @@ class Edit:
             raise FemtosearchError(f"{self.path}: somebody changed it meanwhile: try again")
         target = self.path.resolve()  # a link to a file elsewhere stays one
         target.parent.mkdir(parents=True, exist_ok=True)
-        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         write_whole(target, self.after.encode())
-        if mode is not None:
-            target.chmod(mode)
 
 
 def present(home: Path, project: Path | None) -> list[Agent]:

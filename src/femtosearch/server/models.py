@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import base64
-import math
 from typing import Any
 
 import numpy as np
 
 from femtosearch.errors import QueryError
-from femtosearch.index.rerank import as_given, rerank
+from femtosearch.index.rerank import similarities
 from femtosearch.model.model import Model
 from femtosearch.server.bodies import EmbeddingsBody, MatchesBody, RerankBody
-from femtosearch.types import Document, Rows
+from femtosearch.types import Rows
 
 
 def ranks(model: Model, body: RerankBody, request_id: str) -> dict[str, Any]:
     """Documents in the order of a query. Raises QueryError."""
     texts = [document if isinstance(document, str) else document.text for document in body.documents]
-    documents = [Document(str(n), text) for n, text in enumerate(texts)]
-    hits = rerank(model, body.query, documents, k=body.top_n) or as_given(documents, body.top_n)
-    rows = 1 if model.conventions.scoring == "mean" else max(1, len(model.encode_queries([body.query]).rows))
     reranked = []
-    for hit in hits:
-        score = hit.score / rows if math.isfinite(hit.score) else -1.0  # a text without a word
-        entry: dict[str, Any] = {"index": int(hit.id), "relevance_score": score}
+    for hit in similarities(model, body.query, texts, body.top_n):
+        entry: dict[str, Any] = {"index": int(hit.id), "relevance_score": hit.score}
         reranked.append({**entry, "document": {"text": hit.text}} if body.return_documents else entry)
     total = sum(map(len, texts))
     return {"id": request_id, "model": model.name, "results": reranked, "usage": {"characters": total}}
