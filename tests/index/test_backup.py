@@ -110,3 +110,16 @@ def test_copies_beside_a_writer_are_each_one_commit(fast_path):
             ids = sorted(int(document.id) for document in copy)
             assert len(ids) in (10, 12) and ids == list(range(ids[0], ids[0] + len(ids))) and ids[0] % 2 == 0
             assert not copy.verify() and len(copy.search("pair", k=99)) == len(ids)
+
+
+def test_damage_is_not_copied(fast_path):
+    """Or a copy that is whole would be thrown away for one that is not."""
+    with Index(fast_path / "n", model=MODEL) as index:
+        index.add(DOCUMENTS)
+    (path,) = (fast_path / "n" / "segments").iterdir()
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+    with Index(fast_path / "n", model=MODEL) as index, pytest.raises(StoreError, match=r"1\.seg"):
+        index.snapshot(fast_path / "copy")
+    assert os.listdir(fast_path) == ["n"]

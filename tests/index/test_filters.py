@@ -2,6 +2,7 @@
 
 import itertools
 import random
+from enum import Enum
 
 import pytest
 
@@ -308,3 +309,15 @@ def test_declared_values_are_checked_and_mended(fast_path):
         (problem,) = index.verify()
         assert problem.message == "the values of the key 'n' are not the documents'"
         assert index.repair().lost == [] and index.count("n = 3") == 1
+
+
+def test_a_member_of_an_enum_is_its_value(fast_path):
+    class Language(str, Enum):  # noqa: UP042 - whose str() is not its value
+        EN = "en"
+
+    with Index(model=FakeModel()) as index:
+        index.add([{"id": Language.EN, "text": Language.EN, "lang": Language.EN}])
+        assert index.get("en").text == "en" and index.get("en").metadata == {"lang": "en"}
+        for where in ({"lang": Language.EN}, {"lang": {"$in": [Language.EN]}}):
+            assert index.count(where) == 1 and index.search("en", where=where)[0].id == "en"
+        assert index.get(Language.EN) is not None and index.delete(Language.EN) == 1

@@ -629,3 +629,23 @@ def test_lists_that_share_lists_end(index, monkeypatch):
     with pytest.raises(DocumentError, match="values: make it smaller"):
         index.add([{"id": "a", "text": "x", "deep": shared}])
     assert len(index) == 0
+
+
+@pytest.mark.parametrize("change", ["update", "add"])
+def test_documents_that_are_changed_while_they_are_read_come_once(index, change):
+    index.add([{"id": f"d{n}", "text": f"word{n % 9}", "n": 0} for n in range(600)])
+    names = []
+    for document in index.documents():
+        names.append(document.id)
+        assert len(names) <= 600
+        if change == "update":
+            index.update(document.id, {"n": document.metadata["n"] + 1})
+        elif document.metadata["n"] == 0:
+            index.add([{"id": document.id, "text": document.text + " more", "n": 1}])
+    assert names == [f"d{n}" for n in range(600)]
+    assert {document.metadata["n"] for document in index} == {1}
+    for number, document in enumerate(index.documents()):
+        if number == 0:
+            index.update(["d300", "d599"], {"n": 2})
+        names.remove(document.id)
+    assert not names

@@ -1,6 +1,7 @@
 """Repair: every damage that can be mended is, and what cannot is named."""
 
 import os
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -173,3 +174,36 @@ def test_an_index_without_segments_answers_or_says_what_is_wrong(folder):
     sql(folder, "DELETE FROM segments")
     with Index(folder, model=MODEL) as index:
         assert index.search("word1 word2 w9", k=5) == [] or index.verify()
+
+
+def test_a_text_that_is_not_utf8_is_named_and_can_be_taken_out(folder):
+    sql(folder, "UPDATE documents SET text = CAST(x'ff' || substr(text, 2) AS TEXT) WHERE id = 'd5'")
+    flip(segment(folder), 500)
+    repair = mended(folder)
+    assert [damage.place for damage in repair.lost] == ["document 'd5'"]
+    with Index(folder, model=MODEL) as index:
+        assert "d5" in index and index.delete("d5") == 1
+        index.set_words()
+        assert not index.verify() and len(index) == len(list(index)) == 118
+
+
+def test_an_fde_that_is_damaged(tmp_path):
+    """The model's own is restored; of any other the passages get a new one, or none."""
+    folder = tmp_path / "n"
+    with Index(folder, model="femto", fde="auto") as index:
+        index.add([f"the {color} cat" for color in ("red", "blue", "green")])
+        before = index.search("blue cat", mode="fde")
+    for number, fde in enumerate(("own", "auto", "muvera", None)):
+        copy = tmp_path / str(number)
+        shutil.copytree(folder, copy)
+        changed = "substr(content, 1, 5000) || x'00' || substr(content, 5002)"
+        sql(copy, f"UPDATE fde SET content = CAST({changed} AS BLOB)")
+        with Index(copy, model="femto") as index:
+            assert any("the FDE is damaged" in damage.message for damage in index.verify())
+            if fde == "own":
+                repair = index.repair()
+                assert "the FDE: restored from the model" in repair.mended and repair.lost == []
+                assert index.search("blue cat", mode="fde") == before
+            else:
+                index.set_fde(fde)
+            assert not index.verify() and (index.stats().fde is None) == (fde is None)

@@ -249,3 +249,23 @@ def test_the_same_file_again_adds_nothing(index, fast_path, vectors):
         other.import_file(fast_path / "e.jsonl")
         assert len(other) == len(index) and other.stats().passages == passages == index.stats().passages
         assert not other.verify()
+
+
+@pytest.mark.parametrize("kind", ["e.jsonl", "e.parquet"])
+def test_rows_of_four_bits_are_the_same_after_any_number_of_trips(fast_path, kind):
+    texts = [f"the {color} {animal} sat" for color in ("red", "blue") for animal in ("cat", "dog", "hen")]
+    with Index(model="femto") as index:
+        index.add(texts)
+        hits = index.search("a blue cat", hybrid=0)
+        index.export(fast_path / f"0{kind}", vectors=True)
+    for trip in range(3):
+        with Index(model="femto") as other:
+            assert other.stats().row_bits == 4
+            assert other.import_file(fast_path / f"{trip}{kind}") == Adopted(6, 6)
+            assert other.search("a blue cat", hybrid=0) == hits and not other.verify()
+            other.export(fast_path / f"{trip + 1}{kind}", vectors=True)
+    with Index(model="femto") as wide:
+        wide.set_rows(bits=8)
+        wide.import_file(fast_path / f"0{kind}")
+        again = wide.search("a blue cat", hybrid=0)
+        assert [hit.score for hit in again] == pytest.approx([hit.score for hit in hits], abs=0.1)

@@ -25,7 +25,7 @@ def delete(options: argparse.Namespace) -> None:
     check_index(options.folder)
     with Index(options.folder) as store:
         names = list(dict.fromkeys(options.id))
-        unknown = [name for name, document in zip(names, store.get(names), strict=True) if document is None]
+        unknown = [name for name in names if name not in store]
         deleted = store.delete(options.id or None, where=options.where)
         remaining = len(store)
     if options.json:

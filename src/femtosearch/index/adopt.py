@@ -21,7 +21,7 @@ from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft, drafts
-from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
+from femtosearch.index.interchange import HEADER, bits_of, kind_of, parquet
 from femtosearch.index.schema import Origin
 from femtosearch.index.writer import Encode, add_documents, store_draft
 from femtosearch.types import Document
@@ -70,10 +70,10 @@ def adopt(
 def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch | None]]:
     """Each document with its rows, of key 0; None where they are to be encoded."""
     kind = kind_of(path)
-    same_model = False
+    bits: int | None = None  # of the rows that are this model's
     for where, record in _rows(path) if kind == ".parquet" else _lines(path, kind):
         if HEADER in record and "text" not in record:
-            same_model = record[HEADER] == header_of(origin)
+            bits = bits_of(record[HEADER], origin)
             continue
         passages = record.pop("passages", None)
         metadata = record.pop("metadata", {})
@@ -88,10 +88,8 @@ def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch |
             )
         except DocumentError as error:
             raise DocumentError(f"{where}: {error}") from None
-        yield (
-            draft,
-            _batch(passages, draft.text, origin.dims, where) if same_model and passages is not None else None,
-        )
+        has_rows = bits is not None and passages is not None
+        yield draft, _batch(passages, draft.text, (origin.dims, bits or 8), where) if has_rows else None
 
 
 def _lines(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -138,22 +136,26 @@ def _object(text: bytes | str, where: str) -> dict[str, Any]:
     return content
 
 
-def _batch(passages: object, text: str, dims: int, where: str) -> PassageBatch:
-    """The passages of one document, checked to be some of that text."""
+def _batch(passages: object, text: str, shape: tuple[int, int], where: str) -> PassageBatch:
+    """The passages of one document, checked to be some of that text.
+
+    shape:  how many numbers a row has, and bits a number.
+    """
     if not isinstance(passages, list):
         raise DocumentError(f"{where}: passages: expected a list, found {type(passages).__name__}")
     checked = [
-        _passage(passage, len(text), dims, f"{where}: passage {n}") for n, passage in enumerate(passages)
+        _passage(passage, len(text), shape, f"{where}: passage {n}") for n, passage in enumerate(passages)
     ]
     spans = np.array([span for span, _ in checked], np.int32).reshape(-1, 2)
     counts = [len(rows) for _, rows in checked]
-    values = np.concatenate([np.empty((0, width(dims, 8)), np.int8), *(rows.values for _, rows in checked)])
+    values = np.concatenate([np.empty((0, width(*shape)), np.int8), *(rows.values for _, rows in checked)])
     scales = np.concatenate([np.empty(0, np.float32), *(rows.scales for _, rows in checked)])
     starts = np.cumsum([0, *counts]).astype(np.int64)
-    return PassageBatch(np.zeros(len(checked), np.int64), starts, spans, RowCodes(values, scales))
+    rows = RowCodes(values, scales, shape[1], shape[1] == 4)
+    return PassageBatch(np.zeros(len(checked), np.int64), starts, spans, rows)
 
 
-def _passage(passage: object, length: int, dims: int, where: str) -> tuple[list[int], RowCodes]:
+def _passage(passage: object, length: int, shape: tuple[int, int], where: str) -> tuple[list[int], RowCodes]:
     if not isinstance(passage, dict):
         raise DocumentError(f"{where}: expected an object, found {type(passage).__name__}")
     span, count = passage.get("span"), passage.get("rows")
@@ -162,13 +164,14 @@ def _passage(passage: object, length: int, dims: int, where: str) -> tuple[list[
         raise DocumentError(f"{where}: span: expected two places in the text, found {str(span)[:80]}")
     if type(count) is not int or count < 0:
         raise DocumentError(f"{where}: rows: expected a whole number of 0 or more, found {str(count)[:80]}")
-    size = width(dims, 8)
+    (dims, bits), size = shape, width(*shape)
     codes = np.frombuffer(_bytes(passage.get("codes"), count * size, f"{where}: codes"), np.int8)
     scales = np.frombuffer(_bytes(passage.get("scales"), 4 * count, f"{where}: scales"), "<f4")
     values = codes.reshape(count, size)
-    if values[:, dims:].any() or not np.isfinite(scales).all() or (scales < 0).any():
+    if (bits == 8 and values[:, dims:].any()) or not np.isfinite(scales).all() or (scales < 0).any():
         raise DocumentError(f"{where}: expected codes of {dims} dims and scales of 0 or more, found others")
-    return list(span), RowCodes(values, scales.astype(np.float32))  # type: ignore[arg-type]
+    rows = RowCodes(values, scales.astype(np.float32), bits, bits == 4)
+    return list(span), rows  # type: ignore[arg-type]
 
 
 def _bytes(content: object, length: int, where: str) -> bytes:

@@ -34,6 +34,7 @@ def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
             _copy_catalog(catalog, snapshot, draft / CATALOG)
             (draft / SEGMENTS).mkdir()
             for number, view in snapshot.views.items():
+                view.segment.verify()  # or damage would take the place of a copy that is whole
                 (draft / SEGMENTS / f"{number}.seg").write_bytes(view.segment.content.data)
             total = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
             _put(draft, target)

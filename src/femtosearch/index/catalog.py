@@ -21,7 +21,15 @@ from femtosearch.index.database import Database
 from femtosearch.index.schema import Origin, digest, read_schema
 from femtosearch.index.segment_header import Summary
 from femtosearch.index.segments import OutdatedError
-from femtosearch.index.sources import FileRow, Place, Source, read_files, read_places, read_sources
+from femtosearch.index.sources import (
+    FileRow,
+    Place,
+    Source,
+    place_damage,
+    read_files,
+    read_places,
+    read_sources,
+)
 from femtosearch.index.tables import (
     ALWAYS,
     read_counts,
@@ -175,6 +183,11 @@ class Catalog(Database):
             return places_of
 
         return self.read(lambda reader: self._of_sources(reader, places, {}))
+
+    @on_disk
+    def place_damage(self) -> list[str]:
+        """What is wrong with the tables of sources."""
+        return self.read(lambda reader: self._of_sources(reader, lambda _: list(place_damage(reader)), []))
 
     def _of_sources(self, reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T], none: T) -> T:
         """What a function reads of the tables of sources, or `none` where there are no such tables."""

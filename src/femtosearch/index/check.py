@@ -65,6 +65,7 @@ def _content_damage(store: Store, state: State) -> Iterator[Damage]:
     yield from _document_damage(store.catalog, lengths)
     if state.has_words:
         yield from _word_damage(store.catalog)
+    yield from (Damage(store.catalog.place, message) for message in store.catalog.place_damage())
     for path in store.catalog.ask(differing):
         yield Damage(store.catalog.place, f"the values of the key {'.'.join(path)!r} are not the documents'")
     encoding = None

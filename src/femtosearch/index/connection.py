@@ -46,6 +46,7 @@ def connect(path: Path, *, writable: bool, patience: float = _READ_PATIENCE) -> 
     connection = sqlite3.connect(
         uri, uri=True, isolation_level=None, check_same_thread=False, timeout=patience
     )
+    connection.text_factory = _text
     try:
         if _NO_LOCKS in mode:
             connection.execute("PRAGMA locking_mode = EXCLUSIVE").fetchall()
@@ -62,6 +63,11 @@ def connect(path: Path, *, writable: bool, patience: float = _READ_PATIENCE) -> 
             ) from error
         raise
     return connection
+
+
+def _text(content: bytes) -> str:
+    """A text that is stored. A byte that is damaged makes it another one, which its digest tells."""
+    return content.decode(errors="replace")
 
 
 def check_files(path: Path) -> None:

@@ -95,18 +95,17 @@ class Contents(ABC):
         return filtering.count(self._ready().catalog, read_filter(where))
 
     def documents(self, where: Where | None = None) -> Iterator[Document]:
-        """The documents that pass a filter, in the order in which they were added; memory holds a few.
+        """The documents that pass a filter, each once, in the order in which they were added; memory holds a
+        few. They may be changed meanwhile.
 
-        They are read 256 at a time, each time as of one moment: of more documents than that, some that are
-        replaced meanwhile come in both versions. `export` and `snapshot` are of one moment as a whole.
-        Raises QueryError, StoreError.
+        They are read 256 at a time, each time as of one moment: what is replaced before its turn comes as it
+        is then. `export` and `snapshot` are of one moment as a whole. Raises QueryError, StoreError.
         """
         from femtosearch.index import filtering
         from femtosearch.index.where import read_filter
 
         catalog, filter = self._ready().catalog, read_filter(where)
-        for rows in filtering.pages(catalog, filter, _PAGE):
-            yield from map(catalog.document, rows)
+        yield from map(catalog.document, filtering.rows_of_all(catalog, filter, _PAGE))
 
     def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added, from the first one on or, with the
@@ -120,8 +119,8 @@ class Contents(ABC):
         catalog, filter = self._ready().catalog, read_filter(where)
         if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
             raise DocumentError(f"after: expected what the page before said, found {after!r}")
-        if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-            raise DocumentError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 1 << 31:
+            raise DocumentError(f"limit: expected a whole number from 1 to 2,147,483,647, found {limit!r}")
         rows = next(filtering.pages(catalog, filter, limit, after), [])
         last: Any = rows[-1][0] if len(rows) == limit else None
         return Page([catalog.document(row) for row in rows], last)
@@ -155,7 +154,7 @@ class Contents(ABC):
         return self.documents()
 
     def __contains__(self, document_id: object) -> bool:
-        return isinstance(document_id, str) and self.get(document_id) is not None
+        return isinstance(document_id, str) and bool(self._ready().catalog.keys([document_id]))
 
 
 def _given(where: Where | None) -> Filter | None:

@@ -51,7 +51,7 @@ def check_id(value: object, where: str) -> str:
     if not value:
         raise DocumentError(f"{where}: the id is empty: give one, or leave it out to have one made")
     _encoded(value, f"{where}: the id")
-    return str(value)
+    return str.__str__(value)  # of an Enum's member that is text its value, as JSON has it
 
 
 def content_name(*texts: str) -> str:
@@ -128,7 +128,7 @@ def _text(value: object, where: str) -> str:
         raise DocumentError(f"{where}: the text must be a string, found {_kind(value)}")
     if len(_encoded(value, f"{where}: the text")) > MOST_BYTES:
         raise DocumentError(f"{where}: the text is larger than {MOST_BYTES} bytes: add it in pieces")
-    return str(value)
+    return str.__str__(value)
 
 
 def check_metadata(value: object, where: str) -> str:

@@ -42,10 +42,11 @@ def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | No
     number. The file is whole or not there. Raises StoreError; OutdatedError if a commit came in between.
     """
     kind = kind_of(path)
-    header = header_of(catalog.origin) if vectors else None
+    bits = snapshot.state.row_bits
+    header = header_of(catalog.origin, bits) if vectors else None
 
     def write(reader: sqlite3.Connection) -> int:
-        records = _records(catalog, reader, snapshot, filter, 8 if vectors else None)
+        records = _records(catalog, reader, snapshot, filter, bits if vectors else None)
         with whole_file(path) as file:
             if kind == ".parquet":
                 return _write_parquet(file, records, header)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from array import array
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -68,7 +69,7 @@ def count(catalog: Catalog, filter: Filter | None) -> int:
 
 def pages(
     catalog: Catalog, filter: Filter | None, size: int, after: int = -1
-) -> Iterator[list[tuple[object, ...]]]:
+) -> Iterator[list[tuple[Any, ...]]]:
     """The rows of the documents that pass, `size` at a time, in the order in which they were added.
 
     after:  only those of larger keys.
@@ -82,7 +83,28 @@ def pages(
             yield rows
         if len(rows) < size:  # what comes after these was added later
             return
-        after = int(rows[-1][0])
+        after = rows[-1][0]
+
+
+def rows_of_all(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[tuple[Any, ...]]:
+    """The rows of the documents that pass, each document once: what is replaced meanwhile comes again under a
+    larger key, and is left out there if it has come. Memory holds 8 bytes a document.
+    """
+    query = "SELECT coalesce(max(key), -1) FROM documents"
+    (last,) = catalog.ask(lambda reader: reader.execute(query).fetchone())
+    hashes = array("q")  # of the ids that have come
+    seen: set[int] | None = None
+    for rows in pages(catalog, filter, size):
+        for row in rows:
+            name = hash(row[1])
+            if row[0] > last:
+                seen = set(hashes) if seen is None else seen
+                if name in seen:
+                    continue
+                seen.add(name)
+            else:
+                hashes.append(name)
+            yield row
 
 
 def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, limit: int) -> dict[Value, int]:

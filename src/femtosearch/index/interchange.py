@@ -20,9 +20,15 @@ def kind_of(path: Path) -> str:
     raise StoreError(f"{path}: expected a name that ends with one of {', '.join(KINDS)}")
 
 
-def header_of(origin: Origin) -> dict[str, Any]:
-    """What says which model's rows a file has."""
-    return {"model": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims}
+def header_of(origin: Origin, bits: int) -> dict[str, Any]:
+    """What says which model's rows a file has, in so many bits a number; femtosearch 0.1 knows 8 alone."""
+    header = {"model": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims}
+    return header if bits == 8 else {**header, "bits": bits}
+
+
+def bits_of(header: object, origin: Origin) -> int | None:
+    """In how many bits a number the rows are that a header says; None for another model's."""
+    return next((bits for bits in (8, 4) if header == header_of(origin, bits)), None)
 
 
 def parquet() -> Any:

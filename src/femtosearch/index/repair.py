@@ -8,12 +8,14 @@ import numpy as np
 
 from femtosearch.codes import quantise_rows
 from femtosearch.errors import CorruptError, FdeError, StoreError
+from femtosearch.fde import Fde, store_fde
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.check import Damage
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft
 from femtosearch.index.encoding import Encoding
+from femtosearch.index.schema import fde_digest
 from femtosearch.index.segment import Segment
 from femtosearch.index.segment_header import Summary
 from femtosearch.model.stretches import batches
@@ -36,13 +38,16 @@ class Repair:
     lost: list[Damage]
 
 
-def mend(commit: Commit, encode: Encode) -> list[str]:
+def mend(commit: Commit, encode: Encode, fde: Fde | None = None) -> list[str]:
     """Mend what can be mended, within one commit; what was done, in words. Raises StoreError.
+
+    fde:  the model's own, which takes the place of one that is damaged if it is the same.
 
     A segment that is damaged, or gone, is encoded anew from the texts of its documents: bit for bit as it
     was, by the same model, where it still says which passages it had, else with passages cut anew.
     """
-    return _Mending(commit, encode).all()
+    restored = [] if fde is None else _restore_fde(commit, fde)
+    return restored + _Mending(commit, encode).all()
 
 
 class _Mending:
@@ -70,6 +75,8 @@ class _Mending:
             after = [first for first in firsts if first > summary.first]
             present |= self._segment(number, summary, after[0] if after else 1 << 62)
         self._complete(present)
+        for name in self._transaction.read_again():
+            self._done.append(f"document {name[:80]!r}: its file is read again by the next refresh")
         return self._done
 
     def _segment(self, number: int, summary: Summary, end: int) -> set[int]:
@@ -145,10 +152,20 @@ class _Mending:
         """Encode documents that have words and no passages anywhere."""
         for key, (name, text, metadata) in self._transaction.without(present).items():
             if len(self._encode([text])):
-                renewed = self._transaction.put(Draft(name, text, metadata))
+                renewed = self._transaction.renew(key, Draft(name, text, metadata))
                 for batch in self._batches(None, {renewed: text}):
                     self._commit.append(batch)
                 self._done.append(f"document {name[:80]!r}: encoded, for its passages were gone (key {key})")
+
+
+def _restore_fde(commit: Commit, fde: Fde) -> list[str]:
+    """Write the index's FDE anew if it is damaged and was this one; what was done."""
+    digest = commit.transaction.fde_digest()
+    content = store_fde(fde, commit.dims)
+    if digest != fde_digest(content) or content == commit.transaction.fde_content():
+        return []
+    commit.transaction.set_fde(content, commit.transaction.fde_when())
+    return ["the FDE: restored from the model"]
 
 
 def _encoding(commit: Commit) -> Encoding | None:

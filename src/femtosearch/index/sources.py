@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from femtosearch.disk import on_disk
@@ -193,6 +194,36 @@ def read_places(connection: sqlite3.Connection, keys: list[int]) -> dict[int, Pl
     return {
         key: Place(os.fsdecode(path), _marks(text)) for key, path, text in connection.execute(query, keys)
     }
+
+
+def are_marks(text: object) -> bool:
+    """Whether the marks of a document can be read."""
+    try:
+        _marks(text)
+    except CorruptError:
+        return False
+    return True
+
+
+def place_damage(connection: sqlite3.Connection) -> Iterator[str]:
+    """What is wrong with the tables of sources, by which no document is lost."""
+    orphans = {
+        "a file of an unknown source": "files WHERE source NOT IN (SELECT number FROM sources)",
+        "a place in an unknown file": "origins WHERE file NOT IN (SELECT number FROM files)",
+        "a place of an unknown document": "origins WHERE key NOT IN (SELECT key FROM documents)",
+    }
+    for name, condition in orphans.items():
+        (count,) = connection.execute(f"SELECT count(*) FROM {condition}").fetchone()
+        if count:
+            yield f"{name} ({count:,} of them): forget the source and index it again"
+    for options, path in connection.execute("SELECT options, path FROM sources"):
+        try:
+            _options(options)
+        except CorruptError as error:
+            yield f"{os.fsdecode(path)}: {error}"
+    for key, marks in connection.execute("SELECT key, marks FROM origins ORDER BY key"):
+        if not are_marks(marks):
+            yield f"the place of the document of key {key} cannot be read"
 
 
 def _marks(text: object) -> list[tuple[int, dict[str, Any]]]:

@@ -26,7 +26,7 @@ from femtosearch.index.schema import (
     drop_feature,
 )
 from femtosearch.index.segment_header import Summary
-from femtosearch.index.sources import SourceTable
+from femtosearch.index.sources import SourceTable, are_marks
 from femtosearch.index.tables import (
     ALWAYS,
     LARGE,
@@ -155,9 +155,14 @@ class Transaction:
         changed = change(metadata)
         if changed == metadata:
             return key
+        return self.renew(key, Draft(name, text, changed))
+
+    @on_disk
+    def renew(self, key: int, draft: Draft) -> int:
+        """Store a document in the place of that of a key, with the same id and of the same file; its key."""
         origin = "SELECT file, name, turn, marks FROM origins WHERE key = ?"
         origins = self._connection.execute(origin, (key,)).fetchall() if self._schema.has_sources else []
-        renewed = self.put(Draft(name, text, changed))
+        renewed = self.put(draft)
         for row in origins:
             self._connection.execute("INSERT INTO origins VALUES (?, ?, ?, ?, ?)", (renewed, *row))
         return renewed
@@ -261,10 +266,26 @@ class Transaction:
         rows = self._connection.execute("SELECT * FROM documents ORDER BY key")
         return {row[0]: row[1:4] for row in rows if row[0] not in keys and self._is_intact(row)}
 
+    @on_disk
+    def read_again(self) -> list[str]:
+        """Have the next refresh read the files of damaged documents, and of those whose place in a file
+        cannot be read: their ids.
+        """
+        if not self._schema.has_sources:
+            return []
+        query = """
+        SELECT documents.*, origins.file, origins.marks FROM origins JOIN documents USING (key) ORDER BY key
+        """
+        rows = self._connection.execute(query).fetchall()
+        damaged = [row for row in rows if not (self._is_intact(row[:-2]) and are_marks(row[-1]))]
+        update = "UPDATE files SET stamp = '', digest = x'' WHERE number = ?"
+        self._connection.executemany(update, [(row[-2],) for row in damaged])
+        return [str(row[1]) for row in damaged]
+
     def _is_intact(self, row: Sequence[Any]) -> bool:
         try:
             return not self._schema.has_digests or row[4] == digest(*row[1:4])
-        except AttributeError:  # what should be a text is none
+        except (AttributeError, UnicodeError):  # what should be a text is none
             return False
 
     @property

@@ -66,7 +66,7 @@ class Upkeep(Contents):
             return Repair([], [])
         encode = self._encode(0)
         with writing(store) as commit:
-            mended = mend(commit, encode)
+            mended = mend(commit, encode, getattr(self.model, "fde", None))
         return Repair(mended, verify(store))
 
     def compact(self) -> None:

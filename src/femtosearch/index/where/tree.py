@@ -143,7 +143,7 @@ def _string(operand: object, where: str) -> str:
         operand.encode()
     except UnicodeEncodeError as error:
         raise QueryError(f"{where}: a lone surrogate at character {error.start}") from None
-    return str(operand)
+    return str.__str__(operand)  # of an Enum's member that is text its value, as JSON has it
 
 
 def _pattern(operand: object, where: str) -> str:
