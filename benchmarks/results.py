@@ -6,6 +6,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from textwrap import fill
 from typing import Any
@@ -19,6 +20,7 @@ from femtosearch.model.model import Model, built_in
 HERE = Path(__file__).parent
 PLACE = HERE / "results" / "unreleased"
 PAGE = HERE.parent / "docs" / "results.md"
+FAMILY = {"pico": "0.45M", "nano": "0.97M", "micro": "4M"}  # recipes of the published shapes, and parameters
 WANTED = ("exact", "rerank", "fde", "maxsim")
 SETS = ("NFCorpus", "SciDocs", "SciFact")  # of the published table
 PUBLISHED = {  # nDCG@10, from the model card of NeuML/colbert-muvera-femto
@@ -53,12 +55,16 @@ def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
             (Path(model.source) / CARD).write_text(card(model, read_facts(Path(model.source)), one))
             found.append(one)
             rows += [(f"{name}, {mode}: nDCG@10", one.means[mode]["ndcg@10"].mean, "") for mode in modes]
-    PAGE.write_text(page(found, _teacher()), encoding="utf-8")
+    PAGE.write_text(page(found, _teacher(), _family()), encoding="utf-8")
     return {"models": [one.brief() for one in found]}, rows
 
 
-def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]]) -> str:
-    """docs/results.md."""
+def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]], family: list[Evaluation]) -> str:
+    """docs/results.md.
+
+    found:   of the built-in models.
+    family:  of models that were trained by the recipes of FAMILY.
+    """
     machine = found[0].machine
     names = [one.name for one in found[0].sets]
     parts = [
@@ -78,8 +84,13 @@ def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]]) -> st
         "fills it where the Hub can be reached.",
         table(
             ["", "parameters, or weights", *(f"{one}, {MODES[mode]}" for mode in WANTED[:3] for one in SETS)],
-            [*_published_rows(), *map(_beside, found)],
+            [
+                *_published_rows(),
+                *(_beside(one, f"{weights_of(Model.load(one.model)) / 1e6:.2f} MB") for one in found),
+                *(_beside(one, FAMILY[one.model]) for one in family),
+            ],
         ),
+        *_family_parts(family, names),
         "## What it costs",
         table(
             ["", "mode", "nDCG@10, mean", "ms a query (median)", "bytes a document"],
@@ -87,6 +98,26 @@ def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]]) -> st
         ),
     ]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
+
+
+def _family_parts(family: list[Evaluation], names: list[str]) -> list[str]:
+    """What recipes of the published shapes give; nothing before one has been run to its end."""
+    if not family:
+        return []
+    return [
+        "## The published shapes, trained here",
+        "Made by `femtosearch train RECIPE` and `make fde`, on two cores, of the data and in the "
+        "stages of femto, and by `femtosearch evaluate COLLECTION... --model FOLDER --mode "
+        "exact,maxsim,rerank,fde --json`. They are not built in: at their sizes a table of codes (femto) and "
+        "int8 (megabyte) hold more.",
+        table(["", *names, "mean"], list(_model_rows(family, names))),
+    ]
+
+
+def _family() -> list[Evaluation]:
+    """The evaluations of the published shapes that are there."""
+    paths = {name: PLACE / f"evaluation-{name}.json" for name in FAMILY}
+    return [replace(Evaluation.read(path), model=name) for name, path in paths.items() if path.is_file()]
 
 
 def _wrapped(part: str) -> str:
@@ -117,15 +148,15 @@ def _published_rows() -> Iterator[list[str]]:
         yield [f"{name} *", size, *(f"{value:.4f}".removeprefix("0") for mode in modes for value in mode)]
 
 
-def _beside(one: Evaluation) -> list[str]:
+def _beside(one: Evaluation, size: str) -> list[str]:
+    """A row of the table beside the published models."""
     sets = {part.name.lower(): part for part in one.sets}
     cells = [
         scored(sets[name.lower()].modes[mode].means["ndcg@10"]) if name.lower() in sets else ""
         for mode in WANTED[:3]
         for name in SETS
     ]
-    weights = weights_of(Model.load(one.model))
-    return [one.model, f"{weights / 1e6:.2f} MB", *cells]
+    return [one.model, size, *cells]
 
 
 def _costs(one: Evaluation) -> Iterator[list[str]]:

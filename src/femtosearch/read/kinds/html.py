@@ -50,7 +50,7 @@ class _Page(HTMLParser):
         self._lines: list[tuple[int, int]] = []  # offsets in the text, and lines of the markup
         self._hidden: list[str] = []
         self._preformatted = 0
-        self._heading: tuple[int, int] | None = None
+        self._heading: tuple[int, int, int] | None = None  # its offset, its first piece and its level
         self._in_title = False
         self.headings: list[Heading] = []
         self.title = ""
@@ -69,7 +69,7 @@ class _Page(HTMLParser):
             self._break()
         self._preformatted += tag == "pre"
         if tag in _LEVELS:
-            self._heading = (self._length, _LEVELS[tag])
+            self._heading = (self._length, len(self._pieces), _LEVELS[tag])
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "title":
@@ -77,8 +77,8 @@ class _Page(HTMLParser):
         if tag in self._hidden:
             del self._hidden[self._hidden.index(tag) :]
         if tag in _LEVELS and self._heading is not None:
-            start, level = self._heading
-            words = " ".join("".join(self._pieces)[start:].split())
+            start, first, level = self._heading
+            words = " ".join("".join(self._pieces[first:]).split())
             if words:
                 self.headings.append(Heading(start, level, words))
             self._heading = None
@@ -121,8 +121,9 @@ class _Page(HTMLParser):
             return
         if self._pieces and not self._pieces[-1].endswith("\n"):
             if self._pieces[-1].endswith(" "):
-                self._pieces[-1] = self._pieces[-1].rstrip(" ")
-                self._length = sum(map(len, self._pieces)) if not self._pieces[-1] else self._length - 1
+                stripped = self._pieces[-1].rstrip(" ")
+                self._length -= len(self._pieces[-1]) - len(stripped)
+                self._pieces[-1] = stripped
             self._pieces.append("\n")
             self._length += 1
 

@@ -30,7 +30,10 @@ def _source(cell: dict[str, Any]) -> str:
 
 
 def _entry(sources: list[tuple[str, str]]) -> Entry:
-    text, marks, headings, cuts = "", list[Mark](), list[Heading](), list[int]()
+    text, headings, cuts = "", list[Heading](), list[int]()
+    cells: list[
+        tuple[int, int, int]
+    ] = []  # where a cell begins, its number, how many headings there are by then
     for number, (kind, source) in enumerate(sources, 1):
         if kind not in ("markdown", "code", "raw", "heading") or not source.strip():
             continue
@@ -39,9 +42,12 @@ def _entry(sources: list[tuple[str, str]]) -> Entry:
         start = len(text)
         if kind == "markdown":
             headings += [Heading(start + block.start, block.level, block.text) for block in blocks(source)]
-        heading = list(paths(headings))[-1:]
-        path = {"heading": heading[0][1]} if heading else {}
-        marks.append((start, {"cell": number, **path}))
+        cells.append((start, number, len(headings)))
         text += source.rstrip("\n") + "\n\n"
+    above = [path for _, path in paths(headings)]
+    marks: list[Mark] = [
+        (start, {"cell": number, **({"heading": above[count - 1]} if count else {})})
+        for start, number, count in cells
+    ]
     entry = Entry(text.rstrip("\n"), marks=marks, cuts=cuts)
     return with_title(entry, headings[0].text) if headings else entry
