@@ -4,8 +4,8 @@ import pytest
 
 from femtosearch.compat.txtai import Embeddings
 from femtosearch.compat.txtai.pipeline import Reranker, Similarity
-from femtosearch.compat.txtai.sql import is_sql, read_statement
-from femtosearch.errors import FemtosearchError, QueryError, StoreError
+from femtosearch.compat.txtai.statement import is_sql, read_statement
+from femtosearch.errors import CorruptError, FemtosearchError, QueryError, StoreError
 
 TEXTS = ["the cat sat on the mat", "the dog ran fast", "a red moon at night"]
 
@@ -57,6 +57,72 @@ def test_what_is_saved_is_loaded_and_goes_on(embeddings, tmp_path):
         embeddings.save(tmp_path / "theirs")
     with pytest.raises(StoreError, match="there is no index here"):
         embeddings.load(tmp_path / "none")
+
+
+def test_the_configuration_is_saved_and_loaded(embeddings, tmp_path):
+    embeddings.save(tmp_path / "saved")
+    with Embeddings() as other:
+        other.load(tmp_path / "saved")
+        assert other.config == {"path": "femto", "content": True, "hybrid": False}
+        assert other.search("a cat", 1)[0].keys() == {"id", "text", "score"}
+        other.save(tmp_path / "again")
+    with Embeddings({"path": "femto", "hybrid": True}) as plain:
+        plain.index(TEXTS)
+        plain.save(tmp_path / "again")
+    with Embeddings(content=True).load(tmp_path / "again") as other:
+        assert other.config == {"path": "femto", "content": False, "hybrid": True}
+        assert other.search("a cat", 1)[0][0] == 0
+    (tmp_path / "again" / "embeddings.json").unlink()  # as an older femtosearch saved it
+    with Embeddings(path="femto", content=True).load(tmp_path / "again") as other:
+        assert other.search("a cat", 1)[0]["id"] == "0"
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b"{" * 50_000,
+        b'{"content": 1}',
+        b'{"path": ["a"]}',
+        b'{"path": ""}',
+        b'{"path": "a\\u0000"}',
+        b'{"graph": true}',
+        b'{"path": "' + b"a" * 5000 + b'"}',
+        b'{"content": true}' + b" " * 70_000,
+        b"\xff",
+    ],
+)
+def test_a_configuration_that_is_none_is_told(embeddings, tmp_path, content):
+    embeddings.save(tmp_path / "saved")
+    (tmp_path / "saved" / "embeddings.json").write_bytes(content)
+    with Embeddings() as other, pytest.raises(CorruptError, match="expected JSON of content"):
+        other.load(tmp_path / "saved")
+
+
+def test_nothing_is_read_through_a_link(embeddings, tmp_path):
+    embeddings.save(tmp_path / "saved")
+    secret = tmp_path / "secret"
+    secret.write_bytes((tmp_path / "saved" / "embeddings.json").read_bytes())
+    (tmp_path / "saved" / "embeddings.json").unlink()
+    (tmp_path / "saved" / "embeddings.json").symlink_to(secret)
+    with Embeddings() as other, pytest.raises(StoreError, match="a symbolic link"):
+        other.load(tmp_path / "saved")
+    (tmp_path / "saved" / "embeddings.json").unlink()
+    (tmp_path / "saved" / "catalog.db").rename(tmp_path / "catalog.db")
+    (tmp_path / "saved" / "catalog.db").symlink_to(tmp_path / "catalog.db")
+    with Embeddings(path="femto") as other, pytest.raises(StoreError, match="a symbolic link"):
+        other.load(tmp_path / "saved")
+
+
+def test_a_score_is_the_mean_over_the_rows_that_are_asked_with():
+    with Embeddings(path="femto") as embeddings:
+        embeddings.index(TEXTS)
+        broken, whole = "mid-\nnight for\ufb01x", "mid- night midnight forfix"
+        rows = [len(embeddings.model.encode_queries([query]).rows) for query in (broken, whole)]
+        assert rows[0] < rows[1]  # as the index asks
+        (_, score), (_, expected) = embeddings.search(broken, 1)[0], embeddings.search(whole, 1)[0]
+        assert score == pytest.approx(expected, abs=1e-6)
 
 
 def test_sql_with_similar(embeddings):
@@ -111,7 +177,9 @@ def test_a_statement_is_read():
         "SELECT a FROM txtai WHERE similar('x (y)', 5) OR b = 'similar(1)' LIMIT 7;", {}
     )
     assert statement.clauses == [("x (y)", 5)] and statement.limit == 7 and not statement.narrows
-    assert statement.sql == "SELECT a FROM txtai WHERE \"similar 1\" OR b = 'similar(1)' LIMIT 7"
+    assert statement.sql(3) == (
+        "SELECT a FROM txtai WHERE \"similar 1\" OR b = 'similar(1)' ORDER BY score DESC LIMIT 7"
+    )
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def test_filters_reach_every_method(index, server):
         index.delete()
     with pytest.raises(fs.QueryError, match="where"):
         index.count("length >")
-    with pytest.raises(fs.QueryError, match="not JSON"):
+    with pytest.raises(fs.QueryError, match="where: "):
         index.count({"length": object()})
 
 
@@ -120,9 +120,9 @@ def test_many_documents_go_in_several_requests(index):
     ("call", "error", "message"),
     [
         (lambda index: index.search(" "), fs.QueryError, "query"),
-        (lambda index: index.search("a", k=0), fs.QueryError, "k: expected at least 1"),
+        (lambda index: index.search("a", k=0), fs.QueryError, "k: expected a whole number of 1 or more"),
         (lambda index: index.search("a", k=1001), fs.QueryError, "k: expected at most 1,000"),
-        (lambda index: index.search("a", k=math.nan), fs.QueryError, "not JSON"),
+        (lambda index: index.search("a", k=math.nan), fs.QueryError, "k: expected a whole number"),
         (lambda index: index.search("a", mode="best"), fs.QueryError, "mode: expected"),
         (lambda index: index.add("a"), fs.DocumentError, "put one into a list"),
         (lambda index: index.add([{"id": "a"}]), fs.DocumentError, 'it has no "text"'),
@@ -133,6 +133,96 @@ def test_many_documents_go_in_several_requests(index):
 def test_what_cannot_be_done_is_an_error_of_the_library(index, call, error, message):
     with pytest.raises(error, match=message):
         call(index)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda index: index.search("a", k=None),
+        lambda index: index.search("a", mode=None),
+        lambda index: index.search("a", where={5: 6}),
+        lambda index: index.search(["a", ""]),
+        lambda index: index.search(5),
+        lambda index: index.search("a", hybrid=2),
+        lambda index: index.count({5: 6}),
+        lambda index: index.facets("length", where={5: 6}),
+        lambda index: index.facets("length", limit=0),
+        lambda index: index.facets("length", limit="2"),
+        lambda index: index.delete(where={5: 6}),
+        lambda index: index.delete(),
+        lambda index: index.page(where={5: 6}),
+        lambda index: index.page(-2),
+        lambda index: index.page(None),
+        lambda index: index.page(limit=0),
+        lambda index: index.page(limit=True),
+        lambda index: index.update("cat", {5: 1}),
+        lambda index: index.update([], {5: 1}),
+        lambda index: index.update("cat", {"a": math.nan}),
+        lambda index: index.update("cat", {"a": object()}),
+        lambda index: index.update("cat", 5),
+        lambda index: index.update("", {"a": 1}),
+        lambda index: index.update([5], {"a": 1}),
+        lambda index: index.update(5, {"a": 1}),
+        lambda index: index.delete([5]),
+        lambda index: index.delete(["cat", ""]),
+        lambda index: index.delete("\ud800"),
+        lambda index: index.get([5]),
+        lambda index: index.get(None),
+    ],
+)
+def test_errors_are_those_of_the_library(index, server, call):
+    local = server.indexes.get(None)
+    with pytest.raises(fs.FemtosearchError) as expected:
+        call(local)
+    with pytest.raises(type(expected.value)) as raised:
+        call(index)
+    assert type(raised.value) is type(expected.value) and len(local) == 3
+    assert all(set(document.metadata) == {"length"} for document in local)
+
+
+def test_an_option_that_there_is_none_of_is_told(index, server):
+    for searched in (index, server.indexes.get(None)):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'fuzzy'"):
+            searched.search("a", fuzzy=True)
+    assert index.search("a cat", fold=False, spots=False) == index.search("a cat")
+    assert index.search("a cat", spots=True)[0].span is not None
+    index.add([{"id": "twin", "text": index.get("cat").text}])
+    assert index.search("a cat", fold=True)[0].copies and not index.search("a cat")[0].copies
+
+
+def test_ids_that_no_document_has(index):
+    for name in ("z" * 50_000, "", "\ud800", "none"):
+        assert index.get(name) is None and name not in index and index.get([name, "cat"])[0] is None
+    for call in (
+        lambda: index.delete("z" * 5000),
+        lambda: index.update(["cat", "z" * 5000], {"a": 1}),
+        lambda: index.add([{"id": "z" * 5000, "text": ""}]),
+    ):
+        with pytest.raises(fs.DocumentError, match="a server takes 4,096"):
+            call()
+    assert index.get("cat").metadata == {"length": 22}
+
+
+def test_what_is_beyond_a_request_goes_in_several(index, server):
+    local = server.indexes.get(None)
+    local.add({"id": f"{n:04}", "text": "", "n": n} for n in range(2100))
+    queries = [f"a cat {n}" for n in range(130)]
+    assert index.search(queries, k=2) == local.search(queries, k=2)
+    assert index.search(tuple(queries[:3]), k=1) == local.search(queries[:3], k=1)
+    for after, limit in ((-1, 1), (-1, 2500), (3, 2050), (-1, 2103), (-1, 2000), ((1 << 63) - 1, 5)):
+        assert index.page(after, limit) == local.page(after, limit)
+    where = {"n": {"$gte": 500}}
+    assert index.page(limit=1200, where=where) == local.page(limit=1200, where=where)
+    assert index.facets("n", limit=20_000) == local.facets("n", limit=20_000)
+    names = [f"{n:04}" for n in range(2100)]
+    assert index.get(names) == local.get(names)
+    assert index.update(names, {"seen": True}) == 2100 and index.delete(names) == 2100
+
+
+@pytest.mark.parametrize("key", ["a\nb", "a key\r", "schl\u00fcssel", " key", 5])
+def test_what_is_no_key_is_told(key):
+    with pytest.raises(fs.ServerError, match="key: expected printable"):
+        fs.connect("http://127.0.0.1:1", key=key)
 
 
 def test_keys_and_names_are_sent(model, tmp_path):
@@ -252,6 +342,13 @@ def test_the_same_for_asyncio(server):
             assert await index.delete(ids) == 2
             with pytest.raises(fs.QueryError, match="query"):
                 await index.search("")
+            with pytest.raises(TypeError, match="fuzzy"):
+                await index.search("a", fuzzy=True)
+            assert len(await index.search(["a cat"] * 65)) == 65 and await index.search([]) == []
+            assert len((await index.page(limit=5000)).documents) == 3
+            assert await index.get("z" * 50_000) is None and await index.update("cat", {"a": 1}) == 1
+            with pytest.raises(fs.DocumentError, match="not a string"):
+                await index.update("cat", {5: 1})
         with pytest.raises(fs.ServerError, match="connect again"):
             await index.search("a")
 

@@ -7,20 +7,47 @@ from typing import Any
 
 import numpy as np
 
+from femtosearch.compat.options import check_names, check_values
 from femtosearch.errors import QueryError
 from femtosearch.index.rerank import similarities
 from femtosearch.model.model import Model
+
+# What says how Sentence Transformers computes, and has nothing to say here.
+NEUTRAL = frozenset(
+    ["device", "cache_folder", "cache_dir", "trust_remote_code", "local_files_only", "token", "model_kwargs",
+     "processor_kwargs", "tokenizer_kwargs", "config_kwargs", "automodel_args", "tokenizer_args",
+     "config_args", "model_card_data", "backend", "keep_in_fp32_modules"]
+)  # fmt: skip
+NEUTRAL_IN_CALLS = frozenset(
+    ["batch_size", "show_progress_bar", "num_workers", "device", "pool", "chunk_size"]
+)
+# Options that change the answer, and the only value of each that we have.
+ONLY = {
+    "modules": None, "prompts": None, "default_prompt_name": None, "num_labels": 1, "max_length": None,
+    "activation_fn": None, "default_activation_function": None, "classifier_dropout": None,
+}  # fmt: skip
+ONLY_IN_CALLS = {
+    "prompt_name": None, "prompt": None, "activation_fn": None, "activation_fct": None,
+    "apply_softmax": False, "convert_to_numpy": True, "convert_to_tensor": False,
+}  # fmt: skip
 
 
 class CrossEncoder:
     """Scores texts against queries. A score is the mean of the query rows' best products, at most 1.
 
     model_name_or_path:  a folder, a built-in model, a name on the Hub; None for the default one.
+    revision:            a branch, tag or commit of the Hub's repository.
+    options:             those of Sentence Transformers. What says how it computes is passed over; what would
+                         change the scores is an error.
+    Raises FemtosearchError, CheckpointError.
     """
 
-    def __init__(self, model_name_or_path: Any = None, **options: Any) -> None:
-        del options  # they say how Sentence Transformers computes
-        self.model = Model.load(model_name_or_path)
+    def __init__(
+        self, model_name_or_path: Any = None, *, revision: str | None = None, **options: Any
+    ) -> None:
+        check_names("CrossEncoder", options, NEUTRAL | ONLY.keys())
+        check_values("CrossEncoder", options, ONLY)
+        self.model = Model.load(model_name_or_path, revision=revision)
 
     def rank(
         self,
@@ -31,25 +58,47 @@ class CrossEncoder:
         **options: Any,
     ) -> list[dict[str, Any]]:
         """{"corpus_id", "score"} of documents, best first, and "text" if asked for. Where the model knows no
-        word of the query they are in the order given, at -1. Raises QueryError.
+        word of the query they are in the order given, at -1. options: as for the class. Raises QueryError.
         """
-        del options
+        _check_call("rank", options)
         ranked = []
         for hit in similarities(self.model, query, documents, top_k):
             entry: dict[str, Any] = {"corpus_id": int(hit.id), "score": hit.score}
             ranked.append({**entry, "text": hit.text} if return_documents else entry)
         return ranked
 
-    def predict(self, sentences: Sequence[Sequence[str]], **options: Any) -> np.ndarray:
-        """[N] float32: the scores of (query, text) pairs. Raises QueryError."""
-        del options
-        if isinstance(sentences, str) or not all(len(pair) == 2 for pair in sentences):
-            raise QueryError("predict: expected a list of pairs (query, text)")
+    def predict(self, inputs: Any = None, *, sentences: Any = None, **options: Any) -> Any:
+        """[N] float32: the scores of (query, text) pairs; of a single pair one float32.
+
+        sentences:  the name of inputs before Sentence Transformers 6; options: as for the class.
+        Raises QueryError.
+        """
+        _check_call("predict", options)
+        if (inputs is None) == (sentences is None):
+            raise TypeError("predict() takes pairs as inputs or as sentences, one of them")
+        given = inputs if sentences is None else sentences
+        pairs = [] if isinstance(given, str) else list(given)
+        is_single = bool(pairs) and all(isinstance(text, str) for text in pairs)
+        pairs = [pairs] if is_single else [[] if isinstance(pair, str) else list(pair) for pair in pairs]
+        is_pairs = all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs)
+        if isinstance(given, str) or not is_pairs:
+            raise QueryError("predict: expected a pair (query, text), or a list of such pairs")
+        scores = self._scores(pairs)
+        return scores[0] if is_single else scores
+
+    def _scores(self, pairs: Sequence[Sequence[str]]) -> np.ndarray:
+        """[N] float32: the scores of pairs, each query encoded once."""
         by_query: dict[str, list[int]] = {}
-        for number, (query, _) in enumerate(sentences):
+        for number, (query, _) in enumerate(pairs):
             by_query.setdefault(query, []).append(number)
-        scores = np.full(len(sentences), -1.0, np.float32)
+        scores = np.full(len(pairs), -1.0, np.float32)
         for query, numbers in by_query.items():
-            for entry in self.rank(query, [sentences[number][1] for number in numbers]):
+            for entry in self.rank(query, [pairs[number][1] for number in numbers]):
                 scores[numbers[entry["corpus_id"]]] = entry["score"]
         return scores
+
+
+def _check_call(call: str, options: dict[str, Any]) -> None:
+    """Raise TypeError for an option that a call does not have, FemtosearchError for one that we have not."""
+    check_names(call, options, NEUTRAL_IN_CALLS | ONLY_IN_CALLS.keys())
+    check_values(call, options, ONLY_IN_CALLS)

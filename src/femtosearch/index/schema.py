@@ -25,8 +25,8 @@ from femtosearch.errors import CorruptError, StoreError
 from femtosearch.frozen import frozen
 
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
-LAYOUT = 3  # of a new index
-NEWEST = 4  # of one with features that have tables
+LAYOUT = 3  # from which on features say what an index has
+NEWEST = 4  # of a new index
 DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
 SPLIT = "split"
 FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS, SPLIT})

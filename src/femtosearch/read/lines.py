@@ -1,4 +1,4 @@
-"""Bytes -> lines of text: the one place where files and standard input are decoded.
+"""Bytes -> lines of text: of collections, of files that are trained on, and of standard input.
 
 Text is UTF-8; a byte-order mark is left out. Who calls says what becomes of bytes that are not UTF-8.
 """

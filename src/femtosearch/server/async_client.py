@@ -62,9 +62,9 @@ class AsyncRemoteIndex:
         self, ids: str | Iterable[str], metadata: Mapping[str, Any], *, replace: bool = False
     ) -> int:
         """Change the metadata of documents; how many there are. See `Index.update`."""
-        updated = 0
-        for group in calls.id_batches(ids):
-            updated += await self._run(calls.update(self._server, group, metadata, replace))
+        updated, groups, changed = 0, calls.id_batches(ids), calls.changes(metadata)
+        for group in groups:
+            updated += await self._run(calls.update(self._server, group, changed, replace))
         return updated
 
     async def count(self, where: Where | None = None) -> int:
@@ -83,12 +83,12 @@ class AsyncRemoteIndex:
     async def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
     async def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
         """The document with that id, or None; for several ids a list, in their order."""
-        if isinstance(document_id, str) or not isinstance(document_id, Iterable):
-            return await self._run(calls.get(self._server, document_id))
-        ids, documents = list(document_id), dict[str, Document]()
+        ids, documents = calls.wanted(document_id), dict[str, Document]()
         for group in calls.linked_ids(ids):
             page = await self._run(calls.get_all(self._server, group))
             documents |= page
+        if isinstance(document_id, str):
+            return documents.get(document_id)
         return [documents.get(name) for name in ids]
 
     @overload
@@ -101,7 +101,9 @@ class AsyncRemoteIndex:
         self, query: str | list[str], *, k: int = 10, mode: str = "auto", **options: Any
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents, best first; a list of queries gives a list of such lists."""
-        return await self._run(calls.search(self._server, query, {"k": k, "mode": mode, **options}))
+        asked = calls.searches(self._server, query, {"k": k, "mode": mode, **options})
+        answers = [await self._run(call) for call in asked]
+        return answers[0] if isinstance(query, str) else calls.joined(answers)
 
     async def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
@@ -111,7 +113,14 @@ class AsyncRemoteIndex:
 
     async def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""
-        return await self._run(calls.page(self._server, after, limit, where))
+        calls.check_page(after, limit)
+        documents: list[Document] = []
+        place: int | None = after
+        while place is not None and len(documents) < limit:
+            page = await self._run(calls.page(self._server, place, limit - len(documents), where))
+            documents += page.documents
+            place = page.after if page.documents else None
+        return Page(documents, place)
 
     async def documents(self, where: Where | None = None) -> AsyncIterator[Document]:
         """The documents that pass a filter, in the order in which they were added; memory holds a few."""

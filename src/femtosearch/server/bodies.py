@@ -68,6 +68,8 @@ class SearchBody(_Strict):
         default=None, ge=0, le=10, description="How much of a long document's luck is taken off."
     )
     explain: bool = Field(default=False, description="Say of each hit which token found which.")
+    spots: bool = Field(default=False, description="Say of each hit where the token is that matched best.")
+    fold: bool = Field(default=False, description="Of documents with the same text give the best one alone.")
     where: Where = None
     min_score: float | None = Field(default=None, description="Hits of a lower score are left out.")
     per: Annotated[int, Field(ge=1)] | dict[str, Annotated[int, Field(ge=1)]] | None = Field(

@@ -22,7 +22,8 @@ from femtosearch.errors import (
     UnknownQueryWarning,
 )
 from femtosearch.index.contents import Where
-from femtosearch.index.documents import drafts, named
+from femtosearch.index.documents import check_id, check_metadata, drafts, is_id, named
+from femtosearch.index.request import check_request
 from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
 from femtosearch.types import Document, Explanation, Hit, Page, TokenMatch
@@ -30,7 +31,12 @@ from femtosearch.types import Document, Explanation, Hit, Page, TokenMatch
 T = TypeVar("T")
 IDS_IN_LINK, MOST_LINK, MOST_FACETS = 50, 20_000, 10_000  # ids and characters of a link
 BATCH_DOCUMENTS, BATCH_CHARACTERS = 256, 1 << 19  # of one request, which is to be answered in seconds
-BATCH_IDS = 1000
+BATCH_IDS, BATCH_QUERIES, BATCH_PAGE = 1000, 64, 1000
+MOST_ID, MOST_AFTER = 4096, 1 << 62  # characters of an id; what a page may be asked to begin after
+ASKED = frozenset(
+    ["k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty"]
+)
+SHOWN = frozenset(["spots", "fold", "explain", "text", "partial"])  # beside what `check_request` checks
 MOST_ANSWER = 1 << 30  # bytes
 RETRIED = frozenset({429, 503})
 KINDS: dict[str, type[FemtosearchError]] = {
@@ -53,7 +59,7 @@ class Call(Generic[T]):
     body: Mapping[str, Any] | None = None
 
     def content(self) -> bytes | None:
-        """The body as bytes. Raises DocumentError for what is not JSON."""
+        """The body as bytes. Raises QueryError for what is not JSON."""
         if self.body is None:
             return None
         try:
@@ -81,6 +87,9 @@ class Server:
             is_address = False
         if not is_address or not self.url.isascii() or not self.url.isprintable() or " " in self.url:
             raise ServerError(f"url: expected http://HOST:PORT, found {self.url!r}")
+        key = "" if self.key is None else self.key
+        if not isinstance(key, str) or not key.isascii() or not key.isprintable() or key.strip() != key:
+            raise ServerError("key: expected printable ASCII characters, without blanks round them")
 
     @property
     def base(self) -> str:
@@ -102,11 +111,31 @@ class Server:
         return body if self.index is None else {**body, "index": self.index}
 
 
-def search(server: Server, query: str | list[str], options: Mapping[str, Any]) -> Call[list[Any]]:
-    """Hits of a query, or a list of hits of each of several."""
-    asked = {name: _plain(option) for name, option in options.items() if option is not None}
-    body = server.with_index({"query": query, **asked})
-    return Call("POST", "/search", _hits if isinstance(query, str) else _hit_lists, body)
+def searches(server: Server, query: str | list[str], options: Mapping[str, Any]) -> list[Call[list[Any]]]:
+    """The calls that give the hits of a query; of several a list of hits each, so many queries a call. Raises
+    QueryError, and TypeError for an option that there is none of.
+    """
+    unknown = sorted(options.keys() - ASKED - SHOWN)
+    if unknown:
+        raise TypeError(f"search() got an unexpected keyword argument {unknown[0]!r}")
+    texts = [query] if isinstance(query, str) else query
+    check_request(texts, **{name: option for name, option in options.items() if name in ASKED})
+    defaults = {"spots": False, "fold": False}  # which a server of an older version does not know
+    asked = {
+        name: _plain(option)
+        for name, option in options.items()
+        if option is not None and not (name in defaults and option is False)
+    }
+    if isinstance(query, str):
+        return [Call("POST", "/search", _hits, server.with_index({"query": query, **asked}))]
+    groups = [list(texts[n : n + BATCH_QUERIES]) for n in range(0, len(texts), BATCH_QUERIES)]
+    bodies = [server.with_index({"query": group, **asked}) for group in groups or [[]]]
+    return [Call("POST", "/search", _hit_lists, body) for body in bodies]
+
+
+def joined(answers: list[list[Any]]) -> list[Any]:
+    """The answers of several calls, end to end."""
+    return list(itertools.chain.from_iterable(answers))
 
 
 def add(server: Server, documents: list[dict[str, Any]]) -> Call[list[str]]:
@@ -121,7 +150,8 @@ def batches(documents: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
     """
     group: list[dict[str, Any]] = []
     characters = 0
-    for draft in map(named, drafts(documents)):
+    for position, draft in enumerate(map(named, drafts(documents))):
+        _check_length(draft.id, f"document {position}")
         group.append({"id": draft.id, "text": draft.text, "metadata": json.loads(draft.metadata)})
         characters += len(draft.text) + len(draft.metadata)
         if len(group) == BATCH_DOCUMENTS or characters >= BATCH_CHARACTERS:
@@ -133,16 +163,22 @@ def batches(documents: Iterable[Any]) -> Iterator[list[dict[str, Any]]]:
 
 def delete(server: Server, ids: list[str] | None, where: Any = None) -> Call[int]:
     """How many of the documents were there."""
-    chosen = {"ids": ids, "where": _plain(where)}
+    chosen = {"ids": ids, "where": _plain(_checked(where))}
     asked = {name: option for name, option in chosen.items() if option is not None}
     return Call("POST", "/documents/delete", _number("deleted"), server.with_index(asked))
 
 
-def update(server: Server, ids: list[str], metadata: Mapping[str, Any], replace: bool) -> Call[int]:
-    """How many documents were changed."""
+def changes(metadata: Mapping[str, Any]) -> dict[str, Any]:
+    """Metadata as a body has them. Raises DocumentError."""
     if not isinstance(metadata, Mapping):
         raise DocumentError(f"metadata: expected a mapping, found {type(metadata).__name__}")
-    body = {"ids": ids, "metadata": dict(metadata), "replace": replace}
+    changed: dict[str, Any] = json.loads(check_metadata(metadata, "update"))
+    return changed
+
+
+def update(server: Server, ids: list[str], metadata: Mapping[str, Any], replace: bool) -> Call[int]:
+    """How many documents were changed; metadata: what `changes` gives."""
+    body = {"ids": ids, "metadata": metadata, "replace": replace}
     return Call("PATCH", "/documents", _number("updated"), server.with_index(body))
 
 
@@ -153,27 +189,47 @@ def count(server: Server, where: Where | None) -> Call[int]:
 
 def facets(server: Server, field: str, where: Where | None, limit: int | None) -> Call[dict[Any, int]]:
     """How many documents have each value."""
-    parameters = {"field": field, **_filter(where), "limit": MOST_FACETS if limit is None else limit}
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+        raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+    most = MOST_FACETS if limit is None else min(limit, MOST_FACETS)
+    parameters = {"field": field, **_filter(where), "limit": most}
     return Call("GET", "/facets" + server.query(**parameters), _counts)
 
 
-def id_batches(ids: str | Iterable[str], most: int = BATCH_IDS) -> Iterator[list[str]]:
+def id_batches(ids: str | Iterable[str]) -> list[list[str]]:
     """Ids, so many a request. Raises DocumentError."""
     if not isinstance(ids, (str, Iterable)):
         raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
-    remaining = iter([ids] if isinstance(ids, str) else ids)
-    while group := list(itertools.islice(remaining, most)):
-        yield group
+    checked = []
+    for position, name in enumerate([ids] if isinstance(ids, str) else ids):
+        checked.append(check_id(name, f"id {position}"))
+        _check_length(name, f"id {position}")
+    return [checked[n : n + BATCH_IDS] for n in range(0, len(checked), BATCH_IDS)]
 
 
-def linked_ids(ids: str | Iterable[str]) -> Iterator[list[str]]:
-    """Ids, so many a link; an id that is longer than one can have is none, and left out. Raises
-    DocumentError.
-    """
+def _check_length(name: str | None, where: str) -> None:
+    if name is not None and len(name) > MOST_ID:
+        raise DocumentError(f"{where}: the id has {len(name):,} characters: a server takes {MOST_ID:,}")
+
+
+def wanted(document_id: str | Iterable[str]) -> list[str]:
+    """The ids that `get` is given, one or several. Raises DocumentError."""
+    if not isinstance(document_id, (str, Iterable)):
+        kind = type(document_id).__name__
+        raise DocumentError(f"get: expected an id, a string, or several, found {kind}")
+    ids = [document_id] if isinstance(document_id, str) else list(document_id)
+    for position, name in enumerate(ids):
+        if not isinstance(name, str):
+            raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
+    return ids
+
+
+def linked_ids(ids: list[str]) -> Iterator[list[str]]:
+    """Ids, so many a link; what no document can have, or is longer than a link can be, is left out."""
     group: list[str] = []
     characters = 0
-    for (name,) in id_batches(ids, 1):
-        length = len(quote(name, safe="", errors="surrogatepass")) if isinstance(name, str) else 0
+    for name in filter(is_id, dict.fromkeys(ids)):
+        length = len(quote(name, safe=""))
         if length > MOST_LINK:
             continue
         if group and (len(group) == IDS_IN_LINK or characters + length > MOST_LINK):
@@ -185,21 +241,23 @@ def linked_ids(ids: str | Iterable[str]) -> Iterator[list[str]]:
         yield group
 
 
-def get(server: Server, document_id: str) -> Call[Document | None]:
-    """The document with that id, or None."""
-    if not isinstance(document_id, str):
-        raise DocumentError(f"get: expected an id, a string, found {type(document_id).__name__}")
-    return Call("GET", "/documents" + server.query(id=document_id), _first_document)
-
-
 def get_all(server: Server, ids: list[str]) -> Call[dict[str, Document]]:
     """The documents with those ids, by id."""
     return Call("GET", "/documents" + server.query(id=ids), _documents)
 
 
+def check_page(after: int, limit: int) -> None:
+    """Raise DocumentError for what no page can be asked with."""
+    if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
+        raise DocumentError(f"after: expected what the page before said, found {after!r}")
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise DocumentError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+
+
 def page(server: Server, after: int, limit: int, where: Where | None) -> Call[Page]:
-    """Some documents."""
-    return Call("GET", "/documents" + server.query(after=after, limit=limit, **_filter(where)), _page)
+    """Some documents: fewer than the limit where a server gives so many at most."""
+    asked = {"after": min(after, MOST_AFTER), "limit": min(limit, BATCH_PAGE)}
+    return Call("GET", "/documents" + server.query(**asked, **_filter(where)), _page)
 
 
 def stats(server: Server) -> Call[Stats]:
@@ -287,13 +345,22 @@ def _document(entry: dict[str, Any]) -> Document:
 
 
 def _filter(where: Where | None) -> dict[str, str]:
-    """A filter as a parameter of a link. Raises QueryError for what is not JSON."""
-    if where is None or isinstance(where, str):
-        return {} if where is None else {"where": where}
+    """A filter as a parameter of a link. Raises QueryError for what is none, or is not JSON."""
+    checked = _checked(where)
+    if checked is None or isinstance(checked, str):
+        return {} if checked is None else {"where": checked}
     try:
-        return {"where": json.dumps(_plain(where), ensure_ascii=False, allow_nan=False)}
+        return {"where": json.dumps(_plain(checked), ensure_ascii=False, allow_nan=False)}
     except (TypeError, ValueError, RecursionError) as error:
         raise QueryError(f"where: expected a filter that is JSON: {error}") from None
+
+
+def _checked(where: Where | None) -> Where | None:
+    """The filter as it is, read as the library reads it. Raises QueryError."""
+    from femtosearch.index.where import read_filter
+
+    read_filter(where)
+    return where
 
 
 def _plain(value: Any) -> Any:
@@ -311,10 +378,6 @@ def _documents(answer: Any) -> dict[str, Document]:
 
 def _counts(answer: Any) -> dict[Any, int]:
     return {entry["value"]: int(entry["count"]) for entry in answer["facets"]}
-
-
-def _first_document(answer: Any) -> Document | None:
-    return _document(answer["documents"][0]) if answer["documents"] else None
 
 
 def _page(answer: Any) -> Page:

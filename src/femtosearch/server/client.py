@@ -35,7 +35,7 @@ def connect(
     index:    its name, where the server has several.
     key:      what --api-key or --write-key of the server says.
     timeout:  seconds to wait for an answer.
-    Raises ServerError for a url that is none.
+    Raises ServerError for a url or a key that is none.
     """
     if isinstance(url, str) and url.startswith(("qdrant:", "qdrant-edge:")):
         qdrant: Any = importlib.import_module("femtosearch.server.cluster.qdrant")
@@ -63,8 +63,9 @@ class RemoteIndex(Searches):
         *,
         progress: Callable[[int], object] | None = None,
     ) -> list[str]:
-        """Store documents; their ids. Up to 1,000 go in one request, and each request is stored whole or not
-        at all: what came before an error stays. progress: called with the number that are stored.
+        """Store documents; their ids. 256 go in one request, or half a megabyte of them, and each request is
+        stored whole or not at all: what came before an error stays. progress: called with the number that
+        are stored.
         """
         ids: list[str] = []
         for batch in calls.batches(documents):
@@ -85,9 +86,9 @@ class RemoteIndex(Searches):
 
     def update(self, ids: str | Iterable[str], metadata: Mapping[str, Any], *, replace: bool = False) -> int:
         """Change the metadata of documents; how many there are. See `Index.update`."""
-        updated = 0
-        for group in calls.id_batches(ids):
-            updated += self._run(calls.update(self._server, group, metadata, replace))
+        updated, groups, changed = 0, calls.id_batches(ids), calls.changes(metadata)
+        for group in groups:
+            updated += self._run(calls.update(self._server, group, changed, replace))
         return updated
 
     def count(self, where: Where | None = None) -> int:
@@ -106,12 +107,12 @@ class RemoteIndex(Searches):
     def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
     def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
         """The document with that id, or None; for several ids a list, in their order."""
-        if isinstance(document_id, str) or not isinstance(document_id, Iterable):
-            return self._run(calls.get(self._server, document_id))
-        ids, documents = list(document_id), dict[str, Document]()
+        ids, documents = calls.wanted(document_id), dict[str, Document]()
         for group in calls.linked_ids(ids):
             page = self._run(calls.get_all(self._server, group))
             documents |= page
+        if isinstance(document_id, str):
+            return documents.get(document_id)
         return [documents.get(name) for name in ids]
 
     @overload
@@ -126,7 +127,9 @@ class RemoteIndex(Searches):
         """The k best documents, best first; a list of queries gives a list of such lists. options: what
         `Index.search` takes beside them.
         """
-        return self._run(calls.search(self._server, query, {"k": k, "mode": mode, **options}))
+        asked = calls.searches(self._server, query, {"k": k, "mode": mode, **options})
+        answers = [self._run(call) for call in asked]
+        return answers[0] if isinstance(query, str) else calls.joined(answers)
 
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
@@ -136,7 +139,14 @@ class RemoteIndex(Searches):
 
     def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""
-        return self._run(calls.page(self._server, after, limit, where))
+        calls.check_page(after, limit)
+        documents: list[Document] = []
+        place: int | None = after
+        while place is not None and len(documents) < limit:
+            page = self._run(calls.page(self._server, place, limit - len(documents), where))
+            documents += page.documents
+            place = page.after if page.documents else None
+        return Page(documents, place)
 
     def documents(self, where: Where | None = None) -> Iterator[Document]:
         """The documents that pass a filter, in the order in which they were added; memory holds a few."""

@@ -27,7 +27,10 @@ from femtosearch.server.state import Shared, State, as_json
 from femtosearch.types import Coverage, Hit
 
 router = APIRouter()
-OPTIONS = ("explain", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty")
+OPTIONS = (
+    "explain", "spots", "fold", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid",
+    "length_penalty",
+)  # fmt: skip
 SCORES = ("score", "maxsim", "bm25")
 HIT_FIELDS = [entry.name for entry in fields(Hit)]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from femtosearch.compat.options import check_values
 from femtosearch.errors import FemtosearchError
 from femtosearch.model.model import Model
 
+Encode = Callable[[list[str]], list[np.ndarray]]
 # PyLate's names of conventions, and ours.
 CONVENTIONS = {
     "query_prefix": "query_prefix",
@@ -26,6 +28,11 @@ NEUTRAL = frozenset(
     ["device", "trust_remote_code", "cache_folder", "token", "local_files_only", "model_kwargs",
      "tokenizer_kwargs", "config_kwargs", "similarity_fn_name"]
 )  # fmt: skip
+# Options of `encode`, and the only value of each that we have.
+ONLY = {
+    "prompt_name": None, "prompt": None, "precision": "float32", "convert_to_numpy": True,
+    "convert_to_tensor": False, "padding": False, "normalize_embeddings": True,
+}  # fmt: skip
 
 
 class ColBERT:
@@ -51,29 +58,55 @@ class ColBERT:
             model = Model.load(model_name_or_path, conventions=conventions, revision=revision)
         self.model = model
 
-    def encode(self, sentences: Any, *, is_query: bool = False, pool_factor: int = 1, **options: Any) -> Any:
+    def encode(
+        self,
+        sentences: Any,
+        prompt_name: str | None = None,
+        prompt: str | None = None,
+        batch_size: int = 32,
+        show_progress_bar: bool | None = None,
+        precision: str = "float32",
+        convert_to_numpy: bool = True,
+        convert_to_tensor: bool = False,
+        padding: bool = False,
+        device: Any = None,
+        normalize_embeddings: bool = True,
+        is_query: bool = True,
+        pool_factor: int = 1,
+        protected_tokens: int = 1,
+    ) -> Any:
         """Rows of texts, [rows, D] float32 each: of a text an array, of a list a list, of lists lists of
-        lists. options: batch_size, show_progress_bar and others that say how PyLate computes.
+        lists. They are queries unless is_query=False, as PyLate has it.
+
+        pool_factor:       documents are pooled to about one row in so many; protected_tokens: but for so many
+                           first ones. batch_size, show_progress_bar and device say how PyLate computes.
+        Raises FemtosearchError for other options that have another value than PyLate's default.
         """
-        if options.get("convert_to_tensor") or options.get("output_value") not in (None, "token_embeddings"):
-            raise FemtosearchError("encode: only numpy arrays of rows are supported here")
+        check_values("encode", {name: value for name, value in locals().items() if name in ONLY}, ONLY)
+        del batch_size, show_progress_bar, device
+        encode = self._encoder(is_query, pool_factor, protected_tokens)
         if isinstance(sentences, str):
-            return self._rows([sentences], is_query, pool_factor)[0]
+            return encode([sentences])[0]
         texts = list(sentences)
         if texts and not isinstance(texts[0], str):
-            return self._nested(texts, is_query, pool_factor)
-        return self._rows(texts, is_query, pool_factor)
+            return _nested(texts, encode)
+        return encode(texts)
 
-    def _nested(self, groups: Sequence[Any], is_query: bool, pool_factor: int) -> list[list[np.ndarray]]:
-        """Rows of lists of texts, encoded together."""
-        lists = [list(group) for group in groups]
-        rows = iter(self._rows([text for group in lists for text in group], is_query, pool_factor))
-        return [[next(rows) for _ in group] for group in lists]
-
-    def _rows(self, texts: list[str], is_query: bool, pool_factor: int) -> list[np.ndarray]:
+    def _encoder(self, is_query: bool, pool_factor: int, protected_tokens: int) -> Encode:
+        """What makes rows of texts."""
+        model = self.model
         if is_query:
-            return list(self.model.encode_queries(texts))
+            return lambda texts: list(model.encode_queries(texts))
         if pool_factor > 1:
-            pooled = replace(self.model.conventions, pool_factor=float(pool_factor))
-            return list(Model.load(self.model.source, conventions=pooled).encode_documents(texts))
-        return list(self.model.encode_documents(texts))
+            pooled = replace(
+                model.conventions, pool_factor=float(pool_factor), protected_tokens=protected_tokens
+            )
+            model = Model.load(model.source, conventions=pooled)
+        return lambda texts: list(model.encode_documents(texts))
+
+
+def _nested(groups: Sequence[Any], encode: Encode) -> list[list[np.ndarray]]:
+    """Rows of lists of texts, encoded together."""
+    lists = [list(group) for group in groups]
+    rows = iter(encode([text for group in lists for text in group]))
+    return [[next(rows) for _ in group] for group in lists]

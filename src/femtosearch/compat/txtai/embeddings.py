@@ -14,10 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from femtosearch.compat.txtai.sql import Row, is_sql, run_sql
+from femtosearch.compat.txtai.configuration import read_configuration, write_configuration
+from femtosearch.compat.txtai.sql import Row, run_sql
+from femtosearch.compat.txtai.statement import is_sql
 from femtosearch.disk import replace_folder
 from femtosearch.errors import FemtosearchError, QueryError, StoreError
 from femtosearch.index.index import Index
+from femtosearch.index.queries import encoded
 from femtosearch.model.model import Model
 from femtosearch.types import Document, Hit
 
@@ -128,8 +131,8 @@ class Embeddings:
         return self._index is not None if path is None else Path(path, "catalog.db").exists()
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the index to a folder, in the place of one that is there. It is one of femtosearch's, not one
-        of txtai's. Raises StoreError for a folder of other files.
+        """Write the index and its configuration to a folder, in the place of one that is there. It is one of
+        femtosearch's, not one of txtai's. Raises StoreError for a folder of other files.
         """
         target = Path(path)
         if target.exists() and not (target / "catalog.db").exists() and any(target.iterdir()):
@@ -142,17 +145,26 @@ class Embeddings:
         draft = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             shutil.copytree(folder, draft, dirs_exist_ok=True)
+            write_configuration(draft, self.config)
             replace_folder(draft, target)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
             self._index = Index(folder, model=self.model)
 
     def load(self, path: str | os.PathLike[str]) -> Embeddings:
-        """Take the index in a folder, which stays as it is whatever is added here. Raises StoreError."""
+        """Take the index in a folder and its configuration; the folder stays as it is whatever is added here.
+        A path to a model that was given here goes first. Raises StoreError.
+        """
         if not self.exists(path):
             raise StoreError(f"{os.fspath(path)}: there is no index here: `save` makes one")
+        stored = read_configuration(Path(path))
         self.close()
-        shutil.copytree(path, self._new_folder(), dirs_exist_ok=True)
+        shutil.copytree(path, self._new_folder(), symlinks=True, dirs_exist_ok=True)
+        if self.config.get("path") is not None:
+            stored.pop("path", None)
+        elif stored.get("path") is not None:
+            self._model = None
+        self.config |= stored
         numbers = [row.original for row in self._everything() if isinstance(row.original, int)]
         self._next = max(numbers, default=-1) + 1
         return self
@@ -201,10 +213,11 @@ class Embeddings:
         """The best documents, with the mean of the query rows' best products."""
         if not self.count():
             return []
-        rows = max(1, len(self.model.encode_queries([query]).rows))
+        limit = min(limit, self.count())
         if self.config.get("hybrid"):
             return [_row(hit, hit.score) for hit in self._opened().search(query, k=limit, hybrid=self._words)]
         hits = self._opened().search(query, k=limit, hybrid=0.0, length_penalty=0.0)
+        rows = max(1, len(encoded(self.model, [query])[0].rows))  # as the index asks
         return [_row(hit, hit.score / rows) for hit in hits]
 
     def _weigh(self, weights: Any) -> None:

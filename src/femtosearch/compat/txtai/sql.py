@@ -10,19 +10,17 @@ import json
 import re
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from femtosearch.compat.txtai.statement import Statement, read_statement
 from femtosearch.errors import QueryError
 
 CANDIDATES = 10  # times the limit, that `similar` finds
 MOST_STEPS, STEPS = 2_000, 100_000  # of SQLite's machine: so often so many
 MOST_COLUMNS = 500
 COLUMNS = ("id", "text", "tags", "score", "data")
-TOKEN = re.compile(
-    r"""\s+ | '(?:[^']|'')*' | "(?:[^"]|"")*" | \[[^\]]*\] | :?[A-Za-z_]\w* | \d+(?:\.\d+)? | .""",
-    re.X | re.S,
-)
+TEXTS = frozenset(["id", "text", "tags"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,25 +33,6 @@ class Row:
     tags: Any
     fields: dict[str, Any]
     score: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Statement:
-    """A query whose `similar` clauses have become columns: `sql`, and each clause's text and candidates."""
-
-    sql: str
-    clauses: list[tuple[str, int | None]]
-    limit: int | None
-    narrows: bool  # whether only what `similar` finds can pass
-
-
-def is_sql(query: str) -> bool:
-    """Whether a query is SQL.
-
-    >>> is_sql("SELECT text FROM txtai"), is_sql("select a chair")
-    (True, False)
-    """
-    return re.match(r"\s*select\b.*\bfrom\s+txtai\b", query, re.I | re.S) is not None
 
 
 def run_sql(
@@ -71,65 +50,38 @@ def run_sql(
     """
     statement = read_statement(query, parameters)
     count = limit if statement.limit is None else statement.limit
-    matches = [similar(text, number or count * CANDIDATES) for text, number in statement.clauses]
+    most = max(1, (count + statement.offset) * CANDIDATES)
+    matches = [similar(text, number or most) for text, number in statement.clauses]
     rows = {row.id: row for row in (() if statement.narrows else everything())}
-    for row in (row for clause in reversed(matches) for row in clause):
-        rows[row.id] = row
-    sql = statement.sql if statement.limit is not None else f"{statement.sql} LIMIT {limit}"
-    return _ask(sql, parameters, list(rows.values()), [{row.id for row in clause} for clause in matches])
+    rows |= _scored(matches)
+    return _ask(statement, limit, parameters, list(rows.values()), matches)
 
 
-def read_statement(query: str, parameters: Mapping[str, Any]) -> Statement:
-    """Take the `similar` clauses out of a query. Raises QueryError.
-
-    >>> read_statement("select text from txtai where similar('a cat') limit 2", {}).clauses
-    [('a cat', None)]
-    """
-    written, clauses = list[str](), list[tuple[str, int | None]]()
-    tokens = TOKEN.findall(query.strip().rstrip(";"))
-    words = [token.lower() for token in tokens if not token.isspace()]
-    remaining = iter(tokens)
-    for token in remaining:
-        if token.lower() == "similar":
-            arguments = [
-                word for word in itertools.takewhile(lambda word: word != ")", remaining) if word.strip()
-            ]
-            clauses.append(_clause(arguments[1:], parameters))
-            token = f'"similar {len(clauses)}"'
-        written.append(token)
-    limit = int(words[-1]) if words[-2:-1] == ["limit"] and words[-1].isdigit() else None
-    narrows = bool(clauses) and not {"or", "not", "union", "case"} & set(words)
-    return Statement("".join(written), clauses, limit, narrows)
-
-
-def _clause(arguments: list[str], parameters: Mapping[str, Any]) -> tuple[str, int | None]:
-    """The text and the number of candidates of similar('a cat', 100)."""
-    first = arguments[0] if arguments else ""
-    if first.startswith(":"):
-        if not isinstance(parameters.get(first[1:]), str):
-            raise QueryError(f"similar({first}): expected a text among the parameters")
-        text = parameters[first[1:]]
-    elif first[:1] in ("'", '"') and len(first) > 1:
-        text = first[1:-1].replace(first[0] * 2, first[0])
-    else:
-        raise QueryError(f"similar: expected a text in quotes or a parameter, found {first[:80]!r}")
-    number = arguments[2] if len(arguments) > 2 and arguments[2].isdigit() else None
-    return text, None if number is None else int(number)
+def _scored(matches: list[list[Row]]) -> dict[str, Row]:
+    """What the clauses find, by id, each with the mean of its scores, as txtai has it."""
+    rows, scores = dict[str, Row](), dict[str, list[float]]()
+    for row in itertools.chain.from_iterable(matches):
+        rows.setdefault(row.id, row)
+        scores.setdefault(row.id, []).append(row.score or 0.0)
+    return {name: replace(row, score=sum(scores[name]) / len(scores[name])) for name, row in rows.items()}
 
 
 def _ask(
-    sql: str, parameters: Mapping[str, Any], rows: list[Row], matches: list[set[str]]
+    statement: Statement, limit: int, parameters: Mapping[str, Any], rows: list[Row], matches: list[list[Row]]
 ) -> list[dict[str, Any]]:
     """Ask SQLite; a column that no document has is NULL."""
-    extra = {f"similar {n}": ids for n, ids in enumerate(matches, 1)}
-    names = dict.fromkeys(name for row in rows for name in row.fields if name.lower() not in COLUMNS)
+    sql = statement.sql(limit)
+    extra = {f"similar {n}": {row.id for row in clause} for n, clause in enumerate(matches, 1)}
+    known = {*COLUMNS, *extra}
+    names = dict.fromkeys(statement.paths)
+    names |= dict.fromkeys(name for row in rows for name in row.fields if name.lower() not in known)
     with _Table(rows, extra) as table:
         for _ in range(MOST_COLUMNS):
             try:
                 return table.ask(sql, parameters, list(names))
             except sqlite3.OperationalError as error:
-                missing = re.match(r"no such column: (?:txtai\.)?([^\s.]+)", str(error))
-                if missing is None or missing[1] in names:
+                missing = re.match(r"no such column: (?:[^\s.]+\.)*([^\s.]+)", str(error))
+                if missing is None or missing[1] in names or missing[1].lower() in known:
                     raise QueryError(f"SQL: {error}") from None
                 names[missing[1]] = None
             except (sqlite3.Error, ValueError, TypeError) as error:
@@ -159,7 +111,8 @@ class _Table:
         try:
             cursor = self._connection.execute(sql, dict(parameters))
             titles = [column[0] for column in cursor.description or ()]
-            return [dict(zip(titles, row, strict=True)) for row in cursor]
+            rows = (zip(titles, row, strict=True) for row in cursor)
+            return [{title: value for title, value in row if title not in self._extra} for row in rows]
         finally:
             self._connection.set_authorizer(None)
             self._connection.set_progress_handler(None, 0)
@@ -167,7 +120,7 @@ class _Table:
     def _fill(self, names: list[str]) -> None:
         columns = [*COLUMNS, *self._extra, *names]
         self._connection.execute("DROP TABLE IF EXISTS txtai")
-        self._connection.execute(f"CREATE TABLE txtai ({', '.join(map(_quoted, columns))})")
+        self._connection.execute(f"CREATE TABLE txtai ({', '.join(map(_column, columns))})")
         marks = ", ".join("?" * len(columns))
         values = (self._values(row, names) for row in self._rows)
         self._connection.executemany(f"INSERT INTO txtai VALUES ({marks})", values)
@@ -175,15 +128,26 @@ class _Table:
     def _values(self, row: Row, names: list[str]) -> list[Any]:
         content = json.dumps(row.fields, ensure_ascii=False) if row.fields else None
         marks = [int(row.id in ids) for ids in self._extra.values()]
-        fields = [_plain(row.fields.get(name)) for name in names]
+        fields = [_plain(_field(row.fields, name)) for name in names]
         return [row.id, row.text, _plain(row.tags), row.score, content, *marks, *fields]
 
 
 def _only_reading(action: int, first: str | None, second: str | None, *_: Any) -> int:
     """What a query may do: select, read the table, call functions that reach nothing else."""
-    reading = (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ)
+    is_own = action == sqlite3.SQLITE_READ and (first or "").lower().startswith(("sqlite_", "pragma_"))
+    reading = action in (sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ) and not is_own
     calls = action == sqlite3.SQLITE_FUNCTION and second != "load_extension"
-    return sqlite3.SQLITE_OK if action in reading or calls else sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK if reading or calls else sqlite3.SQLITE_DENY
+
+
+def _field(fields: Mapping[str, Any], name: str) -> Any:
+    """A field by its name, or by its path: meta.a.b. None where there is none."""
+    if name in fields or "." not in name:
+        return fields.get(name)
+    value: Any = fields
+    for key in name.split("."):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value
 
 
 def _plain(field: Any) -> Any:
@@ -197,6 +161,11 @@ def _plain(field: Any) -> Any:
 def _distinct(names: list[str]) -> list[str]:
     """Names that differ by more than their case, as SQLite's columns must."""
     return list({name.lower(): name for name in reversed(names)}.values())
+
+
+def _column(name: str) -> str:
+    """A column of the table; an id, a text and tags are texts to whatever they are compared with."""
+    return _quoted(name) + (" TEXT" if name in TEXTS else "")
 
 
 def _quoted(name: str) -> str:
