@@ -203,3 +203,53 @@ def test_what_is_there_is_searched_while_another_process_indexes(here, run, monk
     monkeypatch.setattr("femtosearch.cli.find.Run.into", taken)
     code, out, err = run("moon at night", "-k", 1)
     assert code == 0 and out.startswith("docs/moon.md:3") and "what there is by now is searched" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["build/walrus.txt", ".github/walrus.md", "node_modules/walrus.js", "walrus.xyz"]
+)
+@pytest.mark.parametrize("folder", [True, False])
+def test_what_is_named_is_read_whatever_a_folder_above_leaves_out(here, run, name, folder):
+    (here / ".gitignore").write_text("build/\n")
+    (here / name).parent.mkdir(exist_ok=True)
+    (here / name).write_text("// the walrus swims\n")
+    named = os.path.dirname(name) if folder and "/" in name else name
+    assert "walrus" not in run("walrus swims", ".")[1]
+    if not (folder and name.startswith("build")):  # a folder whose own rules, above it, leave all of it out
+        assert run("walrus swims", named)[0] == 0
+    assert "moon.md" in run("moon at night", "docs")[1] and len([*automatics()]) <= 2
+
+
+def test_a_new_folder_is_of_the_index_above(here, run):
+    run("moon", ".")
+    (here / "new").mkdir()
+    (here / "new" / "a.md").write_text("a walrus\n")
+    assert run("walrus", "new")[0] == 0 and len([*automatics()]) == 1
+
+
+def test_files_that_links_lead_to_are_shown(here, run, tmp_path):
+    for name, text in (("ostrich.txt", "an ostrich runs\n"), ("far/emu.txt", "an emu drinks\n")):
+        path = tmp_path / "other" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    (here / "docs" / "link.txt").symlink_to(tmp_path / "other" / "ostrich.txt")
+    (here / "src" / "linked").symlink_to(tmp_path / "other" / "far")
+    for path, text in ((".", "an ostrich runs"), (".", "an emu drinks"), ("docs", "an ostrich runs")):
+        assert text in run(text, path, "-k", 1)[1]
+    assert "an emu drinks" in run("an emu drinks", "src", "-k", 1)[1]
+    assert "an emu drinks" not in run("an emu drinks", "docs", "-k", 1)[1]
+
+
+def test_files_that_cannot_be_read_are_told(here, run):
+    (here / "docs" / "bad.jsonl").write_text('{"text": "an emu"}\nnonsense\n')
+    for number in range(4):
+        (here / "docs" / f"{number}.csv").write_text("a,b\n1,2\n")
+    code, out, err = run("an emu", "-k", 1)
+    assert code == 0 and "bad.jsonl" in out
+    assert err.count("skipped:") == 4 and "2 more" in err
+    assert "skipped:" not in run("an emu", "--quiet")[2]
+
+
+@pytest.mark.parametrize("word", ["indexing", "searching", "exports", "imported", "checks"])
+def test_a_word_that_is_like_a_command_is_a_query(here, run, word):
+    assert run(word, "docs", "-k", 1)[0] in (0, 1)

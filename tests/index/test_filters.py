@@ -321,3 +321,13 @@ def test_a_member_of_an_enum_is_its_value(fast_path):
         for where in ({"lang": Language.EN}, {"lang": {"$in": [Language.EN]}}):
             assert index.count(where) == 1 and index.search("en", where=where)[0].id == "en"
         assert index.get(Language.EN) is not None and index.delete(Language.EN) == 1
+
+
+def test_a_name_with_half_a_surrogate_pair_is_refused(index):
+    for call in (
+        lambda: index.count({"\ud800": 1}),
+        lambda: index.facets("\ud800"),
+        lambda: index.set_keys(["a.\ud800"]),
+    ):
+        with pytest.raises(QueryError, match="a lone surrogate"):
+            call()

@@ -162,3 +162,16 @@ def test_a_file_that_cannot_be_edited_stays(home, run, agent, content, message):
 def test_what_cannot_be_installed_is_told(home, run, arguments, message):
     code, out, err = run(*arguments)
     assert code == 1 and message in err and not out and not list(home.iterdir())
+
+
+def test_a_file_that_is_not_edited_does_not_keep_others_from_it(home, run):
+    good, bad = place(home, "cursor", "{}"), place(home, "gemini", "// mine\n{}")
+    code, _, err = run("--index", "notes", "--yes")
+    assert code == 1 and "left alone" in err and "not plain JSON" in err
+    assert "femtosearch" in good.read_text() and bad.read_text() == "// mine\n{}"
+
+
+def test_escapes_stay_escapes(home, run):
+    path = place(home, "cursor", '{"name": "caf\\u00e9", "cut": "\\ud83d"}')
+    assert run("cursor", "--index", "notes", "--yes")[0] == 0
+    assert "caf\\u00e9" in path.read_text() and "\\ud83d" in path.read_text()

@@ -44,9 +44,10 @@ def test_keys_open_what_they_are_for(guarded):
         assert status == 401 and answered["www-authenticate"] == "Bearer"
     for headers in (bearer(READ), bearer("another to read"), bearer(WRITE), {"X-API-Key": READ}):
         assert guarded.ask("POST", "/search", body, **headers)[0] == 200
-    assert guarded.ask("POST", "/documents", {"documents": []}, **bearer(READ))[0] == 401
+    assert guarded.ask("POST", "/documents", {"documents": []}, **bearer(READ))[0] == 403
+    assert guarded.ask("POST", "/documents", {"documents": []}, **bearer("none"))[0] == 401
     assert guarded.ask("POST", "/documents", {"documents": []}, **bearer(WRITE))[2] == {"ids": []}
-    assert guarded.ask("DELETE", "/documents/x", **bearer(READ))[0] == 401
+    assert guarded.ask("DELETE", "/documents/x", **bearer(READ))[0] == 403
     assert guarded.ask("GET", "/metrics")[0] == 401 and guarded.ask("GET", "/openapi.json")[0] == 401
     assert guarded.ask("GET", "/health")[0] == 200 and guarded.ask("POST", "/health", b"")[0] == 401
 
@@ -153,6 +154,10 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(served):
         b"POST /search HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nConnection: close\r\n\r\n"
     )
     assert raw(served, head + chunk * 40 + b"0\r\n\r\n").startswith(b"HTTP/1.1 413")
+    last = (
+        b"%x\r\n" % ((1 << 20) + 1) + b"x" * ((1 << 20) + 1) + b"\r\n0\r\n\r\n"
+    )  # ends with the chunk too many
+    assert raw(served, head + last).startswith(b"HTTP/1.1 413")
     assert served.ask("GET", "/health")[0] == 200
 
 

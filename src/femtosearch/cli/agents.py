@@ -23,24 +23,36 @@ def install(options: argparse.Namespace) -> int:
         raise FemtosearchError(f"--name: expected letters, digits, - and _, found {options.name!r}")
     agents = _chosen(options.agent, home, project)
     command = [] if options.undo else _command(options)
-    edits = []
+    edits, faults = [], 0
     for agent in agents:
-        path = agent.path(home, project)
-        assert path is not None
-        edits.append(
-            undoing(agent, path, options.name)
-            if options.undo
-            else installing(agent, path, options.name, command)
-        )
+        try:
+            edits.append(_edit(agent, home, project, command, options))
+        except FemtosearchError as error:
+            if options.agent:
+                raise
+            write_note(f"left alone: {error}")
+            faults += 1
     changing = [edit for edit in edits if edit.changes]
     _show(edits, options)
-    if options.dry_run or not changing or not _agreed(options):
-        return 0 if options.dry_run or not changing else 1
+    if options.dry_run or not changing:
+        return min(faults, 1)
+    if not _agreed(options):
+        return 1
     for edit in changing:
         edit.write()
         if not options.quiet:
             write_note(f"wrote {edit.path}")
-    return 0
+    return min(faults, 1)
+
+
+def _edit(
+    agent: Agent, home: Path, project: Path | None, command: list[str], options: argparse.Namespace
+) -> Edit:
+    path = agent.path(home, project)
+    assert path is not None
+    if options.undo:
+        return undoing(agent, path, options.name)
+    return installing(agent, path, options.name, command)
 
 
 def _chosen(names: list[str], home: Path, project: Path | None) -> list[Agent]:

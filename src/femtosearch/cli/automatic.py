@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from femtosearch.disk import whole_file
 from femtosearch.errors import FemtosearchError, ReadError, StoreError
 from femtosearch.frozen import frozen
+from femtosearch.index.index import Index
 from femtosearch.index.stats import Stats, describe, describe_sources
+from femtosearch.read import Options
+from femtosearch.read.walk import walk
 
 NOTE = (
     "This folder is femtosearch's: `femtosearch list` says of what, `femtosearch forget PATH` removes it.\n"
@@ -58,12 +61,25 @@ def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
     if exact.exists:
         return exact
     for automatic in automatics() if above else ():
-        if all(is_below(root, automatic.roots) for root in roots):
+        if all(is_below(root, automatic.roots) for root in roots) and _takes(automatic, roots):
             return automatic
     for root in roots:
         if root in (os.path.realpath(Path.home()), os.path.realpath(os.sep)):
             raise ReadError(f"{root}: that is all that you have: name a folder in it")
     return exact
+
+
+def _takes(automatic: Automatic, roots: Sequence[str]) -> bool:
+    """Whether an index of folders above has, or would take, files of each root: what is named is read
+    although it is ignored, hidden or of no known kind where a folder above is read.
+    """
+    with Index(automatic.folder) as store:
+        files: Collection[str] = store.files()
+    missing = [root for root in roots if not any(is_below(path, [root]) for path in files)]
+    if not missing:
+        return True
+    files = [file.real for file in walk(automatic.roots, Options(keep_going=True)).files]
+    return all(any(is_below(path, [root]) for path in files) for root in missing)
 
 
 def automatics() -> Iterator[Automatic]:

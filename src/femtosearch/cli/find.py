@@ -7,7 +7,7 @@ import fnmatch
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import quote
 
 from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
@@ -24,6 +24,7 @@ from femtosearch.cli.show import (
     wants_colour,
 )
 from femtosearch.errors import LockedError, ModelMismatchError, QueryError, ReadError
+from femtosearch.frozen import frozen
 from femtosearch.index.index import Index
 from femtosearch.index.places import folded
 from femtosearch.index.stats import describe_sources
@@ -37,6 +38,7 @@ from femtosearch.types import Hit
 
 PATIENCE = 5.0  # seconds of indexing, after which what is found so far is shown
 MOST_SPOTTED = 100  # hits of which it is asked where they matched best
+MOST_SKIPPED = 3  # files that could not be read and are named
 NOTHING = 1  # the exit code where nothing is found, as grep's
 TYPES = {
     "c": "*.c *.h", "cpp": "*.cc *.cpp *.cxx *.h *.hpp", "css": "*.css *.scss", "go": "*.go",
@@ -48,6 +50,22 @@ TYPES = {
 }  # fmt: skip
 
 
+@frozen
+class Place:
+    """Where hits are to be.
+
+    below:  the real paths of the files and folders that were named.
+    links:  the paths by which files were met that lie elsewhere, by their real paths.
+    """
+
+    below: Sequence[str]
+    links: Mapping[str, str]
+
+    def has(self, source: str) -> bool:
+        """Whether a file is in one of the paths, or a link in one leads to it."""
+        return is_below(source, self.below) or is_below(self.links.get(source, source), self.below)
+
+
 def find(options: argparse.Namespace) -> int:
     """Search files by meaning, after indexing what is new or has changed; the exit code is 1 for nothing."""
     paths = options.path or ["."]
@@ -57,15 +75,16 @@ def find(options: argparse.Namespace) -> int:
     below = [os.path.realpath(path) for path in paths]
     with Index(automatic.folder) as store, Progress(quiet=options.quiet) as progress:
         run = Run(automatic.roots, Options(keep_going=True), store.files())
-
+        place = Place(below, run.links)
         try:
-            run.into(store, progress=_reporter(options, store, progress, below))
+            run.into(store, progress=_reporter(options, store, progress, place))
         except LockedError:
             if not len(store):
                 raise
             show_note(options, "another process is indexing them: what there is by now is searched")
         progress.clear()
-        hits = _hits(options, store, below)
+        _note_skipped(options, run)
+        hits = _hits(options, store, place)
         documents = len(store)
         coverage = store.coverage(options.query)
     note_coverage(options, coverage)
@@ -74,6 +93,17 @@ def find(options: argparse.Namespace) -> int:
         return NOTHING
     _show(options, hits, () if coverage is None else coverage.unknown)
     return 0
+
+
+def _note_skipped(options: argparse.Namespace, run: Run) -> None:
+    """Say which of the files that were looked at now could not be read."""
+    skipped = [place for place in run.report.skipped if not place.kept]
+    for place in skipped[:MOST_SKIPPED]:
+        show_note(options, f"skipped: {place.where}: {place.reason}")
+    if len(skipped) > MOST_SKIPPED:
+        show_note(
+            options, f"skipped: {len(skipped) - MOST_SKIPPED:,} more; femtosearch index --json lists them"
+        )
 
 
 def _renew(options: argparse.Namespace, automatic: Automatic) -> None:
@@ -91,7 +121,7 @@ def _renew(options: argparse.Namespace, automatic: Automatic) -> None:
 
 
 def _reporter(
-    options: argparse.Namespace, store: Index, progress: Progress, below: Sequence[str]
+    options: argparse.Namespace, store: Index, progress: Progress, place: Place
 ) -> Callable[[int, float | None], None]:
     """What shows how far the indexing is and, once on a terminal, what is found in what there is by then."""
     waits = sys.stdout.isatty() and not options.json and not options.files
@@ -101,7 +131,7 @@ def _reporter(
         progress.update("indexing", done, share=share, unit="documents")
         if waits and progress.seconds > PATIENCE and len(store):
             waits = False
-            hits = _hits(options, store, below)
+            hits = _hits(options, store, place)
             progress.clear()
             show_note(options, f"in the first {count(len(store), 'document')}, while the others are indexed:")
             _show(options, hits)
@@ -166,7 +196,7 @@ def forget_root(path: str) -> Automatic:
     raise ReadError(f"{path}: no index was made of it by itself: `femtosearch list` names those that were")
 
 
-def _hits(options: argparse.Namespace, store: Index, below: Sequence[str]) -> Sequence[Hit]:
+def _hits(options: argparse.Namespace, store: Index, place: Place) -> Sequence[Hit]:
     """The best hits in files of the paths, kinds and names that were asked for; of documents with one text
     the best of these alone.
     """
@@ -174,7 +204,7 @@ def _hits(options: argparse.Namespace, store: Index, below: Sequence[str]) -> Se
     total, k = len(store), options.k
     while True:
         hits = store.search(options.query, k=k, where=options.where, spots=k <= MOST_SPOTTED)
-        passing = folded([hit for hit in hits if _passes(hit, below, globs, options.exclude)])
+        passing = folded([hit for hit in hits if _passes(hit, place, globs, options.exclude)])
         if len(passing) >= options.k or len(hits) < k or k >= total:
             return passing[: options.k]
         k = min(total, 4 * k)
@@ -186,8 +216,8 @@ def _globs(kind: str) -> Sequence[str]:
     return TYPES[kind].split()
 
 
-def _passes(hit: Hit, below: Sequence[str], globs: Sequence[str], excluded: Sequence[str]) -> bool:
-    if hit.source is None or not is_below(hit.source, below):
+def _passes(hit: Hit, place: Place, globs: Sequence[str], excluded: Sequence[str]) -> bool:
+    if hit.source is None or not place.has(hit.source):
         return False
     names = (os.path.basename(hit.source), near(hit.source))
     matches = lambda glob: any(fnmatch.fnmatch(name, glob) for name in names)  # noqa: E731

@@ -33,13 +33,17 @@ def with_find(arguments: list[str], commands: Collection[str]) -> list[str]:
     ['find', 'how are uploads retried', 'src']
     >>> with_find(["serach", "notes", "a cat"], ["index", "search"])
     ['serach', 'notes', 'a cat']
+    >>> with_find(["searching"], ["index", "search"])
+    ['find', 'searching']
     """
     import difflib
 
     if not arguments or arguments[0] in commands or arguments[0] in HELP:
         return arguments
-    misspelled = difflib.get_close_matches(arguments[0], commands, 1, ALIKE)
-    return arguments if misspelled else ["find", *arguments]
+    first = arguments[0]
+    near = difflib.get_close_matches(first, commands, 1, ALIKE)
+    is_misspelled = bool(near) and not first.startswith(near[0]) and abs(len(first) - len(near[0])) <= 1
+    return arguments if is_misspelled else ["find", *arguments]
 
 
 def _add_find(command: argparse.ArgumentParser) -> None:

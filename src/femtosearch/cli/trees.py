@@ -32,6 +32,8 @@ class Trees:
         self._trees: dict[str, Tree] = {}
         for place in places:
             name, path = named(place)
+            if name in self._trees:
+                raise ReadError(f"two places are called {name!r}: name one, as in other={path}")
             if is_index(path) or (writable and _is_free(path)):
                 self._places.append(place)
             elif writable:

@@ -152,6 +152,11 @@ class Run:
         return not self._walked.files
 
     @property
+    def links(self) -> dict[str, str]:
+        """The files that a link leads to: their real paths, and those by which they were met."""
+        return {file.real: file.path for file in self._walked.files if file.path != file.real}
+
+    @property
     def fraction(self) -> float | None:
         """How much of the input is read, 0 to 1; None where its size is not known."""
         return self._reader.fraction

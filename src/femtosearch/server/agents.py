@@ -18,6 +18,7 @@ from typing import Any
 
 from femtosearch.disk import write_whole
 from femtosearch.errors import FemtosearchError
+from femtosearch.read.records import SURROGATE
 
 MOST_BYTES = 64 << 20  # of a configuration file
 
@@ -173,10 +174,13 @@ def _parsed(text: str | None, path: Path) -> dict[str, Any]:
 
 
 def _written(content: dict[str, Any], before: str | None) -> str:
-    """JSON, indented as the file was."""
+    """JSON, indented as the file was, in ASCII if it was; halves of surrogate pairs stay escapes."""
     indented = re.search(r"\n([ \t]+)\S", before or "")
     indent: str | int = indented[1] if indented else 2
-    return json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    if (before and before.isascii()) or SURROGATE.search(text):
+        return json.dumps(content, indent=indent) + "\n"
+    return text
 
 
 def _with_table(text: str, path: Path, parent: str, name: str, command: Sequence[str]) -> str:

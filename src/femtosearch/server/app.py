@@ -31,8 +31,8 @@ PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemBody, "description": text}
     for status, text in {
         400: "The body is not JSON.",
-        401: "A key is missing, or may not do this.",
-        403: "The server is read-only, or a page of another site called.",
+        401: "A key is missing or unknown.",
+        403: "The key may only read, the server is read-only, or a page of another site called.",
         404: "There is no such index or document.",
         408: "The body did not come in time.",
         414: "The address is too long.",

@@ -155,6 +155,8 @@ class Exchange:
         if access == "write" and not self._settings.writable:
             raise refusal(403, "read-only", "this server is read-only: start it with --writable")
         if not self._settings.may(access, self._key()):
+            if self._settings.knows_key(self._key()):
+                raise refusal(403, "key", "this key may only read: send one of --write-key")
             hint = "Authorization: Bearer KEY, with a key that may " + access
             raise refusal(401, "key", f"expected {hint}", WWW_Authenticate="Bearer")
 
@@ -184,7 +186,10 @@ class Exchange:
             chunks.append(chunk)
             if self._size > self._settings.max_body:
                 chunks.clear()
-                await self._drain(self._settings.max_body * DRAINED)
+                self._guard.release(self._size)
+                self._size = 0
+                if message.get("more_body", False):
+                    await self._drain(self._settings.max_body * DRAINED)
                 raise self._too_large()
             if not message.get("more_body", False):
                 return b"".join(chunks)

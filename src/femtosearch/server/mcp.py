@@ -9,6 +9,7 @@ import asyncio
 import json
 import warnings
 from collections.abc import Callable, Collection
+from importlib import metadata
 from typing import Annotated, Any, TypeVar
 
 from mcp.server.mcpserver import MCPServer
@@ -152,7 +153,9 @@ class Tools:
 def make_server(tools: Tools, *, writable: bool) -> MCPServer[Any]:
     """A server with the tools; those that change something only where that is allowed."""
     warnings.filterwarnings("ignore", category=UnknownQueryWarning)  # which an answer tells
-    server: MCPServer[Any] = MCPServer("femtosearch", instructions=INSTRUCTIONS, log_level="WARNING")
+    server: MCPServer[Any] = MCPServer(
+        "femtosearch", version=metadata.version("femtosearch"), instructions=INSTRUCTIONS, log_level="WARNING"
+    )
     chosen: list[tuple[Callable[..., Any], ToolAnnotations]] = [
         (tools.search, READS),
         (tools.get, READS),

@@ -76,6 +76,10 @@ class Settings:
             return not self.write_keys or _is_among(key, self.write_keys)
         return self.reads_freely or _is_among(key, self.read_keys | self.write_keys)
 
+    def knows_key(self, key: str) -> bool:
+        """Whether a key opens anything. All keys are compared, each in constant time."""
+        return _is_among(key, self.read_keys | self.write_keys)
+
     def knows_host(self, header: str) -> bool:
         """Whether a Host header is this server's own name.
 

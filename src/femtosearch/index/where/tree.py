@@ -64,7 +64,10 @@ def paths_of(field: str) -> tuple[Path, ...]:
 
     >>> paths_of("author.name")
     (('author.name',), ('author', 'name'))
+
+    Raises QueryError for a name with half a surrogate pair, which no document has.
     """
+    _string(field, "a field's name")
     return tuple(dict.fromkeys([(field,), tuple(field.split("."))]))
 
 
