@@ -1,5 +1,7 @@
 """The context for a question: within its tokens, nothing twice, each passage cited."""
 
+from dataclasses import replace
+
 import pytest
 
 from femtosearch.errors import QueryError
@@ -65,3 +67,34 @@ def test_an_index_gives_one():
         assert index.context("cat").citations[0].id == "cat"
         assert str(index.context("cat", where="year = 2")) == "[1] dog\na dog ran"
         assert len(index.context("a", k=1).citations) == 1
+
+
+def test_passages_of_one_document_come_together_as_they_follow_in_it():
+    text = "first about cats\n\nsecond about dogs\n\nthird about hens"
+    best = replace(hit("a", text, (37, 53), path="a.md"), maxsim=3.0)
+    other = replace(hit("b", "another text"), maxsim=2.0)
+    scored = {"a": [(2.5, 0, 16), (1.0, 18, 35)], "b": []}
+    context = make_context([best, other], 100, lambda hit: scored[hit.id])
+    assert str(context) == (
+        "[1] a.md:1\nfirst about cats\n\n[2] a.md:3\nsecond about dogs\n\n[3] a.md:5\nthird about hens\n\n"
+        "[4] b\nanother text"
+    )
+    context = make_context([best, other], 17, lambda hit: scored[hit.id])
+    assert [(citation.id, citation.start) for citation in context.citations] == [
+        ("a", 0),
+        ("a", 37),
+        ("b", 0),
+    ][:2]
+
+
+def test_an_index_gives_more_than_one_passage_of_a_long_document():
+    fill = " ".join(f"something else number {n} is told here at length." for n in range(60))
+    ways = "To reset the router hold its button.", "A factory reset of the router erases it."
+    text = f"{ways[0]}\n\n{fill}\n\n{ways[1]}\n\n{fill}"
+    with Index(model="femto") as index:
+        index.add([{"id": "manual", "text": text}, {"id": "note", "text": "The cat slept on the router."}])
+        context = index.context("how do I reset the router", max_tokens=2500)
+    manual = [citation for citation in context.citations if citation.id == "manual"]
+    assert len(manual) > 1 and manual == sorted(manual, key=lambda citation: citation.start)
+    told = " ".join(citation.text for citation in manual)
+    assert "hold its button" in told and "factory reset" in told and context.tokens <= 2500

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 
 from femtosearch.errors import QueryError
 from femtosearch.frozen import frozen
@@ -14,6 +15,10 @@ RUN = 4  # words
 ALIKE = 0.6  # of a passage's runs of words that are there already make it a repetition
 GROWTH = 2  # times its length, that a passage may grow to whole paragraphs
 MOST_TOKENS = 10_000_000
+DEEP = 5  # documents, the best ones, of which more than one passage is looked at
+
+# (hit) -> (MaxSim, start, end) of the other passages of its document
+Further = Callable[[Hit], Sequence[tuple[float, int, int]]]
 
 
 @frozen
@@ -44,21 +49,59 @@ class Context:
         return self.text
 
 
-def make_context(hits: Iterable[Hit], max_tokens: int) -> Context:
-    """The context that hits, best first, give within so many tokens. Raises QueryError."""
+def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None = None) -> Context:
+    """The context that hits, best first, give within so many tokens: the best passages, those of one document
+    together and as they follow in it.
+
+    further:  what gives the other passages of a long document; None for the best one of each alone.
+    Raises QueryError.
+    """
     if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or not 1 <= max_tokens <= MOST_TOKENS:
         raise QueryError(
             f"max_tokens: expected a whole number from 1 to {MOST_TOKENS:,}, found {max_tokens!r}"
         )
     room, chosen = max_tokens * BYTES_PER_TOKEN, list[Citation]()
-    for citation in _without_repetition(hits):
-        block = _block(_numbered(citation, len(chosen) + 1))
-        size = len(block.encode()) + (2 if chosen else 0)
+    for citation in _without_repetition(_by_relevance(hits, further)):
+        size = len(_block(replace(citation, number=len(chosen) + 1)).encode()) + (2 if chosen else 0)
         if size <= room:
-            chosen.append(_numbered(citation, len(chosen) + 1))
+            chosen.append(citation)
             room -= size
-    text = "\n\n".join(map(_block, chosen))
-    return Context(text, chosen, -(-len(text.encode()) // BYTES_PER_TOKEN))
+    citations = [replace(citation, number=n) for n, citation in enumerate(_in_reading_order(chosen), 1)]
+    text = "\n\n".join(map(_block, citations))
+    return Context(text, citations, -(-len(text.encode()) // BYTES_PER_TOKEN))
+
+
+def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]:
+    """The hits, and after its own each other passage of a long document, before the first hit of a lower
+    MaxSim.
+    """
+    waiting: list[tuple[float, Hit]] = []  # other passages, the best ones last
+    for number, hit in enumerate(hits):
+        while waiting and hit.maxsim is not None and waiting[-1][0] > hit.maxsim:
+            yield waiting.pop()[1]
+        yield hit
+        if further is not None and number < DEEP:
+            others = [(score, _elsewhere(hit, start, end)) for score, start, end in further(hit)]
+            waiting = sorted([*waiting, *others], key=lambda pair: pair[0])
+    yield from (hit for _, hit in reversed(waiting))
+
+
+def _elsewhere(hit: Hit, start: int, end: int) -> Hit:
+    """The hit with another passage of its document; of a file's document its line is counted from there."""
+    first = None
+    if hit.lines is not None and hit.passage is not None:
+        between = hit.text.count("\n", *sorted((start, hit.passage[0])))
+        first = hit.lines[0] + (between if start > hit.passage[0] else -between)
+    lines = None if first is None else (first, first + hit.text.count("\n", start, end))
+    return replace(hit, passage=(start, end), lines=lines)
+
+
+def _in_reading_order(citations: Sequence[Citation]) -> list[Citation]:
+    """Citations of one document together, as they follow in it; documents in the order of their first one."""
+    first: dict[str, int] = {}
+    for number, citation in enumerate(citations):
+        first.setdefault(citation.id, number)
+    return sorted(citations, key=lambda citation: (first[citation.id], citation.start))
 
 
 def _without_repetition(hits: Iterable[Hit]) -> Iterator[Citation]:
@@ -107,11 +150,6 @@ def _runs(text: str) -> set[tuple[str, ...]]:
     """The runs of words in a text; of a short one all of it."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))} if words else set()
-
-
-def _numbered(citation: Citation, number: int) -> Citation:
-    fields = (citation.id, citation.place, citation.start, citation.end, citation.text, citation.score)
-    return Citation(number, *fields)
 
 
 def _block(citation: Citation) -> str:

@@ -252,16 +252,18 @@ class Index(Upkeep):
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
     ) -> Context:
-        """The best passages for a question, for a language model's prompt: none twice, each with its number
-        and place, so that an answer can name them.
+        """The best passages for a question, for a language model's prompt: none twice, those of one document
+        as they follow in it, each with its number and place, so that an answer can name them.
 
         max_tokens:  of the model, about, that the text may have.
         k:           documents that are looked at; where: only of those that pass.
         Raises QueryError, StoreError.
         """
         from femtosearch.index.context import make_context
+        from femtosearch.index.rerank import other_passages
 
-        return make_context(self.search(question, k=k, where=where), max_tokens)
+        hits = self.search(question, k=k, where=where)
+        return make_context(hits, max_tokens, lambda hit: other_passages(self.model, question, hit))
 
     def _answers(self, request: Request, *, spots: bool, fold: bool, explain: bool) -> list[list[Hit]]:
         """The hits of each query."""

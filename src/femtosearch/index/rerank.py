@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.passage_encoder import PassageEncoder
 from femtosearch.index.queries import encoded, warn_of_unknown
 from femtosearch.index.request import check_request
 from femtosearch.model.foldings import folded_with_places
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
 from femtosearch.types import Document, Hit, Passages, Rows
+
+MOST_CHARACTERS = 1_000_000  # of a document whose other passages are looked at
 
 
 def rerank(
@@ -56,6 +59,26 @@ def similarities(model: Model, query: str, texts: Iterable[str], k: int | None =
         hits = [Hit(document.id, -1.0, document.text, passage=(0, 0)) for document in documents[:k]]
     divisor = 1 if model.conventions.scoring == "mean" else max(1, rows)
     return [replace(hit, score=max(-1.0, hit.score / divisor)) for hit in hits]
+
+
+def other_passages(model: PassageEncoder, query: str, hit: Hit) -> list[tuple[float, int, int]]:
+    """(MaxSim, start, end) of the passages of a hit's document beside the one that it names, in order.
+
+    There are none of a document that is not much longer than that passage, or has more than a million
+    characters.
+    """
+    begin, stop = hit.passage or (0, 0)
+    if not 2 * (stop - begin) < len(hit.text) <= MOST_CHARACTERS:
+        return []
+    folding = folded_with_places(hit.text)
+    passages = model.encode_passages([hit.text if folding is None else folding[0]])
+    asked = encoded(model, [query])[0]
+    if not asked.pieces or not len(passages.owner):
+        return []
+    scores = np.concatenate([maxsim(_alone(piece), passages.rows) for piece in asked.pieces]).sum(axis=0)
+    spans = passages.spans if folding is None else folding[1][passages.spans]
+    pairs = zip(scores.tolist(), spans.tolist(), strict=True)
+    return [(score, start, end) for score, (start, end) in pairs if end <= begin or start >= stop]
 
 
 def _ranked(
