@@ -132,3 +132,15 @@ def test_check_and_repair(run, tmp_path, model):
     code, out, _ = run("check", "copy", "--repair", "--json", "--model", model)
     assert code == 0 and json.loads(out)["damage"] == [] and len(json.loads(out)["mended"]) == 2
     assert run("check", "copy") == (0, "copy: 3 documents, no damage\n", "")
+
+
+def test_an_import_that_fails_leaves_no_index_that_was_not_there(tmp_path, capsys):
+    (tmp_path / "bad.jsonl").write_text('{"id": "a", "text": "a cat"}\nnonsense\n')
+    index = str(tmp_path / "new")
+    assert main(["import", index, str(tmp_path / "bad.jsonl"), "--model", "femto"]) == 1
+    assert not (tmp_path / "new").exists() and "line 2" in capsys.readouterr().err
+    with Index(index, model="femto") as store:
+        store.add(["a dog"])
+    assert main(["import", index, str(tmp_path / "bad.jsonl")]) == 1
+    with Index(index) as store:
+        assert len(store) == 1

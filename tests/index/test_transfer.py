@@ -253,6 +253,8 @@ def test_the_same_file_again_adds_nothing(index, fast_path, vectors):
 
 @pytest.mark.parametrize("kind", ["e.jsonl", "e.parquet"])
 def test_rows_of_four_bits_are_the_same_after_any_number_of_trips(fast_path, kind):
+    if kind.endswith("parquet"):
+        pytest.importorskip("pyarrow")
     texts = [f"the {color} {animal} sat" for color in ("red", "blue") for animal in ("cat", "dog", "hen")]
     with Index(model="femto") as index:
         index.add(texts)

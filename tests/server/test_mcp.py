@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import threading
+from importlib.metadata import version
 
 import pytest
 
@@ -17,6 +18,7 @@ from mcp.client.stdio import StdioServerParameters
 
 from femtosearch.cli import main
 from femtosearch.cli.trees import Trees
+from femtosearch.errors import ReadError
 from femtosearch.index.index import Index
 from femtosearch.server.indexes import Indexes
 from femtosearch.server.mcp import Tools, make_server
@@ -176,11 +178,14 @@ async def over_http(address):
         Client(streamable_http_client(address, http_client=http)) as client,
     ):
         assert len((await client.list_tools()).tools) == 5
+        assert client.server_info.version == version("femtosearch")
         added = await client.call_tool("add", {"documents": [{"id": "b", "text": "a bird"}]})
         assert text_of(added) == 'stored ["b"]'
         assert text_of(await client.call_tool("get", {"id": "b"})) == "a bird"
     async with httpx2.AsyncClient() as http:
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
+        stream = await http.get(address, headers={**headers, "Accept": "text/event-stream"})
+        assert stream.status_code == 405 and "POST" in stream.headers["allow"]
         assert (await http.post(address, json=body)).status_code == 401
         assert (await http.post(address, json=body, headers={**headers, "Host": "evil"})).status_code == 421
         evil = {**headers, "Origin": "https://evil.example"}
@@ -254,3 +259,11 @@ def test_what_cannot_be_offered_is_told(tmp_path, monkeypatch, capsys):
     assert main(["mcp", "none", "--writable", "--http", "--host", "0.0.0.0"]) == 1
     assert "anybody could change" in capsys.readouterr().err
     assert not os.listdir(tmp_path)
+
+
+def test_two_places_of_one_name_are_refused(tmp_path):
+    for parent in ("a", "b"):
+        (tmp_path / parent / "docs").mkdir(parents=True)
+        (tmp_path / parent / "docs" / "x.md").write_text("a cat")
+    with pytest.raises(ReadError, match="two places are called 'docs': name one, as in other="):
+        Trees([str(tmp_path / "a" / "docs"), str(tmp_path / "b" / "docs")])

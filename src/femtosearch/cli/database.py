@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,6 +17,7 @@ from femtosearch.cli.show import count, size
 from femtosearch.errors import DocumentError, QueryError
 from femtosearch.index.index import Index
 from femtosearch.index.repair import Repair
+from femtosearch.index.stats import describe
 from femtosearch.progress import Progress
 from femtosearch.read.collections import read_collection
 from femtosearch.types import Document
@@ -142,7 +145,19 @@ def export_site(options: argparse.Namespace) -> None:
 
 
 def import_documents(options: argparse.Namespace) -> None:
-    """Add the documents of an exported file, or of another program's folder."""
+    """Add the documents of an exported file, or of another program's folder; what fails leaves no index that
+    was not there.
+    """
+    is_new = not os.path.lexists(options.folder)
+    try:
+        _import(options)
+    except BaseException:
+        if is_new and os.path.isdir(options.folder) and not describe(options.folder).documents:
+            shutil.rmtree(options.folder)
+        raise
+
+
+def _import(options: argparse.Namespace) -> None:
     source = Path(options.source)
     first = None if source.is_file() else read_collection(source, options.collection)  # before one is made
     with Progress(quiet=options.quiet) as progress, Index(options.folder, model=options.model) as store:

@@ -176,6 +176,8 @@ def http_app(server: MCPServer[Any], origins: Collection[str] = ()) -> Any:
     """
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     app = server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
+    for route in app.routes:  # a stream of events, which GET asks for, has none without a session: 405
+        route.methods = {"POST", "DELETE"}  # type: ignore[attr-defined]
     allow_origins(app, origins)
     return app
 
