@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 
 from femtosearch.cli.output import write_json, write_line, write_note
-from femtosearch.cli.trees import is_index
 from femtosearch.errors import FemtosearchError
 from femtosearch.index.stats import describe
+from femtosearch.index.store import holds_index
 from femtosearch.server.agents import AGENTS, Agent, Edit, installing, present, undoing
 
 
@@ -76,7 +76,7 @@ def _command(options: argparse.Namespace) -> list[str]:
     program = [script] if script else [sys.executable, "-m", "femtosearch"]
     folders = []
     for folder in options.index:
-        if options.writable or not os.path.exists(folder) or is_index(folder):
+        if options.writable or not os.path.exists(folder) or holds_index(folder):
             describe(folder)
         folders.append(os.path.abspath(folder))
     return [*program, "mcp", *folders, *(["--writable"] if options.writable else [])]

@@ -13,6 +13,7 @@ from femtosearch.errors import FemtosearchError, ReadError, StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.index import Index
 from femtosearch.index.stats import Stats, describe, describe_sources
+from femtosearch.index.store import holds_index
 from femtosearch.read import Options
 from femtosearch.read.walk import walk
 
@@ -31,7 +32,7 @@ class Automatic:
     @property
     def exists(self) -> bool:
         """Whether it is there already."""
-        return (self.folder / "catalog.db").exists()
+        return holds_index(self.folder)
 
     def stats(self) -> Stats:
         """What it holds. Raises StoreError."""

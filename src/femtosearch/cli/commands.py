@@ -16,12 +16,13 @@ from typing import Any
 import numpy as np
 
 from femtosearch.cli.explaining import explanation_lines, note_coverage
-from femtosearch.cli.opening import check_index, is_index, load_model, named_fde, open_index
+from femtosearch.cli.opening import check_index, load_model, named_fde, open_index
 from femtosearch.cli.output import show_note, show_result, write_json, write_line
 from femtosearch.cli.show import count, hit_facts, hit_lines, size
 from femtosearch.disk import whole_file
 from femtosearch.errors import CheckpointError, FdeError, QueryError
 from femtosearch.index.index import Index
+from femtosearch.index.store import holds_index
 from femtosearch.model.model import Model, built_in
 from femtosearch.read.paths import STDIN, printable
 from femtosearch.types import Coverage, Document, Hit
@@ -109,7 +110,7 @@ def info(options: argparse.Namespace) -> None:
     from femtosearch.index.stats import describe, describe_sources
 
     facts: dict[str, Any] = {"version": version(), "kernel": _core.kernel(), "kernels": _core.kernels()}
-    if options.folder and is_index(options.folder):
+    if options.folder and holds_index(options.folder):
         facts["index"] = {"folder": options.folder, **asdict(describe(options.folder))}
         facts["sources"] = [asdict(source) for source in describe_sources(options.folder)]
     else:
@@ -149,7 +150,7 @@ def export(options: argparse.Namespace) -> None:
         return
     if options.title is not None or options.link is not None or options.whole_rows:
         raise QueryError("--title, --link and --whole-rows: expected --web, whose site has them")
-    if options.model and is_index(options.model):
+    if options.model and holds_index(options.model):
         export_documents(options)
         return
     if options.vectors or options.where:

@@ -10,12 +10,13 @@ from dataclasses import asdict
 from typing import Any
 
 from femtosearch.cli.find import forget_root
-from femtosearch.cli.opening import check_index, is_index, open_index
+from femtosearch.cli.opening import check_index, open_index
 from femtosearch.cli.output import show_note, show_result, write_json
 from femtosearch.cli.show import count, size
 from femtosearch.errors import LockedError, ReadError
 from femtosearch.index.index import Index
 from femtosearch.index.stats import Stats
+from femtosearch.index.store import holds_index
 from femtosearch.progress import Progress, duration
 from femtosearch.read import Options
 from femtosearch.read import forget as forget_source
@@ -34,7 +35,7 @@ def index(options: argparse.Namespace) -> None:
     _check_watching(options)
     paths, how = _paths(options), _how(options)
     run = None
-    if not is_index(options.folder):  # before the folder is made: a wrong file leaves none behind
+    if not holds_index(options.folder):  # before the folder is made: a wrong file leaves none behind
         run = Run(paths, how, {}, prune=options.prune)
         run.peek()
         _check_kinds(run)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from femtosearch.index.index import Index
+from femtosearch.index.store import holds_index
 from femtosearch.model.model import Model
 
 
@@ -39,14 +40,9 @@ def named_fde(options: argparse.Namespace) -> str | None:
     return None if name == "none" else name
 
 
-def is_index(folder: str) -> bool:
-    """Whether there is an index in a folder."""
-    return Path(folder, "catalog.db").exists()
-
-
 def check_index(folder: str) -> None:
     """Raise StoreError, which says why, for a folder without an index."""
     from femtosearch.index.stats import describe
 
-    if not is_index(folder):
+    if not holds_index(folder):
         describe(folder)

@@ -13,6 +13,7 @@ from femtosearch.cli.automatic import Automatic, automatic_of, make_place
 from femtosearch.cli.output import write_note
 from femtosearch.errors import FemtosearchError, ReadError
 from femtosearch.index.index import Index
+from femtosearch.index.store import holds_index
 from femtosearch.read import Options
 from femtosearch.read.refresh import Run
 
@@ -34,7 +35,7 @@ class Trees:
             name, path = named(place)
             if name in self._trees:
                 raise ReadError(f"two places are called {name!r}: name one, as in other={path}")
-            if is_index(path) or (writable and _is_free(path)):
+            if holds_index(path) or (writable and _is_free(path)):
                 self._places.append(place)
             elif writable:
                 raise ReadError(f"{path}: files, not an index: leave --writable out, or index them first")
@@ -113,8 +114,3 @@ def named(place: str) -> tuple[str, str]:
 def _is_free(path: str) -> bool:
     """Whether an index can be made in a folder: it is not there, or empty."""
     return not os.path.exists(path) or (os.path.isdir(path) and not os.listdir(path))
-
-
-def is_index(path: str) -> bool:
-    """Whether an index lies in a folder."""
-    return os.path.exists(os.path.join(path, "catalog.db"))

@@ -133,6 +133,11 @@ class Store:
         self.catalog.close()
 
 
+def holds_index(folder: str | os.PathLike[str]) -> bool:
+    """Whether there seems to be an index in a folder, by the name of its catalogue."""
+    return os.path.exists(os.path.join(folder, CATALOG))
+
+
 def is_index(folder: Path) -> bool:
     """Whether there is a catalogue; False where an index may be made. Raises StoreError where it may not."""
     if "\0" in os.fspath(folder):

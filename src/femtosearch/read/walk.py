@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from femtosearch.errors import ReadError
 from femtosearch.frozen import frozen
+from femtosearch.index.store import CATALOG, SEGMENTS
 from femtosearch.read.entries import Options, Skipped
 from femtosearch.read.ignore import Rules, is_unwanted, left_out_by, rules_above, rules_in, rules_of
 from femtosearch.read.kinds import kind_of_file
@@ -297,6 +298,6 @@ class _Folder:
 
 def _unwanted(name: str, names: list[str]) -> str | None:
     """Why a folder is left out that no rule leaves out; None if it is read."""
-    if "catalog.db" in names and "segments" in names:
+    if CATALOG in names and SEGMENTS in names:
         return "an index of femtosearch"
     return "packages or a virtual environment" if is_unwanted(name, names) else None

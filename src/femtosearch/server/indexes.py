@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from femtosearch.errors import FemtosearchError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.stats import describe
+from femtosearch.index.store import holds_index
 from femtosearch.model.model import Model
 from femtosearch.server.cluster.manifest import NAME as MANIFEST
 from femtosearch.server.cluster.storage import is_url
@@ -111,7 +112,7 @@ class Indexes:
                 raise StoreError(f"{folder}: this is a cluster's index: femtosearch serve opens it")
             self._open[name] = self._open_cluster(folder)
             return
-        if not Path(folder, "catalog.db").exists() and not writable:
+        if not holds_index(folder) and not writable:
             describe(folder)  # which raises, and says why
         self._open[name] = Index(folder, model=self._given)
 

@@ -21,6 +21,7 @@ from femtosearch.disk import replace_folder
 from femtosearch.errors import FemtosearchError, QueryError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.queries import encoded
+from femtosearch.index.store import holds_index
 from femtosearch.model.model import Model
 from femtosearch.types import Document, Hit
 
@@ -128,14 +129,14 @@ class Embeddings:
 
     def exists(self, path: str | os.PathLike[str] | None = None) -> bool:
         """Whether an index is at a path; without one, whether this has one."""
-        return self._index is not None if path is None else Path(path, "catalog.db").exists()
+        return self._index is not None if path is None else holds_index(path)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the index and its configuration to a folder, in the place of one that is there. It is one of
         femtosearch's, not one of txtai's. Raises StoreError for a folder of other files.
         """
         target = Path(path)
-        if target.exists() and not (target / "catalog.db").exists() and any(target.iterdir()):
+        if target.exists() and not holds_index(target) and any(target.iterdir()):
             raise StoreError(f"{target}: expected a new folder, an empty one or an index: name another")
         folder = self._folder
         if self._index is None or folder is None:

@@ -22,6 +22,7 @@ from femtosearch.errors import CorruptError, StoreError
 from femtosearch.index.documents import Draft
 from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
+from femtosearch.index.store import CATALOG
 from femtosearch.model.model import Model
 from femtosearch.read.entries import Options, Skipped
 from femtosearch.server.cluster import manifest as manifests
@@ -255,9 +256,7 @@ def encode(
         with Index(draft, model=recipe.load(), fde=recipe.fde) as index:
             index.add(_spooled(store, number, shards, spools, Path(scratch)), threads=recipe.threads)
             stats = index.stats()
-        names = sorted(
-            path for path in draft.rglob("*") if path.name == "catalog.db" or path.suffix == ".seg"
-        )
+        names = sorted(path for path in draft.rglob("*") if path.name == CATALOG or path.suffix == ".seg")
         files = {path.relative_to(draft).as_posix(): facts_of(path) for path in names}
         attempt = f"{folder}-{token_hex(4)}"  # of its own: a worker that was given up may still be writing
         facts = ShardFacts(PurePosixPath(attempt).name, stats.documents, stats.passages, files)

@@ -19,6 +19,7 @@ from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
 from femtosearch.index.shard import First, Question, Reasons, Second, Shard, Totals
 from femtosearch.index.stats import Stats
+from femtosearch.index.store import CATALOG
 from femtosearch.server.cluster.manifest import ShardFacts, shard_of
 from femtosearch.server.cluster.storage import Folder, Storage, check_facts, storage_at
 from femtosearch.types import Document, Hit, Page
@@ -168,7 +169,7 @@ def _fetched(store: Storage, place: Place) -> Path:
     Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, under the name of their bytes.
     """
     root = Path(os.environ.get("FEMTOSEARCH_CACHE") or gettempdir(), "femtosearch-shards")
-    folder = root / place.facts.files["catalog.db"].sha256[:32]
+    folder = root / place.facts.files[CATALOG].sha256[:32]
     try:
         if not all((folder / name).is_file() for name in place.facts.files):
             shutil.rmtree(folder, ignore_errors=True)

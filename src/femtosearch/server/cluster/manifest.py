@@ -15,6 +15,7 @@ from typing import Any
 
 from femtosearch.errors import CheckpointError, StoreError
 from femtosearch.index.schema import Origin
+from femtosearch.index.store import CATALOG
 from femtosearch.tensors import parse_json
 
 NAME = "manifest.json"
@@ -148,7 +149,7 @@ def shard_facts(facts: Any, place: str) -> ShardFacts:
         if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
             raise _wrong(place, f"sha256 of {name}", "64 hexadecimal digits", digest)
         files[name] = FileFacts(_count(entry, "bytes", place), digest)
-    if "catalog.db" not in files:
+    if CATALOG not in files:
         raise _wrong(place, "files", "a catalog.db among them", sorted(files)[:3])
     return ShardFacts(folder, _count(facts, "documents", place), _count(facts, "passages", place), files)
 
