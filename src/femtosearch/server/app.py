@@ -91,15 +91,15 @@ def make_app(indexes: Indexes, settings: Settings) -> Application:
     description = describe(app, settings)
     app.add_route("/openapi.json", lambda request: as_json(description), include_in_schema=False)
     app.state.methods = methods_of(description)
-    app.add_exception_handler(FemtosearchError, _told)
-    app.add_exception_handler(Exception, _told)
+    app.add_exception_handler(FemtosearchError, _answer_error)
+    app.add_exception_handler(Exception, _answer_error)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     allow_origins(app, settings.origins)
     return Application(Guard(app, settings, metrics), app)
 
 
-async def _told(request: Request, error: Exception) -> Response:
+async def _answer_error(request: Request, error: Exception) -> Response:
     problem = problem_of(error)
     log_fault(problem, error, request.scope["request_id"])
     return _response(request, problem)

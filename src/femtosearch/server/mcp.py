@@ -71,9 +71,9 @@ class Tools:
         """Find the documents that answer a question or fit a description best, by meaning."""
         note = await self._run(self._refresh)
         hits, coverage = await self._run(lambda indexes: _asked(indexes.get(index), query, k, where))
-        told = [] if coverage is None else notes_of(coverage)
-        told += [note] if note else []
-        return "\n\n".join([*(map(_shown, hits) if hits else ["nothing found"]), *told])
+        notes = [] if coverage is None else notes_of(coverage)
+        notes += [note] if note else []
+        return "\n\n".join([*(map(_shown, hits) if hits else ["nothing found"]), *notes])
 
     async def get(
         self,
@@ -101,9 +101,9 @@ class Tools:
         store = await self._run(lambda indexes: indexes.get(index))
         total = await self._run(lambda _: store.count(where))
         page = await self._run(lambda _: store.page(after, MOST_LISTED, where=where))
-        told = [f"{total:,} documents", *(document.id for document in page.documents)]
-        told += [f"more: list(after={page.after})"] if page.after is not None else []
-        return "\n".join([*told, note] if note else told)
+        lines = [f"{total:,} documents", *(document.id for document in page.documents)]
+        lines += [f"more: list(after={page.after})"] if page.after is not None else []
+        return "\n".join([*lines, note] if note else lines)
 
     async def add(
         self,

@@ -151,8 +151,8 @@ class _TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})
-        told = " ".join(f"{name}={json.dumps(content)}" for name, content in fields.items())
-        line = f"{_moment(record)} {record.levelname.lower()} {record.getMessage()} {told}".rstrip()
+        quoted = " ".join(f"{name}={json.dumps(content)}" for name, content in fields.items())
+        line = f"{_moment(record)} {record.levelname.lower()} {record.getMessage()} {quoted}".rstrip()
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 

@@ -105,10 +105,10 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
         hits = [[_hit(hit, body.text) for hit in answer] for answer in answers]
         missing = getattr(answers[0], "missing", ()) if answers else ()
         coverages = [_coverage(index.coverage(query)) for query in queries]
-        told: dict[str, Any] = {"missing": missing} if missing else {}
+        shards: dict[str, Any] = {"missing": missing} if missing else {}
         if several:
-            return {"hits": hits, "coverage": coverages, **told}
-        return {"hits": hits[0], "coverage": coverages[0], **told}
+            return {"hits": hits, "coverage": coverages, **shards}
+        return {"hits": hits[0], "coverage": coverages[0], **shards}
 
     return await shared.workers.run(answer)
 

@@ -93,11 +93,11 @@ class Contrast:
         if not self.stage.hard or self.stage.negatives == "none":
             return []
         mined = self.miner.nearest(queries, right, self.stage.hard + SPARE, step)
-        found = []
+        negatives = []
         for query, row in zip(queries, mined, strict=True):
             wrong = (row >= 0) & ~np.isin(row, self.right[self.same[query]])
-            found.append(row[wrong][: self.stage.hard])
-        return found
+            negatives.append(row[wrong][: self.stage.hard])
+        return negatives
 
 
 def chunks(

@@ -118,9 +118,9 @@ class Reader:
 
     def is_excluded(self, *texts: str) -> bool:
         """Whether one of the texts is an evaluation set's; counts what is left out."""
-        found = any(text in self.excluded for text in texts)
-        self.left_out += found
-        return found
+        is_excluded = any(text in self.excluded for text in texts)
+        self.left_out += is_excluded
+        return is_excluded
 
     def _archive(self, kind: str, number: int, text: str) -> None:
         if self.archive:

@@ -31,8 +31,8 @@ def write_facts(folder: Path, recipe: Recipe, command: str, run: Path, device: t
         "data": [[name, LICENCE] for name in _files(recipe.data)],
         "weaknesses": "",
     }
-    said = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items() if value != []}
-    text = "".join(f"{key} = {value}\n" for key, value in said.items())
+    written = {key: json.dumps(value, ensure_ascii=False) for key, value in facts.items() if value != []}
+    text = "".join(f"{key} = {value}\n" for key, value in written.items())
     with disk_errors(folder / FACTS):
         write_whole(folder / FACTS, text.encode())
 

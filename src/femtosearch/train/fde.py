@@ -230,7 +230,7 @@ def _balanced(
     return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **parameters)
 
 
-def _calibrated(found: Lemur, encoded: Sequence[Encoded], settings: Settings, progress: Report) -> Lemur:
+def _calibrated(fitted: Lemur, encoded: Sequence[Encoded], settings: Settings, progress: Report) -> Lemur:
     """With a calibration on the last texts of each collection, most of which did not take part, whole queries
     and short ones apart; without one where every collection is too small.
     """
@@ -248,7 +248,7 @@ def _calibrated(found: Lemur, encoded: Sequence[Encoded], settings: Settings, pr
         (asked, told) for asked, told in samples if len(asked) >= LEAST_QUERIES and len(told) >= 2 * BEST
     ]
     progress("calibrate", 0, 1, "")
-    return calibrated(found, calibrate(found, enough)) if enough else found
+    return calibrated(fitted, calibrate(fitted, enough)) if enough else fitted
 
 
 def _joined(parts: Sequence[Rows]) -> Rows:

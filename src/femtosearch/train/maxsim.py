@@ -57,9 +57,9 @@ class _Best(torch.autograd.Function):
         start = 0
         with torch.autocast(queries.device.type, enabled=False):
             for number, length in enumerate(lengths):
-                found = (queries @ passages[start : start + length].T).max(1)
-                best[:, number] = found.values
-                at[:, number] = found.indices + start
+                largest = (queries @ passages[start : start + length].T).max(1)
+                best[:, number] = largest.values
+                at[:, number] = largest.indices + start
                 start += length
         ctx.save_for_backward(queries, passages, at)
         return best

@@ -136,9 +136,9 @@ class StudentMiner:
             here = torch.from_numpy(pool[which])
             for n, (query_rows, query_kept) in enumerate(asked):
                 scores = torch.cat([best[n], maxsim(query_rows, query_kept, *rows).cpu()], 1)
-                found = torch.cat([numbers[n], here.expand(len(scores), -1)], 1)
+                candidates = torch.cat([numbers[n], here.expand(len(scores), -1)], 1)
                 best[n], order = torch.topk(scores, self.count)
-                numbers[n] = found.gather(1, order)
+                numbers[n] = candidates.gather(1, order)
         table = np.empty((len(self.asked), self.count), dtype=np.int64)
         table[np.concatenate(blocks)] = torch.cat(numbers).numpy()
         return table
@@ -152,8 +152,8 @@ class StudentMiner:
         return means, batch.kept[:, 1:2]
 
 
-def _padded(found: list, count: int) -> np.ndarray:
-    table = np.full((len(found), count), -1)
-    for row, numbers in zip(table, found, strict=True):
+def _padded(rows: list, count: int) -> np.ndarray:
+    table = np.full((len(rows), count), -1)
+    for row, numbers in zip(table, rows, strict=True):
         row[: len(numbers)] = numbers
     return table

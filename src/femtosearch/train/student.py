@@ -261,16 +261,16 @@ def from_checkpoint(checkpoint: Checkpoint, shape: ModelShape) -> Student:
             f"start: {checkpoint.folder} has rows of {len(dense[0][0])} dims, the recipe {shape.dims}; "
             "set model.dims to the former"
         )
-    said = checkpoint.conventions
-    others = shape.expand_queries > said.expand_queries or shape.skiplist < bool(said.skiplist)
-    others |= not shape.special_rows and not set(SPECIAL) <= set(said.skiplist)
+    stated = checkpoint.conventions
+    others = shape.expand_queries > stated.expand_queries or shape.skiplist < bool(stated.skiplist)
+    others |= not shape.special_rows and not set(SPECIAL) <= set(stated.skiplist)
     if dense and others:
         raise RecipeError(
             f"start: {checkpoint.folder} brings its own conventions; remove model.expand_queries, skiplist "
             "and special_rows"
         )
     lengths = {key: getattr(shape, key) for key in ("query_length", "document_length") if getattr(shape, key)}
-    conventions = replace(said, **lengths) if dense else None
+    conventions = replace(stated, **lengths) if dense else None
     shape = replace(
         shape, code_width=config.code_width or 0, hidden_size=config.hidden_size, layers=config.layers,
         heads=config.heads, intermediate_size=config.intermediate_size, positions=config.positions,

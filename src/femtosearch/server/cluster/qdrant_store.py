@@ -138,7 +138,7 @@ class _Client(_Opened):
     def _client(self) -> Any:
         self.check_open()
         if self._opened is None:
-            with self._told():
+            with self._as_store_error():
                 if self._folder is not None:
                     self._opened = self._package.QdrantClient(path=os.fspath(self._folder))
                 else:
@@ -151,7 +151,7 @@ class _Client(_Opened):
     def exists(self) -> bool:
         if self._folder is not None and not (self._folder / "meta.json").exists():
             return False  # which the client would make
-        with self._told():
+        with self._as_store_error():
             return bool(self._client.collection_exists(self._name))
 
     def create(self, numbers: int, dims: int) -> None:
@@ -166,7 +166,7 @@ class _Client(_Opened):
             ),  # they rank what was found; a graph of them is never asked
         )
         finds = models.VectorParams(size=numbers, distance=models.Distance.DOT)
-        with self._told():
+        with self._as_store_error():
             self._client.create_collection(self._name, vectors_config={FINDS: finds, RANKS: ranks})
             if self._folder is None:
                 for field, kind in (("id", "keyword"), ("number", "integer")):
@@ -177,7 +177,7 @@ class _Client(_Opened):
             self._models.PointStruct(id=point.id, vector=point.vectors, payload=point.payload)
             for point in points
         ]
-        with self._told():
+        with self._as_store_error():
             self._client.upsert(self._name, structs, wait=True)
 
     def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
@@ -191,7 +191,7 @@ class _Client(_Opened):
                 query=asked.fde.tolist(), using=FINDS, limit=asked.candidates, filter=condition, params=params
             )
         assert query is not None
-        with self._told():
+        with self._as_store_error():
             groups = self._client.query_points_groups(
                 self._name,
                 group_by="id",
@@ -207,16 +207,16 @@ class _Client(_Opened):
         return [(group.hits[0].payload, group.hits[0].score) for group in groups if group.hits]
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        with self._told():
+        with self._as_store_error():
             records = self._client.retrieve(self._name, list(ids), with_payload=True)
         return {str(record.id): record.payload or {} for record in records}
 
     def count(self, condition: Any) -> int:
-        with self._told():
+        with self._as_store_error():
             return int(self._client.count(self._name, self._first(condition), exact=True).count)
 
     def _page(self, condition: Any, offset: Any) -> tuple[list[Any], Any]:
-        with self._told():
+        with self._as_store_error():
             page: tuple[list[Any], Any] = self._client.scroll(
                 self._name, self._first(condition), limit=_PAGE, offset=offset, with_payload=True
             )
@@ -228,8 +228,8 @@ class _Client(_Opened):
         return models.Filter(must=[first, *([condition] if condition is not None else [])])
 
     @contextmanager
-    def _told(self) -> Iterator[None]:
-        with _told(self.place), warnings.catch_warnings():
+    def _as_store_error(self) -> Iterator[None]:
+        with _as_store_error(self.place), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
 
@@ -244,7 +244,7 @@ class _Edge(_Opened):
     def _shard(self) -> Any:
         self.check_open()
         if self._opened is None:
-            with _told(self.place):
+            with _as_store_error(self.place):
                 self._opened = self._package.EdgeShard.load(os.fspath(self._folder))
         return self._opened
 
@@ -256,7 +256,7 @@ class _Edge(_Opened):
         several = edge.MultiVectorConfig(comparator=edge.MultiVectorComparator.MaxSim)
         ranks = edge.EdgeVectorParams(size=dims, distance=edge.Distance.Dot, multivector_config=several)
         finds = edge.EdgeVectorParams(size=numbers, distance=edge.Distance.Dot)
-        with _told(self.place):
+        with _as_store_error(self.place):
             self._folder.mkdir(parents=True, exist_ok=True)
             config = edge.EdgeConfig(vectors={FINDS: finds, RANKS: ranks})
             self._opened = edge.EdgeShard.create(os.fspath(self._folder), config)
@@ -264,7 +264,7 @@ class _Edge(_Opened):
     def put(self, points: Sequence[Point]) -> None:
         edge = self._package
         structs = [edge.Point(id=point.id, vector=point.vectors, payload=point.payload) for point in points]
-        with _told(self.place):
+        with _as_store_error(self.place):
             self._shard.update(edge.UpdateOperation.upsert_points(structs))
             self._shard.flush()
 
@@ -290,16 +290,16 @@ class _Edge(_Opened):
         request = edge.QueryRequest(
             limit=limit, query=query, prefetches=prefetches, with_payload=True, filter=condition
         )
-        with _told(self.place):
+        with _as_store_error(self.place):
             return list(self._shard.query(request))
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        with _told(self.place):
+        with _as_store_error(self.place):
             records = self._shard.retrieve(list(ids), True, False)
         return {str(record.id): record.payload or {} for record in records}
 
     def count(self, condition: Any) -> int:
-        with _told(self.place):
+        with _as_store_error(self.place):
             return int(
                 self._shard.count(self._package.CountRequest(exact=True, filter=self._first(condition)))
             )
@@ -308,7 +308,7 @@ class _Edge(_Opened):
         request = self._package.ScrollRequest(
             offset=offset, limit=_PAGE, filter=self._first(condition), with_payload=True
         )
-        with _told(self.place):
+        with _as_store_error(self.place):
             page: tuple[list[Any], Any] = self._shard.scroll(request)
         return page
 
@@ -327,7 +327,7 @@ def _module(name: str, package: str) -> Any:
 
 
 @contextmanager
-def _told(place: str) -> Iterator[None]:
+def _as_store_error(place: str) -> Iterator[None]:
     """What goes wrong there, as a ServerError: the clients raise errors of many kinds."""
     try:
         yield

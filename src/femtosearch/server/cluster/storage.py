@@ -71,29 +71,29 @@ class Folder:
         return Path(self.place, name)
 
     def read(self, name: str) -> bytes | None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             try:
                 return self.path(name).read_bytes()
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
     def write(self, name: str, content: bytes) -> None:
-        with _told(self.place), self._writing(name) as file:
+        with _as_store_error(self.place), self._writing(name) as file:
             file.write(content)
 
     def put(self, path: Path, name: str) -> None:
-        with _told(self.place), open(path, "rb") as source, self._writing(name) as file:
+        with _as_store_error(self.place), open(path, "rb") as source, self._writing(name) as file:
             shutil.copyfileobj(source, file, _PIECE)
 
     def fetch(self, name: str, path: Path) -> None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             shutil.copyfile(self.path(name), path)
 
     def remove(self, name: str) -> None:
         shutil.rmtree(self.path(name), ignore_errors=True)
 
     def folders(self, name: str = "") -> list[str]:
-        with _told(self.place):
+        with _as_store_error(self.place):
             root = self.path(name)
             return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
 
@@ -114,7 +114,7 @@ class Bucket:
         self.files, self._root = filesystem(place)
 
     def read(self, name: str) -> bytes | None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             self.files.invalidate_cache()
             try:
                 content: bytes = self.files.cat_file(self._at(name))
@@ -123,28 +123,28 @@ class Bucket:
             return content
 
     def write(self, name: str, content: bytes) -> None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             self._make_parent(name)
             self.files.pipe_file(self._at(name), content)
 
     def put(self, path: Path, name: str) -> None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             self._make_parent(name)
             self.files.put_file(os.fspath(path), self._at(name))
 
     def fetch(self, name: str, path: Path) -> None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             self.files.get_file(self._at(name), os.fspath(path))
 
     def remove(self, name: str) -> None:
-        with _told(self.place):
+        with _as_store_error(self.place):
             self.files.invalidate_cache()
             if self.files.exists(self._at(name)):
                 self.files.rm(self._at(name), recursive=True)
 
     def folders(self, name: str = "") -> list[str]:
         root = self._at(name).rstrip("/")
-        with _told(self.place):
+        with _as_store_error(self.place):
             self.files.invalidate_cache()
             if not self.files.exists(root):
                 return []
@@ -197,7 +197,7 @@ def check_facts(path: Path, facts: FileFacts, place: str) -> None:
 
 
 @contextmanager
-def _told(place: str) -> Iterator[None]:
+def _as_store_error(place: str) -> Iterator[None]:
     """What goes wrong there, as a StoreError: the libraries of object stores raise errors of many kinds."""
     try:
         yield
