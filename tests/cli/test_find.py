@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 
@@ -133,10 +134,13 @@ def test_what_cannot_be_searched_is_told(here, run, arguments, message):
     assert code == 1 and message in err and not out
 
 
-def test_a_misspelled_command_is_no_query(here, run, capsys):
+@pytest.mark.parametrize("word", ["serach", "indx", "imprt"])
+def test_a_misspelled_command_is_no_query(here, run, capsys, word):
     with pytest.raises(SystemExit) as stop:
-        main(["serach", "notes", "a cat"])
+        main([word, "notes", "a cat"])
     assert stop.value.code == 2 and not [*automatics()]
+    assert f"`femtosearch find {word}` to search for that word" in capsys.readouterr().err
+    assert run("find", word, "docs", "-k", 1)[0] in (0, 1)
 
 
 def test_a_home_folder_is_not_indexed_by_accident(here, run, monkeypatch):
@@ -220,6 +224,24 @@ def test_what_is_named_is_read_whatever_a_folder_above_leaves_out(here, run, nam
     assert "moon.md" in run("moon at night", "docs")[1] and len([*automatics()]) <= 2
 
 
+@pytest.mark.parametrize("rule", ["draft.md", "*.txt", "new/draft.md"])
+def test_a_folder_that_is_named_gives_the_same_whether_one_above_was_searched_or_not(here, run, rule):
+    (here / ".gitignore").write_text(f"{rule}\n")  # which, without a repository, says nothing of it
+    (here / "new").mkdir()
+    for name in ("draft.md", "draft.txt", "whole.md"):
+        (here / "new" / name).write_text(f"a walrus, {name}\n")
+    alone = run("walrus", "new", "-l")[1]
+    run("forget", "new")
+    run("walrus", ".")
+    assert run("walrus", "new", "-l")[1] == alone
+
+
+def test_an_index_of_which_a_folder_is_gone_keeps_nobody_from_the_others(here, run):
+    run("moon", "docs", "src")
+    shutil.rmtree(here / "src")
+    assert run("moon at night", "docs", "-k", 1)[1].startswith("docs/moon.md")
+
+
 def test_a_new_folder_is_of_the_index_above(here, run):
     run("moon", ".")
     (here / "new").mkdir()
@@ -248,6 +270,24 @@ def test_files_that_cannot_be_read_are_told(here, run):
     assert code == 0 and "bad.jsonl" in out
     assert err.count("skipped:") == 4 and "2 more" in err
     assert "skipped:" not in run("an emu", "--quiet")[2]
+    assert "skipped: docs/0.csv:1: expected" in err and "skipped:" not in run("red", "src")[2]
+
+
+@pytest.mark.parametrize("above", [True, False])
+def test_a_file_that_is_named_and_cannot_be_read_is_an_error(here, run, above):
+    (here / "bad.pdf").write_bytes(b"%PDF-1.4 nonsense")
+    (here / "bad.csv").write_text("a,b\n1,2\n")
+    (here / "half.jsonl").write_text('{"text": "an emu"}\nnonsense\n')
+    if above:
+        assert run("an emu", ".")[0] == 0
+    for name in ("bad.pdf", "bad.csv"):
+        code, out, err = run("an emu", name, "--quiet")
+        assert (code, out) == (1, "") and err.startswith(f"femtosearch: {name}:") and err.count("\n") == 1
+    code, out, err = run("an emu", "half.jsonl", "bad.csv", "bad.csv")
+    assert code == 1 and out == "half.jsonl:1: an emu\n"
+    assert err.splitlines()[0].startswith("femtosearch: bad.csv:1: expected a column 'text'")
+    assert err.splitlines()[1].startswith("skipped: half.jsonl:2:") and len(err.splitlines()) == 2
+    assert run("an emu", "half.jsonl")[0] == 0
 
 
 @pytest.mark.parametrize("word", ["indexing", "searching", "exports", "imported", "checks"])

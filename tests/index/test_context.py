@@ -87,6 +87,25 @@ def test_passages_of_one_document_come_together_as_they_follow_in_it():
     ][:2]
 
 
+def test_passages_that_overlap_are_given_once():
+    words = [f"word{n}" for n in range(60)]
+    text = "\n".join(words)
+    at = [text.index(f"word{n}") for n in (20, 30, 40, 50)] + [len(text)]
+    best = replace(hit("a", text, (at[0], at[2] - 1), path="a.md"), maxsim=3.0, lines=(21, 40))
+    context = make_context([best], 200, lambda _: [(2.0, 0, at[1]), (1.0, at[1], at[4])])
+    assert [citation.place for citation in context.citations] == ["a.md:1", "a.md:21", "a.md:41"]
+    assert "\n".join(citation.text for citation in context.citations) == text
+    lone = make_context([best], 200, lambda _: [(2.0, at[0], at[2] - 1)])
+    assert [citation.start for citation in lone.citations] == [at[0]]
+
+
+def test_what_does_not_fit_keeps_nothing_out():
+    words = "a cat sat on a mat and then it slept for all of the day"
+    hits = [hit("long", f"{words} {words.upper()} {words}"), hit("short", words)]
+    (citation,) = make_context(hits, 20).citations
+    assert citation.id == "short"
+
+
 def test_an_index_gives_more_than_one_passage_of_a_long_document():
     fill = " ".join(f"something else number {n} is told here at length." for n in range(60))
     ways = "To reset the router hold its button.", "A factory reset of the router erases it."

@@ -10,7 +10,7 @@ import pytest
 
 from femtosearch.cli import main
 from femtosearch.index.index import Index
-from femtosearch.server.agents import AGENTS
+from femtosearch.server.agents import AGENTS, Edit
 
 from ..fakes import FakeModel
 
@@ -175,3 +175,29 @@ def test_escapes_stay_escapes(home, run):
     path = place(home, "cursor", '{"name": "caf\\u00e9", "cut": "\\ud83d"}')
     assert run("cursor", "--index", "notes", "--yes")[0] == 0
     assert "caf\\u00e9" in path.read_text() and "\\ud83d" in path.read_text()
+
+
+def test_a_file_that_cannot_be_written_does_not_keep_others_from_it(home, run, monkeypatch):
+    good, bad = place(home, "gemini", "{}"), place(home, "cursor", "{}")
+    write = Edit.write
+
+    def written(edit):
+        if edit.path == bad:
+            raise PermissionError(13, "Permission denied", str(bad))
+        write(edit)
+
+    monkeypatch.setattr(Edit, "write", written)
+    code, _, err = run("--index", "notes", "--yes")
+    assert code == 1 and "left alone:" in err and "Permission denied" in err
+    assert "femtosearch" in good.read_text() and bad.read_text() == "{}"
+    code, _, err = run("cursor", "--index", "notes", "--yes")
+    assert code == 1 and err.startswith("femtosearch:") and "Permission denied" in err
+
+
+def test_undoing_passes_over_a_file_that_is_not_edited(home, run):
+    good = place(home, "gemini", "{}")
+    assert run("--index", "notes", "--yes")[0] == 0
+    bad = place(home, "cursor", "// mine\n{}")
+    code, _, err = run("--undo", "--yes")
+    assert code == 1 and "left alone" in err and good.read_text() == "{}\n"
+    assert bad.read_text() == "// mine\n{}"

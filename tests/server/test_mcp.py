@@ -21,7 +21,7 @@ from femtosearch.cli.trees import Trees
 from femtosearch.errors import ReadError
 from femtosearch.index.index import Index
 from femtosearch.server.indexes import Indexes
-from femtosearch.server.mcp import Tools, make_server
+from femtosearch.server.mcp import Tools, http_app, make_server
 
 from .conftest import TEXTS, fill
 
@@ -140,6 +140,21 @@ def test_tools_that_change_something_are_offered_where_that_is_allowed(model, fo
 
     assert asyncio.run(names(False)) == (["search", "get", "list"], [])
     assert asyncio.run(names(True)) == (["search", "get", "list"], ["add", "delete"])
+
+
+def test_agents_are_told_the_version_and_get_no_stream(model, folder):
+    httpx2 = pytest.importorskip("httpx2")
+    server = make_server(Tools(lambda: Indexes([str(folder)], model=model)), writable=False)
+
+    async def ask():
+        async with Client(server) as client:
+            assert client.server_info.version == version("femtosearch")
+        transport = httpx2.ASGITransport(http_app(server))
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return await http.get("/mcp", headers={"Accept": "text/event-stream"}, timeout=10)
+
+    answer = asyncio.run(ask())
+    assert answer.status_code == 405 and "POST" in answer.headers["allow"]
 
 
 @pytest.mark.slow
@@ -261,9 +276,17 @@ def test_what_cannot_be_offered_is_told(tmp_path, monkeypatch, capsys):
     assert not os.listdir(tmp_path)
 
 
-def test_two_places_of_one_name_are_refused(tmp_path):
+@pytest.mark.parametrize(
+    "places",
+    [["a/docs", "b/docs"], ["a/index", "b/index"], ["b/index", "index=a/docs"], ["index=a/docs", "b/index"]],
+)
+def test_two_places_of_one_name_are_refused(tmp_path, monkeypatch, places):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     for parent in ("a", "b"):
         (tmp_path / parent / "docs").mkdir(parents=True)
         (tmp_path / parent / "docs" / "x.md").write_text("a cat")
-    with pytest.raises(ReadError, match="two places are called 'docs': name one, as in other="):
-        Trees([str(tmp_path / "a" / "docs"), str(tmp_path / "b" / "docs")])
+        Index(tmp_path / parent / "index").close()
+    with pytest.raises(ReadError, match=r"two indexes are called '(docs|index)': name one, as in other="):
+        Trees(places)
+    Trees([places[0], "other=b/docs"])

@@ -38,11 +38,25 @@ def install(options: argparse.Namespace) -> int:
         return min(faults, 1)
     if not _agreed(options):
         return 1
-    for edit in changing:
-        edit.write()
-        if not options.quiet:
-            write_note(f"wrote {edit.path}")
+    faults += sum(not _is_written(edit, options) for edit in changing)
     return min(faults, 1)
+
+
+def _is_written(edit: Edit, options: argparse.Namespace) -> bool:
+    """Whether a file could be written; where no agent was named it is told that it could not.
+
+    Raises FemtosearchError, OSError.
+    """
+    try:
+        edit.write()
+    except (FemtosearchError, OSError) as error:
+        if options.agent:
+            raise
+        write_note(f"left alone: {error}")
+        return False
+    if not options.quiet:
+        write_note(f"wrote {edit.path}")
+    return True
 
 
 def _edit(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from femtosearch.disk import whole_file
@@ -71,16 +71,21 @@ def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
 
 
 def _takes(automatic: Automatic, roots: Sequence[str]) -> bool:
-    """Whether an index of folders above has, or would take, files of each root: what is named is read
-    although it is ignored, hidden or of no known kind where a folder above is read.
+    """Whether an index of folders above has, or would take, every file that is read where the roots are
+    named: a walk from above may leave some of these out, as ignored, hidden or of no known kind. One of which
+    a folder is gone takes none.
     """
+    if not all(map(os.path.exists, automatic.roots)):
+        return False
+    wanted = _files_of(roots)
     with Index(automatic.folder) as store:
-        files: Collection[str] = store.files()
-    missing = [root for root in roots if not any(is_below(path, [root]) for path in files)]
-    if not missing:
-        return True
-    files = [file.real for file in walk(automatic.roots, Options(keep_going=True)).files]
-    return all(any(is_below(path, [root]) for path in files) for root in missing)
+        missing = wanted - store.files().keys()
+    return not missing or missing <= _files_of(automatic.roots)
+
+
+def _files_of(roots: Sequence[str]) -> set[str]:
+    """The real paths of the files that roots lead to. Raises ReadError."""
+    return {file.real for file in walk(roots, Options(keep_going=True)).files}
 
 
 def automatics() -> Iterator[Automatic]:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
 from femtosearch.cli.explaining import note_coverage
-from femtosearch.cli.output import harmless, show_note, write_json, write_line
+from femtosearch.cli.output import harmless, show_note, write_json, write_line, write_note
 from femtosearch.cli.show import (
     count,
     embolden,
@@ -30,7 +30,8 @@ from femtosearch.index.places import folded
 from femtosearch.index.stats import describe_sources
 from femtosearch.progress import Progress
 from femtosearch.read import Options
-from femtosearch.read.paths import near, relative
+from femtosearch.read.entries import Skipped
+from femtosearch.read.paths import near, printable, relative
 from femtosearch.read.refresh import Run
 from femtosearch.read.steps import digest_of
 from femtosearch.read.walk import walk
@@ -40,6 +41,7 @@ PATIENCE = 5.0  # seconds of indexing, after which what is found so far is shown
 MOST_SPOTTED = 100  # hits of which it is asked where they matched best
 MOST_SKIPPED = 3  # files that could not be read and are named
 NOTHING = 1  # the exit code where nothing is found, as grep's
+FAILED = 1  # the exit code where a file that was named could not be read
 TYPES = {
     "c": "*.c *.h", "cpp": "*.cc *.cpp *.cxx *.h *.hpp", "css": "*.css *.scss", "go": "*.go",
     "html": "*.html *.htm", "java": "*.java", "js": "*.js *.mjs *.cjs *.jsx", "json": "*.json *.jsonl",
@@ -65,14 +67,22 @@ class Place:
         """Whether a file is in one of the paths, or a link in one leads to it."""
         return is_below(source, self.below) or is_below(self.links.get(source, source), self.below)
 
+    def concerns(self, fault: Skipped) -> bool:
+        """Whether what is wrong is in one of the paths."""
+        paths = [printable(path) for path in self.below]
+        return is_below(fault.where, paths) or any(_is_of(fault, path) for path in paths)
+
 
 def find(options: argparse.Namespace) -> int:
-    """Search files by meaning, after indexing what is new or has changed; the exit code is 1 for nothing."""
+    """Search files by meaning, after indexing what is new or has changed.
+
+    The exit code is 1 where nothing is found, and where a file that was named could not be read.
+    """
     paths = options.path or ["."]
     automatic = automatic_of(paths)
     make_place(automatic)
     _renew(options, automatic)
-    below = [os.path.realpath(path) for path in paths]
+    below = list(dict.fromkeys(map(os.path.realpath, paths)))
     with Index(automatic.folder) as store, Progress(quiet=options.quiet) as progress:
         run = Run(automatic.roots, Options(keep_going=True), store.files())
         place = Place(below, run.links)
@@ -83,27 +93,41 @@ def find(options: argparse.Namespace) -> int:
                 raise
             show_note(options, "another process is indexing them: what there is by now is searched")
         progress.clear()
-        _note_skipped(options, run)
+        has_unread = _tell_skipped(options, run, place, store)
         hits = _hits(options, store, place)
         documents = len(store)
         coverage = store.coverage(options.query)
     note_coverage(options, coverage)
     if not hits:
-        show_note(options, f"nothing found in {count(documents, 'document')}")
+        if not has_unread:
+            show_note(options, f"nothing found in {count(documents, 'document')}")
         return NOTHING
     _show(options, hits, () if coverage is None else coverage.unknown)
-    return 0
+    return FAILED if has_unread else 0
 
 
-def _note_skipped(options: argparse.Namespace, run: Run) -> None:
-    """Say which of the files that were looked at now could not be read."""
-    skipped = [place for place in run.report.skipped if not place.kept]
-    for place in skipped[:MOST_SKIPPED]:
-        show_note(options, f"skipped: {place.where}: {place.reason}")
-    if len(skipped) > MOST_SKIPPED:
-        show_note(
-            options, f"skipped: {len(skipped) - MOST_SKIPPED:,} more; femtosearch index --json lists them"
-        )
+def _tell_skipped(options: argparse.Namespace, run: Run, place: Place, store: Index) -> bool:
+    """Say what could not be read of what was looked at now; whether a file that was named is among it."""
+    skipped = [fault for fault in run.report.skipped if not fault.kept and place.concerns(fault)]
+    rows, unread = store.files(), set[Skipped]()
+    for path in place.below:
+        faults = [fault for fault in skipped if _is_of(fault, printable(path))]
+        gave = path in rows and rows[path].documents
+        if faults and (not gave or any(fault.where == printable(path) for fault in faults)):
+            write_note(f"femtosearch: {near(faults[0].where)}: {faults[0].reason}")
+            unread.update(faults)
+    others = [fault for fault in skipped if fault not in unread]
+    for fault in others[:MOST_SKIPPED]:
+        show_note(options, f"skipped: {near(fault.where)}: {fault.reason}")
+    if len(others) > MOST_SKIPPED:
+        more = f"{len(others) - MOST_SKIPPED:,} more"
+        show_note(options, f"skipped: {more}; femtosearch index --json lists them")
+    return bool(unread)
+
+
+def _is_of(fault: Skipped, path: str) -> bool:
+    """Whether what is wrong is a file, or a line of it."""
+    return fault.where == path or fault.where.startswith(f"{path}:")
 
 
 def _renew(options: argparse.Namespace, automatic: Automatic) -> None:

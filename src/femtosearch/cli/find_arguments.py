@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import shlex
 from collections.abc import Collection
 from typing import Any
 
 from femtosearch.cli.database_arguments import add_where
 from femtosearch.cli.numbers import whole
+from femtosearch.cli.output import write_note
 
 FINDING = {"find": "find", "list": "list_indexes", "status": "status"}  # the command, and its function
 ALIKE = 0.75  # of a word to a command's name, for it to be that one misspelled
+WRONG = 2  # the exit code of a wrong command line
 HELP = ("-h", "--help", "--version")
 
 
@@ -29,21 +32,36 @@ def add_finding(commands: Any, command_of: Any) -> None:
 def with_find(arguments: list[str], commands: Collection[str]) -> list[str]:
     """A command line, `find` put before one that begins with a query in the place of a command.
 
+    Raises SystemExit, and says why, where the first word is the name of a command misspelled.
+
     >>> with_find(["how are uploads retried", "src"], ["index", "search"])
     ['find', 'how are uploads retried', 'src']
-    >>> with_find(["serach", "notes", "a cat"], ["index", "search"])
-    ['serach', 'notes', 'a cat']
+    >>> with_find(["search", "notes", "a cat"], ["index", "search"])
+    ['search', 'notes', 'a cat']
     >>> with_find(["searching"], ["index", "search"])
     ['find', 'searching']
     """
-    import difflib
-
     if not arguments or arguments[0] in commands or arguments[0] in HELP:
         return arguments
-    first = arguments[0]
-    near = difflib.get_close_matches(first, commands, 1, ALIKE)
-    is_misspelled = bool(near) and not first.startswith(near[0]) and abs(len(first) - len(near[0])) <= 1
-    return arguments if is_misspelled else ["find", *arguments]
+    if command := _misspelled(arguments[0], commands):
+        query = shlex.quote(arguments[0])
+        write_note("usage: femtosearch [-h] [--version] COMMAND ...")
+        write_note(
+            f"femtosearch: error: there is no command {query}: say `femtosearch {command}`, "
+            f"or `femtosearch find {query}` to search for that word"
+        )
+        raise SystemExit(WRONG)
+    return ["find", *arguments]
+
+
+def _misspelled(word: str, commands: Collection[str]) -> str | None:
+    """The command that a word is, but for a letter or two; None where it is more likely a query."""
+    import difflib  # which few command lines need
+
+    near = difflib.get_close_matches(word, commands, 1, ALIKE)
+    if not near or word.startswith(near[0]) or abs(len(word) - len(near[0])) > 1:
+        return None
+    return near[0]
 
 
 def _add_find(command: argparse.ArgumentParser) -> None:

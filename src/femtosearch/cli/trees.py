@@ -25,16 +25,18 @@ class Trees:
     """What `femtosearch mcp` was given: indexes, and files whose indexes are made and kept by themselves.
 
     places:  folders of indexes, files or folders of files, or NAME=PATH.
-    Raises ReadError for what is not there, and for files that agents may not write.
+    Raises ReadError for what is not there, for files that agents may not write, and for two of one name.
     """
 
     def __init__(self, places: Sequence[str], *, writable: bool = False) -> None:
         self._places: list[str] = []
         self._trees: dict[str, Tree] = {}
+        names: set[str] = set()
         for place in places:
             name, path = named(place)
-            if name in self._trees:
-                raise ReadError(f"two places are called {name!r}: name one, as in other={path}")
+            if name in names:
+                raise ReadError(f"two indexes are called {name!r}: name one, as in other={path}")
+            names.add(name)
             if holds_index(path) or (writable and _is_free(path)):
                 self._places.append(place)
             elif writable:

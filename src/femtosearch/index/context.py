@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 
 from femtosearch.errors import QueryError
@@ -16,6 +16,8 @@ ALIKE = 0.6  # of a passage's runs of words that are there already make it a rep
 GROWTH = 2  # times its length, that a passage may grow to whole paragraphs
 MOST_TOKENS = 10_000_000
 DEEP = 5  # documents, the best ones, of which more than one passage is looked at
+
+Words = tuple[str, ...]  # that follow one another
 
 # (hit) -> (MaxSim, start, end) of the other passages of its document
 Further = Callable[[Hit], Sequence[tuple[float, int, int]]]
@@ -60,11 +62,12 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
         raise QueryError(
             f"max_tokens: expected a whole number from 1 to {MOST_TOKENS:,}, found {max_tokens!r}"
         )
-    room, chosen = max_tokens * BYTES_PER_TOKEN, list[Citation]()
-    for citation in _without_repetition(_by_relevance(hits, further)):
+    room, chosen, given = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
+    for citation in filter(None, (_addition(hit, chosen, given) for hit in _by_relevance(hits, further))):
         size = len(_block(replace(citation, number=len(chosen) + 1)).encode()) + (2 if chosen else 0)
         if size <= room:
             chosen.append(citation)
+            given |= _runs(citation.text)
             room -= size
     citations = [replace(citation, number=n) for n, citation in enumerate(_in_reading_order(chosen), 1)]
     text = "\n\n".join(map(_block, citations))
@@ -104,19 +107,31 @@ def _in_reading_order(citations: Sequence[Citation]) -> list[Citation]:
     return sorted(citations, key=lambda citation: (first[citation.id], citation.start))
 
 
-def _without_repetition(hits: Iterable[Hit]) -> Iterator[Citation]:
-    """The passages of hits, but for those that say again what one before them said."""
-    seen: set[tuple[str, ...]] = set()
-    for hit in hits:
-        if hit.passage is None or hit.passage[0] == hit.passage[1]:
-            continue
-        start, end = _paragraphs(hit.text, *hit.passage)
-        text = hit.text[start:end]
-        runs = _runs(text)
-        if runs and len(runs & seen) >= ALIKE * len(runs):
-            continue
-        seen |= runs
-        yield Citation(0, hit.id, place_of(hit), start, end, text, hit.score)
+def _addition(hit: Hit, chosen: Sequence[Citation], given: Set[Words]) -> Citation | None:
+    """What a hit's passage adds to those chosen; None where it says again what they say.
+
+    given:  the runs of words that they have.
+    """
+    if hit.passage is None or hit.passage[0] == hit.passage[1]:
+        return None
+    start, end = _paragraphs(hit.text, *hit.passage)
+    runs = _runs(hit.text[start:end])
+    if runs and len(runs & given) >= ALIKE * len(runs):
+        return None
+    for other in chosen:
+        if other.id == hit.id:
+            start, end = _beside(start, end, other)
+    start, end = _stripped(hit.text, start, end)
+    if start >= end:
+        return None
+    place = place_of(_elsewhere(hit, start, end))
+    return Citation(0, hit.id, place, start, end, hit.text[start:end], hit.score)
+
+
+def _beside(start: int, end: int, other: Citation) -> tuple[int, int]:
+    """The longer piece of a passage that lies before or after another one of its document."""
+    before, after = (start, min(end, other.start)), (max(start, other.end), end)
+    return max(before, after, key=lambda piece: piece[1] - piece[0])
 
 
 def place_of(hit: Hit) -> str:
@@ -142,11 +157,16 @@ def _paragraphs(text: str, start: int, end: int) -> tuple[int, int]:
     first, last = 0 if before < 0 else before + 2, len(text) if after < 0 else after
     if last - first > GROWTH * (end - start):
         first, last = start, end
-    stripped = text[first:last]
-    return first + len(stripped) - len(stripped.lstrip()), last - (len(stripped) - len(stripped.rstrip()))
+    return _stripped(text, first, last)
 
 
-def _runs(text: str) -> set[tuple[str, ...]]:
+def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
+    """A passage without the white space at its ends."""
+    passage = text[start:end]
+    return start + len(passage) - len(passage.lstrip()), end - (len(passage) - len(passage.rstrip()))
+
+
+def _runs(text: str) -> set[Words]:
     """The runs of words in a text; of a short one all of it."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))} if words else set()
