@@ -5,6 +5,7 @@ import json
 import pytest
 
 from femtosearch.cli import main
+from femtosearch.errors import StoreError
 from femtosearch.index.index import Index
 
 from ..tiny import write_tiny_model
@@ -144,3 +145,15 @@ def test_an_import_that_fails_leaves_no_index_that_was_not_there(tmp_path, capsy
     assert main(["import", index, str(tmp_path / "bad.jsonl")]) == 1
     with Index(index) as store:
         assert len(store) == 1
+
+
+def test_what_an_import_failed_by_is_told_where_no_index_came_of_it(tmp_path, monkeypatch, capsys):
+    def fails(folder, **options):
+        folder = tmp_path / "new"
+        folder.mkdir()
+        raise StoreError(f"{folder}: the disk is full")
+
+    (tmp_path / "good.jsonl").write_text('{"id": "a", "text": "a cat"}\n')
+    monkeypatch.setattr("femtosearch.cli.database.Index", fails)
+    assert main(["import", str(tmp_path / "new"), str(tmp_path / "good.jsonl")]) == 1
+    assert capsys.readouterr().err.endswith("the disk is full\n")

@@ -649,3 +649,8 @@ def test_documents_that_are_changed_while_they_are_read_come_once(index, change)
             index.update(["d300", "d599"], {"n": 2})
         names.remove(document.id)
     assert not names
+
+
+def test_what_no_document_can_be_called_is_not_there(index):
+    index.add([{"id": "a", "text": "word1"}])
+    assert [name in index for name in ("a", "b", "", "\ud800", 5, None)] == [True] + [False] * 5

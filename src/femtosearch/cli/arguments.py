@@ -17,7 +17,7 @@ from femtosearch.cli import output
 from femtosearch.cli.chosen import Chosen, Names
 from femtosearch.cli.cluster_arguments import CLUSTER, add_cluster
 from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where
-from femtosearch.cli.find_arguments import FINDING, add_finding, with_find
+from femtosearch.cli.find_arguments import FINDING, add_finding, hint_of, with_find
 from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
 from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.numbers import whole
@@ -71,6 +71,8 @@ def _run(arguments: list[str]) -> int:
     arguments = with_find(arguments, names.names)
     chosen = arguments[0] if arguments[:1] and arguments[0] in names.names else None
     parsing = parser(trains, compares=compares, lists=lists, chosen=chosen)
+    if arguments and (hint := hint_of(arguments[0], names.names)):
+        parsing.error(hint)
     options = parsing.parse_args(arguments)
     if options.command == "delete" and not options.id and options.where is None:
         parsing.error("delete: the following arguments are required: ID, or --where")

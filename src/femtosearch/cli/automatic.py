@@ -77,9 +77,9 @@ def _takes(automatic: Automatic, roots: Sequence[str]) -> bool:
     """
     if not all(map(os.path.exists, automatic.roots)):
         return False
-    wanted = _files_of(roots)
+    named = _files_of(roots)
     with Index(automatic.folder) as store:
-        missing = wanted - store.files().keys()
+        missing = named - store.files().keys()
     return not missing or missing <= _files_of(automatic.roots)
 
 

@@ -18,6 +18,7 @@ from femtosearch.errors import DocumentError, QueryError
 from femtosearch.index.index import Index
 from femtosearch.index.repair import Repair
 from femtosearch.index.stats import describe
+from femtosearch.index.store import holds_index
 from femtosearch.progress import Progress
 from femtosearch.read.collections import read_collection
 from femtosearch.types import Document
@@ -152,7 +153,7 @@ def import_documents(options: argparse.Namespace) -> None:
     try:
         _import(options)
     except BaseException:
-        if is_new and os.path.isdir(options.folder) and not describe(options.folder).documents:
+        if is_new and holds_index(options.folder) and not describe(options.folder).documents:
             shutil.rmtree(options.folder)
         raise
 

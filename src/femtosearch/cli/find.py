@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
 from femtosearch.cli.explaining import note_coverage
-from femtosearch.cli.output import harmless, show_note, write_json, write_line, write_note
+from femtosearch.cli.output import harmless, show_note, show_notes, write_json, write_line, write_note
 from femtosearch.cli.show import (
     count,
     embolden,
@@ -109,6 +109,8 @@ def find(options: argparse.Namespace) -> int:
 def _tell_skipped(options: argparse.Namespace, run: Run, place: Place, store: Index) -> bool:
     """Say what could not be read of what was looked at now; whether a file that was named is among it."""
     skipped = [fault for fault in run.report.skipped if not fault.kept and place.concerns(fault)]
+    if not skipped:
+        return False
     rows, unread = store.files(), set[Skipped]()
     for path in place.below:
         faults = [fault for fault in skipped if _is_of(fault, printable(path))]
@@ -116,12 +118,8 @@ def _tell_skipped(options: argparse.Namespace, run: Run, place: Place, store: In
         if faults and (not gave or any(fault.where == printable(path) for fault in faults)):
             write_note(f"femtosearch: {near(faults[0].where)}: {faults[0].reason}")
             unread.update(faults)
-    others = [fault for fault in skipped if fault not in unread]
-    for fault in others[:MOST_SKIPPED]:
-        show_note(options, f"skipped: {near(fault.where)}: {fault.reason}")
-    if len(others) > MOST_SKIPPED:
-        more = f"{len(others) - MOST_SKIPPED:,} more"
-        show_note(options, f"skipped: {more}; femtosearch index --json lists them")
+    notes = [f"{near(fault.where)}: {fault.reason}" for fault in skipped if fault not in unread]
+    show_notes(options, "skipped", notes, MOST_SKIPPED, "femtosearch index --json lists them")
     return bool(unread)
 
 

@@ -10,11 +10,9 @@ from typing import Any
 
 from femtosearch.cli.database_arguments import add_where
 from femtosearch.cli.numbers import whole
-from femtosearch.cli.output import write_note
 
 FINDING = {"find": "find", "list": "list_indexes", "status": "status"}  # the command, and its function
 ALIKE = 0.75  # of a word to a command's name, for it to be that one misspelled
-WRONG = 2  # the exit code of a wrong command line
 HELP = ("-h", "--help", "--version")
 
 
@@ -32,32 +30,34 @@ def add_finding(commands: Any, command_of: Any) -> None:
 def with_find(arguments: list[str], commands: Collection[str]) -> list[str]:
     """A command line, `find` put before one that begins with a query in the place of a command.
 
-    Raises SystemExit, and says why, where the first word is the name of a command misspelled.
-
     >>> with_find(["how are uploads retried", "src"], ["index", "search"])
     ['find', 'how are uploads retried', 'src']
-    >>> with_find(["search", "notes", "a cat"], ["index", "search"])
-    ['search', 'notes', 'a cat']
+    >>> with_find(["serach", "notes", "a cat"], ["index", "search"])
+    ['serach', 'notes', 'a cat']
     >>> with_find(["searching"], ["index", "search"])
     ['find', 'searching']
     """
     if not arguments or arguments[0] in commands or arguments[0] in HELP:
         return arguments
-    if command := _misspelled(arguments[0], commands):
-        query = shlex.quote(arguments[0])
-        write_note("usage: femtosearch [-h] [--version] COMMAND ...")
-        write_note(
-            f"femtosearch: error: there is no command {query}: say `femtosearch {command}`, "
-            f"or `femtosearch find {query}` to search for that word"
-        )
-        raise SystemExit(WRONG)
-    return ["find", *arguments]
+    return arguments if _misspelled(arguments[0], commands) else ["find", *arguments]
+
+
+def hint_of(word: str, commands: Collection[str]) -> str | None:
+    """What to say of the name of a command misspelled; None for any other word."""
+    command = _misspelled(word, commands)
+    if command is None:
+        return None
+    query = shlex.quote(word)
+    search = f"`femtosearch find {query}` to search for that word"
+    return f"there is no command {query}: say `femtosearch {command}`, or {search}"
 
 
 def _misspelled(word: str, commands: Collection[str]) -> str | None:
     """The command that a word is, but for a letter or two; None where it is more likely a query."""
     import difflib  # which few command lines need
 
+    if word in commands:
+        return None
     near = difflib.get_close_matches(word, commands, 1, ALIKE)
     if not near or word.startswith(near[0]) or abs(len(word) - len(near[0])) > 1:
         return None

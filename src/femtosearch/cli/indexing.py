@@ -11,7 +11,7 @@ from typing import Any
 
 from femtosearch.cli.find import forget_root
 from femtosearch.cli.opening import check_index, open_index
-from femtosearch.cli.output import show_note, show_result, write_json
+from femtosearch.cli.output import show_note, show_notes, show_result, write_json
 from femtosearch.cli.show import count, size
 from femtosearch.errors import LockedError, ReadError
 from femtosearch.index.index import Index
@@ -237,11 +237,8 @@ def _facts(report: Refreshed) -> dict[str, Any]:
 
 
 def _note_all(options: argparse.Namespace, what: str, places: Sequence[Skipped]) -> None:
-    for place in places[:SHOWN]:
-        show_note(options, f"{what}: {place.where}: {place.reason}")
-    if len(places) > SHOWN:
-        more = f"{len(places) - SHOWN:,} more; --json lists them, --strict fails at the first"
-        show_note(options, f"{what}: {more}")
+    notes = [f"{place.where}: {place.reason}" for place in places]
+    show_notes(options, what, notes, SHOWN, "--json lists them, --strict fails at the first")
 
 
 def _counted(kinds: Any) -> str:

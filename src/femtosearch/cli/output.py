@@ -12,6 +12,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Sequence
 from typing import Any, TextIO
 
 # Controls, line ends of Unicode, marks that turn the direction of writing, and halves of surrogate pairs.
@@ -55,6 +56,14 @@ def show_note(options: argparse.Namespace, line: str) -> None:
     """Write what is said beside it to standard error, unless --quiet."""
     if not options.quiet:
         write_note(line)
+
+
+def show_notes(options: argparse.Namespace, what: str, notes: Sequence[str], most: int, more: str) -> None:
+    """Write the first notes of a kind, and how many more there are, with what to do then."""
+    for note in notes[:most]:
+        show_note(options, f"{what}: {note}")
+    if len(notes) > most:
+        show_note(options, f"{what}: {len(notes) - most:,} more; {more}")
 
 
 def set_encodings(*, json: bool) -> None:

@@ -8,19 +8,19 @@ from typing import Any
 from femtosearch.errors import FemtosearchError
 
 
-def check_names(call: str, given: Iterable[str], known: Iterable[str]) -> None:
+def check_names(call: str, names: Iterable[str], known: Iterable[str]) -> None:
     """Raise TypeError for a name that a call does not take, as Python does."""
-    for name in sorted(set(given) - set(known)):
+    for name in sorted(set(names) - set(known)):
         raise TypeError(f"{call}() got an unexpected keyword argument {name!r}")
 
 
-def check_values(call: str, given: Mapping[str, Any], only: Mapping[str, object]) -> None:
+def check_values(call: str, options: Mapping[str, Any], only: Mapping[str, object]) -> None:
     """Raise FemtosearchError for an option whose value is not None and not the only one that we have."""
-    for name, value in given.items():
+    for name, value in options.items():
         if name in only and value is not None and not _is_same(value, only[name]):
-            other = "" if only[name] is None else f", or ask for {only[name]!r}"
+            hint = "" if only[name] is None else f", or ask for {only[name]!r}"
             raise FemtosearchError(
-                f"{call}: {name}={repr(value)[:80]} is not supported here: leave it out{other}"
+                f"{call}: {name}={repr(value)[:80]} is not supported here: leave it out{hint}"
             )
 
 

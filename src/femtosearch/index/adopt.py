@@ -146,16 +146,18 @@ def _batch(passages: object, text: str, shape: tuple[int, int], where: str) -> P
     checked = [
         _passage(passage, len(text), shape, f"{where}: passage {n}") for n, passage in enumerate(passages)
     ]
-    spans = np.array([span for span, _ in checked], np.int32).reshape(-1, 2)
-    counts = [len(rows) for _, rows in checked]
-    values = np.concatenate([np.empty((0, width(*shape)), np.int8), *(rows.values for _, rows in checked)])
-    scales = np.concatenate([np.empty(0, np.float32), *(rows.scales for _, rows in checked)])
-    starts = np.cumsum([0, *counts]).astype(np.int64)
+    spans = np.array([span for span, _, _ in checked], np.int32).reshape(-1, 2)
+    values = np.concatenate([np.empty((0, width(*shape)), np.int8), *(codes for _, codes, _ in checked)])
+    scales = np.concatenate([np.empty(0, np.float32), *(factors for _, _, factors in checked)])
+    starts = np.cumsum([0, *(len(codes) for _, codes, _ in checked)]).astype(np.int64)
     rows = RowCodes(values, scales, shape[1], shape[1] == 4)
     return PassageBatch(np.zeros(len(checked), np.int64), starts, spans, rows)
 
 
-def _passage(passage: object, length: int, shape: tuple[int, int], where: str) -> tuple[list[int], RowCodes]:
+def _passage(
+    passage: object, length: int, shape: tuple[int, int], where: str
+) -> tuple[list[int], np.ndarray, np.ndarray]:
+    """The span, the codes [T, W] int8 and the scales [T] float32 of a passage."""
     if not isinstance(passage, dict):
         raise DocumentError(f"{where}: expected an object, found {type(passage).__name__}")
     span, count = passage.get("span"), passage.get("rows")
@@ -170,8 +172,7 @@ def _passage(passage: object, length: int, shape: tuple[int, int], where: str) -
     values = codes.reshape(count, size)
     if (bits == 8 and values[:, dims:].any()) or not np.isfinite(scales).all() or (scales < 0).any():
         raise DocumentError(f"{where}: expected codes of {dims} dims and scales of 0 or more, found others")
-    rows = RowCodes(values, scales.astype(np.float32), bits, bits == 4)
-    return list(span), rows  # type: ignore[arg-type]
+    return list(span), values, scales.astype(np.float32)  # type: ignore[arg-type]
 
 
 def _bytes(content: object, length: int, where: str) -> bytes:

@@ -198,8 +198,7 @@ class Catalog(Database):
         """What a function reads, seeing the moment of a state. Raises OutdatedError after a commit since."""
 
         def checked(reader: sqlite3.Connection) -> T:
-            if self._version_of(reader) != state.version:
-                raise OutdatedError(f"{self.place}: it has moved on since it was read")
+            self._check_current(state, self._version_of(reader))
             return query(reader)
 
         return self.read(checked)
@@ -212,11 +211,14 @@ class Catalog(Database):
 
         def checked(reader: sqlite3.Connection) -> T:
             reader.execute("SELECT count(*) FROM meta").fetchone()  # from here on it sees one moment
-            if self.version() != state.version:
-                raise OutdatedError(f"{self.place}: it has moved on since it was read")
+            self._check_current(state, self.version())
             return query(reader)
 
         return self.read_at(state, query) if self._path is None else self.read_apart(checked)
+
+    def _check_current(self, state: State, version: tuple[int, ...]) -> None:
+        if version != state.version:
+            raise OutdatedError(f"{self.place}: it has moved on since it was read")
 
     def document(self, row: Sequence[Any]) -> Document:
         """The document in a row (key, id, text, metadata[, digest]). Raises CorruptError if it is damaged."""

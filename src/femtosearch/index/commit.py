@@ -6,7 +6,7 @@ from contextlib import suppress
 
 import numpy as np
 
-from femtosearch.errors import StoreError
+from femtosearch.errors import CorruptError, FdeError, StoreError
 from femtosearch.fde import Fde, store_fde
 from femtosearch.index import cost
 from femtosearch.index.batch import PassageBatch
@@ -47,6 +47,14 @@ class Commit:
     def encoding(self) -> Encoding | None:
         """The FDE of the index, as this commit leaves it. Raises StoreError."""
         return self.store.encoding(self.transaction)
+
+    @property
+    def readable_encoding(self) -> Encoding | None:
+        """The FDE that segments have, or None; None also where it is damaged, which `verify` reports."""
+        try:
+            return self.encoding
+        except (CorruptError, FdeError):
+            return None
 
     @property
     def needs_fdes(self) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from femtosearch.errors import DocumentError, QueryError
+from femtosearch.index.request import check_page
 from femtosearch.index.store import Store
 from femtosearch.types import Document, Page
 
@@ -34,15 +35,12 @@ class Contents(ABC):
 
         Raises DocumentError, StoreError.
         """
-        from femtosearch.index.documents import is_id
+        from femtosearch.index.documents import is_id, wanted_ids
 
         store = self._ready()
         if isinstance(document_id, str):
             return store.catalog.get(document_id) if is_id(document_id) else None
-        if not isinstance(document_id, Iterable):
-            kind = type(document_id).__name__
-            raise DocumentError(f"get: expected an id, a string, or several, found {kind}")
-        ids = [_string(name, position) for position, name in enumerate(document_id)]
+        ids = wanted_ids(document_id)
         documents = store.catalog.get_all(list(dict.fromkeys(filter(is_id, ids))))
         return [documents.get(name) for name in ids]
 
@@ -51,12 +49,13 @@ class Contents(ABC):
 
         With both, those of the ids that pass. Raises DocumentError, QueryError, LockedError, StoreError.
         """
+        from femtosearch.index.documents import checked_ids
         from femtosearch.index.writer import writing
 
         store = self._ready()
         if ids is None and where is None:
             raise DocumentError("delete: expected ids or where, found neither")
-        chosen, filter = None if ids is None else _ids(ids), _given(where)
+        chosen, filter = None if ids is None else checked_ids(ids), _given(where)
         with writing(store) as commit:
             if filter is not None:
                 passing = commit.transaction.ids(filter)
@@ -73,12 +72,12 @@ class Contents(ABC):
         """
         import json
 
-        from femtosearch.index.documents import check_metadata
+        from femtosearch.index.documents import check_metadata, checked_ids
         from femtosearch.index.rewrite import copy_documents
         from femtosearch.index.writer import writing
 
         store = self._ready()
-        checked = _ids(ids)
+        checked = checked_ids(ids)
         changes = json.loads(check_metadata(metadata, "update"))
         with writing(store) as commit:
 
@@ -117,10 +116,7 @@ class Contents(ABC):
         from femtosearch.index.where import read_filter
 
         catalog, filter = self._ready().catalog, read_filter(where)
-        if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
-            raise DocumentError(f"after: expected what the page before said, found {after!r}")
-        if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 1 << 31:
-            raise DocumentError(f"limit: expected a whole number from 1 to 2,147,483,647, found {limit!r}")
+        check_page(after, limit)
         rows = next(filtering.pages(catalog, filter, limit, after), [])
         last: Any = rows[-1][0] if len(rows) == limit else None
         return Page([catalog.document(row) for row in rows], last)
@@ -154,7 +150,9 @@ class Contents(ABC):
         return self.documents()
 
     def __contains__(self, document_id: object) -> bool:
-        return isinstance(document_id, str) and bool(self._ready().catalog.keys([document_id]))
+        from femtosearch.index.documents import is_id
+
+        return is_id(document_id) and bool(self._ready().catalog.keys([str(document_id)]))
 
 
 def _given(where: Where | None) -> Filter | None:
@@ -165,18 +163,3 @@ def _given(where: Where | None) -> Filter | None:
     if where is not None and filter is None:
         raise QueryError("where: expected a filter, found an empty one, which every document passes")
     return filter
-
-
-def _ids(ids: str | Iterable[str]) -> list[str]:
-    from femtosearch.index.documents import check_id
-
-    if not isinstance(ids, (str, Iterable)):
-        raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
-    names = [ids] if isinstance(ids, str) else list(ids)
-    return [check_id(name, f"id {position}") for position, name in enumerate(names)]
-
-
-def _string(name: object, position: int) -> str:
-    if not isinstance(name, str):
-        raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
-    return name

@@ -62,12 +62,12 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
         raise QueryError(
             f"max_tokens: expected a whole number from 1 to {MOST_TOKENS:,}, found {max_tokens!r}"
         )
-    room, chosen, given = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
-    for citation in filter(None, (_addition(hit, chosen, given) for hit in _by_relevance(hits, further))):
+    room, chosen, runs = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
+    for citation in filter(None, (_addition(hit, chosen, runs) for hit in _by_relevance(hits, further))):
         size = len(_block(replace(citation, number=len(chosen) + 1)).encode()) + (2 if chosen else 0)
         if size <= room:
             chosen.append(citation)
-            given |= _runs(citation.text)
+            runs |= _runs(citation.text)
             room -= size
     citations = [replace(citation, number=n) for n, citation in enumerate(_in_reading_order(chosen), 1)]
     text = "\n\n".join(map(_block, citations))
@@ -84,8 +84,8 @@ def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]
             yield waiting.pop()[1]
         yield hit
         if further is not None and number < DEEP:
-            others = [(score, _elsewhere(hit, start, end)) for score, start, end in further(hit)]
-            waiting = sorted([*waiting, *others], key=lambda pair: pair[0])
+            passages = [(score, _elsewhere(hit, start, end)) for score, start, end in further(hit)]
+            waiting = sorted([*waiting, *passages], key=lambda pair: pair[0])
     yield from (hit for _, hit in reversed(waiting))
 
 
@@ -107,20 +107,20 @@ def _in_reading_order(citations: Sequence[Citation]) -> list[Citation]:
     return sorted(citations, key=lambda citation: (first[citation.id], citation.start))
 
 
-def _addition(hit: Hit, chosen: Sequence[Citation], given: Set[Words]) -> Citation | None:
+def _addition(hit: Hit, chosen: Sequence[Citation], runs: Set[Words]) -> Citation | None:
     """What a hit's passage adds to those chosen; None where it says again what they say.
 
-    given:  the runs of words that they have.
+    runs:  the runs of words that they have.
     """
     if hit.passage is None or hit.passage[0] == hit.passage[1]:
         return None
     start, end = _paragraphs(hit.text, *hit.passage)
-    runs = _runs(hit.text[start:end])
-    if runs and len(runs & given) >= ALIKE * len(runs):
+    own = _runs(hit.text[start:end])
+    if own and len(own & runs) >= ALIKE * len(own):
         return None
-    for other in chosen:
-        if other.id == hit.id:
-            start, end = _beside(start, end, other)
+    for citation in chosen:
+        if citation.id == hit.id:
+            start, end = _beside(start, end, citation)
     start, end = _stripped(hit.text, start, end)
     if start >= end:
         return None
@@ -128,9 +128,9 @@ def _addition(hit: Hit, chosen: Sequence[Citation], given: Set[Words]) -> Citati
     return Citation(0, hit.id, place, start, end, hit.text[start:end], hit.score)
 
 
-def _beside(start: int, end: int, other: Citation) -> tuple[int, int]:
+def _beside(start: int, end: int, citation: Citation) -> tuple[int, int]:
     """The longer piece of a passage that lies before or after another one of its document."""
-    before, after = (start, min(end, other.start)), (max(start, other.end), end)
+    before, after = (start, min(end, citation.start)), (max(start, citation.end), end)
     return max(before, after, key=lambda piece: piece[1] - piece[0])
 
 

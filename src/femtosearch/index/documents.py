@@ -79,12 +79,34 @@ def titled(title: object, text: str) -> str:
     return f"{title} {text}".strip()
 
 
-def is_id(value: str) -> bool:
+def is_id(value: object) -> bool:
     """Whether a document can have that id."""
     try:
         return bool(check_id(value, "id"))
     except DocumentError:
         return False
+
+
+def checked_ids(ids: str | Iterable[str]) -> list[str]:
+    """The ids of one document or of several. Raises DocumentError for what no document can have."""
+    if not isinstance(ids, (str, Iterable)):
+        raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
+    names = [ids] if isinstance(ids, str) else ids
+    return [check_id(name, f"id {position}") for position, name in enumerate(names)]
+
+
+def wanted_ids(document_id: str | Iterable[str]) -> list[str]:
+    """The strings by which `get` is asked, one or several, whether a document can have them or not. Raises
+    DocumentError for what is none.
+    """
+    if not isinstance(document_id, (str, Iterable)):
+        kind = type(document_id).__name__
+        raise DocumentError(f"get: expected an id, a string, or several, found {kind}")
+    ids = [document_id] if isinstance(document_id, str) else list(document_id)
+    for position, name in enumerate(ids):
+        if not isinstance(name, str):
+            raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
+    return ids
 
 
 def _draft(document: object, position: int) -> Draft:

@@ -262,8 +262,9 @@ class Index(Upkeep):
         from femtosearch.index.context import make_context
         from femtosearch.index.rerank import other_passages
 
-        hits = self.search(question, k=k, where=where)
-        return make_context(hits, max_tokens, lambda hit: other_passages(self.model, question, hit))
+        hits, model = self.search(question, k=k, where=where), self.model
+        (query,) = encoded(model, [question])
+        return make_context(hits, max_tokens, lambda hit: other_passages(model, query, hit))
 
     def _answers(self, request: Request, *, spots: bool, fold: bool, explain: bool) -> list[list[Hit]]:
         """The hits of each query."""

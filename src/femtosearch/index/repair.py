@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from femtosearch.codes import quantise_rows
-from femtosearch.errors import CorruptError, FdeError, StoreError
+from femtosearch.errors import StoreError
 from femtosearch.fde import Fde, store_fde
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
@@ -169,11 +169,8 @@ def _restore_fde(commit: Commit, fde: Fde) -> list[str]:
 
 
 def _encoding(commit: Commit) -> Encoding | None:
-    """The FDE that segments have, or None; also where it is damaged, which `verify` reports afterwards."""
-    try:
-        return commit.encoding if commit.needs_fdes else None
-    except (CorruptError, FdeError):
-        return None
+    """The FDE that segments are to have, or None."""
+    return commit.readable_encoding if commit.needs_fdes else None
 
 
 def _examined(

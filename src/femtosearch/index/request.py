@@ -7,7 +7,7 @@ import operator
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from femtosearch.errors import QueryError
+from femtosearch.errors import DocumentError, QueryError
 from femtosearch.frozen import frozen
 
 if TYPE_CHECKING:
@@ -147,3 +147,11 @@ def _count(name: str, value: object) -> int:
     if isinstance(value, bool) or count < 1:
         raise QueryError(f"{name}: expected a whole number of 1 or more, found {value!r}")
     return count
+
+
+def check_page(after: object, limit: object) -> None:
+    """Raise DocumentError for what no page can be asked with."""
+    if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
+        raise DocumentError(f"after: expected what the page before said, found {after!r}")
+    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 1 << 31:
+        raise DocumentError(f"limit: expected a whole number from 1 to 2,147,483,647, found {limit!r}")

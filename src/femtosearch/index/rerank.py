@@ -12,7 +12,7 @@ import numpy as np
 
 from femtosearch.index.documents import Draft, drafts
 from femtosearch.index.passage_encoder import PassageEncoder
-from femtosearch.index.queries import encoded, warn_of_unknown
+from femtosearch.index.queries import Query, encoded, warn_of_unknown
 from femtosearch.index.request import check_request
 from femtosearch.model.foldings import folded_with_places
 from femtosearch.model.model import Model
@@ -61,21 +61,17 @@ def similarities(model: Model, query: str, texts: Iterable[str], k: int | None =
     return [replace(hit, score=max(-1.0, hit.score / divisor)) for hit in hits]
 
 
-def other_passages(model: PassageEncoder, query: str, hit: Hit) -> list[tuple[float, int, int]]:
+def other_passages(model: PassageEncoder, query: Query, hit: Hit) -> list[tuple[float, int, int]]:
     """(MaxSim, start, end) of the passages of a hit's document beside the one that it names, in order.
 
-    There are none of a document that is not much longer than that passage, or has more than a million
-    characters.
+    There are none for a query without a known word, or of a document that is not much longer than that
+    passage or has more than a million characters.
     """
     begin, stop = hit.passage or (0, 0)
-    if not 2 * (stop - begin) < len(hit.text) <= MOST_CHARACTERS:
+    if not query.pieces or not 2 * (stop - begin) < len(hit.text) <= MOST_CHARACTERS:
         return []
-    folding = folded_with_places(hit.text)
-    passages = model.encode_passages([hit.text if folding is None else folding[0]])
-    asked = encoded(model, [query])[0]
-    if not asked.pieces or not len(passages.owner):
-        return []
-    scores = np.concatenate([maxsim(_alone(piece), passages.rows) for piece in asked.pieces]).sum(axis=0)
+    passages, (folding,) = _passages_of(model, [hit.text])
+    scores = _products(query, passages).sum(axis=0)
     spans = passages.spans if folding is None else folding[1][passages.spans]
     pairs = zip(scores.tolist(), spans.tolist(), strict=True)
     return [(score, start, end) for score, (start, end) in pairs if end <= begin or start >= stop]
@@ -87,24 +83,35 @@ def _ranked(
     """What `rerank` gives, and how many rows the query has."""
     request = check_request([query], 1 if k is None else k)
     checked = list(drafts(documents))
-    heard = [folded_with_places(draft.text) for draft in checked]
-    passages = model.encode_passages(
-        [draft.text if folding is None else folding[0] for draft, folding in zip(checked, heard, strict=True)]
-    )
-    queries = encoded(model, request.texts)
-    warn_of_unknown(queries, model.name, stacklevel=4)
-    if not queries[0].pieces:
+    (asked,) = encoded(model, request.texts)
+    warn_of_unknown([asked], model.name, stacklevel=4)
+    if not asked.pieces:
         return [], 0
-    by_piece = np.concatenate([maxsim(_alone(piece), passages.rows) for piece in queries[0].pieces])
+    passages, heard = _passages_of(model, [draft.text for draft in checked])
+    by_piece = _products(asked, passages)
     if model.conventions.scoring == "mean":
-        by_piece /= len(queries[0].rows)
+        by_piece /= len(asked.rows)
     best_of = np.full((len(by_piece), len(checked)), -np.inf, dtype=np.float32)
     for best, passage_scores in zip(best_of, by_piece, strict=True):
         np.maximum.at(best, passages.owner, passage_scores)
     scores = best_of.sum(axis=0)
     spans = _best_spans(by_piece.sum(axis=0), passages, heard)
     order = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
-    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()], len(queries[0].rows)
+    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()], len(asked.rows)
+
+
+def _passages_of(
+    model: PassageEncoder, texts: Sequence[str]
+) -> tuple[Passages, list[tuple[str, np.ndarray] | None]]:
+    """The passages of texts as they are heard, and how each text was folded for that, if it was."""
+    heard = [folded_with_places(text) for text in texts]
+    folded = [text if folding is None else folding[0] for text, folding in zip(texts, heard, strict=True)]
+    return model.encode_passages(folded), heard
+
+
+def _products(query: Query, passages: Passages) -> np.ndarray:
+    """MaxSim of each piece of a query with each passage: [pieces, passages] float32."""
+    return np.concatenate([maxsim(_alone(piece), passages.rows) for piece in query.pieces])
 
 
 def _alone(rows: np.ndarray) -> Rows:

@@ -8,7 +8,7 @@ from itertools import groupby
 
 import numpy as np
 
-from femtosearch.errors import CorruptError, FdeError, StoreError
+from femtosearch.errors import StoreError
 from femtosearch.fde import Fde
 from femtosearch.frozen import frozen
 from femtosearch.index import commit as commits
@@ -79,10 +79,7 @@ def _is_mostly_dead(commit: Commit) -> bool:
 
 def replace_fde(commit: Commit, fde: Fde | None) -> None:
     """Give every passage another FDE, made of its rows as they are stored, or none. Raises StoreError."""
-    try:
-        before = commit.encoding
-    except (CorruptError, FdeError):  # it is damaged, and goes
-        before = None
+    before = commit.readable_encoding
     commit.transaction.split_fdes()
     commit.set_fde(fde)
     _replace(commit, copy(commit, commit.transaction.segments(), before))

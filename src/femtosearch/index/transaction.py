@@ -276,11 +276,14 @@ class Transaction:
         query = """
         SELECT documents.*, origins.file, origins.marks FROM origins JOIN documents USING (key) ORDER BY key
         """
-        rows = self._connection.execute(query).fetchall()
-        damaged = [row for row in rows if not (self._is_intact(row[:-2]) and are_marks(row[-1]))]
+        damaged = [
+            (str(name), file)
+            for key, name, *columns, file, marks in self._connection.execute(query)
+            if not (self._is_intact((key, name, *columns)) and are_marks(marks))
+        ]
         update = "UPDATE files SET stamp = '', digest = x'' WHERE number = ?"
-        self._connection.executemany(update, [(row[-2],) for row in damaged])
-        return [str(row[1]) for row in damaged]
+        self._connection.executemany(update, [(file,) for _, file in damaged])
+        return [name for name, _ in damaged]
 
     def _is_intact(self, row: Sequence[Any]) -> bool:
         try:

@@ -11,7 +11,8 @@ from typing import Any, TypeVar, overload
 from femtosearch.errors import MissingExtraError, ServerError
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Context, make_context
-from femtosearch.index.request import CONTEXT_HITS
+from femtosearch.index.documents import wanted_ids
+from femtosearch.index.request import CONTEXT_HITS, check_page
 from femtosearch.index.stats import Stats
 from femtosearch.server import calls
 from femtosearch.server.calls import Call, Server
@@ -83,7 +84,7 @@ class AsyncRemoteIndex:
     async def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
     async def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
         """The document with that id, or None; for several ids a list, in their order."""
-        ids, documents = calls.wanted(document_id), dict[str, Document]()
+        ids, documents = wanted_ids(document_id), dict[str, Document]()
         for group in calls.linked_ids(ids):
             page = await self._run(calls.get_all(self._server, group))
             documents |= page
@@ -113,7 +114,7 @@ class AsyncRemoteIndex:
 
     async def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""
-        calls.check_page(after, limit)
+        check_page(after, limit)
         documents: list[Document] = []
         place: int | None = after
         while place is not None and len(documents) < limit:

@@ -22,7 +22,7 @@ from femtosearch.errors import (
     UnknownQueryWarning,
 )
 from femtosearch.index.contents import Where
-from femtosearch.index.documents import check_id, check_metadata, drafts, is_id, named
+from femtosearch.index.documents import check_metadata, checked_ids, drafts, is_id, named
 from femtosearch.index.request import check_request
 from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
@@ -37,6 +37,7 @@ ASKED = frozenset(
     ["k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty"]
 )
 SHOWN = frozenset(["spots", "fold", "explain", "text", "partial"])  # beside what `check_request` checks
+NEWER = frozenset(["spots", "fold"])  # which a server of an older version does not know
 MOST_ANSWER = 1 << 30  # bytes
 RETRIED = frozenset({429, 503})
 KINDS: dict[str, type[FemtosearchError]] = {
@@ -120,11 +121,10 @@ def searches(server: Server, query: str | list[str], options: Mapping[str, Any])
         raise TypeError(f"search() got an unexpected keyword argument {unknown[0]!r}")
     texts = [query] if isinstance(query, str) else query
     check_request(texts, **{name: option for name, option in options.items() if name in ASKED})
-    defaults = {"spots": False, "fold": False}  # which a server of an older version does not know
     asked = {
         name: _plain(option)
         for name, option in options.items()
-        if option is not None and not (name in defaults and option is False)
+        if option is not None and not (name in NEWER and option is False)
     }
     if isinstance(query, str):
         return [Call("POST", "/search", _hits, server.with_index({"query": query, **asked}))]
@@ -198,11 +198,8 @@ def facets(server: Server, field: str, where: Where | None, limit: int | None) -
 
 def id_batches(ids: str | Iterable[str]) -> list[list[str]]:
     """Ids, so many a request. Raises DocumentError."""
-    if not isinstance(ids, (str, Iterable)):
-        raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
-    checked = []
-    for position, name in enumerate([ids] if isinstance(ids, str) else ids):
-        checked.append(check_id(name, f"id {position}"))
+    checked = checked_ids(ids)
+    for position, name in enumerate(checked):
         _check_length(name, f"id {position}")
     return [checked[n : n + BATCH_IDS] for n in range(0, len(checked), BATCH_IDS)]
 
@@ -210,18 +207,6 @@ def id_batches(ids: str | Iterable[str]) -> list[list[str]]:
 def _check_length(name: str | None, where: str) -> None:
     if name is not None and len(name) > MOST_ID:
         raise DocumentError(f"{where}: the id has {len(name):,} characters: a server takes {MOST_ID:,}")
-
-
-def wanted(document_id: str | Iterable[str]) -> list[str]:
-    """The ids that `get` is given, one or several. Raises DocumentError."""
-    if not isinstance(document_id, (str, Iterable)):
-        kind = type(document_id).__name__
-        raise DocumentError(f"get: expected an id, a string, or several, found {kind}")
-    ids = [document_id] if isinstance(document_id, str) else list(document_id)
-    for position, name in enumerate(ids):
-        if not isinstance(name, str):
-            raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
-    return ids
 
 
 def linked_ids(ids: list[str]) -> Iterator[list[str]]:
@@ -244,14 +229,6 @@ def linked_ids(ids: list[str]) -> Iterator[list[str]]:
 def get_all(server: Server, ids: list[str]) -> Call[dict[str, Document]]:
     """The documents with those ids, by id."""
     return Call("GET", "/documents" + server.query(id=ids), _documents)
-
-
-def check_page(after: int, limit: int) -> None:
-    """Raise DocumentError for what no page can be asked with."""
-    if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
-        raise DocumentError(f"after: expected what the page before said, found {after!r}")
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise DocumentError(f"limit: expected a whole number of 1 or more, found {limit!r}")
 
 
 def page(server: Server, after: int, limit: int, where: Where | None) -> Call[Page]:

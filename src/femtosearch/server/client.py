@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 from femtosearch.errors import FemtosearchError, ServerError
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Context, make_context
-from femtosearch.index.request import CONTEXT_HITS
+from femtosearch.index.documents import wanted_ids
+from femtosearch.index.request import CONTEXT_HITS, check_page
 from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
 from femtosearch.server import calls
@@ -107,7 +108,7 @@ class RemoteIndex(Searches):
     def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
     def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
         """The document with that id, or None; for several ids a list, in their order."""
-        ids, documents = calls.wanted(document_id), dict[str, Document]()
+        ids, documents = wanted_ids(document_id), dict[str, Document]()
         for group in calls.linked_ids(ids):
             page = self._run(calls.get_all(self._server, group))
             documents |= page
@@ -139,7 +140,7 @@ class RemoteIndex(Searches):
 
     def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""
-        calls.check_page(after, limit)
+        check_page(after, limit)
         documents: list[Document] = []
         place: int | None = after
         while place is not None and len(documents) < limit:

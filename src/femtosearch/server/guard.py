@@ -89,6 +89,7 @@ class Exchange:
         request_id = self._headers.get(b"x-request-id", "")
         self.request_id = request_id if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
         self._status, self._sent, self._size = 0, 0, 0
+        self._held = 0  # bytes of the body that the guard counts
         self._is_whole, self._is_answered, self._closes = False, False, False
 
     async def run(self) -> None:
@@ -107,7 +108,7 @@ class Exchange:
             except Exception as error:
                 await self._tell(error)
             finally:
-                self._guard.release(self._size)
+                self._release()
                 self._note(time.perf_counter() - began)
 
     async def _serve(self, body: bytes) -> None:
@@ -182,17 +183,22 @@ class Exchange:
                 raise refusal(400, "body", "the body did not end")
             chunk = message.get("body", b"")
             self._guard.hold(len(chunk))
+            self._held += len(chunk)
             self._size += len(chunk)
             chunks.append(chunk)
             if self._size > self._settings.max_body:
                 chunks.clear()
-                self._guard.release(self._size)
-                self._size = 0
+                self._release()
                 if message.get("more_body", False):
                     await self._drain(self._settings.max_body * DRAINED)
                 raise self._too_large()
             if not message.get("more_body", False):
                 return b"".join(chunks)
+
+    def _release(self) -> None:
+        """Have the guard forget the body, which nobody needs any more."""
+        self._guard.release(self._held)
+        self._held = 0
 
     def _take_as_json(self) -> None:
         """All bodies are JSON, whatever their header says: `curl -d` says that they are a form."""

@@ -74,7 +74,7 @@ class Settings:
         """Whether a key opens "read" or "write". All keys are compared, each in constant time."""
         if access == "write":
             return not self.write_keys or _is_among(key, self.write_keys)
-        return self.reads_freely or _is_among(key, self.read_keys | self.write_keys)
+        return self.reads_freely or self.knows_key(key)
 
     def knows_key(self, key: str) -> bool:
         """Whether a key opens anything. All keys are compared, each in constant time."""

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 import os
-import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from femtosearch import system
 from femtosearch.disk import check_regular, write_whole
 from femtosearch.errors import CorruptError
 
@@ -20,11 +20,11 @@ def write_configuration(folder: Path, config: Mapping[str, Any]) -> None:
     """Write what decides over answers: content, hybrid, and the model's path where it has one. What says how
     txtai computes stays with its process. Raises OSError.
     """
-    kept: dict[str, Any] = {name: bool(config.get(name)) for name in sorted(FLAGS)}
+    entries: dict[str, Any] = {name: bool(config.get(name)) for name in sorted(FLAGS)}
     path = config.get("path")
     if path is not None:
-        kept["path"] = os.fsdecode(path)
-    write_whole(folder / NAME, json.dumps(kept, ensure_ascii=True).encode())
+        entries["path"] = os.fsdecode(path)
+    write_whole(folder / NAME, json.dumps(entries, ensure_ascii=True).encode())
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:
@@ -34,10 +34,9 @@ def read_configuration(folder: Path) -> dict[str, Any]:
     place = folder / NAME
     if not check_regular(place):
         return {}
-    descriptor = os.open(place, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    with open(descriptor, "rb") as file:
-        is_file = stat.S_ISREG(os.fstat(descriptor).st_mode)
-        content = file.read(MOST_BYTES + 1) if is_file else b""
+    with open(os.open(place, system.READING), "rb") as file:
+        check_regular(place, os.fstat(file.fileno()))
+        content = file.read(MOST_BYTES + 1)
     try:
         config = json.loads(content) if len(content) <= MOST_BYTES else None
     except (ValueError, RecursionError):

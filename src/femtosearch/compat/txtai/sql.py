@@ -72,16 +72,16 @@ def _ask(
     """Ask SQLite; a column that no document has is NULL."""
     sql = statement.sql(limit)
     extra = {f"similar {n}": {row.id for row in clause} for n, clause in enumerate(matches, 1)}
-    known = {*COLUMNS, *extra}
+    columns = {*COLUMNS, *extra}
     names = dict.fromkeys(statement.paths)
-    names |= dict.fromkeys(name for row in rows for name in row.fields if name.lower() not in known)
+    names |= dict.fromkeys(name for row in rows for name in row.fields if name.lower() not in columns)
     with _Table(rows, extra) as table:
         for _ in range(MOST_COLUMNS):
             try:
                 return table.ask(sql, parameters, list(names))
             except sqlite3.OperationalError as error:
                 missing = re.match(r"no such column: (?:[^\s.]+\.)*([^\s.]+)", str(error))
-                if missing is None or missing[1] in names or missing[1].lower() in known:
+                if missing is None or missing[1] in names or missing[1].lower() in columns:
                     raise QueryError(f"SQL: {error}") from None
                 names[missing[1]] = None
             except (sqlite3.Error, ValueError, TypeError) as error:

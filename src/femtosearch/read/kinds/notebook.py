@@ -31,9 +31,7 @@ def _source(cell: dict[str, Any]) -> str:
 
 def _entry(sources: list[tuple[str, str]]) -> Entry:
     text, headings, cuts = "", list[Heading](), list[int]()
-    cells: list[
-        tuple[int, int, int]
-    ] = []  # where a cell begins, its number, how many headings there are by then
+    cells = list[tuple[int, int, int]]()  # where each begins, its number, the headings up to its end
     for number, (kind, source) in enumerate(sources, 1):
         if kind not in ("markdown", "code", "raw", "heading") or not source.strip():
             continue
