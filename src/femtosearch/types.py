@@ -197,14 +197,19 @@ class Explanation:
     """Why a hit is a hit.
 
     tokens:  one for each row of the query, in its order.
-    words:   each word that was looked up and is there -> its part of BM25.
+    words:   each word that was looked up and is there, and two of them that stand side by side -> its part of
+             BM25.
     ranks:   what found the document -> its rank there, from 1: "exact" (MaxSim of everything), "fde" (the
              passages by the FDE's product) or "words" (BM25).
+    parts:   what the score is the sum of: "maxsim" (less the mean of all passages, where words count too),
+             "words" (BM25), "quotes" (1 where all that is in quotes is there) and "length" (what a document
+             of many passages loses). Those that are 0 are left out.
     """
 
     tokens: list[TokenMatch]
     words: dict[str, float]
     ranks: dict[str, int]
+    parts: dict[str, float] = field(default_factory=dict)
 
 
 @frozen

@@ -46,11 +46,32 @@ def test_a_match_is_the_most_similar_token(index):
     assert match.match == "kitten" and hit.text[slice(*match.span)] == "kitten"
 
 
-def test_words_add_up_to_bm25(index):
-    for hit in index.search("user money", explain=True):
-        assert sum(hit.explanation.words.values()) == pytest.approx(hit.bm25, abs=0.1)
-        assert ("money" in hit.explanation.words) == (hit.id == "money")
+def test_words_and_pairs_of_them_add_up_to_bm25(index):
+    index.add(f"number {n} of some more texts" for n in range(20))
+    for query in ("user money", "lost money on stock markets", "the user's getUserName function"):
+        for hit in index.search(query, explain=True):
+            assert sum(hit.explanation.words.values()) == pytest.approx(hit.bm25, rel=1e-9)
+    (hit,) = index.search("the user lost money", k=1, explain=True)
+    words = hit.explanation.words
+    assert {"user", "money", "user lost", "lost money"} <= set(words)
+    assert words["lost money"] == pytest.approx(words["lost"] / 5, rel=1e-9)
     assert index.search("user", hybrid=0, explain=True)[0].explanation.words == {}
+
+
+def test_parts_add_up_to_the_score(index):
+    index.add({"id": f"long {n}", "text": f"Cats sleep in room {n}. " * 400} for n in range(6))
+    queries = ("cats", 'where "kitten slept" on a sofa', "zqx user", "moon", "sofa " * 200)
+    asked = [{"hybrid": weight} for weight in (None, 0, 0.6, 1)] + [{"length_penalty": 0.8}]
+    asked += [{"mode": "rerank", "candidates": 20}, {"mode": "fde"}, {"mode": "maxsim", "length_penalty": 0}]
+    names = set()
+    for options in asked:
+        for hit in (hit for query in queries for hit in index.search(query, explain=True, **options)):
+            parts = hit.explanation.parts
+            assert sum(parts.values()) == pytest.approx(hit.score, abs=1e-5)
+            assert all(parts.values()) and ("words" in parts) == bool(hit.bm25)
+            assert parts.get("length", 0) <= 0 and parts.get("quotes", 1) == 1
+            names |= set(parts)
+    assert names == {"maxsim", "words", "quotes", "length"}
 
 
 def test_ranks(index):

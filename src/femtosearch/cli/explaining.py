@@ -1,4 +1,4 @@
-"""How an explanation looks on a terminal: a line for ranks, one for the tokens, one for the words."""
+"""How an explanation looks on a terminal: a line each for parts of the score, ranks, tokens and words."""
 
 from __future__ import annotations
 
@@ -19,13 +19,17 @@ SHADES = (
 )  # similar: green; less so: yellow; else dim
 LEAST_WEIGHT = 0.05  # from 1, of a weight that is shown
 OWN = "·"  # a token of the model's own
+PARTS = {"maxsim": "MaxSim"}
 FOUND = {"exact": "MaxSim of everything", "fde": "the FDE's product", "words": "BM25"}
 
 
 def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
-    """Why a hit is a hit, in at most three lines; none without an explanation."""
+    """Why a hit is a hit, in at most four lines; none without an explanation."""
     if hit.explanation is None:
         return
+    parts = [f"{PARTS.get(name, name)} {value:+.2f}" for name, value in hit.explanation.parts.items()]
+    if len(parts) > 1:
+        yield f"     score: {'  '.join(parts)}"
     ranks = ", ".join(f"{FOUND[name]} {rank:,}" for name, rank in hit.explanation.ranks.items())
     scores = f"MaxSim {hit.maxsim:.2f}" if hit.maxsim is not None else ""
     scores += f", BM25 {hit.bm25:.2f}" if hit.bm25 is not None else ""

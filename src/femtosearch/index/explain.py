@@ -64,8 +64,7 @@ def explained(
 ) -> list[Hit]:
     """The hits with their explanations. Raises OutdatedError if a commit came in between."""
     keys = [int(fused.ranking.keys[number]) for number, _ in hits]
-    terms = lookup.words.terms if lookup.words else ()
-    words = word_scores(catalog, snapshot, terms, keys)
+    words = word_scores(catalog, snapshot, lookup.words, keys)
     measures = Measures(snapshot, lookup, fused)
     query = token_rows(lookup.text, True)
     return [
@@ -74,16 +73,22 @@ def explained(
             token_matches(lookup.text, query, hit, token_rows),
             words[key],
             {name: measures.larger(name, value) for name, value in measures.of(number, key).items()},
+            fused.parts(number),
         )
         for (number, hit), key in zip(hits, keys, strict=True)
     ]
 
 
-def with_reasons(hit: Hit, matches: list[TokenMatch], words: dict[str, float], before: dict[str, int]) -> Hit:
+def with_reasons(
+    hit: Hit,
+    matches: list[TokenMatch],
+    words: dict[str, float],
+    before: dict[str, int],
+    parts: dict[str, float],
+) -> Hit:
     """A hit with its explanation. before: how many are ranked before it, of each list that has it."""
-    return replace(
-        hit, explanation=Explanation(matches, words, {name: 1 + count for name, count in before.items()})
-    )
+    ranks = {name: 1 + count for name, count in before.items()}
+    return replace(hit, explanation=Explanation(matches, words, ranks, parts))
 
 
 def token_matches(

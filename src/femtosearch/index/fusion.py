@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import field, replace
 
 import numpy as np
 
@@ -30,11 +30,22 @@ class Fused:
     ranking:  its `scores` are those that count.
     maxsim:   [K] float32, the best passage's.
     bm25:     [K] float64, 0 where a document has none of the words; None without words.
+    shares:   what is added to a score for the words and what is quoted, and taken off for its length, by the
+              names that `Explanation.parts` has: [K] each.
+    weight:   that of words in a score.
     """
 
     ranking: Ranking
     maxsim: np.ndarray
     bm25: np.ndarray | None = None
+    shares: Mapping[str, np.ndarray] = field(default_factory=dict)
+    weight: float = 0.0
+
+    def parts(self, number: int) -> dict[str, float]:
+        """What the score of one document of the ranking is the sum of, without parts that are 0."""
+        others = {name: float(share[number]) for name, share in self.shares.items() if share[number]}
+        rest = float(self.ranking.scores[number]) - sum(others.values())
+        return others if self.weight == 1 else {"maxsim": rest, **others}
 
 
 @frozen
@@ -116,20 +127,25 @@ def fuse(
         mean, spread = of_query.mean, of_query.spread
         luck = sum(piece.spread for piece in by_piece) if by_piece else spread
     scores = ranking.scores.astype(np.float64)
+    length = np.zeros(len(scores))
     if penalty:
-        scores -= penalty * luck * np.sqrt(2 * np.log(snapshot.counts[documents]))
+        length = penalty * luck * np.sqrt(2 * np.log(snapshot.counts[documents]))
+        scores -= length
     if words is None:
-        return Fused(_scored(ranking, scores), ranking.scores)
+        return Fused(_scored(ranking, scores), ranking.scores, shares={"length": -length})
     bm25, shares, phrases = _aligned(words, ranking.keys)
     if weight == 1:
         scores = np.where(bm25 > 0, shares + phrases, -np.inf)
+        length[:] = 0
     else:
-        has_rows = np.isfinite(scores)
+        has_rows, unit = np.isfinite(scores), SPREADS * spread or 1.0
         least = scores[has_rows].min(initial=np.inf)
         scores = np.where((bm25 > 0) & ~has_rows, least if np.isfinite(least) else mean, scores)
         shares /= math.sqrt(2 * words.top) or 1.0
-        scores = (1 - weight) * (scores - mean) / (SPREADS * spread or 1.0) + weight * shares + phrases
-    return Fused(_scored(ranking, scores), ranking.scores, bm25)
+        scores = (1 - weight) * (scores - mean) / unit + weight * shares + phrases
+        length *= np.where(has_rows, (1 - weight) / unit, 0.0)
+    parts = {"words": weight * shares, "quotes": phrases, "length": -length}
+    return Fused(_scored(ranking, scores), ranking.scores, bm25, parts, weight)
 
 
 def moments_of(

@@ -75,6 +75,7 @@ class WordScores:
     phrases:  [K] bool: whether all that stands in quotes is there.
     top:      the share of the document that is best by the terms.
     terms:    what was looked up, and how many documents have it.
+    pairs:    the words side by side that were looked up; paired: [K] bool, whether `bm25` has them.
     """
 
     keys: np.ndarray
@@ -83,6 +84,8 @@ class WordScores:
     phrases: np.ndarray
     top: float
     terms: dict[str, int] = field(default_factory=dict)
+    pairs: tuple[str, ...] = ()
+    paired: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
 
 
 def keywords_of(query: str) -> Keywords:
@@ -136,6 +139,7 @@ class WordLists:
     terms:   by the words; pairs: by words that stand side by side; quoted: those that have all that stands in
              quotes.
     counts:  the terms that were looked up, and how many documents have each.
+    adjacent: the pairs that were looked up.
     most:    what BM25 would be for a document that had every term, and had it very often.
     best:    the most that a document has by the terms; of shards, a document of any of them.
     """
@@ -144,6 +148,7 @@ class WordLists:
     pairs: Scored
     quoted: Scored
     counts: dict[str, int]
+    adjacent: tuple[str, ...]
     most: float
     best: float
 
@@ -157,7 +162,9 @@ class WordLists:
         pairs = self.pairs.of(self.terms.keys)
         bm25[np.searchsorted(keys, pairs.keys)] += PAIR_SHARE * pairs.scores
         shares = np.minimum(1, np.append(bm25, self.best) / max(self.most, 1e-9))
-        return WordScores(keys, bm25, shares[:-1], phrases, float(shares[-1]), self.counts)
+        paired = contains(pairs.keys, keys)
+        top = float(shares[-1])
+        return WordScores(keys, bm25, shares[:-1], phrases, top, self.counts, self.adjacent, paired)
 
 
 def find(
@@ -190,27 +197,30 @@ def find(
 def word_scores(
     catalog: Catalog,
     snapshot: Snapshot,
-    terms: Iterable[str],
+    words: WordScores | None,
     keys: Iterable[int],
     statistics: WordStatistics | None = None,
 ) -> dict[int, dict[str, float]]:
-    """For each document of these keys the words that it has, of those looked up, and the BM25 of each.
+    """For each document of these keys the words and pairs that it has, and what each is of its BM25.
 
-    terms:  as `WordScores` has them; statistics: as for `find`.
+    words:  what was looked up; statistics: as for `find`.
     Raises OutdatedError if a commit came in between.
     """
-    rising = np.array(sorted(keys), np.int64)
-    scores = {key: dict[str, float]() for key in rising.tolist()}
-    terms = list(terms)
-    if not terms or not scores:
+    scores = {key: dict[str, float]() for key in keys}
+    if words is None or not scores:
         return scores
+    rising = np.array(sorted(scores), np.int64)
+    counting = [(term, rising, 1.0) for term in words.terms]
+    counting += [
+        (pair, rising[contains(words.keys[words.paired], rising)], PAIR_SHARE) for pair in words.pairs
+    ]
 
     def read(reader: sqlite3.Connection) -> dict[int, dict[str, float]]:
         table = WordTable(reader, snapshot.words, statistics)
-        for term in terms:
-            scored = table.scores(term, rising)
+        for phrase, having, share in counting:
+            scored = table.scores(phrase, having)
             for key, bm25 in zip(scored.keys.tolist(), scored.scores.tolist(), strict=True):
-                scores[key][term.strip('"')] = bm25
+                scores[key][phrase.strip('"')] = share * bm25
         return scores
 
     return catalog.read_at(snapshot.state, read)
@@ -240,9 +250,8 @@ class _Lookup:
         table, among = self._table, (self._keys, self._depth)
         best = table.any([*terms], *among)
         quoted = table.every(keywords.phrases, *among)
-        return WordLists(
-            best, table.any([*pairs], *among), quoted, terms, most, float(best.scores.max(initial=0.0))
-        )
+        top = float(best.scores.max(initial=0.0))
+        return WordLists(best, table.any([*pairs], *among), quoted, terms, (*pairs,), most, top)
 
     def _not_meant(self, forms: Iterable[tuple[str, str]]) -> set[str]:
         """Of two forms of a word the one that no document has; the typeset one if none has either."""

@@ -115,10 +115,12 @@ class Reasons:
 
     words:     what each word counts that was looked up and is there.
     measures:  what the document is ranked by; see `Measures`.
+    parts:     what its score is the sum of.
     """
 
     words: dict[str, float]
     measures: dict[str, float]
+    parts: dict[str, float]
 
 
 def second_of(question: Question, firsts: Sequence[First]) -> Second:
@@ -310,11 +312,13 @@ class Shard:
         measures, ranking = fusion.measures(begun, question), fusion.fused.ranking
         keys = catalog.keys(ids)
         keys = {name: key for name, key in keys.items() if contains(ranking.keys, np.array([key]))[0]}
-        terms = fusion.words.terms if fusion.words else ()
         statistics = question.statistics or NO_WORDS
-        scores = word_scores(catalog, snapshot, terms, keys.values(), statistics)
+        scores = word_scores(catalog, snapshot, fusion.words, keys.values(), statistics)
         numbers = {key: int(np.searchsorted(ranking.keys, key)) for key in keys.values()}
-        reasons = {name: Reasons(scores[key], measures.of(numbers[key], key)) for name, key in keys.items()}
+        reasons = {
+            name: Reasons(scores[key], measures.of(numbers[key], key), fusion.fused.parts(numbers[key]))
+            for name, key in keys.items()
+        }
         return [reasons.get(name) for name in ids]
 
     def _fusion(self, begun: _Begun, question: Question, second: Second) -> _Fusion:

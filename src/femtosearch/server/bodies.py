@@ -100,8 +100,9 @@ class ExplanationBody(BaseModel):
     """Why a hit is a hit."""
 
     tokens: list[TokenMatchBody]
-    words: dict[str, float] = Field(description="What each word of the query that is there gave to BM25.")
+    words: dict[str, float] = Field(description="What each word, or two side by side, gave to BM25.")
     ranks: dict[str, int] = Field(description="The rank at which exact search, FDE or words had it.")
+    parts: dict[str, float] = Field(description="What the score is the sum of.")
 
 
 class HitBody(BaseModel):

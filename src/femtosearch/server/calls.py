@@ -314,7 +314,7 @@ def _explanation(entry: dict[str, Any]) -> Explanation:
         TokenMatch(**{**match, "span": None if match["span"] is None else tuple(match["span"])})
         for match in entry["tokens"]
     ]
-    return Explanation(tokens, dict(entry["words"]), dict(entry["ranks"]))
+    return Explanation(tokens, dict(entry["words"]), dict(entry["ranks"]), dict(entry.get("parts", {})))
 
 
 def _document(entry: dict[str, Any]) -> Document:

@@ -155,6 +155,7 @@ class Search:
                 token_matches(text, query, hit, token_rows),
                 reason.words,
                 {name: ranked_before[name] for name in reason.measures},
+                reason.parts,
             )
             for hit, reason, ranked_before in zip(hits, reasons, before, strict=True)
         ]
@@ -167,7 +168,7 @@ class Search:
         answers = self._ask("reasons", {n: (question, second, of_shard) for n, of_shard in ids.items()})
         pairs = [zip(ids[n], of_shard, strict=True) for n, of_shard in answers.items()]
         by_id = {name: reason for several in pairs for name, reason in several}
-        return [by_id.get(hit.id) or Reasons({}, {}) for hit in hits]
+        return [by_id.get(hit.id) or Reasons({}, {}, {}) for hit in hits]
 
     def _ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
         answers = self._version.router.ask(method, arguments)
