@@ -34,9 +34,8 @@ def test_in_a_pipe():
 def test_parts_of_a_score():
     parts = {"maxsim": 0.5, "words": 0.125, "quotes": 1.0, "length": -0.02}
     hit = Hit("a", 1.605, "text", explanation=Explanation([], {}, {}, parts))
-    assert list(explanation_lines(hit, io.StringIO()))[0] == (
-        "     score: MaxSim +0.50  words +0.12  quotes +1.00  length -0.02"
-    )
+    first, *_ = explanation_lines(hit, io.StringIO())
+    assert first == ("     score: MaxSim +0.50  words +0.12  quotes +1.00  length -0.02")
 
 
 def test_on_a_terminal(monkeypatch):

@@ -3,6 +3,7 @@
 import base64
 import http.client
 import json
+import re
 import time
 
 import numpy as np
@@ -296,6 +297,18 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(served):
 def test_a_request_id_that_is_sent_comes_back_unless_it_is_odd(served):
     assert served.ask("GET", "/health", X_Request_ID="abc-1.2_3")[1]["x-request-id"] == "abc-1.2_3"
     assert served.ask("GET", "/health", X_Request_ID="a" * 65)[1]["x-request-id"] != "a" * 65
+
+
+def test_a_link_with_an_unknown_parameter_is_refused(served):
+    for path in ("/search?q=a&limit=3", "/search?q=a&K=3", "/count?filter=a", "/facets?field=a&k=1"):
+        status, _, content = served.ask("GET", path)
+        name = re.findall(r"[?&](\w+)=", path)[-1]
+        assert status == 422 and content["error"]["message"].startswith(f"{name}: expected one of the param")
+    for path in ("/documents?ids=cat", "/documents/moon?k=1"):
+        assert served.ask("GET", path)[0] == 422
+    for path in ("/health?cache=1", "/?q=moon", "/v1/models?api-version=2"):
+        assert served.ask("GET", path)[0] == 200
+    assert served.ask("POST", "/rerank?api-version=2", {"query": "a", "documents": ["a"]})[0] == 200
 
 
 @pytest.mark.parametrize("path", ["/", "/health", "/ready", "/search?q=moon", "/documents/moon", "/nothing"])

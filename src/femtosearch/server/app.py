@@ -9,14 +9,20 @@ from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
 from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 from femtosearch.server import documents, operations, searching
 from femtosearch.server.bodies import ProblemBody
-from femtosearch.server.description import allowed, describe, methods_of
+from femtosearch.server.description import (
+    allowed,
+    describe,
+    methods_of,
+    parameters_of,
+    refuse_unknown_parameters,
+)
 from femtosearch.server.guard import Guard, log_fault
 from femtosearch.server.indexes import Indexes
 from femtosearch.server.invalid import invalid
@@ -80,6 +86,7 @@ def make_app(indexes: Indexes, settings: Settings) -> Application:
         version=metadata.version("femtosearch"),
         description=DESCRIPTION,
         lifespan=lifespan,
+        dependencies=[Depends(refuse_unknown_parameters)],
         docs_url=None,  # whose page takes scripts from the network
         redoc_url=None,
         responses=PROBLEMS,
@@ -90,7 +97,7 @@ def make_app(indexes: Indexes, settings: Settings) -> Application:
         app.include_router(router)
     description = describe(app, settings)
     app.add_route("/openapi.json", lambda request: as_json(description), include_in_schema=False)
-    app.state.methods = methods_of(description)
+    app.state.methods, app.state.parameters = methods_of(description), parameters_of(description)
     app.add_exception_handler(FemtosearchError, _answer_error)
     app.add_exception_handler(Exception, _answer_error)
     app.add_exception_handler(RequestValidationError, _invalid)

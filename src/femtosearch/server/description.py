@@ -1,13 +1,14 @@
-"""What /openapi.json says, and which methods each path has."""
+"""What /openapi.json says, and which methods and parameters each path has."""
 
 from __future__ import annotations
 
 import re
 from typing import Any
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 
 from femtosearch.server.guard import access_of
+from femtosearch.server.problems import refusal
 from femtosearch.server.settings import Settings
 
 SCHEMES = {
@@ -15,6 +16,7 @@ SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 Methods = list[tuple[re.Pattern[str], list[str]]]
+Parameters = dict[tuple[str, str], list[str]]
 
 
 def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
@@ -51,6 +53,30 @@ def methods_of(description: dict[str, Any]) -> Methods:
         pattern = re.compile(".*".join(map(re.escape, literals)), re.S)
         patterns.append((pattern, [method.upper() for method in operations]))
     return patterns
+
+
+def parameters_of(description: dict[str, Any]) -> Parameters:
+    """The names of the parameters that a link to a path may have, of each (method, path) that has some."""
+    names = {
+        (method.upper(), path): [
+            parameter["name"] for parameter in operation.get("parameters", []) if parameter["in"] == "query"
+        ]
+        for path, operations in description["paths"].items()
+        for method, operation in operations.items()
+    }
+    return {operation: of_operation for operation, of_operation in names.items() if of_operation}
+
+
+def refuse_unknown_parameters(request: Request) -> None:
+    """Refuse a link with a parameter that its path does not know. A path that has none may get those that
+    other programs put there. Raises Refusal.
+    """
+    parameters: Parameters = request.app.state.parameters
+    known = parameters.get((request.method, request.scope["route"].path_format))
+    unknown = [name for name in request.query_params if known and name not in known]
+    if known and unknown:
+        expected = ", ".join(known)
+        raise refusal(422, "body", f"{unknown[0][:200]}: expected one of the parameters {expected}")
 
 
 def allowed(methods: Methods, path: str) -> list[str]:
