@@ -50,16 +50,6 @@ _SQLITE = {
     sqlite3.SQLITE_MISUSE: (StoreError, "close the index, open it again and try again"),
 }
 
-_KINDS = {
-    stat.S_IFLNK: "a symbolic link",
-    stat.S_IFDIR: "a folder",
-    stat.S_IFIFO: "a pipe (FIFO)",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-    stat.S_IFREG: "a file",
-}
-
 
 def refusal(error: OSError | sqlite3.Error | UnicodeError, place: str) -> StoreError:
     """The error to raise for one that the operating system or SQLite raised at `place`."""
@@ -100,11 +90,11 @@ def check_regular(path: str | os.PathLike[str], status: os.stat_result | None = 
         status = os.lstat(path) if status is None else status
     except FileNotFoundError:
         return False
-    kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
     if not stat.S_ISREG(status.st_mode):
         raise StoreError(
-            f"{os.fspath(path)}: expected a file of an index, found {kind}: nothing was changed; remove it, "
-            "or restore a copy of the index (cp -rL copies what links lead to)"
+            f"{os.fspath(path)}: expected a file of an index, found {system.kind_of(status.st_mode)}: "
+            "nothing was changed; remove it, or restore a copy of the index (cp -rL copies what links "
+            "lead to)"
         )
     if status.st_nlink > 1:
         raise StoreError(
@@ -121,10 +111,9 @@ def check_folder(path: str | os.PathLike[str]) -> bool:
     except FileNotFoundError:
         return False
     if not stat.S_ISDIR(status.st_mode):
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), "a special file")
         raise StoreError(
-            f"{os.fspath(path)}: expected a folder of an index, found {kind}: nothing was changed; "
-            "remove it, or restore a copy of the index"
+            f"{os.fspath(path)}: expected a folder of an index, found {system.kind_of(status.st_mode)}: "
+            "nothing was changed; remove it, or restore a copy of the index"
         )
     return True
 

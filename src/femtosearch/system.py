@@ -1,4 +1,4 @@
-"""What operating systems do differently: flags, maps, locks, syncs, forks, removal, and the count of cores.
+"""What operating systems do differently: flags, kinds of files, maps, locks, syncs, forks, removal, cores.
 
 Windows has no `fcntl`, cannot sync a folder, and does not remove a file that somebody has mapped.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import stat
 from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
@@ -29,6 +30,15 @@ _AT_ONCE = getattr(os, "O_NONBLOCK", 0)  # a pipe without a writer does not hold
 READING = os.O_RDONLY | _PLAIN | _AT_ONCE
 LOCKING = os.O_RDWR | os.O_CREAT | _PLAIN | _AT_ONCE
 CREATING = os.O_RDWR | os.O_CREAT | os.O_EXCL | _PLAIN
+_KINDS = {
+    stat.S_IFREG: "a file",
+    stat.S_IFDIR: "a folder",
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a pipe (FIFO)",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+}
 
 
 def cores() -> int:
@@ -44,6 +54,15 @@ def cache_folder() -> Path:
         return Path(folder)
     base = os.environ.get("XDG_CACHE_HOME", "")
     return (Path(base) if os.path.isabs(base) else Path.home() / ".cache") / "femtosearch"
+
+
+def kind_of(mode: int) -> str:
+    """What is behind a path, in words. mode: the `st_mode` that `os.stat` says.
+
+    >>> kind_of(os.stat("/").st_mode)
+    'a folder'
+    """
+    return _KINDS.get(stat.S_IFMT(mode), "a special file")
 
 
 def mapped(descriptor: int, size: int) -> mmap.mmap:

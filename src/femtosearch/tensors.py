@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from femtosearch.errors import CheckpointError
+from femtosearch.system import kind_of
 
 JSON_LIMIT = 1 << 22  # bytes of a file of settings
 TENSORS_LIMIT = 1 << 34  # bytes of a safetensors file
@@ -129,7 +130,7 @@ def _opened(path: Path, limit: int) -> Iterator[tuple[BinaryIO, int]]:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise CheckpointError(f"{path}: expected a regular file, found {_kind(status.st_mode)}")
+                raise CheckpointError(f"{path}: expected a regular file, found {kind_of(status.st_mode)}")
             if status.st_size > limit:
                 raise CheckpointError(
                     f"{path}: expected at most {limit:,} bytes, found {status.st_size:,}; is it the right "
@@ -147,12 +148,6 @@ def _opened(path: Path, limit: int) -> Iterator[tuple[BinaryIO, int]]:
 
 def _open_without_waiting(name: str, flags: int) -> int:
     return os.open(name, flags | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0))
-
-
-def _kind(mode: int) -> str:
-    if stat.S_ISFIFO(mode):
-        return "a pipe"
-    return "a device" if stat.S_ISCHR(mode) or stat.S_ISBLK(mode) else "something else"
 
 
 def _header_bytes(place: Path | str, first: bytes, size: int, read: Callable[[int], bytes]) -> bytes:

@@ -19,16 +19,10 @@ from femtosearch.read.entries import Options, Skipped
 from femtosearch.read.ignore import Rules, is_unwanted, left_out_by, rules_above, rules_in, rules_of
 from femtosearch.read.kinds import kind_of_file
 from femtosearch.read.paths import STDIN, printable
+from femtosearch.system import kind_of
 
 STDIN_KINDS = ("lines", "text", "jsonl", "csv", "tsv")
 MOST_LISTED = 100_000  # of what is left out
-
-_SPECIAL = {
-    stat.S_IFIFO: "a pipe (FIFO)",
-    stat.S_IFSOCK: "a socket",
-    stat.S_IFCHR: "a device",
-    stat.S_IFBLK: "a device",
-}
 
 
 @frozen
@@ -159,10 +153,9 @@ def _add_named(walked: Walk, path: str) -> None:
     except (OSError, ValueError) as error:
         reason = f"expected a file or a folder, found none ({getattr(error, 'strerror', None) or error})"
         raise ReadError(f"{printable(path)}: {reason}") from error
-    special = _SPECIAL.get(stat.S_IFMT(status.st_mode))
-    if special and not stat.S_ISFIFO(status.st_mode):
-        raise ReadError(f"{printable(path)}: expected a file or a folder, found {special}")
     is_regular = stat.S_ISREG(status.st_mode)
+    if not is_regular and not stat.S_ISFIFO(status.st_mode):
+        raise ReadError(f"{printable(path)}: expected a file or a folder, found {kind_of(status.st_mode)}")
     real = os.path.realpath(path) if is_regular else os.path.abspath(path)
     walked.roots[real] = path
     if not walked.is_new(real, status):
@@ -279,8 +272,8 @@ class _Folder:
             self._walked.broken[entry.path] = f"cannot be read: {error.strerror}"
             return
         kind = kind_of_file(entry.path)
-        special = _SPECIAL.get(stat.S_IFMT(status.st_mode))
-        if special is not None:
+        if not stat.S_ISREG(status.st_mode):
+            special = kind_of(status.st_mode)
             self._walked.kinds[special] += 1
             self._walked.leave_out(entry.path, f"{special}, not a file", "no file")
         elif not self._walked.is_new(real, status):
