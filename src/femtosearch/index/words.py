@@ -12,13 +12,14 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from femtosearch.model.identifiers import parts_of
+
 NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
 MOST_LETTERS = 64  # of an identifier that is split
 # Scripts that put no blanks between words: each character is a term.
 _UNSPACED = "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
 _SEAM = "[a-z][A-Z]|[A-Z][A-Z][a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]"
 _IDENTIFIER = rf"[A-Za-z0-9]{{1,{MOST_LETTERS}}}"
-_PIECE = "[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+"
 WORD = r"\w+"
 LUCENE_STOP_WORDS = frozenset([
     "a", "an", "and", "are", "as", "at", "be", "but", "by", "for", "if", "in", "into", "is", "it",
@@ -69,7 +70,7 @@ def spaced(text: str) -> str:
 
 
 def parts(text: str) -> Iterator[str]:
-    """The pieces of identifiers that are written as one word.
+    """The parts of identifiers that are written as one word.
 
     >>> list(parts("the getUserName of PX7300 and HTTPServer"))
     ['get', 'User', 'Name', 'PX', '7300', 'HTTP', 'Server']
@@ -82,7 +83,7 @@ def parts(text: str) -> Iterator[str]:
             start = _start(text, seam.start())
             match = identifier.match(text, start)
             end = match.end() if match else seam.end()
-            yield from re.findall(_PIECE, text[start:end])
+            yield from parts_of(text[start:end])
 
 
 def _start(text: str, at: int) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-_LETTERS = {
+LETTERS = {  # by what typesetting makes of them
     **{
         chr(code): letters
         for code, letters in enumerate(("ff", "fi", "fl", "ffi", "ffl", "st", "st"), 0xFB00)
@@ -42,7 +42,7 @@ def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
     """
     places = None
     if not text.isascii() and re.search(_FOLDABLE, text):
-        edits = ((*match.span(), _LETTERS.get(match[0], "")) for match in re.finditer(_FOLDABLE, text))
+        edits = ((*match.span(), LETTERS.get(match[0], "")) for match in re.finditer(_FOLDABLE, text))
         text, places = edited(text, edits)
     if "\n" in text and re.search(_BREAK, text) and re.search(_BROKEN, text):
         additions = (

@@ -12,6 +12,15 @@ _IDENTIFIER = re.compile(r"[^\W\d_][^\W_]{2,63}")
 _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
+def parts_of(identifier: str) -> list[str]:
+    """The parts of an identifier, which the tables of words on disks hold: they must stay what they are.
+
+    >>> parts_of("getHTTPServer2")
+    ['get', 'HTTP', 'Server', '2']
+    """
+    return _PART.findall(identifier)
+
+
 def with_parts(text: str) -> tuple[str, np.ndarray]:
     """The text with each identifier's parts after it, where it comes for the first time.
 
@@ -23,7 +32,7 @@ def with_parts(text: str) -> tuple[str, np.ndarray]:
     additions: list[Edit] = []
     seen = set[str]()
     for match in _IDENTIFIER.finditer(text):
-        names = _PART.findall(match[0])
+        names = parts_of(match[0])
         if len(names) < 2 or match[0] in seen or match[0].islower() or match[0].isupper():
             continue
         seen.add(match[0])

@@ -15,22 +15,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from femtosearch.errors import MissingExtraError
+from femtosearch.model.foldings import LETTERS
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry, Fault, Mark
 from femtosearch.read.kinds.headings import cuts_at, with_title
 from femtosearch.read.kinds.pdf_pages import MOST_MEMORY, MOST_SECONDS
 
-_LIGATURES = {
-    0xFB00: "ff",
-    0xFB01: "fi",
-    0xFB02: "fl",
-    0xFB03: "ffi",
-    0xFB04: "ffl",
-    0xFB05: "st",
-    0xFB06: "st",
-}
-_WIDE = {code: chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
-_FOLDED = {**_LIGATURES, **_WIDE, 0xAD: "", 0x3000: " ", 0xA0: " ", 0x2010: "-", 0x2011: "-"}
+_FOLDED = str.maketrans({**LETTERS, "\xad": "", "\u3000": " ", "\xa0": " ", "\u2010": "-", "\u2011": "-"})
 _BROKEN = re.compile(r"([^\W\d_]{2,})-[ \t]*\n[ \t]*([^\W\d_]{2,})")
 _SOFT = re.compile("\xad[ \t]*\n[ \t]*")
 
