@@ -24,6 +24,21 @@ _CHUNK = 256  # documents that are read at a time to count those of one source
 Numbered = tuple[int, Hit]  # the number of a document in its ranking, and the hit
 
 
+class Spread:
+    """Hits taken one by one, of which no more than a quota says have one value of its field."""
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota, self._counts = quota, Counter[str]()
+
+    def takes(self, hit: Hit) -> bool:
+        """Whether there is room for a hit, which is counted then."""
+        values = _values_of(hit, self._quota)
+        if any(self._counts[value] >= self._quota.most for value in values):
+            return False
+        self._counts.update(values)
+        return True
+
+
 def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Request) -> list[Numbered] | None:
     """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
     scores = fused.ranking.scores
@@ -86,15 +101,13 @@ def _spread_hits(
 ) -> list[Numbered] | None:
     """The k best documents of which no more than so many have one value of a field."""
     chosen: list[Numbered] = []
-    counts: Counter[str] = Counter()
+    spread = Spread(quota)
     for numbers in _in_order(scores):
         hits = _hits(catalog, snapshot, fused, numbers)
         if hits is None:
             return None
         for number, hit in hits:
-            values = group_of(hit, quota)
-            if all(counts[value] < quota.most for value in values):
-                counts.update(values)
+            if spread.takes(hit):
                 chosen.append((number, hit))
                 if len(chosen) == k:
                     return chosen
@@ -112,7 +125,7 @@ def _in_order(scores: np.ndarray) -> Iterator[list[int]]:
         begin = end
 
 
-def group_of(hit: Hit, quota: Quota) -> list[str]:
+def _values_of(hit: Hit, quota: Quota) -> list[str]:
     """The values by which a hit is counted, each as JSON; none where it has no such field."""
     paths = quota.paths or (("source",), ("path",))
     for path in paths:

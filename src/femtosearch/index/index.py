@@ -19,7 +19,7 @@ from femtosearch.index.passage_encoder import (
     fitting_fde,
     origin_of,
 )
-from femtosearch.index.places import folded, located, spotted
+from femtosearch.index.places import located, spotted, without_copies
 from femtosearch.index.queries import Query, coverage_of, encoded, warn_of_unknown
 from femtosearch.index.request import CONTEXT_HITS, Request, check_request
 from femtosearch.index.search import search
@@ -36,8 +36,6 @@ if TYPE_CHECKING:
     from femtosearch.index.explain import TokenRows
     from femtosearch.index.filing import Filing
     from femtosearch.index.sources import FileRow, Source
-
-_MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 
 
 class Index(Upkeep):
@@ -295,12 +293,11 @@ class Index(Upkeep):
     def _folded(
         self, request: Request, query: Query, hits: list[Hit], explainer: TokenRows | None
     ) -> list[Hit]:
-        """The hits of one query without copies, asked for again where copies have taken places."""
-        alone, k = replace(request, texts=[query.text]), request.k
-        while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
-            k *= 2
-            hits = self._best(replace(alone, k=k), [query], explainer)[0]
-        return folded(hits)[: request.k]
+        """The hits of one query without copies."""
+        alone = replace(request, texts=[query.text])
+        return without_copies(
+            hits, request.k, lambda k: self._best(replace(alone, k=k), [query], explainer)[0]
+        )
 
     def close(self) -> None:
         """Let go of the files; a second time does nothing. What was added is on the disk already.

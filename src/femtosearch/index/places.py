@@ -14,6 +14,7 @@ from femtosearch.index.sources import Place
 from femtosearch.types import Hit
 
 TokenRows = Callable[..., tuple[np.ndarray, np.ndarray]]
+_MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 _WINDOW = 240  # characters of the stretch of a passage whose tokens score best together
 
 
@@ -32,6 +33,18 @@ def spotted(query: np.ndarray, hits: Sequence[Hit], token_rows: TokenRows | None
     if token_rows is None or not len(query):
         return list(hits)
     return [replace(hit, span=_span(query, hit, token_rows)) for hit in hits]
+
+
+def without_copies(hits: list[Hit], k: int, best: Callable[[int], list[Hit]]) -> list[Hit]:
+    """The k best hits, folded; more are asked for where copies have taken places.
+
+    hits:  the k best with their copies; best: gives as many as it is asked for, or all there are.
+    """
+    count = k
+    while len(folded(hits)) < k and len(hits) == count < _MOST_FOLDED * k:
+        count *= 2
+        hits = best(count)
+    return folded(hits)[:k]
 
 
 def folded(hits: Sequence[Hit]) -> list[Hit]:

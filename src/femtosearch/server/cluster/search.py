@@ -11,12 +11,13 @@ import uuid
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Any
 
 from femtosearch.index.explain import TokenRows, token_matches, with_reasons
 from femtosearch.index.fusion import PENALTY, WEIGHT, Moments
-from femtosearch.index.hits import group_of
-from femtosearch.index.places import folded
+from femtosearch.index.hits import Spread
+from femtosearch.index.places import without_copies
 from femtosearch.index.queries import Query
 from femtosearch.index.request import Quota, Request
 from femtosearch.index.searches import Hits
@@ -26,7 +27,6 @@ from femtosearch.server.cluster.version import Version
 from femtosearch.types import Hit
 
 OPTIONS = frozenset(["candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty"])
-_MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
 _AT_ONCE = Second((Moments(),), (-math.inf, -math.inf, -math.inf))  # where shards need not know of each other
 
 
@@ -127,13 +127,14 @@ class Search:
             k *= 4
 
     def _folded(self, query: Query, hits: list[Hit]) -> list[Hit]:
-        """The hits of one query without copies, asked for again where copies have taken places."""
-        request, k = self._asked.request, self._asked.request.k
-        while len(folded(hits)) < request.k and len(hits) == k < _MOST_FOLDED * request.k:
-            k *= 2
+        """The hits of one query without copies."""
+        request = self._asked.request
+
+        def best(k: int) -> list[Hit]:
             hits = self._best(replace(request, k=k), [query])[0]
-            hits = hits if request.per is None else within(hits, request.per, k)
-        return folded(hits)[: request.k]
+            return hits if request.per is None else within(hits, request.per, k)
+
+        return without_copies(hits, request.k, best)
 
     def _explained(self, text: str, hits: list[Hit], token_rows: TokenRows) -> list[Hit]:
         """The hits of one query with their explanations."""
@@ -189,11 +190,4 @@ def merged(several: Iterable[list[Hit]], k: int) -> list[Hit]:
 
 def within(hits: Iterable[Hit], quota: Quota, k: int) -> list[Hit]:
     """The first k hits of which no more than so many have one value of a field."""
-    counts: Counter[str] = Counter()
-    chosen: list[Hit] = []
-    for hit in hits:
-        values = group_of(hit, quota)
-        if len(chosen) < k and all(counts[value] < quota.most for value in values):
-            counts.update(values)
-            chosen.append(hit)
-    return chosen
+    return list(islice(filter(Spread(quota).takes, hits), k))
