@@ -38,6 +38,24 @@ def test_hits_are_those_of_the_library(index, server):
     assert index.search([]) == []
 
 
+def test_a_context_is_that_of_the_library(index, server):
+    fill = " ".join(f"something else number {n} is told here at length." for n in range(60))
+    index.add(
+        [{"id": "manual", "text": f"A cat sleeps a lot.\n\n{fill}\n\nCats purr when they sleep.\n\n{fill}"}]
+    )
+    local = server.indexes.get(None)
+    context = index.context("how do cats sleep", max_tokens=2500)
+    assert context == local.context("how do cats sleep", max_tokens=2500)
+    assert len([citation for citation in context.citations if citation.id == "manual"]) > 1
+    for how in ({"k": 1}, {"where": "length > 20"}, {"max_tokens": 9}):
+        assert index.context("a cat", **how) == local.context("a cat", **how)
+    for wrong in ({"max_tokens": 0}, {"k": 0}, {"where": "length >"}, {"where": {"length": object()}}):
+        with pytest.raises(fs.QueryError, match=f"^{next(iter(wrong))}: "):
+            index.context("a cat", **wrong)
+    with pytest.warns(fs.UnknownQueryWarning):
+        assert index.context("ዠዠዠ") == local.context("ዠዠዠ")
+
+
 def test_documents_go_there_and_come_back(index, server):
     documents = [
         "a bird",
@@ -336,6 +354,7 @@ def test_the_same_for_asyncio(server):
             )
             assert hits == server.indexes.get(None).search("a cat", k=1)
             assert [[hit.id for hit in hits] for hits in several] == [["moon"], ["dog"]]
+            assert await index.context("a cat") == server.indexes.get(None).context("a cat")
             assert await index.get("b") == fs.Document("b", "fish") and await index.get("c") is None
             assert [document.id async for document in index] == [*TEXTS, *ids]
             assert (await index.stats()).documents == 5

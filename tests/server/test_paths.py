@@ -9,6 +9,8 @@ import time
 import numpy as np
 import pytest
 
+from femtosearch.cli import main
+from femtosearch.index.index import Index
 from femtosearch.model.model import Model
 from femtosearch.server.bodies import RerankBody
 from femtosearch.server.guard import access_of
@@ -297,6 +299,26 @@ def test_every_answer_has_the_headers_that_keep_browsers_safe(served):
 def test_a_request_id_that_is_sent_comes_back_unless_it_is_odd(served):
     assert served.ask("GET", "/health", X_Request_ID="abc-1.2_3")[1]["x-request-id"] == "abc-1.2_3"
     assert served.ask("GET", "/health", X_Request_ID="a" * 65)[1]["x-request-id"] != "a" * 65
+
+
+def test_a_context_for_a_question(served):
+    status, _, content = served.ask("POST", "/context", {"question": "the moon", "max_tokens": 100, "k": 2})
+    assert status == 200 and content["text"].startswith(f"[1] moon\n{TEXTS['moon']}")
+    assert content["citations"][0]["text"] == TEXTS["moon"] and content["coverage"]["unknown"] == []
+    assert 0 < content["tokens"] <= 100 and len(content["citations"]) == 2
+    for wrong in ({}, {"question": " "}, {"question": "a", "max_tokens": 0}, {"question": "a", "k": 9999}):
+        assert served.ask("POST", "/context", wrong)[0] == 422
+
+
+def test_a_context_names_no_folder_of_the_server(model, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "note.txt").write_text("The moon is red.")
+    assert main(["index", "index", "note.txt", "--model", "femto"]) == 0
+    with Index(tmp_path / "index") as index:
+        index.update("note.txt", {}, replace=True)
+    with running(model, [tmp_path / "index"]) as server:
+        content = server.ask("POST", "/context", {"question": "the moon"})[2]
+    assert content["citations"][0]["place"] == "note.txt:1" and str(tmp_path) not in str(content)
 
 
 def test_a_link_with_an_unknown_parameter_is_refused(served):

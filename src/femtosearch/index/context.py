@@ -58,10 +58,7 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
     further:  what gives the other passages of a long document; None for the best one of each alone.
     Raises QueryError.
     """
-    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or not 1 <= max_tokens <= MOST_TOKENS:
-        raise QueryError(
-            f"max_tokens: expected a whole number from 1 to {MOST_TOKENS:,}, found {max_tokens!r}"
-        )
+    check_max_tokens(max_tokens)
     room, chosen, runs = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
     for citation in filter(None, (_addition(hit, chosen, runs) for hit in _by_relevance(hits, further))):
         size = len(_block(replace(citation, number=len(chosen) + 1)).encode()) + (2 if chosen else 0)
@@ -72,6 +69,14 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
     citations = [replace(citation, number=n) for n, citation in enumerate(_in_reading_order(chosen), 1)]
     text = "\n\n".join(map(_block, citations))
     return Context(text, citations, -(-len(text.encode()) // BYTES_PER_TOKEN))
+
+
+def check_max_tokens(max_tokens: object) -> None:
+    """Raises QueryError for what is no number of tokens that a context can have."""
+    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or not 1 <= max_tokens <= MOST_TOKENS:
+        raise QueryError(
+            f"max_tokens: expected a whole number from 1 to {MOST_TOKENS:,}, found {max_tokens!r}"
+        )
 
 
 def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]:

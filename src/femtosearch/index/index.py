@@ -258,11 +258,10 @@ class Index(Upkeep):
         Raises QueryError, StoreError.
         """
         from femtosearch.index.context import make_context
-        from femtosearch.index.rerank import other_passages
+        from femtosearch.index.rerank import passages_beside
 
-        hits, model = self.search(question, k=k, where=where), self.model
-        (query,) = encoded(model, [question])
-        return make_context(hits, max_tokens, lambda hit: other_passages(model, query, hit))
+        hits = self.search(question, k=k, where=where)
+        return make_context(hits, max_tokens, passages_beside(self.model, question))
 
     def _answers(self, request: Request, *, spots: bool, fold: bool, explain: bool) -> list[list[Hit]]:
         """The hits of each query."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -61,12 +61,18 @@ def similarities(model: Model, query: str, texts: Iterable[str], k: int | None =
     return [replace(hit, score=max(-1.0, hit.score / divisor)) for hit in hits]
 
 
-def other_passages(model: PassageEncoder, query: Query, hit: Hit) -> list[tuple[float, int, int]]:
-    """(MaxSim, start, end) of the passages of a hit's document beside the one that it names, in order.
+def passages_beside(model: PassageEncoder, question: str) -> Callable[[Hit], list[tuple[float, int, int]]]:
+    """What gives (MaxSim, start, end) of the passages of a hit's document beside the one that it names, in
+    order.
 
-    There are none for a query without a known word, or of a document that is not much longer than that
+    There are none for a question without a known word, or of a document that is not much longer than that
     passage or has more than a million characters.
     """
+    (query,) = encoded(model, [question])
+    return lambda hit: _beside(model, query, hit)
+
+
+def _beside(model: PassageEncoder, query: Query, hit: Hit) -> list[tuple[float, int, int]]:
     begin, stop = hit.passage or (0, 0)
     if not query.pieces or not 2 * (stop - begin) < len(hit.text) <= MOST_CHARACTERS:
         return []

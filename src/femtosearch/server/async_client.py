@@ -10,7 +10,7 @@ from typing import Any, TypeVar, overload
 
 from femtosearch.errors import MissingExtraError, ServerError
 from femtosearch.index.contents import Where
-from femtosearch.index.context import Context, make_context
+from femtosearch.index.context import Context
 from femtosearch.index.documents import wanted_ids
 from femtosearch.index.request import CONTEXT_HITS, check_page
 from femtosearch.index.stats import Stats
@@ -110,7 +110,7 @@ class AsyncRemoteIndex:
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
     ) -> Context:
         """The best passages for a question, for a language model's prompt; see `Index.context`."""
-        return make_context(await self.search(question, k=k, where=where), max_tokens)
+        return await self._run(calls.context(self._server, question, max_tokens, k, where))
 
     async def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""

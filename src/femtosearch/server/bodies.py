@@ -6,6 +6,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from femtosearch.index.context import MOST_TOKENS
+from femtosearch.index.request import CONTEXT_HITS
+
 MOST_QUERIES, MOST_DOCUMENTS, MOST_INPUTS, MOST_IDS = 64, 10_000, 2048, 10_000
 MOST_HITS = 1000
 # At least one character that is no blank, as Python knows blanks.
@@ -130,6 +133,49 @@ class HitBody(BaseModel):
     explanation: ExplanationBody | None
 
 
+class CoverageBody(BaseModel):
+    """What of a query the model knows."""
+
+    tokens: int = Field(description="How many it has, but for punctuation.")
+    beyond: int = Field(description="How many of them are cut off.")
+    unknown: list[str] = Field(description="Its words that the model does not know.")
+    share: float = Field(description="The share of its tokens that is unknown.")
+    pieces: int = Field(description="In how many pieces it is asked; 0: no word of it is known.")
+
+
+class QuestionBody(_Strict):
+    """A question whose context is wanted."""
+
+    question: Query
+    max_tokens: int = Field(
+        default=2000, ge=1, le=MOST_TOKENS, description="About so many of a language model's."
+    )
+    k: int = Field(default=CONTEXT_HITS, ge=1, le=MOST_HITS, description="How many documents are looked at.")
+    where: Where = None
+    index: IndexName = None
+
+
+class CitationBody(BaseModel):
+    """A passage of a context: text[start:end] of the document `id`."""
+
+    number: int
+    id: str
+    place: str = Field(description="path:line, or the id.")
+    start: int
+    end: int
+    text: str
+    score: float | None = Field(description="The document's; null where it has no word.")
+
+
+class ContextBody(BaseModel):
+    """Passages for a prompt, none twice, each with its number and place."""
+
+    text: str
+    citations: list[CitationBody]
+    tokens: int = Field(description="About how many of a language model's the text has.")
+    coverage: CoverageBody | None = None
+
+
 class MatchesBody(_Strict):
     """A query and a text whose tokens are compared."""
 
@@ -144,16 +190,6 @@ class MatchedBody(BaseModel):
     query: list[str]
     passage: list[str]
     products: list[list[float]]
-
-
-class CoverageBody(BaseModel):
-    """What of a query the model knows."""
-
-    tokens: int = Field(description="How many it has, but for punctuation.")
-    beyond: int = Field(description="How many of them are cut off.")
-    unknown: list[str] = Field(description="Its words that the model does not know.")
-    share: float = Field(description="The share of its tokens that is unknown.")
-    pieces: int = Field(description="In how many pieces it is asked; 0: no word of it is known.")
 
 
 class HitsBody(BaseModel):

@@ -22,6 +22,7 @@ from femtosearch.errors import (
     UnknownQueryWarning,
 )
 from femtosearch.index.contents import Where
+from femtosearch.index.context import Citation, Context, check_max_tokens
 from femtosearch.index.documents import check_metadata, checked_ids, drafts, is_id, named
 from femtosearch.index.request import check_request
 from femtosearch.index.searches import Hits
@@ -131,6 +132,15 @@ def searches(server: Server, query: str | list[str], options: Mapping[str, Any])
     groups = [list(texts[n : n + BATCH_QUERIES]) for n in range(0, len(texts), BATCH_QUERIES)]
     bodies = [server.with_index({"query": group, **asked}) for group in groups or [[]]]
     return [Call("POST", "/search", _hit_lists, body) for body in bodies]
+
+
+def context(server: Server, question: str, max_tokens: int, k: int, where: Where | None) -> Call[Context]:
+    """The best passages for a question. Raises QueryError."""
+    check_request([question], k, where=where)
+    check_max_tokens(max_tokens)
+    asked = {"question": question, "max_tokens": max_tokens, "k": k, "where": _plain(_checked(where))}
+    body = {name: option for name, option in asked.items() if option is not None}
+    return Call("POST", "/context", _context, server.with_index(body))
 
 
 def joined(answers: list[list[Any]]) -> list[Any]:
@@ -287,6 +297,15 @@ def _warn(coverages: list[Any]) -> None:
 def _hit_lists(answer: Any) -> list[list[Hit]]:
     _warn(answer.get("coverage") or [])
     return [_marked([_hit(entry) for entry in hits], answer) for hits in answer["hits"]]
+
+
+def _context(answer: Any) -> Context:
+    _warn([answer.get("coverage")])
+    citations = [
+        Citation(**{**entry, "score": -math.inf if entry["score"] is None else entry["score"]})
+        for entry in answer["citations"]
+    ]
+    return Context(str(answer["text"]), citations, int(answer["tokens"]))
 
 
 def _marked(hits: list[Hit], answer: Any) -> list[Hit]:

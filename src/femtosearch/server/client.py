@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from femtosearch.errors import FemtosearchError, ServerError
 from femtosearch.index.contents import Where
-from femtosearch.index.context import Context, make_context
+from femtosearch.index.context import Context
 from femtosearch.index.documents import wanted_ids
 from femtosearch.index.request import CONTEXT_HITS, check_page
 from femtosearch.index.searches import Searches
@@ -136,7 +136,7 @@ class RemoteIndex(Searches):
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
     ) -> Context:
         """The best passages for a question, for a language model's prompt; see `Index.context`."""
-        return make_context(self.search(question, k=k, where=where), max_tokens)
+        return self._run(calls.context(self._server, question, max_tokens, k, where))
 
     def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from femtosearch.index.context import make_context
 from femtosearch.index.index import Index
+from femtosearch.index.rerank import passages_beside
 from femtosearch.server import models
 from femtosearch.server.bodies import (
     MOST_HITS,
+    ContextBody,
     EmbeddedBody,
     EmbeddingsBody,
     HitsBody,
     MatchedBody,
     MatchesBody,
+    QuestionBody,
     RanksBody,
     RerankBody,
     SearchBody,
@@ -53,6 +57,29 @@ async def search_by_link(
     """The same, for a line of curl or a link: /search?q=a+small+cat&k=3."""
     body = SearchBody(query=q, k=k, where=filter_of(where), text=text, index=index)
     return as_json(await _search(shared, body))
+
+
+@router.post("/context", response_model=ContextBody, tags=["search"], operation_id="context")
+async def context(body: QuestionBody, shared: Shared) -> Response:
+    """The best passages for a question, for a language model's prompt, each with its number and place."""
+    index: Any = shared.indexes.get(body.index)
+
+    def answer() -> dict[str, Any]:
+        hits = [
+            replace(hit, source=_public(hit))
+            for hit in index.search(body.question, k=body.k, where=body.where)
+        ]
+        passages = make_context(hits, body.max_tokens, passages_beside(index.model, body.question))
+        citations = [{**asdict(entry), "score": _finite(entry.score)} for entry in passages.citations]
+        coverage = _coverage(index.coverage(body.question))
+        return {
+            "text": passages.text,
+            "citations": citations,
+            "tokens": passages.tokens,
+            "coverage": coverage,
+        }
+
+    return as_json(await shared.workers.run(answer))
 
 
 @router.post("/rerank", response_model=RanksBody, tags=["models"], operation_id="rerank")
@@ -124,13 +151,17 @@ def _hit(hit: Hit, text: str) -> dict[str, Any]:
     if hit.explanation is not None:
         entry["explanation"] = asdict(hit.explanation)
     for name in SCORES:
-        number = entry[name]
-        entry[name] = number if number is not None and math.isfinite(number) else None
+        entry[name] = _finite(entry[name])
     if text == "none":
         entry["text"] = ""
     elif text == "passage" and hit.passage is not None:
         entry["text"] = hit.text[hit.passage[0] : hit.passage[1]]
     return entry
+
+
+def _finite(number: float | None) -> float | None:
+    """A number as JSON has it."""
+    return number if number is not None and math.isfinite(number) else None
 
 
 def _public(hit: Hit) -> str | None:

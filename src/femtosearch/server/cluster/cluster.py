@@ -18,6 +18,7 @@ from femtosearch.index.explain import token_rows_of
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.queries import coverage_of, encoded, warn_of_unknown
 from femtosearch.index.request import CONTEXT_HITS, check_request
+from femtosearch.index.rerank import passages_beside
 from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
 from femtosearch.index.where import read_filter
@@ -151,7 +152,8 @@ class Cluster(Searches):
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
     ) -> Context:
         """The best passages for a question, for a language model's prompt; see `Index.context`."""
-        return make_context(self.search(question, k=k, where=where), max_tokens)
+        hits = self.search(question, k=k, where=where)
+        return make_context(hits, max_tokens, passages_beside(self.model, question))
 
     @overload
     def get(self, document_id: str) -> Document | None: ...

@@ -26,6 +26,7 @@ from femtosearch.index.index import Index
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.plan import CANDIDATES, RECALL
 from femtosearch.index.request import CONTEXT_HITS, check_request
+from femtosearch.index.rerank import passages_beside
 from femtosearch.index.schema import Origin
 from femtosearch.index.searches import Searches
 from femtosearch.model.foldings import folded as folded_text
@@ -194,7 +195,8 @@ class QdrantIndex(Searches):
     ) -> Context:
         """The best passages for a question, for a language model's prompt; see `Index.context`."""
         _no_where(where)
-        return make_context(self.search(question, k=k), max_tokens)
+        hits = self.search(question, k=k)
+        return make_context(hits, max_tokens, passages_beside(self.model, question))
 
     @overload
     def get(self, document_id: str) -> Document | None: ...
