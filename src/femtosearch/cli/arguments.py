@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -20,9 +19,9 @@ from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database
 from femtosearch.cli.find_arguments import FINDING, add_finding, hint_of, with_find
 from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
 from femtosearch.cli.mixed import MixedParser
-from femtosearch.cli.numbers import whole
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import SERVING, add_serving
+from femtosearch.cli.values import text, whole
 from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
@@ -225,16 +224,11 @@ def _add_k(command: argparse.ArgumentParser, default: int | None) -> None:
     )
 
 
-def _text(argument: str) -> str:
-    """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
-    return os.fsencode(argument).decode("utf-8", "replace")
-
-
 def _add_search(commands: Any) -> None:
     command = _command(commands, "search", "search an index")
     command.add_argument("folder", metavar="FOLDER", help="the index")
     command.add_argument(
-        "query", type=_text, metavar="QUERY", help="the query, or - for one a line on standard input"
+        "query", type=text, metavar="QUERY", help="the query, or - for one a line on standard input"
     )
     command.add_argument("--text", action="store_true", help="with --json the whole text, not the passage")
     description = "show every document, also those that have the text of one before"
@@ -246,7 +240,7 @@ def _add_search(commands: Any) -> None:
 
 def _add_rerank(commands: Any) -> None:
     command = _command(commands, "rerank", "put the lines of standard input in the order of a query")
-    command.add_argument("query", type=_text, metavar="QUERY", help="the query")
+    command.add_argument("query", type=text, metavar="QUERY", help="the query")
     _add_k(command, None)
     _add_model(command)
 
@@ -254,7 +248,7 @@ def _add_rerank(commands: Any) -> None:
 def _add_encode(commands: Any) -> None:
     command = _command(commands, "encode", "turn texts into rows: one vector a token")
     command.add_argument(
-        "text", type=_text, metavar="TEXT", nargs="*", help="texts (default: the lines of standard input)"
+        "text", type=text, metavar="TEXT", nargs="*", help="texts (default: the lines of standard input)"
     )
     side = command.add_mutually_exclusive_group()
     side.add_argument("--query", action="store_true", help="as queries")

@@ -7,9 +7,9 @@ from typing import Any
 
 from femtosearch.cli.holding_arguments import add_address, add_holding, add_polling
 from femtosearch.cli.mixed import MixedParser
-from femtosearch.cli.numbers import whole
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import add_answering, add_listening
+from femtosearch.cli.values import whole
 
 CLUSTER = "cluster"
 

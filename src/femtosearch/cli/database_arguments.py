@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import os
 from typing import Any
+
+from femtosearch.cli.values import text
 
 DATABASE = ("delete", "get", "facets", "update", "snapshot", "import", "check")
 FUNCTIONS = {"import": "import_documents"}  # of commands whose names are Python's own
@@ -30,29 +31,21 @@ def add_where(command: argparse.ArgumentParser) -> None:
     command.add_argument("--where", metavar="FILTER", help=description)
 
 
-def quota(argument: str) -> int | dict[str, int]:
-    """The argument of --per: N, or FIELD=N."""
-    field, equals, number = argument.rpartition("=")
-    if not number.isdecimal() or (equals and not field):
-        raise argparse.ArgumentTypeError(f"expected N or FIELD=N, found {argument!r}")
-    return {field: int(number)} if equals else int(number)
-
-
 def _add_delete(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    command.add_argument("id", type=_text, metavar="ID", nargs="*", help="ids of documents")
+    command.add_argument("id", type=text, metavar="ID", nargs="*", help="ids of documents")
     add_where(command)
 
 
 def _add_get(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    command.add_argument("id", type=_text, metavar="ID", nargs="*", help="ids of documents (default: all)")
+    command.add_argument("id", type=text, metavar="ID", nargs="*", help="ids of documents (default: all)")
     add_where(command)
 
 
 def _add_facets(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    command.add_argument("field", type=_text, metavar="FIELD", help="a key of the metadata, or a.b")
+    command.add_argument("field", type=text, metavar="FIELD", help="a key of the metadata, or a.b")
     command.add_argument("-n", type=int, metavar="N", help="the N commonest values (default: all)")
     add_where(command)
 
@@ -60,7 +53,7 @@ def _add_facets(command: argparse.ArgumentParser) -> None:
 def _add_update(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     command.add_argument("metadata", metavar="JSON", help='the keys to set: {"year": 2024}')
-    command.add_argument("id", type=_text, metavar="ID", nargs="+", help="ids of documents")
+    command.add_argument("id", type=text, metavar="ID", nargs="+", help="ids of documents")
     command.add_argument("--replace", action="store_true", help="drop the keys that are not named")
 
 
@@ -81,8 +74,3 @@ def _add_check(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     command.add_argument("--repair", action="store_true", help="mend what can be mended from the texts")
     command.add_argument("--model", metavar="MODEL", help="the index's, if it is not built in")
-
-
-def _text(argument: str) -> str:
-    """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
-    return os.fsencode(argument).decode("utf-8", "replace")

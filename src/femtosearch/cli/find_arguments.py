@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import os
 import shlex
 from collections.abc import Collection
 from typing import Any
 
 from femtosearch.cli.database_arguments import add_where
-from femtosearch.cli.numbers import whole
+from femtosearch.cli.values import text, whole
 
 FINDING = {"find": "find", "list": "list_indexes", "status": "status"}  # the command, and its function
 ALIKE = 0.75  # of a word to a command's name, for it to be that one misspelled
@@ -65,7 +64,7 @@ def _misspelled(word: str, commands: Collection[str]) -> str | None:
 
 
 def _add_find(command: argparse.ArgumentParser) -> None:
-    command.add_argument("query", type=_text, metavar="QUERY", help="what to look for, in plain words")
+    command.add_argument("query", type=text, metavar="QUERY", help="what to look for, in plain words")
     command.add_argument("path", metavar="PATH", nargs="*", help="files and folders (default: this folder)")
     command.add_argument(
         "-k", type=whole(1, 10_000), default=10, metavar="N", help="hits to show (default: 10)"
@@ -86,8 +85,3 @@ def _add_find(command: argparse.ArgumentParser) -> None:
     kinds = "files of a kind alone: py, md, js, ..."
     command.add_argument("--type", action="append", default=[], metavar="KIND", help=kinds)
     add_where(command)
-
-
-def _text(argument: str) -> str:
-    """An argument as text: what is not UTF-8 in it becomes U+FFFD, as it does in files."""
-    return os.fsencode(argument).decode("utf-8", "replace")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from femtosearch.cli.numbers import whole
+from femtosearch.cli.values import whole
 
 
 def add_address(command: argparse._ActionsContainer) -> None:

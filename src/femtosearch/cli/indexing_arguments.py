@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from femtosearch.cli.numbers import whole
+from femtosearch.cli.values import whole
 
 INDEXING = ("index", "refresh", "forget")
 MOST_THREADS = 1_000_000

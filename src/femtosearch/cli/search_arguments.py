@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from femtosearch.cli.database_arguments import add_where, quota
-from femtosearch.cli.numbers import whole
+from femtosearch.cli.database_arguments import add_where
+from femtosearch.cli.values import quota, whole
 
 
 def add_search_flags(command: argparse.ArgumentParser) -> None:

@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from femtosearch.cli.holding_arguments import add_holding, add_polling
-from femtosearch.cli.numbers import whole
+from femtosearch.cli.values import whole
 
 SERVING = ("serve", "mcp")
 

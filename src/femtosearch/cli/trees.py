@@ -16,6 +16,7 @@ from femtosearch.index.index import Index
 from femtosearch.index.store import holds_index
 from femtosearch.read import Options
 from femtosearch.read.refresh import Run
+from femtosearch.server.indexes import split_name
 
 PATIENCE = 20.0  # seconds that an answer waits for files to be indexed
 PAUSE = 2.0  # seconds after a refresh in which there is no other
@@ -107,9 +108,9 @@ def named(place: str) -> tuple[str, str]:
     >>> named("notes=/home/me/docs")
     ('notes', '/home/me/docs')
     """
-    name, separator, path = place.partition("=")
-    if not separator or "/" in name or os.path.exists(place):
-        name, path = Path(place).resolve().name.replace("=", "_") or "files", place
+    name, path = split_name(place)
+    if name is None:
+        name = Path(place).resolve().name.replace("=", "_") or "files"
     return name, path
 
 

@@ -100,9 +100,8 @@ class Indexes:
             index.close()
 
     def _add(self, place: str, writable: bool) -> None:
-        name, separator, folder = place.partition("=")
-        if not separator or "/" in name or os.path.exists(place):
-            name, folder = _name_of(place), place
+        name, folder = split_name(place)
+        name = _name_of(place) if name is None else name
         if name in self._open:
             raise FemtosearchError(f"two indexes are called {name!r}: name one, as in other={folder}")
         if not name or not name.isprintable():
@@ -115,6 +114,16 @@ class Indexes:
         if not holds_index(folder) and not writable:
             describe(folder)  # which raises, and says why
         self._open[name] = Index(folder, model=self._given)
+
+
+def split_name(place: str) -> tuple[str | None, str]:
+    """The name and the path of NAME=PATH; no name for what is a path as a whole.
+
+    >>> split_name("notes=/home/me/docs"), split_name("/home/me/a=b")
+    (('notes', '/home/me/docs'), (None, '/home/me/a=b'))
+    """
+    name, separator, path = place.partition("=")
+    return (None, place) if not separator or "/" in name or os.path.exists(place) else (name, path)
 
 
 def _name_of(place: str) -> str:
