@@ -1,13 +1,18 @@
 """What was solved for is kept: used as it is, never where it is damaged, and not needed."""
 
+import gc
 import os
+import signal
 import stat
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 from femtosearch import system
 from femtosearch.fde import kept as module
+from femtosearch.fde import lemur as lemurs
 from femtosearch.fde.kept import kept, name_of
 from femtosearch.fde.whitening import Bands, bands_of, factor_forms, shapes_of
 from femtosearch.tensors import tensor_bytes
@@ -160,8 +165,10 @@ def test_the_name_depends_on_the_instruction_set(monkeypatch):
 
 
 def test_an_fde_from_the_cache_gives_the_same_bits(folder):
-    first, again = lemur(), lemur()
+    first = lemur()
     solved = first.documents(ROWS).tobytes(), first.queries(ROWS, numbers=64).tobytes()
+    del first  # with which goes what it has solved for
+    again = lemur()
     names = sorted(file.name for file in folder.iterdir())
     assert len(names) == 3  # two factors and a read-out
     stamps = [(folder / name).stat().st_mtime_ns for name in names]
@@ -170,6 +177,44 @@ def test_an_fde_from_the_cache_gives_the_same_bits(folder):
     other = lemur(features=features(seed=9))
     other.documents(ROWS)
     assert len(list(folder.iterdir())) == 5
+
+
+def test_a_process_solves_once_for_all_that_use_it(monkeypatch):
+    """As many shards do that are opened at once; without a cache, too."""
+    monkeypatch.setenv(module.NO_CACHE, "1")
+    solved = []
+    factor = lemurs.inverse_factor
+    monkeypatch.setattr(lemurs, "inverse_factor", lambda *given: solved.append(1) or factor(*given))
+    several = [lemur() for _ in range(8)]
+    with ThreadPoolExecutor(len(several)) as threads:
+        answers = {answer.tobytes() for answer in threads.map(lambda fde: fde.documents(ROWS), several)}
+    assert len(answers) == 1 and len(solved) == 1
+    before = len(module._in_use)
+    several.clear()
+    gc.collect()
+    assert len(module._in_use) < before
+    assert lemur().documents(ROWS).tobytes() in answers and len(solved) == 2
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_child_that_was_forked_meanwhile_does_not_wait(monkeypatch):
+    locked, over = threading.Event(), threading.Event()
+
+    def make():
+        locked.set()
+        over.wait()
+        return Bands([])
+
+    thread = threading.Thread(target=module.shared, args=("a", make))
+    thread.start()
+    locked.wait()
+    child = os.fork()
+    if not child:
+        signal.alarm(20)
+        os._exit(0 if module.shared("b", lambda: Bands([])) else 1)
+    over.set()
+    thread.join()
+    assert os.waitpid(child, 0)[1] == 0
 
 
 @pytest.mark.parametrize("size", [64, 256, 300, 512, 700])

@@ -12,6 +12,9 @@ import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import RLock
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -25,6 +28,9 @@ NO_CACHE = "FEMTOSEARCH_NO_CACHE"  # the environment variable by which nothing i
 MOST_FILES = 16
 MOST_BYTES = 1 << 26  # of one file
 _METHOD = "lemur 2"  # another one where the same arrays are to give other numbers
+_in_use: WeakValueDictionary[str, Any] = WeakValueDictionary()
+_making = RLock()
+T = TypeVar("T")
 
 
 def name_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
@@ -34,6 +40,17 @@ def name_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()
+
+
+def shared(name: str, make: Callable[[], T]) -> T:
+    """What this process has made under a name and still uses, or else what is made now: by one thread, for
+    which the others wait. So an index of many shards has it solved for once, and holds it once.
+    """
+    with _making:
+        made: T | None = _in_use.get(name)
+        if made is None:
+            made = _in_use[name] = make()
+        return made
 
 
 def kept(name: str, forms: Sequence[Form], solve: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
@@ -93,3 +110,12 @@ def _checksum(path: Path, arrays: Iterable[np.ndarray]) -> str:
     for array in arrays:
         checksum = zlib.crc32(array.data, checksum)
     return f"{checksum:08x}"
+
+
+def _make_anew() -> None:
+    """A child that was forked while a thread of its parent made something would wait for it for ever."""
+    global _making
+    _making = RLock()
+
+
+system.in_a_forked_child(_make_anew)

@@ -1,6 +1,9 @@
 """Builds in this process: what is divided, resumed, replaced and refused."""
 
+import gzip
 import json
+import ntpath
+import os
 import shutil
 
 import pytest
@@ -15,6 +18,7 @@ from femtosearch.server.cluster.cluster import Cluster
 from femtosearch.server.cluster.engine import Here
 from femtosearch.server.cluster.manifest import shard_of
 from femtosearch.server.cluster.router import MissingShardsError
+from femtosearch.server.cluster.storage import local_path, storage_at
 
 from .conftest import SHARDS, write_lines
 
@@ -121,6 +125,77 @@ def test_files_of_one_name_in_two_folders_are_two_documents(tmp_path):
     assert built.manifest.documents == 2
 
 
+def test_folders_of_others_stay(tmp_path):
+    """A folder that is built to may be one of somebody's; what is called as ours alone goes."""
+    (tmp_path / "a.txt").write_text("a flow")
+    for name in ("build-tools", "build-0123456789abcdex", "build-0123456789abcdef"):
+        (tmp_path / "out" / name).mkdir(parents=True)
+    build([tmp_path / "a.txt"], tmp_path / "out", shards=1, address="here", model="femto")
+    assert sorted(path.name for path in (tmp_path / "out").glob("build-*"))[-1] == "build-tools"
+    assert (tmp_path / "out" / "build-0123456789abcdex").exists()
+    assert not (tmp_path / "out" / "build-0123456789abcdef").exists()
+
+
+@pytest.mark.parametrize("content", [b'{"name": "a web application"}', b"\xff", b"[" * 100_000])
+def test_a_manifest_of_something_else_stays_and_nothing_is_built(corpus, tmp_path, content):
+    (tmp_path / "manifest.json").write_bytes(content)
+    with pytest.raises(StoreError, match="nothing was built: remove that file, or choose another place"):
+        build([corpus], tmp_path, shards=1, model="femto", engine=Failing(0))
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == [content]
+
+
+def test_what_was_built_among_the_sources_is_no_source(tmp_path):
+    folder = tmp_path / "texts"
+    folder.mkdir()
+    write_lines(folder / "a.jsonl", range(4))
+    with pytest.raises(StoreError, match="the power went"):
+        build([folder], folder, shards=2, model="femto", engine=Failing(2))
+    first = build([folder], folder, shards=2, address="here", model="femto")
+    again = build([folder], folder, shards=2, address="here", model="femto")
+    assert (first.divided, first.encoded, first.skipped) == (0, 1, ())
+    assert (again.encoded, again.manifest) == (0, first.manifest)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda out: next(out.glob("build-*/shard-0001-*/segments/*.seg")).write_bytes(b"short"),
+        lambda out: next(out.glob("build-*/shard-0001-*/catalog.db")).unlink(),
+        lambda out: shutil.rmtree(next(out.glob("build-*/shard-0001-*"))),
+        lambda out: next(out.glob("build-*/shard-0001.json")).write_bytes(b"{"),
+        lambda out: next(out.glob("build-*/shard-0001.json")).write_bytes(b"\xff"),
+        lambda out: next(out.glob("build-*/shard-0001.json")).write_bytes(b"[" * 100_000),
+        lambda out: next(out.glob("build-*/shard-0001.json")).write_bytes(b'{"files": {}}'),
+    ],
+)
+def test_a_shard_that_was_damaged_is_built_again(corpus, built, tmp_path, single, damage):
+    """And who serves the build opens the new shard."""
+    out = tmp_path / "out"
+    shutil.copytree(built, out)
+    damage(out)
+    with Cluster(out, address="here", model="femto", partial=True) as cluster:
+        again = build([corpus], out, shards=SHARDS, address="here", model="femto")
+        assert again.encoded == 1 and again.manifest.documents == len(single)
+        assert cluster.refresh() and not cluster.refresh()
+        assert cluster.search("flutter", k=9) == single.search("flutter", k=9)
+
+
+def test_a_spool_that_was_damaged_is_told_or_made_again(corpus, tmp_path, single):
+    with pytest.raises(StoreError, match="the power went"):
+        build([corpus], tmp_path, shards=SHARDS, model="femto", engine=Failing(1))
+    [spool] = tmp_path.glob("build-*/spool/*")
+    content = (spool / "0.jsonl.gz").read_bytes()
+    for damaged in (content[:-9], b"nothing", gzip.compress(b"[1]\n"), gzip.compress(b'["a", "b", 1]\n')):
+        (spool / "0.jsonl.gz").write_bytes(damaged)
+        with pytest.raises(CorruptError, match=r"damaged .* remove it, and build again"):
+            build([corpus], tmp_path, shards=SHARDS, address="here", model="femto")
+    for counts in (b"{", b"7", b'[1, 2, "3"]'):
+        (spool / "ready.json").write_bytes(counts)
+        assert building._counts(building.storage_at(spool.parent), spool.name, SHARDS) is None
+    again = build([corpus], tmp_path, shards=SHARDS, address="here", model="femto")
+    assert again.divided == 1 and again.manifest.documents == len(single)
+
+
 @pytest.mark.parametrize(
     ("sources", "out", "shards", "error", "told"),
     [
@@ -143,6 +218,13 @@ def test_what_cannot_be_built_is_told(tmp_path, monkeypatch, sources, out, shard
     with pytest.raises(error, match=told):
         build(sources, out, shards=shards, address="here", model="femto")
     assert not list(tmp_path.glob("out/manifest.json"))
+
+
+def test_urls_of_this_machine_are_paths(tmp_path, monkeypatch):
+    assert local_path("file:///notes/a") == "/notes/a" and local_path("s3://b/c") == "s3://b/c"
+    assert storage_at(f"file://{tmp_path}").place == str(tmp_path)
+    monkeypatch.setattr(os, "path", ntpath)
+    assert local_path("file:///C:/notes") == "C:/notes"
 
 
 def test_memory_is_read_and_written(corpus, single):
@@ -173,7 +255,7 @@ def test_a_copy_of_a_bucket_that_was_damaged_is_made_again(corpus, single, tmp_p
 
 def test_more_shards_than_files_may_be_open(corpus, single, tmp_path, monkeypatch):
     monkeypatch.setattr(building, "_BUFFER", 500)
-    [portion] = portions.portions_of([corpus], Options())
+    [portion] = portions.portions_of([corpus], Options(), storage_at(tmp_path))
     assert building.divide(str(tmp_path), "spool", portion, 5000) == []
     counts = json.loads((tmp_path / "spool" / "ready.json").read_text())
     assert (len(counts), sum(counts)) == (5000, 100)

@@ -9,7 +9,9 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import operator
 import os
+import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
@@ -104,14 +106,16 @@ def build(
         )
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
-    portions, store = portions_of(sources, options or Options()), storage_at(out)
+    store = storage_at(out)
+    former = _former(store)
+    portions = portions_of(sources, options or Options(), store)
     recipe = Recipe(model, precision, fde, threads)
     loaded = recipe.load()
     origin = Origin(loaded.name, loaded.fingerprint, loaded.dims)
     name = _name(portions, shards, origin, recipe)
     runner = engine or engine_at(address, place=store.place)
     try:
-        return _Build(store, name, portions, shards, recipe, origin, progress).run(runner)
+        return _Build(store, name, portions, shards, recipe, origin, progress).run(runner, former)
     finally:
         if engine is None:
             runner.close()
@@ -127,7 +131,7 @@ class _Build:
     origin: Origin
     progress: Report | None
 
-    def run(self, engine: Engine) -> Built:
+    def run(self, engine: Engine, former: Manifest | None) -> Built:
         folder = folder_of(self.name)
         spools = [f"{folder}/spool/{number:06}" for number in range(len(self.portions))]
         shards = {n: f"{folder}/{shard_name(n)}" for n in range(self.shards)}
@@ -139,7 +143,6 @@ class _Build:
         for number, answer in self._run(engine, "encoding", encode, calls):
             facts[missing[number]] = answer
         manifest = Manifest(self.name, self.origin, tuple(facts[number] for number in shards))
-        former = read_manifest(self.store, required=False)
         self.store.write(manifests.NAME, manifest.content())
         self._clean(manifest, former)
         divided = [entry for entry in skipped if entry is not None]
@@ -170,7 +173,7 @@ class _Build:
                 self.store.remove(f"{folder}/{name}")
         keep = {folder, folder_of(former.build) if former else folder}
         for name in self.store.folders():
-            if name.startswith("build-") and name not in keep:
+            if manifests.is_build(name) and name not in keep:
                 self.store.remove(name)
 
 
@@ -186,12 +189,20 @@ def read_manifest(store: Storage, *, required: bool = True) -> Manifest | None:
     return None if content is None else parse_manifest(content, place)
 
 
+def _former(store: Storage) -> Manifest | None:
+    """The build that is there. Raises StoreError for a manifest that is not ours, which stays."""
+    try:
+        return read_manifest(store, required=False)
+    except StoreError as error:
+        raise StoreError(f"{error}; nothing was built: remove that file, or choose another place") from None
+
+
 def divide(place: str, spool: str, portion: Portion, shards: int) -> list[Skipped] | None:
     """A task: write the documents of a portion to a file for each shard. What was skipped; None where another
     task has done it already.
     """
     store = storage_at(place)
-    if store.read(f"{spool}/ready.json") is not None:
+    if _counts(store, spool, shards) is not None:
         return None
     skipped: list[Skipped] = []
     with TemporaryDirectory(prefix="femtosearch-") as folder:
@@ -271,32 +282,60 @@ def _spooled(
 ) -> Iterator[Document]:
     """The documents of one shard, in the order of the sources, one spool at a time on this machine."""
     for spool in spools:
-        expected = _expected(store, spool, shards)[number]
+        counts = _counts(store, spool, shards)
+        if counts is None:
+            raise StoreError(
+                f"{store.place}/{spool}: it went while it was needed: is another build running there?"
+            )
         path, count = scratch / "spool.jsonl.gz", 0
-        if expected:
+        if counts[number]:
             store.fetch(f"{spool}/{number}.jsonl.gz", path)
-            with gzip.open(path, "rb") as lines:
-                for line in lines:
-                    name, text, metadata = json.loads(line)
-                    yield Document(name, text, json.loads(metadata))
-                    count += 1
-        if count != expected:
-            raise CorruptError(f"{spool}: expected {expected:,} documents of shard {number}, found {count:,}")
+            for document in _lines(path, f"{store.place}/{spool}"):
+                yield document
+                count += 1
+        if count != counts[number]:
+            raise CorruptError(
+                f"{store.place}/{spool}: expected {counts[number]:,} documents of shard {number}, found "
+                f"{count:,}: remove it, and build again"
+            )
 
 
-def _expected(store: Storage, spool: str, shards: int) -> list[int]:
-    counts: list[int] = json.loads(store.read(f"{spool}/ready.json") or b"[]")
-    if len(counts) != shards:
-        raise StoreError(
-            f"{store.place}/{spool}: it went while it was needed: is another build running there?"
-        )
-    return counts
+def _lines(path: Path, spool: str) -> Iterator[Document]:
+    """The documents in a file of a spool. Raises CorruptError."""
+    try:
+        with gzip.open(path, "rb") as lines:
+            for line in lines:
+                name, text, metadata = json.loads(line)
+                yield Document(name, text, json.loads(metadata))
+    except (OSError, EOFError, zlib.error, ValueError, TypeError) as error:
+        raise CorruptError(f"{spool}: it is damaged ({error}): remove it, and build again") from None
+
+
+def _counts(store: Storage, spool: str, shards: int) -> list[int] | None:
+    """How many documents a spool that is ready has for each shard."""
+    counts = _written(store, f"{spool}/ready.json")
+    is_whole = isinstance(counts, list) and len(counts) == shards
+    return counts if is_whole and all(type(count) is int for count in counts) else None
 
 
 def _shard_there(store: Storage, folder: str) -> ShardFacts | None:
-    """The facts of a shard that is ready."""
-    content = store.read(f"{folder}.json")
-    return None if content is None else shard_facts(json.loads(content), f"{store.place}/{folder}.json")
+    """The facts of a shard that is ready: a file beside it says so, and its files are as long as it says."""
+    try:
+        facts = shard_facts(_written(store, f"{folder}.json"), folder)
+    except StoreError:
+        return None
+    parent = PurePosixPath(folder).parent
+    sizes = (store.size(f"{parent}/{facts.folder}/{name}") for name in facts.files)
+    lengths = (entry.bytes for entry in facts.files.values())
+    return facts if all(map(operator.eq, sizes, lengths)) else None
+
+
+def _written(store: Storage, name: str) -> Any:
+    """What a task wrote in JSON; None where it did not, or the file was damaged since."""
+    try:
+        return json.loads(store.read(name) or b"null")
+    except (ValueError, RecursionError):
+        return None
 
 
 def _name(portions: list[Portion], shards: int, origin: Origin, recipe: Recipe) -> str:

@@ -101,7 +101,7 @@ class Cluster(Searches):
         with self._refreshing:
             manifest = read_manifest(self._store)
             assert manifest is not None
-            if manifest.build == self.build:
+            if manifest == self._version.manifest:
                 return False
             if manifest.origin != self._origin:
                 raise StoreError(

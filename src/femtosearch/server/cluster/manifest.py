@@ -93,6 +93,11 @@ def folder_of(build: str) -> str:
     return f"build-{build}"
 
 
+def is_build(name: str) -> bool:
+    """Whether a folder is called as a build's is."""
+    return name.startswith("build-") and _BUILD.fullmatch(name.removeprefix("build-")) is not None
+
+
 def shard_name(number: int) -> str:
     """What a shard's folder is called, before what tells it from that of another attempt."""
     return f"shard-{number:04}"
@@ -132,6 +137,11 @@ def parse_manifest(content: bytes, place: str) -> Manifest:
     origin = _origin(facts.get("model"), place)
     checked = (shard_facts(shard, f"{place}: shard {number}") for number, shard in enumerate(shards))
     return Manifest(build, origin, tuple(checked))
+
+
+def is_of_build(name: str) -> bool:
+    """Whether a path from the index's own folder is one that builds write."""
+    return name == NAME or is_build(name.partition("/")[0])
 
 
 def shard_facts(facts: Any, place: str) -> ShardFacts:

@@ -17,7 +17,8 @@ from femtosearch.read.entries import Options, Skipped
 from femtosearch.read.kinds import kind_of_file
 from femtosearch.read.paths import STDIN, printable
 from femtosearch.read.walk import File, walk
-from femtosearch.server.cluster.storage import filesystem, is_url
+from femtosearch.server.cluster.manifest import is_of_build
+from femtosearch.server.cluster.storage import Storage, filesystem, is_url, local_path
 
 PORTION = 64 << 20  # bytes of files that one task reads
 
@@ -64,9 +65,13 @@ class Portion:
         skipped += reader.skipped
 
 
-def portions_of(paths: Iterable[str | os.PathLike[str]], options: Options) -> list[Portion]:
-    """The files that paths and URLs lead to, in their order. Raises ReadError, StoreError."""
+def portions_of(paths: Iterable[str | os.PathLike[str]], options: Options, out: Storage) -> list[Portion]:
+    """The files that paths and URLs lead to, in their order, without those that builds write to `out`.
+
+    Raises ReadError, StoreError.
+    """
     sources = [source for path in paths for source in _sources(os.fspath(path), options)]
+    sources = [source for source in sources if not _is_built(source, out.place)]
     if not sources:
         raise ReadError("expected files or folders with files of a kind that is read, found none")
     names = Counter(source.file.name for source in sources)
@@ -83,9 +88,10 @@ def portions_of(paths: Iterable[str | os.PathLike[str]], options: Options) -> li
 def _sources(path: str, options: Options) -> list[Source]:
     if path == STDIN:
         raise ReadError("a cluster reads files, not standard input: write it to a file first")
-    if is_url(path) and not path.startswith("file://"):
+    path = local_path(path)
+    if is_url(path):
         return _remote(path)
-    walked = walk([path.removeprefix("file://")], options)
+    walked = walk([path], options)
     if walked.broken:
         place, reason = next(iter(walked.broken.items()))
         raise ReadError(f"{printable(place)}: {reason}")
@@ -93,6 +99,14 @@ def _sources(path: str, options: Options) -> list[Source]:
         Source(replace(file, path=os.path.abspath(file.path), shown=file.shown or file.path))
         for file in walked.files
     ]
+
+
+def _is_built(source: Source, out: str) -> bool:
+    """Whether a file is of an index at a place, which may lie among the sources."""
+    if source.url is not None:
+        return source.url.startswith(f"{out}/") and is_of_build(source.url[len(out) + 1 :])
+    root, real = Path(os.path.realpath(out)), Path(source.file.real)
+    return real.is_relative_to(root) and is_of_build(real.relative_to(root).as_posix())
 
 
 def _remote(url: str) -> list[Source]:

@@ -30,6 +30,9 @@ class Storage(Protocol):
     def write(self, name: str, content: bytes) -> None:
         """Write a file: whole, in the place of what was there, or not at all."""
 
+    def size(self, name: str) -> int | None:
+        """How many bytes a file has; None where there is none."""
+
     def put(self, path: Path, name: str) -> None:
         """Copy a file of this machine there, whole or not at all."""
 
@@ -55,9 +58,16 @@ def storage_at(place: str | os.PathLike[str]) -> Storage:
     place = os.fspath(place)
     if not place or "\0" in place:
         raise StoreError(f"expected a folder or URL, found {place!r}")
-    if place.startswith("file://"):
-        place = place.removeprefix("file://")
+    place = local_path(place)
     return Bucket(place.rstrip("/")) if is_url(place) else Folder(place)
+
+
+def local_path(place: str) -> str:
+    """What a file:// URL names; any other place as it is."""
+    if not place.startswith("file://"):
+        return place
+    path = place.removeprefix("file://")
+    return path[1:] if os.path.splitdrive(path[1:])[0] else path  # file:///C:/notes
 
 
 class Folder:
@@ -74,6 +84,13 @@ class Folder:
         with _as_store_error(self.place):
             try:
                 return self.path(name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def size(self, name: str) -> int | None:
+        with _as_store_error(self.place):
+            try:
+                return self.path(name).stat().st_size
             except (FileNotFoundError, NotADirectoryError):
                 return None
 
@@ -121,6 +138,14 @@ class Bucket:
             except FileNotFoundError:
                 return None
             return content
+
+    def size(self, name: str) -> int | None:
+        with _as_store_error(self.place):
+            self.files.invalidate_cache()
+            try:
+                return int(self.files.size(self._at(name)))
+            except FileNotFoundError:
+                return None
 
     def write(self, name: str, content: bytes) -> None:
         with _as_store_error(self.place):
@@ -193,7 +218,9 @@ def check_facts(path: Path, facts: FileFacts, place: str) -> None:
         raise CorruptError(f"{place}: it cannot be read: {error.strerror or error}") from None
     if actual != facts:
         what = "another size" if actual.bytes != facts.bytes else "other bytes"
-        raise CorruptError(f"{place}: it has {what} than the manifest says: build the index again")
+        raise CorruptError(
+            f"{place}: it has {what} than the manifest says: remove it, and build the index again"
+        )
 
 
 @contextmanager
