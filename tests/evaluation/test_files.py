@@ -143,6 +143,7 @@ def test_titles_go_before_texts(beir):
             "q1\td1\tgood\nq1\td1\tbad\n",
             "test.tsv:2: expected a grade that is",
         ),
+        ("qrels/test.tsv", "q1\td1\t9999999999999999999\n", "at most 1,000,000, found '99999"),
         ("qrels/test.tsv", "q1 d1 1 2 3\n", "found 5 cells"),
         ("qrels/test.tsv", "q7\td1\t1\n", "expected judgements of its queries, found none"),
     ],

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from femtosearch.errors import RecipeError
 from femtosearch.train import command
 from femtosearch.train.contrast import Contrast, cached_rows
 from femtosearch.train.loop import Run
@@ -87,3 +88,9 @@ def test_a_student_learns_from_pairs_alone(alone, data, tmp_path, negatives):
     command.train(replace(alone, contrast=stage), data, tmp_path, quiet=True)
     found = losses(tmp_path, "contrast")
     assert found[-1] < found[0]
+
+
+def test_negatives_that_the_data_do_not_have_are_missed(alone, data, tmp_path):
+    stage = replace(alone.contrast, negatives="data")
+    with pytest.raises(RecipeError, match='negatives = "data", but no pair has "negatives"'):
+        command.train(replace(alone, contrast=stage), data, tmp_path, quiet=True)

@@ -105,6 +105,10 @@ def test_large_vocabularies_have_wider_ids(tmp_path):
         (b"\n \n", r"pairs\.jsonl: empty"),
         (b'{"query": "a"}\n', r"pairs\.jsonl:1: expected"),
         (b'{"query": "a", "positive": "b", "negatives": [1]}\n', r"pairs\.jsonl:1: expected"),
+        (b'{"query": "a", "positive": "b", "negatives": "cd"}\n', r"pairs\.jsonl:1: .*a list of texts"),
+        (b'{"query": 1, "positive": "b"}\n', r"pairs\.jsonl:1: expected"),
+        (b'["query", "positive"]\n', r"pairs\.jsonl:1: expected"),
+        (b'{"query": ' + b"[" * 100_000 + b"]" * 100_000 + b"}\n", r"pairs\.jsonl:1: expected"),
         (b'{"query": "a", "positive": "b"}\nnonsense\n', r"pairs\.jsonl:2: expected"),
         (b"\xfa\xfe", "not UTF-8 after line 0"),
         (b'{"query": " ", "positive": "b"}\n', "empty: it gave nothing to train on"),
@@ -114,6 +118,41 @@ def test_data_that_cannot_be_used_is_named(teacher, tmp_path, content, message):
     (tmp_path / "pairs.jsonl").write_bytes(content)
     with pytest.raises(RecipeError, match=message):
         corpus_of(tmp_path, teacher, pairs=(Source("pairs.jsonl"),))
+
+
+def test_half_of_a_surrogate_pair_is_replaced(teacher, tmp_path):
+    (tmp_path / "pairs.jsonl").write_text('{"query": "cat \\ud83d", "positive": "\\ude00 dog"}\n' * 2)
+    assert corpus_of(tmp_path, teacher, pairs=(Source("pairs.jsonl"),)).report["passages"] == 1
+
+
+@pytest.mark.parametrize("kind", ["absolute", "relative", "upwards"])
+def test_what_is_excluded_may_lie_anywhere(data, teacher, tmp_path, kind):
+    folder, outside = tmp_path / "data", tmp_path / "outside.jsonl"
+    folder.mkdir()
+    pairs = (data / "pairs.jsonl").read_text()
+    (folder / "pairs.jsonl").write_text(pairs)
+    texts = [json.loads(line)["positive"] for line in pairs.splitlines()[:20]]
+    for path in (outside, folder / "eval.jsonl"):
+        write_lines(path, [{"text": text} for text in texts] + [{"text": None}])
+    pattern = {"absolute": str(outside), "relative": "ev*.jsonl", "upwards": "../outside.jsonl"}[kind]
+    corpus = corpus_of(folder, teacher, pairs=(Source("pairs.jsonl"),), exclude=(pattern,))
+    assert corpus.report["passages excluded"] == 20
+
+
+@pytest.mark.parametrize(
+    ("pattern", "content", "message"),
+    [
+        ("none*.jsonl", "", "matches no file"),
+        ("", "", "matches no file"),
+        ("e.jsonl", '{"text": 3}', r"e\.jsonl:1: expected"),
+        ("e.jsonl", '["text"]', r"e\.jsonl:1: expected"),
+    ],
+)
+def test_what_cannot_be_excluded_is_named(data, teacher, tmp_path, pattern, content, message):
+    (tmp_path / "pairs.jsonl").write_bytes((data / "pairs.jsonl").read_bytes())
+    (tmp_path / "e.jsonl").write_text(content)
+    with pytest.raises(RecipeError, match=message):
+        corpus_of(tmp_path, teacher, pairs=(Source("pairs.jsonl"),), exclude=(pattern,))
 
 
 @pytest.mark.parametrize(

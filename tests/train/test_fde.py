@@ -131,6 +131,16 @@ def test_bad_files(tmp_path, monkeypatch, capsys, arguments, message):
 
 
 @pytest.mark.parametrize(
+    "option",
+    ["--seed=-1", "--steps=0", "--take=-3", "--size=0", "--anchors=0", "--seed=1e9"],
+)
+def test_numbers_that_make_no_sense_are_refused_at_once(capsys, option):
+    with pytest.raises(SystemExit):
+        main(["train", "fde", "femto", "--queries", "q", "--documents", "d", option])
+    assert "expected a whole number from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     "arguments",
     [["fde", "femto", "--queries", "q", "--documents", "d"], ["weights", "femto", "--pairs", "p"]],
 )

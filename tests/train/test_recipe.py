@@ -63,7 +63,10 @@ def test_the_guides_recipe_is_read_and_whole(tmp_path):
         ),
         ("[model]\nwidth = 1", "model: unknown key 'width'"),
         ("[model]\ndims = 'many'", "dims: expected int, found 'many'"),
-        ("[model]\ndims = -1", "at least 0, found -1"),
+        ("[model]\ndims = -1", "at least 0 and below 2^63, found -1"),
+        ("seed = 9999999999999999999999", "below 2^63, found 9999999999999999999999"),
+        ("[tokens]\nlearning_rate = inf", "below 2^63, found inf"),
+        ("[tokens]\nlearning_rate = nan", "at least 0 and below 2^63, found nan"),
         ("[data]\npairs = 'file'", "pairs: expected a list"),
         ("[data]\npairs = [{take = 3}]", "missing key 'file'"),
         (
@@ -155,6 +158,8 @@ def test_data_that_a_stage_needs(recipe):
     with pytest.raises(RecipeError, match="names no pairs, texts or scores"):
         check(replace(recipe, data=replace(texts, texts=())))
     check(replace(recipe, data=texts, distil=None))
+    with pytest.raises(RecipeError, match="keywords is a share of the pairs, at most 1"):
+        check(replace(recipe, data=replace(recipe.data, keywords=2.0)))
     with pytest.raises(RecipeError, match="ways should be at least 2"):
         check(replace(recipe, data=replace(recipe.data, scores=ScoredSource("x", ways=1))))
 
@@ -177,3 +182,9 @@ def test_what_is_not_installed_is_named():
 def test_a_package_gives_its_folder():
     assert locate("package:femtosearch/train").name == "train"
     assert locate("somewhere/else") == Path("somewhere/else")
+
+
+@pytest.mark.parametrize("name", ["no_such.part/model", "/model", ".relative/model", "tomllib.no_such"])
+def test_a_package_that_is_none_is_named(name):
+    with pytest.raises(RecipeError, match="no package"):
+        locate(f"package:{name}")

@@ -13,6 +13,8 @@ from femtosearch.errors import ReadError
 from femtosearch.index.documents import is_id
 from femtosearch.read.records import Record, kind_of, names
 
+MOST_GRADE = 1_000_000  # trec_eval counts the documents of each grade up to the highest one
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
@@ -114,13 +116,15 @@ def above_zero(grades: Mapping[str, int]) -> dict[str, int]:
 
 
 def judgement(where: str, query: Any, document: Any, grade: Any) -> Judgement:
-    """Check the fields of a row of qrels. Raises ReadError for a grade that is no whole number."""
+    """Check the fields of a row of qrels. Raises ReadError, for a grade that is too large, too."""
     try:
         number = float(grade)
-        if number != int(number):
+        if number != int(number) or abs(number) > MOST_GRADE:
             raise ValueError
     except (TypeError, ValueError, OverflowError):
-        raise ReadError(f"{where}: expected a grade that is a whole number, found {grade!r}") from None
+        raise ReadError(
+            f"{where}: expected a grade that is a whole number, at most {MOST_GRADE:,}, found {grade!r}"
+        ) from None
     return Judgement(_id(where, query), _id(where, document), int(number))
 
 

@@ -61,7 +61,7 @@ def disk_errors(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        why = "the disk is full; free some space" if full else f"cannot be written: {error.strerror}"
+        why = "the disk is full; free some space" if full else f"cannot be written: {error.strerror}; mend it"
         raise RecipeError(f"{path}: {why}, then run again: it goes on where it was") from error
 
 

@@ -60,6 +60,8 @@ def _numbers(recipe: Recipe) -> Iterator[str]:
         yield "contrast: temperature should be above 0"
     if recipe.pretrain and not 0 < recipe.pretrain.masked < 1:
         yield f"pretrain: masked should be between 0 and 1, found {recipe.pretrain.masked}"
+    if recipe.data.keywords > 1:
+        yield f"data: keywords is a share of the pairs, at most 1; found {recipe.data.keywords}"
     for name in STAGES:
         stage = getattr(recipe, name)
         if stage and stage.warm_up >= 1:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import array
 import ast
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -23,7 +22,7 @@ from femtosearch.train.archive import Archive
 from femtosearch.train.cache import digest
 from femtosearch.train.exclusion import Exclusion
 from femtosearch.train.recipe import Data, ScoredSource, Source
-from femtosearch.train.sources import lines, table
+from femtosearch.train.sources import json_value, lines, table
 
 BATCH = 4096  # texts that are tokenised at a time
 
@@ -169,7 +168,7 @@ def read_corpus(
     negatives: read the pairs' own.
     """
     rng = np.random.default_rng(seed)
-    reader = Reader(tokenizer, Exclusion(data.exclude, folder), archive)
+    reader = Reader(tokenizer, Exclusion.matching(data.exclude, folder), archive)
     for source in data.pairs:
         for query, positive, wrong in _sample(_pairs, folder, source, rng):
             if reader.is_excluded(positive, query):
@@ -245,14 +244,15 @@ def keywords(query: str, rng: np.random.Generator) -> str:
 
 def _pairs(path: Path) -> Iterator[tuple[str, str, list[str]]]:
     for number, line in enumerate(lines(path), 1):
-        try:
-            pair = json.loads(line)
-            query, positive = pair["query"].strip(), pair["positive"].strip()
-            wrong = [text.strip() for text in pair.get("negatives") or []]
-        except (ValueError, KeyError, TypeError, AttributeError):
+        pair = json_value(line)
+        texts = [pair.get("query"), pair.get("positive")] if isinstance(pair, dict) else [None]
+        wrong = (pair.get("negatives") or []) if isinstance(pair, dict) else []
+        if not (isinstance(wrong, list) and all(isinstance(text, str) for text in [*texts, *wrong])):
             raise RecipeError(
-                f'{path}:{number}: expected {{"query": "...", "positive": "..."}}, found {line[:80]!r}'
-            ) from None
+                f'{path}:{number}: expected {{"query": "...", "positive": "..."}}, and "negatives" as a '
+                f"list of texts, found {line[:80]!r}"
+            )
+        query, positive, *wrong = (text.strip() for text in [*texts, *wrong])
         if query and positive:
             yield query, positive, [text for text in wrong if text]
 

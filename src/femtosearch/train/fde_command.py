@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from femtosearch.cli.values import whole
 from femtosearch.errors import RecipeError
 from femtosearch.fde import store_fde
 from femtosearch.model.model import FDE, Model
@@ -32,10 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="as many files: the n-th of both are one collection",
     )  # fmt: skip
     parser.add_argument(
-        "--size", type=int, default=defaults.size, help="numbers of the FDE: 64, 128, 256, ..."
+        "--size", type=whole(1), default=defaults.size, help="numbers of the FDE: 64, 128, 256, ..."
     )
-    parser.add_argument("--code-bits", type=int, default=defaults.code_bits, help="of each number: 8, 4 or 2")
-    parser.add_argument("--anchors", type=int, default=defaults.anchors, help="query rows it is fitted at")
+    parser.add_argument(
+        "--code-bits", type=int, choices=(8, 4, 2), default=defaults.code_bits, help="of each number"
+    )
+    parser.add_argument(
+        "--anchors", type=whole(1), default=defaults.anchors, help="query rows it is fitted at"
+    )
     add_settings(parser, FDE, take="texts", steps=defaults.steps, seed=defaults.seed)
 
 
@@ -56,7 +61,7 @@ def _collections(arguments: argparse.Namespace) -> list[Collection]:
         raise RecipeError(
             f"expected as many files of queries as of documents, found {len(queries)} and {len(documents)}"
         )
-    excluded = Exclusion.of(arguments.exclude)
+    excluded = Exclusion(arguments.exclude)
     collections = []
     for number, (asked, told) in enumerate(zip(queries, documents, strict=True)):
         rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from femtosearch.errors import RecipeError
 
+MOST = 1 << 63  # what a number is below: seeds and steps are of 64 bits
 STAGES = ("pretrain", "project", "tokens", "distil", "contrast")
 SHAPE_KEYS = ("code_width", "hidden_size", "layers", "heads", "intermediate_size", "positions", "tokenizer")
 
@@ -328,6 +329,6 @@ def _value(hint: Any, value: Any, where: str) -> Any:
         value = float(value)
     if type(value) is not hint:
         raise RecipeError(f"{where}: expected {hint.__name__}, found {value!r}")
-    if hint in (int, float) and value < 0:
-        raise RecipeError(f"{where}: expected a number of at least 0, found {value!r}")
+    if hint in (int, float) and not 0 <= value < MOST:
+        raise RecipeError(f"{where}: expected a number of at least 0 and below 2^63, found {value!r}")
     return value

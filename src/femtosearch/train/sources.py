@@ -17,6 +17,7 @@ from typing import Any, BinaryIO
 from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.model.checkpoint import hub
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
+from femtosearch.read.records import ESCAPED_SURROGATE, whole
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 CROSS_ENCODER = 'the teacher\'s kind is "cross-encoder"'  # why Sentence Transformers is needed
@@ -30,7 +31,10 @@ def locate(source: str) -> Path:
     if not source.startswith("package:"):
         return Path(source)
     package, _, folder = source.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # a part of a name with dots is no package; the name is empty
+        spec = None
     if spec is None or not spec.submodule_search_locations:
         raise RecipeError(f"{source!r}: no package {package!r}; pip install {package.replace('_', '-')}")
     places = [Path(place) / folder for place in spec.submodule_search_locations]  # two, where it is editable
@@ -100,13 +104,19 @@ def _table_file(source: str, name: str, folder: Path) -> Path | None:
 def objects(path: Path) -> Iterator[dict[str, Any]]:
     """The JSON objects of a file of lines."""
     for number, line in enumerate(lines(path), 1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
+        row = json_value(line)
         if not isinstance(row, dict):
             raise RecipeError(f"{path}:{number}: expected a JSON object, found {line[:80]!r}")
         yield row
+
+
+def json_value(line: str) -> Any:
+    """The value of a line of JSON, with U+FFFD for half of a surrogate pair; None for what is no JSON."""
+    try:
+        value = json.loads(line)
+        return whole(value) if ESCAPED_SURROGATE.search(line) else value
+    except (ValueError, RecursionError):
+        return None
 
 
 def _open(path: Path) -> BinaryIO:

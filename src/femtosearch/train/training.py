@@ -172,6 +172,8 @@ class Training:
         corpus = read_corpus(
             recipe.data, self.data, self._tokenizer(), recipe.seed, archive, negatives=labels
         )
+        if labels and not any(corpus.negatives):
+            raise RecipeError(f'{self.data}: negatives = "data", but no pair has "negatives"')
         if archive:
             archive.finish(words=words)
         drawn = recipe.project or (recipe.distil and recipe.distil_teacher.kind != "scores")

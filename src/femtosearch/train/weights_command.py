@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _collections(arguments: argparse.Namespace) -> list[list[tuple[str, str]]]:
     """`take` pairs of each file, in any order, without what is excluded."""
-    excluded = Exclusion.of(arguments.exclude)
+    excluded = Exclusion(arguments.exclude)
     collections = []
     for number, path in enumerate(arguments.pairs):
         rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))
