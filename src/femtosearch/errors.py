@@ -1,4 +1,4 @@
-"""Every error that femtosearch raises on purpose.
+"""Every error that femtosearch raises on purpose, and the check of numbers that raises them.
 
     FemtosearchError
     ├── CheckpointError    a model folder is missing a file, is damaged, or says what it cannot mean
@@ -20,6 +20,11 @@ A message says what was expected, what was found and what to do.
 
     UnknownQueryWarning    a query finds nothing, for the model knows no word of it
 """
+
+from __future__ import annotations
+
+import math
+from typing import TypeGuard
 
 
 class UnknownQueryWarning(UserWarning):
@@ -84,3 +89,37 @@ class ServerError(FemtosearchError):
 
 class MissingExtraError(FemtosearchError, ImportError):
     """An optional dependency is not installed; the message names the command that installs it."""
+
+
+def is_number(value: object, least: float = -math.inf, most: float = math.inf) -> TypeGuard[float]:
+    """Whether a value is a number between two, which True, False and NaN are not."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_whole(value: object, least: int, most: float = math.inf) -> TypeGuard[int]:
+    """Whether a value is a whole number between two, of Python's own kind."""
+    return isinstance(value, int) and is_number(value, least, most)
+
+
+def whole_number(least: int, most: int | None = None) -> str:
+    """How the whole numbers between two are called.
+
+    >>> whole_number(1), whole_number(1, 1000)
+    ('a whole number of 1 or more', 'a whole number from 1 to 1,000')
+    """
+    bounds = f"of {least:,} or more" if most is None else f"from {least:,} to {most:,}"
+    return f"a whole number {bounds}"
+
+
+def check_whole(
+    kind: type[FemtosearchError], name: str, value: object, least: int, most: int | None = None
+) -> int:
+    """The value, which is a whole number between two; else an error of a kind is raised, which says so.
+
+    >>> check_whole(QueryError, "k", 0, 1)
+    Traceback (most recent call last):
+    femtosearch.errors.QueryError: k: expected a whole number of 1 or more, found 0
+    """
+    if not is_whole(value, least, math.inf if most is None else most):
+        raise kind(f"{name}: expected {whole_number(least, most)}, found {value!r}")
+    return value

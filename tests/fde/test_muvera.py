@@ -214,7 +214,7 @@ def test_one_seed_gives_one_encoding_and_another_another():
     ("parameters", "message"),
     [
         ({"repetitions": 0}, "repetitions: expected a whole number from 1"),
-        ({"repetitions": 2.0}, "repetitions: expected a whole number from 1 to 1048576, found 2.0"),
+        ({"repetitions": 2.0}, "repetitions: expected a whole number from 1 to 1,048,576, found 2.0"),
         ({"repetitions": True}, "repetitions: expected"),
         ({"bits": -1}, "bits: expected a whole number from 0 to 16, found -1"),
         ({"bits": 17}, "bits: expected a whole number from 0 to 16, found 17"),

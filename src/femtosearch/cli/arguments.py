@@ -21,7 +21,7 @@ from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threa
 from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import SERVING, add_serving
-from femtosearch.cli.values import text, whole
+from femtosearch.cli.values import number, text, whole
 from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
@@ -209,11 +209,11 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     )
     command.add_argument("--conventions", metavar="NAME", help=description)
     description = "pool documents to about one row in F (default: as the model says)"
-    command.add_argument("--pool-factor", type=float, metavar="F", help=description)
+    command.add_argument("--pool-factor", type=number, metavar="F", help=description)
     description = (
         "drop a passage's row whose product with a row before it is above P (default: as the model says)"
     )
-    command.add_argument("--prune-above", type=float, metavar="P", help=description)
+    command.add_argument("--prune-above", type=number, metavar="P", help=description)
     command.add_argument("--revision", metavar="NAME", help="a branch, tag or commit of a model on the Hub")
 
 

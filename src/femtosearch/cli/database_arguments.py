@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from femtosearch.cli.values import text
+from femtosearch.cli.values import text, whole
 
 DATABASE = ("delete", "get", "facets", "update", "snapshot", "import", "check")
 FUNCTIONS = {"import": "import_documents"}  # of commands whose names are Python's own
@@ -46,7 +46,7 @@ def _add_get(command: argparse.ArgumentParser) -> None:
 def _add_facets(command: argparse.ArgumentParser) -> None:
     command.add_argument("folder", metavar="FOLDER", help="the index")
     command.add_argument("field", type=text, metavar="FIELD", help="a key of the metadata, or a.b")
-    command.add_argument("-n", type=int, metavar="N", help="the N commonest values (default: all)")
+    command.add_argument("-n", type=whole(1), metavar="N", help="the N commonest values (default: all)")
     add_where(command)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from femtosearch.cli.database_arguments import add_where
-from femtosearch.cli.values import quota, whole
+from femtosearch.cli.values import number, quota, whole
 
 
 def add_search_flags(command: argparse.ArgumentParser) -> None:
@@ -15,18 +15,18 @@ def add_search_flags(command: argparse.ArgumentParser) -> None:
     description = (
         "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
     )
-    number = command.add_mutually_exclusive_group()
-    number.add_argument("--candidates", type=whole(1), metavar="N", help=description)
+    depth = command.add_mutually_exclusive_group()
+    depth.add_argument("--candidates", type=whole(1), metavar="N", help=description)
     description = (
         "as many candidates as find this share of the ten best, such as 0.99; needs a calibrated FDE"
     )
-    number.add_argument("--recall", type=float, metavar="R", help=description)
+    depth.add_argument("--recall", type=number, metavar="R", help=description)
     add_where(command)
     description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.37 in the mode auto)"
-    command.add_argument("--hybrid", type=float, metavar="W", help=description)
+    command.add_argument("--hybrid", type=number, metavar="W", help=description)
     description = "how much of what long documents have by luck is taken off (default: 0.15)"
-    command.add_argument("--length-penalty", type=float, metavar="C", help=description)
+    command.add_argument("--length-penalty", type=number, metavar="C", help=description)
     command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
-    command.add_argument("--min-score", type=float, metavar="S", help="leave out hits of a lower score")
+    command.add_argument("--min-score", type=number, metavar="S", help="leave out hits of a lower score")
     description = "at most N hits of one source, or of one value of a field: FIELD=N"
     command.add_argument("--per", type=quota, metavar="N", help=description)

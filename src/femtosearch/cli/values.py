@@ -1,4 +1,4 @@
-"""The values of arguments on the command line: whole numbers, texts, quotas."""
+"""The values of arguments on the command line: numbers, texts, quotas."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import argparse
 import contextlib
 import os
 from collections.abc import Callable
+
+from femtosearch.errors import whole_number
 
 MOST = 1 << 31
 
@@ -17,10 +19,18 @@ def whole(least: int, most: int = MOST) -> Callable[[str], int]:
         with contextlib.suppress(ValueError):
             if least <= (number := int(text)) <= most:
                 return number
-        up = "up" if most == MOST else f"to {most:,}"
-        raise argparse.ArgumentTypeError(f"expected a whole number from {least} {up}, found {text!r}")
+        expected = whole_number(least, None if most == MOST else most)
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text!r}")
 
     return parse
+
+
+def number(argument: str) -> float:
+    """An argument that is a number, with a point or without."""
+    try:
+        return float(argument)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number such as 0.5, found {argument!r}") from None
 
 
 def text(argument: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from femtosearch import _core, system
-from femtosearch.errors import QueryError, ReadError
+from femtosearch.errors import QueryError, ReadError, check_whole
 from femtosearch.evaluation.cache import open_index
 from femtosearch.evaluation.collection import Collection
 from femtosearch.evaluation.measures import check_extra, measure
@@ -122,9 +122,7 @@ def _modes(modes: Sequence[str] | None, rules: Rules) -> tuple[str, ...]:
 
 
 def _limit(limit: int | None) -> int | None:
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-        raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
-    return limit
+    return None if limit is None else check_whole(QueryError, "limit", limit, 1)
 
 
 def _collections(sources: Source | Iterable[Source], split: str | None) -> list[Collection]:

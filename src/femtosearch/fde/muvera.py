@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from femtosearch import _core
-from femtosearch.errors import FdeError, ShapeError
+from femtosearch.errors import FdeError, ShapeError, check_whole
 from femtosearch.fde.calibration import Calibration
 from femtosearch.frozen import frozen
 from femtosearch.types import Rows
@@ -84,13 +84,13 @@ class Muvera:
     calibration: Calibration | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        _check_whole("repetitions", self.repetitions, 1, MOST_NUMBERS)
-        _check_whole("bits", self.bits, 0, MOST_BITS)
-        _check_whole("seed", self.seed, 0, (1 << 63) - 1)
+        check_whole(FdeError, "repetitions", self.repetitions, 1, MOST_NUMBERS)
+        check_whole(FdeError, "bits", self.bits, 0, MOST_BITS)
+        check_whole(FdeError, "seed", self.seed, 0, (1 << 63) - 1)
         if self.projection is not None:
-            _check_whole("projection", self.projection, 1, MOST_DIMS)
+            check_whole(FdeError, "projection", self.projection, 1, MOST_DIMS)
         if self.final is not None:
-            _check_whole("final", self.final, 1, MOST_DIMS)
+            check_whole(FdeError, "final", self.final, 1, MOST_DIMS)
         if not isinstance(self.fill, bool):
             raise FdeError(f"fill: expected True or False, found {self.fill!r}")
         if self.variant not in VARIANTS:
@@ -103,7 +103,7 @@ class Muvera:
 
     def size(self, dims: int) -> int:
         """F, for rows of D dims. Raises FdeError if such rows cannot be encoded."""
-        _check_whole("dims", dims, 1, MOST_DIMS)
+        check_whole(FdeError, "dims", dims, 1, MOST_DIMS)
         if self.matrices is not None and self.matrices.dims != dims:
             raise FdeError(f"its matrices are for rows of {self.matrices.dims} dims, found {dims}")
         if self.projection is not None and self.projection > dims:
@@ -293,8 +293,3 @@ def _native(m: Muvera, matrices: Matrices) -> _core.Muvera:
         matrices.places,
         matrices.signs,
     )
-
-
-def _check_whole(name: str, value: object, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= most:
-        raise FdeError(f"{name}: expected a whole number from {least} to {most}, found {value!r}")

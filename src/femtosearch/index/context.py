@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 
-from femtosearch.errors import QueryError
+from femtosearch.errors import QueryError, check_whole
 from femtosearch.frozen import frozen
 from femtosearch.types import Hit
 
@@ -73,10 +73,7 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
 
 def check_max_tokens(max_tokens: object) -> None:
     """Raises QueryError for what is no number of tokens that a context can have."""
-    if isinstance(max_tokens, bool) or not isinstance(max_tokens, int) or not 1 <= max_tokens <= MOST_TOKENS:
-        raise QueryError(
-            f"max_tokens: expected a whole number from 1 to {MOST_TOKENS:,}, found {max_tokens!r}"
-        )
+    check_whole(QueryError, "max_tokens", max_tokens, 1, MOST_TOKENS)
 
 
 def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, overload
 
-from femtosearch.errors import StoreError
+from femtosearch.errors import StoreError, is_number
 from femtosearch.index.contents import Where
 from femtosearch.index.passage_encoder import (
     AUTO,
@@ -369,6 +369,6 @@ class Index(Upkeep):
 
 
 def _seconds(timeout: object) -> float:
-    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not timeout >= 0:
-        raise StoreError(f"timeout: expected a number of seconds, found {timeout!r}")
+    if not is_number(timeout, 0):
+        raise StoreError(f"timeout: expected a number of seconds, 0 or more, found {timeout!r}")
     return float(timeout)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from femtosearch.errors import DocumentError, QueryError
+from femtosearch.errors import DocumentError, QueryError, check_whole, is_number, is_whole
 from femtosearch.frozen import frozen
 
 if TYPE_CHECKING:
@@ -97,7 +98,7 @@ def _check_text(text: object, where: str) -> None:
 
 
 def _share(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= 1:
+    if not is_number(value, 0, 1) or not value:
         raise QueryError(f"recall: expected a number above 0 and at most 1, found {value!r}")
     return float(value)
 
@@ -105,7 +106,7 @@ def _share(value: object) -> float:
 def _weight(value: object, mode: str) -> float | None:
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1:
+    if not is_number(value, 0, 1):
         raise QueryError(f"hybrid: expected a number from 0, MaxSim alone, to 1, BM25 alone, found {value!r}")
     if value and mode == "fde":
         raise QueryError("hybrid: words go with MaxSim, not with mode='fde': use another mode")
@@ -113,13 +114,13 @@ def _weight(value: object, mode: str) -> float | None:
 
 
 def _penalty(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 10:
+    if not is_number(value, 0, 10):
         raise QueryError(f"length_penalty: expected a number from 0 to 10, found {value!r}")
     return float(value)
 
 
 def _least(value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value:
+    if not is_number(value):
         raise QueryError(f"min_score: expected a number, found {value!r}")
     try:
         return float(value)
@@ -140,18 +141,14 @@ def _quota(value: object) -> Quota:
 
 
 def _count(name: str, value: object) -> int:
-    try:
-        count = operator.index(value)  # type: ignore[arg-type]
-    except TypeError:
-        count = 0
-    if isinstance(value, bool) or count < 1:
-        raise QueryError(f"{name}: expected a whole number of 1 or more, found {value!r}")
-    return count
+    if not isinstance(value, bool):
+        with suppress(TypeError):
+            value = operator.index(value)  # type: ignore[arg-type]  # of numpy's numbers
+    return check_whole(QueryError, name, value, 1)
 
 
 def check_page(after: object, limit: object) -> None:
     """Raise DocumentError for what no page can be asked with."""
-    if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 63:
+    if not is_whole(after, -1, (1 << 63) - 1):
         raise DocumentError(f"after: expected what the page before said, found {after!r}")
-    if isinstance(limit, bool) or not isinstance(limit, int) or not 1 <= limit < 1 << 31:
-        raise DocumentError(f"limit: expected a whole number from 1 to 2,147,483,647, found {limit!r}")
+    check_whole(DocumentError, "limit", limit, 1, (1 << 31) - 1)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from femtosearch.errors import DocumentError, FdeError, QueryError, StoreError
+from femtosearch.errors import DocumentError, FdeError, QueryError, StoreError, check_whole
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.passage_encoder import AUTO, PassageEncoder, fitting_fde
 from femtosearch.index.request import check_request
@@ -253,6 +253,4 @@ def file_of(path: object) -> Path:
 
 
 def count_of(name: str, value: object, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _MOST:
-        raise DocumentError(f"{name}: expected a whole number from {least} to {_MOST:,}, found {value!r}")
-    return value
+    return check_whole(DocumentError, name, value, least, _MOST)

@@ -20,6 +20,7 @@ from femtosearch.errors import (
     ServerError,
     StoreError,
     UnknownQueryWarning,
+    check_whole,
 )
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Citation, Context, check_max_tokens
@@ -199,9 +200,7 @@ def count(server: Server, where: Where | None) -> Call[int]:
 
 def facets(server: Server, field: str, where: Where | None, limit: int | None) -> Call[dict[Any, int]]:
     """How many documents have each value."""
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-        raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
-    most = MOST_FACETS if limit is None else min(limit, MOST_FACETS)
+    most = MOST_FACETS if limit is None else min(check_whole(QueryError, "limit", limit, 1), MOST_FACETS)
     parameters = {"field": field, **_filter(where), "limit": most}
     return Call("GET", "/facets" + server.query(**parameters), _counts)
 

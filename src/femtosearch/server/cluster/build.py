@@ -20,7 +20,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from femtosearch.errors import CorruptError, StoreError
+from femtosearch.errors import CorruptError, StoreError, check_whole
 from femtosearch.index.documents import Draft
 from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
@@ -100,10 +100,7 @@ def build(
     progress: called with what is done ("dividing", "encoding"), how much of it, and of how much.
     Of several documents with one id the last counts. Raises ReadError, StoreError, ServerError.
     """
-    if isinstance(shards, bool) or not isinstance(shards, int) or not 1 <= shards <= manifests.MOST_SHARDS:
-        raise StoreError(
-            f"shards: expected a whole number from 1 to {manifests.MOST_SHARDS:,}, found {shards!r}"
-        )
+    check_whole(StoreError, "shards", shards, 1, manifests.MOST_SHARDS)
     if isinstance(sources, (str, os.PathLike)):
         sources = [sources]
     store = storage_at(out)

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, overload
 
-from femtosearch.errors import DocumentError, QueryError, StoreError
+from femtosearch.errors import DocumentError, QueryError, StoreError, check_whole, is_number, is_whole
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Context, make_context
+from femtosearch.index.documents import wanted_ids
 from femtosearch.index.explain import token_rows_of
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.queries import coverage_of, encoded, warn_of_unknown
@@ -63,9 +64,8 @@ class Cluster(Searches):
         patience: Patience | None = None,
         engine: Engine | None = None,
     ) -> None:
-        if isinstance(replicas, bool) or not isinstance(replicas, int) or not 1 <= replicas <= 100:
-            raise StoreError(f"replicas: expected a whole number from 1 to 100, found {replicas!r}")
-        if isinstance(poll, bool) or not isinstance(poll, (int, float)) or not 0 <= poll < math.inf:
+        check_whole(StoreError, "replicas", replicas, 1, 100)
+        if not is_number(poll, 0) or poll == math.inf:
             raise StoreError(f"poll: expected a number of seconds, 0 or more, found {poll!r}")
         self._store = storage_at(place)
         self._replicas, self._partial, self._patience = replicas, partial, patience or Patience()
@@ -163,14 +163,7 @@ class Cluster(Searches):
         """The document with that id, or None; for several ids a list, in their order."""
         if isinstance(document_id, str):
             return self.get([document_id])[0]
-        if not isinstance(document_id, Iterable):
-            raise DocumentError(
-                f"get: expected an id, a string, or several, found {type(document_id).__name__}"
-            )
-        ids = list(document_id)
-        for position, name in enumerate(ids):
-            if not isinstance(name, str):
-                raise DocumentError(f"get: id {position}: expected a string, found {type(name).__name__}")
+        ids = wanted_ids(document_id)
         with self._current() as version:
             groups: dict[int, list[str]] = {}
             for name in dict.fromkeys(ids):
@@ -191,8 +184,8 @@ class Cluster(Searches):
         self, field: str, *, where: Where | None = None, limit: int | None = None
     ) -> dict[str | int | float | bool | None, int]:
         """How many documents have each value of a field, the commonest value first; see `Index.facets`."""
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
+        if limit is not None:
+            check_whole(QueryError, "limit", limit, 1)
         total: Counter[tuple[str, Any]] = Counter()
         for facets in self._everywhere("facets", field, where).values():
             total.update({(type(value).__name__, value): count for value, count in facets.items()})
@@ -201,7 +194,7 @@ class Cluster(Searches):
 
     def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
         """At most `limit` documents, shard by shard, in the order in which they were added to each."""
-        if isinstance(after, bool) or not isinstance(after, int) or not -1 <= after < 1 << 62:
+        if not is_whole(after, -1, (1 << 62) - 1):
             raise DocumentError(f"after: expected what the page before said, found {after!r}")
         number, inside = (0, 0) if after < 0 else (after >> _SHARD_BITS, after % (1 << _SHARD_BITS))
         documents: list[Document] = []

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from femtosearch.errors import CheckpointError, StoreError
+from femtosearch.errors import CheckpointError, StoreError, is_whole, whole_number
 from femtosearch.index.schema import Origin
 from femtosearch.index.store import CATALOG
 from femtosearch.tensors import parse_json
@@ -175,8 +175,8 @@ def _origin(model: Any, place: str) -> Origin:
 
 def _count(facts: Mapping[str, Any], name: str, place: str) -> int:
     number = facts.get(name)
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 60:
-        raise _wrong(place, name, "a whole number from 0", number)
+    if not is_whole(number, 0, (1 << 60) - 1):
+        raise _wrong(place, name, whole_number(0), number)
     return number
 
 

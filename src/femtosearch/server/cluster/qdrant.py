@@ -15,12 +15,13 @@ from typing import Any, overload
 import numpy as np
 
 from femtosearch.codes import quantise, rows_of, turned
-from femtosearch.errors import DocumentError, FdeError, QueryError, ServerError
+from femtosearch.errors import FdeError, QueryError, ServerError
 from femtosearch.fde import Fde
 from femtosearch.fde.calibration import BEST
 from femtosearch.fde.stored import restore_fde
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Context, make_context
+from femtosearch.index.documents import wanted_ids
 from femtosearch.index.export import Handed, Record
 from femtosearch.index.index import Index
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
@@ -206,9 +207,7 @@ class QdrantIndex(Searches):
         """The document with that id, or None; for several ids a list, in their order."""
         if isinstance(document_id, str):
             return self.get([document_id])[0]
-        names = list(document_id) if isinstance(document_id, Iterable) else [document_id]
-        if not all(isinstance(name, str) for name in names):
-            raise DocumentError("get: expected an id, a string, or several")
+        names = wanted_ids(document_id)
         payloads = self._collection.payloads([point_id(name, 0) for name in dict.fromkeys(names)])
         documents = (payloads.get(point_id(name, 0)) for name in names)
         return [None if payload is None else _document(payload) for payload in documents]
