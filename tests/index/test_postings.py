@@ -13,7 +13,7 @@ from femtosearch.errors import StoreError
 from femtosearch.index import postings as postings_module
 from femtosearch.index import word_table as word_table_module
 from femtosearch.index.index import Index
-from femtosearch.index.postings import Remembered, TableState, Totals
+from femtosearch.index.postings import PostingsCache, TableState, Totals
 from femtosearch.index.word_table import WordTable
 
 from ..fakes import FakeModel, fast_path
@@ -93,7 +93,7 @@ def check_all(index, rng):
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("most", [1 << 22, 300, 0])
 def test_what_is_remembered_is_what_fts5_says_after_every_change(index, seed, most, monkeypatch):
-    monkeypatch.setattr(postings_module, "MOST_REMEMBERED", most)
+    monkeypatch.setattr(postings_module, "MOST_CACHED", most)
     rng = random.Random(seed)
     for _ in range(25):
         change(index, rng)
@@ -107,7 +107,7 @@ def test_fts5_ranks_where_there_are_too_many_to_be_read(index, monkeypatch):
     monkeypatch.setattr(word_table_module, "MOST_READ", 3)
     for _ in range(8):
         check_all(index, rng)
-    assert not index._snapshots.take().words._remembered._entries
+    assert not index._snapshots.take().words._cache._entries
 
 
 def test_what_was_read_later_is_not_told_of_earlier(index):
@@ -115,15 +115,15 @@ def test_what_was_read_later_is_not_told_of_earlier(index):
     index.add([{"id": "a", "text": "azz"}, {"id": "b", "text": "azz bzz"}])
     database = sqlite3.connect(":memory:")
     index._store.catalog.read(lambda reader: reader.backup(database))
-    remembered = Remembered()
-    former = TableState(remembered, index._snapshots.take().keys)
+    cache = PostingsCache()
+    former = TableState(cache, index._snapshots.take().keys)
     index.delete("a")
     index.add([{"id": "c", "text": "azz azz"}])
-    later = TableState(remembered, index._snapshots.take().keys)
+    later = TableState(cache, index._snapshots.take().keys)
     now = index._store.catalog.read(lambda reader: later.postings(reader, '"azz"'))
-    assert now.times.tolist() == [1, 2]
+    assert now.term_frequencies.tolist() == [1, 2]
     then = former.postings(database, '"azz"')
-    assert then.keys.tolist() == former.keys.tolist() and then.times.tolist() == [1, 1]
+    assert then.keys.tolist() == former.keys.tolist() and then.term_frequencies.tolist() == [1, 1]
     again = index._store.catalog.read(lambda reader: later.postings(reader, '"azz"'))
     assert again is now
 
@@ -133,7 +133,7 @@ def test_a_table_that_was_made_anew_is_read_anew(index):
     snapshot = index._snapshots.take()
     entry = index._store.catalog.read(lambda reader: snapshot.words.postings(reader, '"azz"'))
     assert len(entry) == 2
-    words = snapshot.words._remembered
+    words = snapshot.words._cache
     number, half = snapshot.words.number, entry.those(np.array([True, False]))
     false = postings_module._Entry(number, 2, half, 0, entry)
     words._keep('"azz"', false)  # as of a damaged table
@@ -156,14 +156,14 @@ def test_another_index_in_the_same_place_has_words_of_its_own(fast_path):
 
 
 def test_what_is_not_asked_for_any_more_is_forgotten(monkeypatch):
-    monkeypatch.setattr(postings_module, "MOST_REMEMBERED", 200)
+    monkeypatch.setattr(postings_module, "MOST_CACHED", 200)
     index = Index(model=MODEL)
     index.add([{"id": str(n), "text": " ".join(WORDS)} for n in range(30)])
     for word in [*WORDS, *WORDS[:2], *WORDS[::-1]]:
         index.search(word, hybrid=1)
-        remembered = index._snapshots.take().words._remembered
-        assert sum(map(postings_module._size, remembered._entries.values())) <= remembered._size <= 200
-        assert f'"{word}"' in remembered._entries
+        cache = index._snapshots.take().words._cache
+        assert sum(map(postings_module._size, cache._entries.values())) <= cache._size <= 200
+        assert f'"{word}"' in cache._entries
 
 
 def test_no_state_is_kept_by_what_was_read_in_it():

@@ -5,10 +5,11 @@ import pytest
 
 from femtosearch.index.fusion import Moments
 from femtosearch.index.index import Index
+from femtosearch.index.postings import inverse_document_frequency
 from femtosearch.index.queries import Query, encoded
 from femtosearch.index.request import check_request
 from femtosearch.index.shard import First, Question, Second, Shard, second_of
-from femtosearch.index.word_table import WordStatistics, rarity
+from femtosearch.index.word_table import WordStatistics
 
 from ..fakes import FakeModel
 
@@ -79,8 +80,8 @@ def test_nobody_answered():
 
 
 def test_fts5s_weight():
-    assert rarity(100, 1) == pytest.approx(np.log(99.5 / 1.5))
-    assert rarity(100, 80) == 1e-6
+    assert inverse_document_frequency(100, 1) == pytest.approx(np.log(99.5 / 1.5))
+    assert inverse_document_frequency(100, 80) == 1e-6
 
 
 def test_a_shard_that_was_not_asked_first_answers_alike():

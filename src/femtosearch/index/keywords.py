@@ -20,7 +20,7 @@ import numpy as np
 from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.keys import contains
-from femtosearch.index.postings import rarity
+from femtosearch.index.postings import inverse_document_frequency
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.word_table import Scored, WordStatistics, WordTable
 from femtosearch.index.words import LUCENE_STOP_WORDS, WORD, parts, spaced
@@ -34,7 +34,7 @@ MOST_SCORED = 10_000  # occurrences of terms in documents that a search scores
 MOST_COUNTED = 60_000  # documents of a term that are counted where all are looked up; it is common then
 PAIR_SHARE = 0.2  # what two words side by side count, of what they would as one word
 MOST_ASKED = 20  # words of a query whose quotes ask for what stands in them; in prose they quote
-TOP = 2.2  # the most that a term scores, in units of its rarity: k1 + 1
+TOP = 2.2  # the most that a term scores, in units of its inverse document frequency: k1 + 1
 STOP_WORDS = LUCENE_STOP_WORDS | frozenset([
     "about", "all", "also", "am", "any", "been", "being", "between", "can", "could", "did", "do", "does",
     "from", "get", "had", "has", "have", "how", "i", "its", "many", "may", "me", "might", "more", "most",
@@ -246,7 +246,8 @@ class _Lookup:
         meant = [term for term in keywords.terms if term not in not_meant]
         terms = self._affordable(meant)
         pairs = self._affordable(keywords.pairs) if len(terms) == len(meant) else {}
-        most = sum(TOP * rarity(self._table.documents, count) for count in terms.values())
+        documents = self._table.documents
+        most = sum(TOP * inverse_document_frequency(documents, count) for count in terms.values())
         table, among = self._table, (self._keys, self._depth)
         best = table.any([*terms], *among)
         quoted = table.every(keywords.phrases, *among)
@@ -273,7 +274,7 @@ class _Lookup:
         return chosen
 
     def _count(self, phrase: str) -> int:
-        return self._table.frequency(phrase, self._most)
+        return self._table.document_frequency(phrase, self._most)
 
 
 def _quoted(phrases: Iterable[str]) -> tuple[str, ...]:

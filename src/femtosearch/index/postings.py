@@ -1,11 +1,11 @@
-"""Which documents have a phrase, and how often, as FTS5 counts it; kept from one search to the next.
+"""Postings: which documents have a phrase, and how often, as FTS5 counts; kept from one search to the next.
 
 The words of a document never change under its key: a document that changes gets a new key, larger than all
-before. So what was read of a phrase stays true. After a commit the larger keys alone are read, and documents
+before. So the postings of a phrase stay true. After a commit the larger keys alone are read, and documents
 that are gone are left out.
 
-FTS5 does not say how often a phrase is in a document. But from its score of one phrase, the length of the
-document and the counts of the table it follows, a whole number.
+FTS5 does not say the term frequency, how often a phrase is in a document. But it follows, as a whole number,
+from FTS5's BM25 of that phrase alone, the length of the document and the counts of the table.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from femtosearch.frozen import frozen
 from femtosearch.index.keys import contains
 
 K1, B = 1.2, 0.75  # of FTS5, which has no others
-MOST_FREQUENCIES = 100_000  # that are remembered
-MOST_REMEMBERED = 1 << 22  # occurrences of phrases in documents, of 16 bytes each
+MOST_FREQUENCIES = 100_000  # phrases whose document frequencies are kept
+MOST_CACHED = 1 << 22  # occurrences of phrases in documents, of 16 bytes each
 _LEAST = 1e-6  # the weight of a phrase that most documents have
 _COLUMNS = 3  # of the table of words
 _ROWS = (
@@ -37,28 +37,28 @@ _ROWS = (
 class Postings:
     """The documents that have a phrase.
 
-    keys:    [K] int64, rising.
-    times:   [K] uint32, how often each has it.
-    tokens:  [K] uint32, how long each is.
+    keys:              [K] int64, rising.
+    term_frequencies:  [K] uint32, how often each has it.
+    lengths:           [K] uint32, how many tokens each has.
     """
 
     keys: np.ndarray
-    times: np.ndarray
-    tokens: np.ndarray
+    term_frequencies: np.ndarray
+    lengths: np.ndarray
 
     def __len__(self) -> int:
         return len(self.keys)
 
     def those(self, chosen: np.ndarray) -> Postings:
         """Some of them. chosen: [K] bool."""
-        return Postings(self.keys[chosen], self.times[chosen], self.tokens[chosen])
+        return Postings(self.keys[chosen], self.term_frequencies[chosen], self.lengths[chosen])
 
-    def followed_by(self, others: Postings) -> Postings:
-        """Both, of which the others have larger keys."""
+    def followed_by(self, later: Postings) -> Postings:
+        """Both, of which the later ones have larger keys."""
         return Postings(
-            np.concatenate([self.keys, others.keys]),
-            np.concatenate([self.times, others.times]),
-            np.concatenate([self.tokens, others.tokens]),
+            np.concatenate([self.keys, later.keys]),
+            np.concatenate([self.term_frequencies, later.term_frequencies]),
+            np.concatenate([self.lengths, later.lengths]),
         )
 
 
@@ -70,8 +70,8 @@ class Totals:
     tokens: int
 
     @property
-    def mean_length(self) -> float:
-        """The tokens of a document, on average."""
+    def average_length(self) -> float:
+        """The average document length, in tokens."""
         return self.tokens / self.rows if self.rows and self.tokens else 1.0
 
     @classmethod
@@ -83,13 +83,15 @@ class Totals:
         return cls(numbers[0], sum(numbers[1 : 1 + _COLUMNS]))
 
 
-def rarity(rows: int, count: int) -> float:
+def inverse_document_frequency(rows: int, document_frequency: int) -> float:
     """The weight that FTS5 gives to a phrase that so many of its rows have."""
-    weight = math.log((rows - count + 0.5) / (count + 0.5)) if rows >= count else 0.0
+    if rows < document_frequency:
+        return _LEAST
+    weight = math.log((rows - document_frequency + 0.5) / (document_frequency + 0.5))
     return weight if weight > 0 else _LEAST
 
 
-def frequency(reader: sqlite3.Connection, phrase: str, most: int = -1) -> int:
+def document_frequency(reader: sqlite3.Connection, phrase: str, most: int = -1) -> int:
     """How many documents have a phrase, counted up to `most`; -1 counts all."""
     query = "SELECT count(*) FROM (SELECT 1 FROM words WHERE words MATCH ? LIMIT ?)"
     return int(reader.execute(query, (phrase, most)).fetchone()[0])
@@ -97,20 +99,20 @@ def frequency(reader: sqlite3.Connection, phrase: str, most: int = -1) -> int:
 
 @frozen(eq=False)
 class _Entry:
-    """What is remembered of a phrase.
+    """What the cache has of a phrase.
 
-    number:  of the table's state when it was read.
-    last:    the largest key that the table may have had then.
-    read:    all that was read, of documents that are gone, too; without: how many rows of the table no key
-             of the state was for.
-    current: those that were there in that state.
+    state:     the number of the table's state when it was read.
+    last_key:  the largest that the table may have had then.
+    postings:  all that were read, those of documents that are gone, too.
+    orphans:   how many rows of the table were of no document of that state.
+    living:    the postings of that state's documents.
     """
 
-    number: int
-    last: int
-    read: Postings
-    without: int
-    current: Postings
+    state: int
+    last_key: int
+    postings: Postings
+    orphans: int
+    living: Postings
 
 
 class TableState:
@@ -120,12 +122,12 @@ class TableState:
     keys:    [documents] int64, rising: the documents that count.
     """
 
-    def __init__(self, remembered: Remembered, keys: np.ndarray) -> None:
-        self.number = remembered.next_number()
+    def __init__(self, cache: PostingsCache, keys: np.ndarray) -> None:
+        self.number = cache.next_number()
         self.keys = keys
-        self._remembered = remembered
+        self._cache = cache
         self._totals: Totals | None = None
-        self._frequencies: dict[str, tuple[int, float]] = {}  # and how far each was counted
+        self._document_frequencies: dict[str, tuple[int, float]] = {}  # and how far each was counted
 
     def totals(self, reader: sqlite3.Connection) -> Totals:
         """What the table has in all. Raises sqlite3.Error."""
@@ -133,24 +135,24 @@ class TableState:
             self._totals = Totals.read(reader)
         return self._totals
 
-    def frequency(self, reader: sqlite3.Connection, phrase: str, most: int | None = None) -> int:
+    def document_frequency(self, reader: sqlite3.Connection, phrase: str, most: int | None = None) -> int:
         """How many documents have a phrase, counted up to `most`. Raises sqlite3.Error."""
         limit = math.inf if most is None else most
-        count, counted = self._frequencies.get(phrase, (0, 0))
+        count, counted = self._document_frequencies.get(phrase, (0, 0))
         if count == counted < limit:  # not counted yet, or not so far
-            if len(self._frequencies) >= MOST_FREQUENCIES:
-                self._frequencies.clear()
-            count = frequency(reader, phrase, -1 if most is None else most)
-            self._frequencies[phrase] = count, limit
+            if len(self._document_frequencies) >= MOST_FREQUENCIES:
+                self._document_frequencies.clear()
+            count = document_frequency(reader, phrase, -1 if most is None else most)
+            self._document_frequencies[phrase] = count, limit
         return count if most is None else min(count, most)
 
     def postings(self, reader: sqlite3.Connection, phrase: str) -> Postings:
         """Those of the documents that count. Raises sqlite3.Error."""
-        return self._remembered.at(self, reader, phrase)
+        return self._cache.at(self, reader, phrase)
 
 
-class Remembered:
-    """The postings of phrases that were asked for, the last ones of all. Safe to use from several threads."""
+class PostingsCache:
+    """The postings of the phrases that were asked for last. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -165,14 +167,14 @@ class Remembered:
     def at(self, state: TableState, reader: sqlite3.Connection, phrase: str) -> Postings:
         """The postings of a phrase in a state, which the reader sees. Raises sqlite3.Error."""
         entry = self._entry(phrase)
-        if entry is not None and entry.number == state.number:
-            return entry.current
-        newer = entry is not None and entry.number > state.number
-        renewed = None if entry is None or newer else _renewed(entry, state, reader, phrase)
+        if entry is not None and entry.state == state.number:
+            return entry.living
+        is_newer = entry is not None and entry.state > state.number
+        renewed = None if entry is None or is_newer else _renewed(entry, state, reader, phrase)
         renewed = renewed or _read(state, reader, phrase)
-        if not newer:
+        if not is_newer:
             self._keep(phrase, renewed)
-        return renewed.current
+        return renewed.living
 
     def _entry(self, phrase: str) -> _Entry | None:
         with self._lock:
@@ -185,49 +187,49 @@ class Remembered:
             self._entries.pop(phrase, None)
             self._entries[phrase] = entry
             self._size += _size(entry)  # and what it was before, until they are counted
-            if self._size > MOST_REMEMBERED:
+            if self._size > MOST_CACHED:
                 self._forget()
 
     def _forget(self) -> None:
         """Keep three quarters of the most there may be: the phrases that were asked for last."""
         self._size = sum(map(_size, self._entries.values()))
-        while self._entries and self._size > 3 * MOST_REMEMBERED // 4:
+        while self._entries and self._size > 3 * MOST_CACHED // 4:
             self._size -= _size(self._entries.popitem(last=False)[1])
 
 
 def _size(entry: _Entry) -> int:
     """Its occurrences, and something for the entry itself."""
-    both = len(entry.read) if entry.current is entry.read else len(entry.read) + len(entry.current)
-    return both + 16
+    copied = 0 if entry.living is entry.postings else len(entry.living)
+    return len(entry.postings) + copied + 16
 
 
 def _read(state: TableState, reader: sqlite3.Connection, phrase: str) -> _Entry:
     """A phrase read anew."""
     postings = _postings(state, reader, phrase)
-    current = _current(postings, state)
-    return _Entry(state.number, _last(state, postings), postings, len(postings) - len(current), current)
+    living = _living(postings, state)
+    return _Entry(state.number, _last_key(state, postings), postings, len(postings) - len(living), living)
 
 
 def _renewed(entry: _Entry, state: TableState, reader: sqlite3.Connection, phrase: str) -> _Entry | None:
     """What was read before, in a later state; None if that is not what the table has: somebody has made it
     anew, or most of the documents are gone.
     """
-    postings = entry.read.followed_by(_postings(state, reader, phrase, entry.last))
-    current = _current(postings, state)
-    documents = state.frequency(reader, phrase)
-    if documents - len(current) != entry.without or len(postings) > 2 * documents + 64:
+    postings = entry.postings.followed_by(_postings(state, reader, phrase, entry.last_key))
+    living = _living(postings, state)
+    frequency = state.document_frequency(reader, phrase)
+    if frequency - len(living) != entry.orphans or len(postings) > 2 * frequency + 64:
         return None
-    return _Entry(state.number, _last(state, postings), postings, entry.without, current)
+    return _Entry(state.number, _last_key(state, postings), postings, entry.orphans, living)
 
 
-def _last(state: TableState, postings: Postings) -> int:
+def _last_key(state: TableState, postings: Postings) -> int:
     return int(max([-1, *state.keys[-1:].tolist(), *postings.keys[-1:].tolist()]))
 
 
-def _current(postings: Postings, state: TableState) -> Postings:
+def _living(postings: Postings, state: TableState) -> Postings:
     """Those of documents that count."""
-    counting = contains(state.keys, postings.keys)
-    return postings if counting.all() else postings.those(counting)
+    lives = contains(state.keys, postings.keys)
+    return postings if lives.all() else postings.those(lives)
 
 
 def _postings(state: TableState, reader: sqlite3.Connection, phrase: str, after: int = -1) -> Postings:
@@ -236,21 +238,23 @@ def _postings(state: TableState, reader: sqlite3.Connection, phrase: str, after:
     if not rows:
         return Postings(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.uint32))
     keys, scores, sizes = zip(*rows, strict=True)
-    documents = state.frequency(reader, phrase)
-    totals, tokens = state.totals(reader), _lengths(sizes)
-    share = np.array(scores, np.float64) / rarity(totals.rows, documents)  # times (K1 + 1) / (times + weight)
-    weight = K1 * (1 - B + B * tokens / totals.mean_length)
+    totals, lengths = state.totals(reader), _lengths(sizes)
+    idf = inverse_document_frequency(totals.rows, state.document_frequency(reader, phrase))
+    saturation = np.array(scores, np.float64) / idf  # tf (K1 + 1) / (tf + norm)
+    norm = K1 * (1 - B + B * lengths / totals.average_length)
     with np.errstate(all="ignore"):
-        times = np.rint(share * weight / (K1 + 1 - share))
-    if not ((times >= 1) & (times < 1 << 31)).all():
+        term_frequencies = np.rint(saturation * norm / (K1 + 1 - saturation))
+    if not ((term_frequencies >= 1) & (term_frequencies < 1 << 31)).all():
         raise sqlite3.DatabaseError("the table of words is damaged")
-    postings = Postings(np.array(keys, np.int64), times.astype(np.uint32), tokens.astype(np.uint32))
+    postings = Postings(
+        np.array(keys, np.int64), term_frequencies.astype(np.uint32), lengths.astype(np.uint32)
+    )
     rising = (np.diff(postings.keys) > 0).all()
     return postings if rising else postings.those(np.argsort(postings.keys))
 
 
 def _lengths(sizes: tuple[Any, ...]) -> np.ndarray:
-    """The tokens of documents, from what the table has of their columns: [K] int64."""
+    """The lengths of documents in tokens, from what the table has of their columns: [K] int64."""
     if not all(isinstance(size, bytes) for size in sizes):
         raise sqlite3.DatabaseError("the table of words is damaged: a length is no number")
     numbers = _whole_numbers(b"".join(sizes))

@@ -196,7 +196,9 @@ class Shard:
 
         def counts(snapshot: Snapshot) -> list[int]:
             words = snapshot.words
-            return self._at(snapshot, lambda reader: [words.frequency(reader, phrase) for phrase in phrases])
+            return self._at(
+                snapshot, lambda reader: [words.document_frequency(reader, phrase) for phrase in phrases]
+            )
 
         return self.index._snapshots.ask(counts)
 

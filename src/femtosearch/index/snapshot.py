@@ -18,7 +18,7 @@ from femtosearch.index.batch import BlockBuffer, RowCodes
 from femtosearch.index.catalog import State
 from femtosearch.index.keys import between, contains
 from femtosearch.index.lock import MemoryLock
-from femtosearch.index.postings import Remembered, TableState
+from femtosearch.index.postings import PostingsCache, TableState
 from femtosearch.index.segment import Segment
 from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
@@ -101,7 +101,7 @@ class Snapshot:
     """
 
     def __init__(
-        self, store: Store, state: State, views: dict[int, View], derived: DerivedFdes, words: Remembered
+        self, store: Store, state: State, views: dict[int, View], derived: DerivedFdes, cache: PostingsCache
     ) -> None:
         self.state = state
         self.views = views
@@ -117,7 +117,7 @@ class Snapshot:
         self.first = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
         self.keys = keys[self.first]
         self.counts = np.diff(self.first, append=self.passages)
-        self.words = TableState(words, self.keys)
+        self.words = TableState(cache, self.keys)
 
     @property
     def has_words(self) -> bool:
@@ -310,7 +310,7 @@ class Snapshots:
         self._taking = threading.RLock()  # not Lock: an interrupted thread must not wait for itself
         self._last: Snapshot | None = None
         self._derived = DerivedFdes()
-        self._words = Remembered()
+        self._postings = PostingsCache()
 
     def take(self) -> Snapshot:
         """All living passages as of the last commit of any process. Raises StoreError, CorruptError.
@@ -363,7 +363,7 @@ class Snapshots:
         earlier = self._last.views if self._last else {}
         if self._last is None or self._last.state.version[0] != state.version[0]:
             earlier = {}  # for it may be another database, whose keys are other documents'
-            self._words = Remembered()
+            self._postings = PostingsCache()
         for number, summary in state.segments.items():
             view = earlier.get(number)
             if view is None:
@@ -374,7 +374,7 @@ class Snapshots:
             if view is None or not np.array_equal(view.tombstones, tombstones):
                 view = _view(segment, tombstones)
             views[number] = view
-        return Snapshot(self._store, state, views, self._derived, self._words)
+        return Snapshot(self._store, state, views, self._derived, self._postings)
 
 
 def _copied(segment: Segment, which: np.ndarray) -> _Copied:

@@ -16,7 +16,7 @@ import numpy as np
 
 from femtosearch.frozen import frozen
 from femtosearch.index.keys import contains
-from femtosearch.index.postings import K1, B, Postings, TableState, Totals, rarity
+from femtosearch.index.postings import K1, B, Postings, TableState, Totals, inverse_document_frequency
 
 MOST_READ = 20_000  # occurrences of phrases that one query may read; where there are more, FTS5 ranks
 
@@ -84,10 +84,10 @@ class WordTable:
         self._statistics = statistics
         self.documents = len(state.keys) if statistics is None else statistics.documents
 
-    def frequency(self, phrase: str, most: int | None = None) -> int:
+    def document_frequency(self, phrase: str, most: int | None = None) -> int:
         """How many documents have a phrase, counted up to `most`; of all shards."""
         if self._statistics is None:
-            return self._state.frequency(self._reader, phrase, most)
+            return self._state.document_frequency(self._reader, phrase, most)
         count = self._statistics.counts.get(phrase, 0)
         return count if most is None else min(most, count)
 
@@ -131,7 +131,7 @@ class WordTable:
         """Whether more documents have them than are read: then FTS5 ranks, whose scores are the same."""
         if self._statistics is not None:
             return False
-        return sum(self.frequency(phrase, MOST_READ + 1) for phrase in phrases) > MOST_READ
+        return sum(self.document_frequency(phrase, MOST_READ + 1) for phrase in phrases) > MOST_READ
 
     def _by_fts5(self, match: str, keys: np.ndarray, depth: int) -> Scored:
         # Not by FTS5's own `rank`, which sorts all that it has of each row, and computes it again afterwards.
@@ -150,11 +150,11 @@ class WordTable:
         shared = self._statistics
         totals = self._state.totals(self._reader) if shared is None else Totals(shared.rows, shared.tokens)
         postings = [self._postings(phrase) for phrase in phrases]
-        rarities = [rarity(totals.rows, self.frequency(phrase)) for phrase in phrases]
-        times, tokens = (
-            np.concatenate([getattr(of, name) for of in postings]) for name in ("times", "tokens")
+        idfs = [inverse_document_frequency(totals.rows, self.document_frequency(p)) for p in phrases]
+        tf, lengths = (
+            np.concatenate([getattr(of, name) for of in postings]) for name in ("term_frequencies", "lengths")
         )
-        weights = K1 * (1 - B + B * tokens / totals.mean_length)
-        scores = np.repeat(rarities, [*map(len, postings)]) * ((times * (K1 + 1.0)) / (times + weights))
+        norms = K1 * (1 - B + B * lengths / totals.average_length)
+        scores = np.repeat(idfs, [*map(len, postings)]) * ((tf * (K1 + 1.0)) / (tf + norms))
         keys, places = np.unique(np.concatenate([of.keys for of in postings]), return_inverse=True)
         return Scored(keys, np.bincount(places, scores, len(keys)))
