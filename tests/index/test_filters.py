@@ -187,6 +187,17 @@ def test_texts_with_a_nul_are_compared_whole(index):
         assert index.verify() == []
 
 
+def test_facets_count_true_as_1(tmp_path):
+    values = ["a", True, "b", 1, False, 0, "a", None, 2.0, 2, "A"]
+    with Index(tmp_path / "i", model=MODEL) as index:
+        index.add([{"text": f"t{n}", "metadata": {"v": value}} for n, value in enumerate(values)])
+        facets = list(index.facets("v").items())
+        assert facets == [(0, 2), (1, 2), (2, 2), ("a", 2), ("A", 1), ("b", 1), (None, 1)]
+        assert not any(isinstance(value, bool) for value, _ in facets)
+        for limit in range(1, 8):
+            assert list(index.facets("v", limit=limit).items()) == facets[:limit]
+
+
 def test_facets(index):
     index.add([
         {"id": "a", "text": "x", "tag": ["red", "blue", "red"], "n": 1, "in": {"tag": "deep"}},

@@ -38,6 +38,11 @@ def test_a_sample_stands_for_its_passages():
     assert joined.mean == (1 + 3 + 3 * 5 + 3 * 7) / 8
 
 
+def test_passages_without_rows_weigh_nothing():
+    shards = [Moments.of(np.float32([1, -np.inf, -np.inf, -np.inf]), 4), Moments.of(np.float32([3]), 1)]
+    assert Moments.joined(shards).mean == 2
+
+
 @pytest.mark.parametrize("scores", [[], [-np.inf], [np.nan], [7.0], [1e30, -1e30], [3.0] * 5])
 def test_odd_scores_have_moments(scores):
     moments = Moments.of(np.array(scores, np.float32), len(scores))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -109,7 +109,8 @@ def rows_of_all(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[
 
 def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, limit: int) -> dict[Value, int]:
     """How many of the documents that pass have each value of a field, the commonest first. An element of a
-    list counts as a value; what is inside a mapping does not. Raises StoreError.
+    list counts as a value; what is inside a mapping does not. true and 1 are one key in Python, which is
+    shown as 1. Raises StoreError.
     """
 
     def rows(reader: sqlite3.Connection) -> list[tuple[int, Any, int]]:
@@ -118,17 +119,35 @@ def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, lim
         values = [_values(path, condition, keys) for path in paths]
         union = " UNION ALL ".join(value.sql for value in values)
         query = f"""
-        SELECT kind, value, count(DISTINCT key) AS documents FROM ({union}) WHERE kind > 0
-        GROUP BY kind, value ORDER BY documents DESC, kind, value LIMIT ?
+        SELECT min(kind), value, count(DISTINCT key) AS documents FROM ({union}) WHERE kind > 0
+        GROUP BY CASE kind WHEN 3 THEN 1 ELSE kind END, value
+        ORDER BY documents DESC, min(kind), value LIMIT ?
         """
         parameters = [name for value in values for name in value.parameters]
         return reader.execute(query, (*parameters, limit)).fetchall()
 
-    counts: dict[Value, int] = {}
-    for kind, value, documents in catalog.ask(rows):
-        shown = bool(value) if kind == 3 else value.replace(LAST, "\0") if isinstance(value, str) else value
-        counts[shown] = counts.get(shown, 0) + documents  # true and 1 are one key in Python
-    return counts
+    def shown(kind: int, value: Any) -> Value:
+        return bool(value) if kind == 3 else value.replace(LAST, "\0") if isinstance(value, str) else value
+
+    return {shown(kind, value): count for kind, value, count in catalog.ask(rows)}
+
+
+def commonest(counts: Iterable[tuple[Value, int]], limit: int | None) -> dict[Value, int]:
+    """Values and how many documents have each, the commonest first; of equals numbers are first, then texts,
+    in their order. What is counted twice is summed.
+    """
+    total: dict[Value, int] = {}
+    for value, count in sorted(counts, key=lambda pair: _kind_of(pair[0])):
+        total[value] = total.get(value, 0) + count
+    order = sorted(
+        total.items(), key=lambda pair: (-pair[1], _kind_of(pair[0]), 0 if pair[0] is None else pair[0])
+    )
+    return dict(order[:limit])
+
+
+def _kind_of(value: Value) -> int:
+    """The kinds in the order that they have in `where.sql`."""
+    return 4 if value is None else 3 if isinstance(value, bool) else 2 if isinstance(value, str) else 1
 
 
 def _values(path: Path, condition: Condition, keys: Mapping[Path, int]) -> Condition:

@@ -76,11 +76,14 @@ class Moments:
 
     @classmethod
     def of(cls, scores: np.ndarray, passages: int) -> Moments:
-        """Those of some scores, [N] float32, that stand for so many passages; -inf does not count."""
+        """Those of some scores, [N] float32, that stand for so many passages; -inf, that of a passage without
+        rows, does not count, and neither do the passages that it stands for.
+        """
         units = np.rint(np.clip(scores[np.isfinite(scores)], -_MOST, _MOST).astype(np.float64) * _UNIT)
         units = units.astype(np.int64)
         if not len(units):
-            return cls(passages)
+            return cls()
+        passages = round(passages * len(units) / len(scores))
         squares = np.add.reduceat(units * units, np.arange(0, len(units), _TOGETHER))
         return cls(passages, len(units), int(units.sum()), sum(squares.tolist()))
 
@@ -106,6 +109,7 @@ def fuse(
     weight: float,
     penalty: float,
     moments: tuple[Moments, ...] | None = None,
+    lowest: Mapping[int, float] | None = None,
 ) -> Fused:
     """The score of each document: (1 - weight) · (MaxSim - mean) / (8 s) + weight · BM25 / sqrt(2 · best ·
     most), and 1 more where all that stands in quotes is there. `most` is what BM25 could be for the query,
@@ -116,11 +120,10 @@ def fuse(
     by chance. Mean and s, the standard deviation, are those of the query's MaxSim over all passages; of a
     query in pieces what goes is that of each. A document without rows counts as the least that is scored.
 
-    moments:  as `moments_of` gives them, where the passages here are not all; None: those of the snapshot.
+    moments, lowest:  as `moments_of` and `lowest_of` give them, where the passages here are not all; None:
+              those of the snapshot.
     """
-    documents = np.searchsorted(snapshot.keys, ranking.keys)
-    if documents.max(initial=-1) >= len(snapshot.keys):
-        raise CorruptError("the segments name documents in no order: femtosearch check says where")
+    counts = _counts_of(snapshot, ranking)
     mean, spread, luck = 0.0, 0.0, 0.0
     if penalty or words is not None:
         of_query, *by_piece = moments or moments_of(snapshot, pieces, ranking)
@@ -129,7 +132,7 @@ def fuse(
     scores = ranking.scores.astype(np.float64)
     length = np.zeros(len(scores))
     if penalty:
-        length = penalty * luck * np.sqrt(2 * np.log(snapshot.counts[documents]))
+        length = penalty * luck * np.sqrt(2 * np.log(counts))
         scores -= length
     if words is None:
         return Fused(_scored(ranking, scores), ranking.scores, shares={"length": -length})
@@ -139,13 +142,39 @@ def fuse(
         length[:] = 0
     else:
         has_rows, unit = np.isfinite(scores), SPREADS * spread or 1.0
-        least = scores[has_rows].min(initial=np.inf)
+        least = scores[has_rows].min(initial=np.inf) if lowest is None else _least(lowest, penalty * luck)
         scores = np.where((bm25 > 0) & ~has_rows, least if np.isfinite(least) else mean, scores)
         shares /= math.sqrt(2 * words.top) or 1.0
         scores = (1 - weight) * (scores - mean) / unit + weight * shares + phrases
         length *= np.where(has_rows, (1 - weight) / unit, 0.0)
     parts = {"words": weight * shares, "quotes": phrases, "length": -length}
     return Fused(_scored(ranking, scores), ranking.scores, bm25, parts, weight)
+
+
+def lowest_of(snapshot: Snapshot, ranking: Ranking) -> dict[int, float]:
+    """The lowest MaxSim of the documents that are ranked, for each number of passages that some of them have.
+
+    Of all shards together it says what a document without rows counts as. Raises CorruptError.
+    """
+    has_rows = np.isfinite(ranking.scores)
+    counts = _counts_of(snapshot, ranking)[has_rows]
+    lowest = np.full(counts.max(initial=0) + 1, np.inf, np.float32)
+    np.minimum.at(lowest, counts, ranking.scores[has_rows])
+    return {int(count): float(lowest[count]) for count in np.flatnonzero(np.isfinite(lowest))}
+
+
+def _counts_of(snapshot: Snapshot, ranking: Ranking) -> np.ndarray:
+    """How many passages the documents of a ranking have. Raises CorruptError."""
+    documents = np.searchsorted(snapshot.keys, ranking.keys)
+    if documents.max(initial=-1) >= len(snapshot.keys):
+        raise CorruptError("the segments name documents in no order: femtosearch check says where")
+    counts: np.ndarray = snapshot.counts[documents]
+    return counts
+
+
+def _least(lowest: Mapping[int, float], penalty: float) -> float:
+    counts, maxsim = np.array([*lowest], np.int64), np.array([*lowest.values()], np.float64)
+    return float((maxsim - penalty * np.sqrt(2 * np.log(counts))).min(initial=np.inf))
 
 
 def moments_of(

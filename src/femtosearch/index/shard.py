@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -21,7 +21,7 @@ import numpy as np
 from femtosearch.frozen import frozen
 from femtosearch.index.explain import Lookup, Measures
 from femtosearch.index.filtering import Selection, select
-from femtosearch.index.fusion import Fused, Moments, fuse, moments_of
+from femtosearch.index.fusion import Fused, Moments, fuse, lowest_of, moments_of
 from femtosearch.index.hits import best_hits
 from femtosearch.index.index import Index
 from femtosearch.index.keys import contains
@@ -92,21 +92,24 @@ class First:
     pairs and by what is quoted.
 
     moments:  of the query, and of each of its pieces where there are several; see `moments_of`.
+    lowest:   the lowest MaxSim; see `lowest_of`.
     """
 
     moments: tuple[Moments, ...]
     words: tuple[list[float], list[float], list[float]]
+    lowest: Mapping[int, float] = field(default_factory=dict)
 
 
 @frozen
 class Second:
     """What all shards are told then: how MaxSim is spread over all, and from what BM25 on a document counts,
-    of each kind of match, and what the best one has by the terms.
+    of each kind of match, and what the best one has by the terms; and the lowest MaxSim.
     """
 
     moments: tuple[Moments, ...]
     least: tuple[float, float, float]
     best: float = 0.0
+    lowest: Mapping[int, float] = field(default_factory=dict)
 
 
 @frozen
@@ -130,7 +133,10 @@ def second_of(question: Question, firsts: Sequence[First]) -> Second:
     by_piece = zip(*(first.moments for first in firsts), strict=True)
     moments = tuple(Moments.joined(of_shards) for of_shards in by_piece) or (Moments(),)
     best = max((score for first in firsts for score in first.words[0]), default=0.0)
-    return Second(moments, (least[0], least[1], least[2]) if least else (-np.inf,) * 3, best)
+    lowest: dict[int, float] = {}
+    for first in firsts:
+        lowest |= {n: min(score, lowest.get(n, np.inf)) for n, score in first.lowest.items()}
+    return Second(moments, (least[0], least[1], least[2]) if least else (-np.inf,) * 3, best, lowest)
 
 
 def _least(scores: list[float], depth: int) -> float:
@@ -275,13 +281,14 @@ class Shard:
         vectors = fde_vectors(snapshot, [pieces], [plan])[0]
         vector = None if vectors is None or plan.mode == "maxsim" else vectors.sum(axis=0)
         moments: tuple[Moments, ...] = (Moments(),) * (1 if len(pieces) < 2 else 1 + len(pieces))
-        ranking = None
+        ranking, lowest = None, dict[int, float]()
         if pieces or words is not None:
             scores = None if words is None else words.together()
             ranking = ranked(snapshot, pieces, plan, vectors, selection, scores, weight)
             sample = max(1, round(_SAMPLE * snapshot.passages / max(1, question.passages)))
             moments = moments_of(snapshot, pieces, ranking, sample) if snapshot.passages else moments
-        first = First(moments, _scores(words))
+            lowest = lowest if words is None else lowest_of(snapshot, ranking)
+        first = First(moments, _scores(words), lowest)
         return _Begun(snapshot, selection, plan, vector, weight, ranking, words, first)
 
     def _words(
@@ -334,6 +341,7 @@ class Shard:
             weight=begun.weight,
             penalty=penalty_of(begun.plan, question.request),
             moments=second.moments,
+            lowest=second.lowest,
         )
         return _Fusion(fused, words)
 

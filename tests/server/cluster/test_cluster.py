@@ -15,6 +15,7 @@ from femtosearch.errors import (
 )
 from femtosearch.index.index import Index
 from femtosearch.index.searches import Searches
+from femtosearch.read import read
 from femtosearch.server.client import connect
 from femtosearch.server.cluster.build import build
 from femtosearch.server.cluster.cluster import Cluster
@@ -86,6 +87,28 @@ def test_documents_are_those_of_one_index(cluster, single):
     assert cluster.context(QUERIES[0]).text == single.context(QUERIES[0]).text
     ours, theirs = cluster.stats(), single.stats()
     assert (ours.documents, ours.passages, ours.rows) == (theirs.documents, theirs.passages, theirs.rows)
+
+
+def test_what_has_no_rows_or_is_no_text_counts_as_in_one_index(tmp_path, model):
+    """A document that the model knows nothing of counts as the least that any shard has; true is 1."""
+    values = [True, 1, 2.0, 2, "a", None, 1, "b", True]
+    lines = [
+        {"id": f"d{n}", "text": text, "value": value}
+        for n, value in enumerate(values)
+        for text in [f"{text_of(n)} 😀" if n % 3 else "emoji😀"]
+    ]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    single = Index(model=model)
+    single.add(read([tmp_path / "a.jsonl"]))
+    build([tmp_path / "a.jsonl"], tmp_path / "out", shards=4, address="here", model="femto")
+    with Cluster(tmp_path / "out", address="here") as cluster:
+        for query in (f"heat transfer emoji😀 {QUERIES[0]}", f"{QUERIES[-1]} emoji😀"):
+            hits = single.search(query, k=20, explain=True)
+            assert cluster.search(query, k=20, explain=True) == hits
+            assert {hit.maxsim is None for hit in hits} == {True, False}
+        for limit in (None, 1, 2):
+            facets = [list(index.facets("value", limit=limit).items()) for index in (cluster, single)]
+            assert facets[0] == facets[1] and facets[0][0] == (1, 4)
 
 
 def test_pages_go_over_all_shards(cluster, single):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 import threading
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from femtosearch.index.contents import Where
 from femtosearch.index.context import Context, make_context
 from femtosearch.index.documents import wanted_ids
 from femtosearch.index.explain import token_rows_of
+from femtosearch.index.filtering import commonest
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.queries import coverage_of, encoded, warn_of_unknown
 from femtosearch.index.request import CONTEXT_HITS, check_request
@@ -186,11 +186,8 @@ class Cluster(Searches):
         """How many documents have each value of a field, the commonest value first; see `Index.facets`."""
         if limit is not None:
             check_whole(QueryError, "limit", limit, 1)
-        total: Counter[tuple[str, Any]] = Counter()
-        for facets in self._everywhere("facets", field, where).values():
-            total.update({(type(value).__name__, value): count for value, count in facets.items()})
-        order = sorted(total.items(), key=lambda pair: (-pair[1], str(pair[0][1])))
-        return {value: count for (_, value), count in order[:limit]}
+        of_shards = self._everywhere("facets", field, where).values()
+        return commonest((pair for facets in of_shards for pair in facets.items()), limit)
 
     def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
         """At most `limit` documents, shard by shard, in the order in which they were added to each."""
