@@ -13,9 +13,9 @@ from femtosearch import _core
 from femtosearch.codes import quantise
 from femtosearch.disk import blake2b
 from femtosearch.errors import FdeError, ShapeError
+from femtosearch.fde.cache import cached, digest_of, shared
 from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.features import Features, check
-from femtosearch.fde.kept import kept, name_of, shared
 from femtosearch.fde.nested import SMALLEST, blocks_of, for_each_number, spread
 from femtosearch.fde.whitening import (
     Bands,
@@ -225,10 +225,10 @@ class Lemur:
         """
         if size not in self._whiteners:
             arrays = [*self.features.arrays().values(), self.anchors, self.scale]
-            name = name_of(arrays, self.ridge, size)
+            name = digest_of(arrays, self.ridge, size)
             self._whiteners[size] = shared(
                 f"whitener {name}",
-                lambda: Bands(kept(name, factor_forms(size), lambda: self._solved(size))),
+                lambda: Bands(cached(name, factor_forms(size), lambda: self._solved(size))),
             )
         return self._whiteners[size]
 
@@ -240,10 +240,10 @@ class Lemur:
         """What makes a document's numbers of what it gives to the anchors: one layer in int8."""
         size = self.numbers or self.features.count
         arrays = [*self.features.arrays().values(), self.anchors, self.scale, self.gains]
-        name, forms = name_of(arrays, self.ridge, size), coded_forms(size, len(self.anchors))
+        name, forms = digest_of(arrays, self.ridge, size), coded_forms(size, len(self.anchors))
         return shared(
             f"read-out {name}",
-            lambda: Bands(decoded(kept(name, forms, self._solved_read_out)), int8=True),
+            lambda: Bands(decoded(cached(name, forms, self._solved_read_out)), int8=True),
         )
 
     def _solved_read_out(self) -> list[np.ndarray]:

@@ -56,7 +56,7 @@ class Filed:
     again: str = ""
 
 
-class Taken(NamedTuple):
+class IdConflict(NamedTuple):
     """An id that was not free: which document has it, and what this one is called instead."""
 
     id: str
@@ -115,7 +115,7 @@ class Filing:
         number, turn = self.transaction.sources().begin(file.source, file.path)  # another process removed it
         return OpenFile(number, turn, file.path, file.source)
 
-    def put(self, file: OpenFile, document: Filed) -> Taken | None:
+    def put(self, file: OpenFile, document: Filed) -> IdConflict | None:
         """Store a document, unless it is there as it is. What has its id, if that is another document."""
         table = self.transaction.sources()
         record = table.document(file.number, document.name)
@@ -170,7 +170,7 @@ class Filing:
                 self.remove_file(file)
             self.transaction.sources().remove_source(number)
 
-    def _put_again(self, file: OpenFile, document: Filed, place: Place) -> Taken | None:
+    def _put_again(self, file: OpenFile, document: Filed, place: Place) -> IdConflict | None:
         """Store a document whose name has come before in its file."""
         ids = [f"{document.again}#{document.ids[0]}"]
         renamed = Filed(
@@ -178,9 +178,9 @@ class Filing:
         )
         conflict = self.put(file, renamed)
         chosen = ids[0] if conflict is None else conflict.chosen
-        return Taken(document.ids[0], chosen, place)
+        return IdConflict(document.ids[0], chosen, place)
 
-    def _free_id(self, file: OpenFile, document: Filed) -> tuple[str, Taken | None]:
+    def _free_id(self, file: OpenFile, document: Filed) -> tuple[str, IdConflict | None]:
         """The first id that no other document has; a document that no file gave may be this one already."""
         first: Place | None = None
         further = (f"{document.ids[-1]} ({n})" for n in itertools.count(2))
@@ -188,7 +188,7 @@ class Filing:
         for number, candidate in enumerate(candidates):
             stored = self.transaction.stored(candidate)
             if stored is None or self._is_the_same(stored, file, document.draft):
-                return candidate, Taken(document.ids[0], candidate, first) if number else None
+                return candidate, IdConflict(document.ids[0], candidate, first) if number else None
             if number == 0:
                 first = self.transaction.sources().place_of(stored[0])
         raise AssertionError("unreachable")

@@ -15,7 +15,7 @@ from femtosearch.disk import blake2b
 from femtosearch.errors import ReadError
 from femtosearch.frozen import frozen
 from femtosearch.index.documents import Draft
-from femtosearch.index.filing import Cut, Filed, Filing, OpenFile, Taken
+from femtosearch.index.filing import Cut, Filed, Filing, IdConflict, OpenFile
 from femtosearch.index.sources import NEVER, FileRow
 from femtosearch.read.documents import FileReader, name_in_file
 from femtosearch.read.entries import Named, Options, Skipped
@@ -207,7 +207,7 @@ class Work:
         elif isinstance(step, Touch):
             filing.touch(step.file.real, step.stamp, step.digest)
 
-    def _tell(self, step: Put, conflict: Taken) -> None:
+    def _tell(self, step: Put, conflict: IdConflict) -> None:
         entry = step.named.entry
         where = printable(step.file.path) + (f":{entry.line}" if entry.line else "")
         owner = "a document that no file gave"

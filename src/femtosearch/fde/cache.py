@@ -24,7 +24,7 @@ from femtosearch.errors import CheckpointError, StoreError
 from femtosearch.fde.whitening import Form
 from femtosearch.tensors import parse_tensors, read_limited, tensor_bytes
 
-NO_CACHE = "FEMTOSEARCH_NO_CACHE"  # the environment variable by which nothing is kept
+NO_CACHE = "FEMTOSEARCH_NO_CACHE"  # the environment variable by which nothing is cached
 MOST_FILES = 16
 MOST_BYTES = 1 << 26  # of one file
 _METHOD = "lemur 2"  # another one where the same arrays are to give other numbers
@@ -33,7 +33,7 @@ _making = RLock()
 T = TypeVar("T")
 
 
-def name_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
+def digest_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
     """A digest of all that what is solved for follows from, the instruction set among it."""
     digest = blake2b(f"{_METHOD} {_core.kernel()} {size} {ridge!r}".encode(), digest_size=16)
     for array in arrays:
@@ -47,13 +47,15 @@ def shared(name: str, make: Callable[[], T]) -> T:
     which the others wait. So an index of many shards has it solved for once, and holds it once.
     """
     with _making:
-        made: T | None = _in_use.get(name)
-        if made is None:
-            made = _in_use[name] = make()
-        return made
+        value: T | None = _in_use.get(name)
+        if value is None:
+            value = _in_use[name] = make()
+        return value
 
 
-def kept(name: str, forms: Sequence[Form], solve: Callable[[], Sequence[np.ndarray]]) -> Sequence[np.ndarray]:
+def cached(
+    name: str, forms: Sequence[Form], solve: Callable[[], Sequence[np.ndarray]]
+) -> Sequence[np.ndarray]:
     """Arrays of those dtypes and shapes, from the cache, or else solved for, and then kept.
 
     solve:  gives the arrays. What it raises is raised.

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from femtosearch import system
-from femtosearch.fde import kept as module
+from femtosearch.fde import cache as module
 from femtosearch.fde import lemur as lemurs
-from femtosearch.fde.kept import kept, name_of
+from femtosearch.fde.cache import cached, digest_of
 from femtosearch.fde.whitening import Bands, bands_of, factor_forms, shapes_of
 from femtosearch.tensors import tensor_bytes
 
@@ -45,8 +45,8 @@ class Solving:
 def ask(name="a", size=SIZE, bands=BANDS):
     """How often it was solved, once it has given the right bands."""
     solve = Solving(bands)
-    found = kept(name, factor_forms(size), solve)
-    assert [band.tobytes() for band in found] == [band.tobytes() for band in bands]
+    arrays = cached(name, factor_forms(size), solve)
+    assert [band.tobytes() for band in arrays] == [band.tobytes() for band in bands]
     return solve.count
 
 
@@ -147,21 +147,21 @@ def test_what_is_too_large_is_not_kept(folder, monkeypatch):
 
 def test_the_name_tells_all_apart_that_the_numbers_follow_from(kernel):
     arrays = [np.arange(6, dtype=np.float32), np.ones((2, 3), np.int8)]
-    name = name_of(arrays, 0.1, 64)
+    name = digest_of(arrays, 0.1, 64)
     others = [
-        name_of(arrays, 0.1, 128),
-        name_of(arrays, 0.2, 64),
-        name_of([arrays[0] + np.float32(1e-6), arrays[1]], 0.1, 64),
-        name_of([arrays[0], arrays[1].reshape(3, 2)], 0.1, 64),
-        name_of([arrays[0].view(np.int32), arrays[1]], 0.1, 64),
+        digest_of(arrays, 0.1, 128),
+        digest_of(arrays, 0.2, 64),
+        digest_of([arrays[0] + np.float32(1e-6), arrays[1]], 0.1, 64),
+        digest_of([arrays[0], arrays[1].reshape(3, 2)], 0.1, 64),
+        digest_of([arrays[0].view(np.int32), arrays[1]], 0.1, 64),
     ]
-    assert len({name, *others}) == 6 and name == name_of([array.copy() for array in arrays], 0.1, 64)
+    assert len({name, *others}) == 6 and name == digest_of([array.copy() for array in arrays], 0.1, 64)
 
 
 def test_the_name_depends_on_the_instruction_set(monkeypatch):
-    before = name_of([], 0.1, 64)
+    before = digest_of([], 0.1, 64)
     monkeypatch.setattr(module._core, "kernel", lambda: "another")
-    assert name_of([], 0.1, 64) != before
+    assert digest_of([], 0.1, 64) != before
 
 
 def test_an_fde_from_the_cache_gives_the_same_bits(folder):
