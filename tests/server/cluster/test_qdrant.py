@@ -16,6 +16,8 @@ from femtosearch.errors import (
 )
 from femtosearch.index.index import Index
 from femtosearch.index.searches import Searches
+from femtosearch.server.cluster import qdrant as qdrant_module
+from femtosearch.server.cluster import qdrant_store
 from femtosearch.server.cluster.qdrant import QdrantIndex, export_to_qdrant, point_id
 
 from .conftest import QUERIES, write_lines
@@ -110,6 +112,91 @@ def test_what_qdrant_does_not_do_is_told(qdrant, ask, error):
         ask(qdrant)
 
 
+@pytest.mark.parametrize("name", ["add", "delete", "facets", "page", "stats", "coverage"])
+def test_methods_that_are_not_there_say_so(qdrant, name):
+    with pytest.raises(AttributeError, match=f"an index in Qdrant has no '{name}'"):
+        getattr(qdrant, name)
+
+
+@pytest.mark.parametrize("condition", ["year > 1", {"must": []}, 3])
+def test_a_condition_that_is_none_of_qdrants_is_told(qdrant, condition):
+    for ask in (lambda: qdrant.search("x", filter=condition), lambda: qdrant.count(filter=condition),
+                lambda: qdrant.documents(filter=condition)):  # fmt: skip
+        with pytest.raises(QueryError, match="filter: expected a Filter of qdrant_"):
+            ask()
+
+
+@pytest.mark.parametrize("scheme", PLACES)
+def test_passages_without_rows_and_odd_documents_come_along(tmp_path, model, scheme):
+    pytest.importorskip(PLACES[scheme])
+    index = Index(model=model)
+    metadata = {
+        "n": 2**60,
+        "f": 1.5,
+        "b": True,
+        "none": None,
+        "l": [1, "x", None],
+        "d": {"e": {}},
+        "": 1,
+        "a.b": 2,
+    }
+    index.add(
+        [
+            {"id": "a/ü#\n", "text": "flow of heat", "metadata": metadata},
+            {"id": "unknown", "text": "emoji\U0001f600", "metadata": {"id": "x", "number": 7, "passage": 3}},
+            {"id": "empty", "text": ""},
+            {"id": "long", "text": "flow " * 600},
+        ]
+    )
+    address = f"{scheme}:{tmp_path / 'store'}"
+    assert export_to_qdrant(index, address) == 4
+    with fs.connect(address) as opened:
+        assert {document.id: document for document in opened} == {document.id: document for document in index}
+        exact = index.search("heat", mode="maxsim", length_penalty=0, k=100)
+        assert [hit.id for hit in opened.search("heat", k=100)] == [hit.id for hit in exact]
+
+
+@pytest.mark.parametrize("scheme", PLACES)
+def test_what_is_broken_off_leaves_nothing(tmp_path, single, scheme):
+    pytest.importorskip(PLACES[scheme])
+    address = f"{scheme}:{tmp_path / 'store'}"
+
+    def stop(written):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        export_to_qdrant(single, address, progress=stop)
+    assert export_to_qdrant(single, address) == len(single)
+
+
+def test_a_request_is_of_bounded_size(tmp_path, model, monkeypatch):
+    pytest.importorskip("qdrant_client")
+    sizes = []
+    put = qdrant_store._Client.put
+
+    def counted(self, points):
+        sizes.append(len(points))
+        put(self, points)
+
+    monkeypatch.setattr(qdrant_store._Client, "put", counted)
+    monkeypatch.setattr(qdrant_module, "_NUMBERS", 10_000)
+    index = Index(model=model)
+    index.add(["flow " * 4000, "heat"])
+    export_to_qdrant(index, f"qdrant:{tmp_path / 'store'}")
+    assert len(sizes) > 3 and sum(sizes) == index.stats().passages + 1
+    with fs.connect(f"qdrant:{tmp_path / 'store'}") as opened:
+        assert len(opened) == 2
+
+
+@pytest.mark.parametrize("scheme", PLACES)
+def test_a_folder_of_something_else_is_refused(tmp_path, single, scheme):
+    pytest.importorskip(PLACES[scheme])
+    (tmp_path / "precious").touch()
+    with pytest.raises(ServerError, match=r"expected a new or empty folder|it is there already"):
+        export_to_qdrant(single, f"{scheme}:{tmp_path}")
+    assert [path.name for path in tmp_path.iterdir()] == ["precious"]
+
+
 def test_nothing_is_replaced(address, qdrant, single):
     qdrant.close()
     with pytest.raises(ServerError, match="it is there already"):
@@ -124,7 +211,10 @@ def test_another_model(address, qdrant):
 
 @pytest.mark.parametrize(
     "address",
-    ["qdrant:", "qdrant-edge:", "qdrant:nowhere", "qdrant-edge:nowhere", "qdrant:http://127.0.0.1:9"],
+    [
+        *("qdrant:", "qdrant-edge:", "qdrant:nowhere", "qdrant-edge:nowhere", "qdrant:http://127.0.0.1:9"),
+        "qdrant-edge:nowhere#name",
+    ],
 )
 def test_addresses_without_a_collection(tmp_path, monkeypatch, address):
     for name in PLACES.values():

@@ -10,11 +10,12 @@ from __future__ import annotations
 import base64
 import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, overload
 
 import numpy as np
 
-from femtosearch.codes import quantise, rows_of, turned
+from femtosearch.codes import quantise, rows_of, turned, width
 from femtosearch.errors import FdeError, QueryError, ServerError
 from femtosearch.fde import Fde
 from femtosearch.fde.calibration import BEST
@@ -37,7 +38,8 @@ from femtosearch.types import Document, Hit, Rows
 _NAMES = uuid.UUID("6f1b7b0c-6d0a-5c53-9d6f-0b3f1d2a7c11")  # in which points have theirs
 _FACTS = str(uuid.uuid5(_NAMES, "facts"))
 _FORMAT = 1
-_TOGETHER = 64  # documents of one request
+_TOGETHER = 64  # documents whose FDEs are made at once
+_NUMBERS = 1 << 18  # of the vectors of a request, some 6 MB of JSON
 _OPTIONS = "options that an index in Qdrant has: k, mode, candidates, min_score, filter"
 
 
@@ -54,12 +56,13 @@ def export_to_qdrant(
                behind it ("femtosearch" if none is given), or qdrant-edge:FOLDER.
     where:     only documents that pass.
     progress:  called with the number that are written.
+    What was written is removed again where it does not come to its end.
     Raises ServerError for a collection that is there already, FdeError for an index without an FDE.
     """
     collection = collection_at(address)
     try:
         if collection.exists():
-            raise ServerError(f"{collection.place}: it is there already: choose another place or #NAME")
+            raise ServerError(f"{collection.place}: it is there already: choose another place")
         return index.hand_over(lambda handed: _written(collection, handed, progress), where=where)
     finally:
         collection.close()
@@ -70,24 +73,44 @@ def _written(collection: Collection, handed: Handed, progress: Callable[[int], o
     if fde is None or content is None:
         raise FdeError("the index has no FDE to be found by: give it one with set_fde")
     collection.create(fde.size(origin.dims), origin.dims)
-    documents = passages = 0
-    for group in _groups(handed.records, _TOGETHER):
-        points = _points(group, fde, origin.dims, handed.row_bits)
-        collection.put(points)
-        documents += len(group)
-        passages += sum(point.fde is not None for point in points)
-        if progress is not None:
-            progress(documents)
-    facts = {
-        "format": _FORMAT,
-        "model": {"name": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims},
-        "fde": base64.b64encode(content).decode(),
-        "bits": handed.row_bits,
-        "documents": documents,
-        "passages": passages,
-    }
-    collection.put([Point(_FACTS, {"femtosearch": facts})])
+    try:
+        documents = passages = 0
+        for group in _groups(handed.records, _TOGETHER):
+            points = _points(group, fde, origin.dims, handed.row_bits)
+            for some in _requests(points):
+                collection.put(some)
+            documents += len(group)
+            passages += sum(point.fde is not None for point in points)
+            if progress is not None:
+                progress(documents)
+        facts = {
+            "format": _FORMAT,
+            "model": {"name": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims},
+            "fde": base64.b64encode(content).decode(),
+            "bits": handed.row_bits,
+            "documents": documents,
+            "passages": passages,
+        }
+        collection.put([Point(_FACTS, {"femtosearch": facts})])
+    except BaseException:
+        with suppress(ServerError):
+            collection.drop()
+        raise
     return documents
+
+
+def _requests(points: Sequence[Point]) -> Iterator[list[Point]]:
+    """The points in pieces that a server takes, which refuses 32 MB of JSON."""
+    some: list[Point] = []
+    numbers = 0
+    for point in points:
+        some.append(point)
+        numbers += sum(np.size(vector) for vector in (point.fde, point.rows) if vector is not None)
+        if numbers >= _NUMBERS:
+            yield some
+            some, numbers = [], 0
+    if some:
+        yield some
 
 
 def _groups(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
@@ -102,11 +125,14 @@ def _groups(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
 
 
 def _points(records: Sequence[Record], fde: Fde, dims: int, bits: int) -> list[Point]:
-    """The points of documents; a document without a word has one without vectors."""
+    """The points of documents. A passage of which the model knows no word has one without vectors, and so has
+    a document without a passage.
+    """
     passages = [passage for record in records for passage in record.passages or ()]
     rows = [_rows(passage, dims, bits) for passage in passages]
-    starts = np.cumsum([0, *map(len, rows)]).astype(np.int64)
-    together = np.concatenate([np.empty((0, dims), np.float32), *rows])
+    known = [of_passage for of_passage in rows if len(of_passage)]
+    starts = np.cumsum([0, *map(len, known)]).astype(np.int64)
+    together = np.concatenate([np.empty((0, dims), np.float32), *known])
     fdes = iter(quantise(fde.documents(Rows(together, starts)), fde.code_bits).rows())
     remaining = iter(rows)
     points = []
@@ -115,7 +141,9 @@ def _points(records: Sequence[Record], fde: Fde, dims: int, bits: int) -> list[P
         for number, passage in enumerate(record.passages or ()):
             facts = {"id": record.id, "number": number, "passage": list(passage["span"])}
             payload = facts | (document if number == 0 else {})
-            points.append(Point(point_id(record.id, number), payload, next(fdes), next(remaining)))
+            own = next(remaining)
+            vectors = (next(fdes), own) if len(own) else (None, None)
+            points.append(Point(point_id(record.id, number), payload, *vectors))
         if not record.passages:
             points.append(
                 Point(point_id(record.id, 0), {"id": record.id, "number": 0, "passage": None, **document})
@@ -125,7 +153,7 @@ def _points(records: Sequence[Record], fde: Fde, dims: int, bits: int) -> list[P
 
 def _rows(passage: Mapping[str, Any], dims: int, bits: int) -> np.ndarray:
     """A passage's rows, [T, D] float32, of its codes."""
-    values = np.frombuffer(passage["codes"], np.int8).reshape(passage["rows"], -1)
+    values = np.frombuffer(passage["codes"], np.int8).reshape(passage["rows"], width(dims, bits))
     return rows_of(values, np.frombuffer(passage["scales"], "<f4"), dims, bits, levels=bits == 4)
 
 
@@ -176,6 +204,7 @@ class QdrantIndex(Searches):
         """
         texts = [query] if isinstance(query, str) else query
         condition = options.pop("filter", None)
+        self._collection.check_condition(condition)
         if unknown := {name for name, option in options.items() if option} - {"candidates", "min_score"}:
             raise QueryError(f"{min(unknown)}: expected {_OPTIONS}")
         candidates, least = options.get("candidates"), options.get("min_score")
@@ -215,16 +244,23 @@ class QdrantIndex(Searches):
     def count(self, where: Where | None = None, *, filter: Any = None) -> int:
         """How many documents there are, or pass a condition of Qdrant's own."""
         _no_where(where)
+        self._collection.check_condition(filter)
         return self._collection.count(filter)
 
     def documents(self, where: Where | None = None, *, filter: Any = None) -> Iterator[Document]:
         """All documents, or those that pass a condition of Qdrant's own, in no order."""
         _no_where(where)
+        self._collection.check_condition(filter)
         return map(_document, self._collection.first_passages(filter))
 
     def close(self) -> None:
         """Close the connection; a second time does nothing."""
         self._collection.close()
+
+    def __getattr__(self, name: str) -> Any:
+        raise AttributeError(
+            f"an index in Qdrant has no {name!r}: it is searched, and made anew by femtosearch export"
+        )
 
     def __repr__(self) -> str:
         return f"<QdrantIndex {self._collection.place!r}>"

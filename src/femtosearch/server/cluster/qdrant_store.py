@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
+from femtosearch.errors import FemtosearchError, MissingExtraError, QueryError, ServerError
 
 FINDS, RANKS = "fde", "rows"  # the vector that finds passages, and the rows that rank them
 SCHEMES = ("qdrant:", "qdrant-edge:")
@@ -57,11 +58,17 @@ class Collection(Protocol):
 
     place: str
 
+    def check_condition(self, condition: Any) -> None:
+        """Raise QueryError for what is no Filter of the package."""
+
     def exists(self) -> bool:
         """Whether it is there."""
 
     def create(self, numbers: int, dims: int) -> None:
         """Make it, for FDEs of so many numbers and rows of D dims."""
+
+    def drop(self) -> None:
+        """Remove it, which was just made."""
 
     def put(self, points: Sequence[Point]) -> None:
         """Store points."""
@@ -88,9 +95,10 @@ def collection_at(address: str) -> Collection:
     """
     scheme = next((scheme for scheme in SCHEMES if address.startswith(scheme)), None)
     location, _, name = address.removeprefix(scheme or "").partition("#")
-    if scheme is None or not location or "\0" in address:
+    if scheme is None or not location or "\0" in address or (scheme == "qdrant-edge:" and name):
         raise ServerError(
-            f"expected qdrant:URL, qdrant:FOLDER or qdrant-edge:FOLDER, found {address[:200]!r}"
+            f"expected qdrant:URL, qdrant:FOLDER, either with #NAME, or qdrant-edge:FOLDER, found "
+            f"{address[:200]!r}"
         )
     if scheme == "qdrant-edge:":
         return _Edge(_module("qdrant_edge", "qdrant-edge-py"), location)
@@ -102,6 +110,14 @@ class _Opened(ABC):
 
     _opened: Any = None
     _closed = False
+    _package: Any
+    _filter: type
+
+    def check_condition(self, condition: Any) -> None:
+        """Raise QueryError for what is no Filter of the package."""
+        if condition is not None and not isinstance(condition, self._filter):
+            found = type(condition).__name__
+            raise QueryError(f"filter: expected a Filter of {self._package.__name__}, found {found}")
 
     def check_open(self) -> None:
         """Raise ServerError once it is closed."""
@@ -132,7 +148,7 @@ class _Client(_Opened):
     def __init__(self, package: Any, location: str, name: str) -> None:
         self.place, self._name, self._models = f"qdrant:{location}#{name}", name, package.models
         self._folder = None if "://" in location else Path(location)
-        self._package, self._location = package, location
+        self._package, self._location, self._filter = package, location, package.models.Filter
 
     @property
     def _client(self) -> Any:
@@ -166,11 +182,21 @@ class _Client(_Opened):
             ),  # they rank what was found; a graph of them is never asked
         )
         finds = models.VectorParams(size=numbers, distance=models.Distance.DOT)
+        if (
+            self._folder is not None
+            and not (self._folder / "meta.json").exists()
+            and _holds_some(self._folder)
+        ):
+            raise ServerError(f"{self.place}: expected a new or empty folder, or Qdrant's, found files in it")
         with self._as_store_error():
             self._client.create_collection(self._name, vectors_config={FINDS: finds, RANKS: ranks})
             if self._folder is None:
                 for field, kind in (("id", "keyword"), ("number", "integer")):
                     self._client.create_payload_index(self._name, field, kind)
+
+    def drop(self) -> None:
+        with self._as_store_error():
+            self._client.delete_collection(self._name)
 
     def put(self, points: Sequence[Point]) -> None:
         structs = [
@@ -239,6 +265,7 @@ class _Edge(_Opened):
 
     def __init__(self, package: Any, location: str) -> None:
         self.place, self._package, self._folder = f"qdrant-edge:{location}", package, Path(location)
+        self._filter = package.Filter
 
     @property
     def _shard(self) -> Any:
@@ -249,7 +276,7 @@ class _Edge(_Opened):
         return self._opened
 
     def exists(self) -> bool:
-        return self._folder.is_dir() and any(self._folder.iterdir())
+        return _holds_some(self._folder)
 
     def create(self, numbers: int, dims: int) -> None:
         edge = self._package
@@ -260,6 +287,10 @@ class _Edge(_Opened):
             self._folder.mkdir(parents=True, exist_ok=True)
             config = edge.EdgeConfig(vectors={FINDS: finds, RANKS: ranks})
             self._opened = edge.EdgeShard.create(os.fspath(self._folder), config)
+
+    def drop(self) -> None:
+        self.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     def put(self, points: Sequence[Point]) -> None:
         edge = self._package
@@ -316,6 +347,10 @@ class _Edge(_Opened):
         edge = self._package
         first = edge.FieldCondition(key="number", match=edge.MatchValue(0))
         return edge.Filter(must=[first, *([condition] if condition is not None else [])])
+
+
+def _holds_some(folder: Path) -> bool:
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def _module(name: str, package: str) -> Any:
