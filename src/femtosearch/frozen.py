@@ -34,14 +34,14 @@ def frozen(cls: type[T] | None = None, /, *, eq: bool = True) -> type[T] | Calla
 
 
 def _made(cls: type[T], eq: bool) -> type[T]:
-    own = vars(cls)
+    defined = vars(cls)
     shared = {**_SHARED, **(_COMPARED if eq else {})}
     cls.__doc__ = cls.__doc__ or cls.__name__  # or the signature would be spelled out, which takes long
-    missing = {name: method for name, method in shared.items() if name not in own}
-    made = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
+    missing = {name: method for name, method in shared.items() if name not in defined}
+    rebuilt = dataclass(init=False, repr=False, eq=False, slots=True)(cls)
     for name, method in missing.items():
-        setattr(made, name, method)
-    return made
+        setattr(rebuilt, name, method)
+    return rebuilt
 
 
 def _init(self: Any, /, *values: Any, **named: Any) -> None:
@@ -75,15 +75,14 @@ def _values(self: Any) -> tuple[Any, ...]:
 
 
 def _repr(self: Any) -> str:
-    shown = [
-        f"{name}={getattr(self, name)!r}" for name, known in self.__dataclass_fields__.items() if known.repr
-    ]
+    fields = self.__dataclass_fields__
+    shown = [f"{name}={getattr(self, name)!r}" for name in fields if fields[name].repr]
     return f"{type(self).__qualname__}({', '.join(shown)})"
 
 
 def _compared(self: Any) -> tuple[Any, ...]:
-    known = self.__dataclass_fields__
-    return tuple(getattr(self, name) for name in self.__match_args__ if known[name].compare)
+    fields = self.__dataclass_fields__
+    return tuple(getattr(self, name) for name in self.__match_args__ if fields[name].compare)
 
 
 def _eq(self: Any, other: object) -> Any:

@@ -33,9 +33,9 @@ def _fault(index: Index, test: Test) -> str:
     field = ".".join(test.paths[0])
     if not documents("exists", True):
         return f"no document has {field!r}"
-    for kinds, fitting, other, what, remedy in MISTAKEN:
-        if _compares(test, kinds) and not documents(*fitting) and (others := documents(*other)):
-            return f"{field!r} is {what} in {count(others, 'document')}: {remedy}"
+    for kinds, fitting, mistaken, what, remedy in MISTAKEN:
+        if _compares(test, kinds) and not documents(*fitting) and (affected := documents(*mistaken)):
+            return f"{field!r} is {what} in {count(affected, 'document')}: {remedy}"
     return ""
 
 

@@ -117,8 +117,8 @@ def _addition(hit: Hit, chosen: Sequence[Citation], runs: Set[Words]) -> Citatio
     if hit.passage is None or hit.passage[0] == hit.passage[1]:
         return None
     start, end = _paragraphs(hit.text, *hit.passage)
-    own = _runs(hit.text[start:end])
-    if own and len(own & runs) >= ALIKE * len(own):
+    added = _runs(hit.text[start:end])
+    if added and len(added & runs) >= ALIKE * len(added):
         return None
     for citation in chosen:
         if citation.id == hit.id:

@@ -202,9 +202,8 @@ class SegmentsWriter:
             self._file = self._writer = None
 
     def _fits(self, writer: SegmentWriter, batch: PassageBatch) -> bool:
-        small = writer.bytes + batch.bytes <= self._most_bytes
-        same = writer.has_fde == (batch.fde is not None) and writer.row_bits == batch.rows.bits
-        return small and same
+        is_like_it = writer.has_fde == (batch.fde is not None) and writer.row_bits == batch.rows.bits
+        return is_like_it and writer.bytes + batch.bytes <= self._most_bytes
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:

@@ -185,7 +185,8 @@ class Snapshot:
             self._samples[count] = [
                 _copied(view.segment, which) for view, which in chosen if which is not None
             ]
-        return np.stack([_without_infinities([maxsim_parts(each, self._samples[count])]) for each in pieces])
+        sample = self._samples[count]
+        return np.stack([_without_infinities([maxsim_parts(piece, sample)]) for piece in pieces])
 
     def products(self, vector: np.ndarray) -> np.ndarray:
         """The inner product of a query's FDE with each living passage's: [passages] float32.
@@ -381,12 +382,13 @@ def _copied(segment: Segment, which: np.ndarray) -> _Copied:
     """The rows of some passages of a segment, copied, and where each begins. Raises CorruptError."""
     segment.check_scales(which)
     starts, codes = segment.starts, segment.codes
-    rows = [RowCodes.of(codes, int(starts[n]), int(starts[n + 1])) for n in which]
-    ends = np.cumsum([0, *map(len, rows)]).astype(np.int64)
+    passages = [RowCodes.of(codes, int(starts[n]), int(starts[n + 1])) for n in which]
+    ends = np.cumsum([0, *map(len, passages)]).astype(np.int64)
     buffer = BlockBuffer(codes.dims, codes.bits)
-    blocks = np.concatenate([buffer.add(np.concatenate([each.values for each in rows])), buffer.end()])
+    values = np.concatenate([passage.values for passage in passages])
+    blocks = np.concatenate([buffer.add(values), buffer.end()])
     padding = np.zeros(-ends[-1] % LANES, np.float32)
-    scales = np.concatenate([*(each.scales for each in rows), padding])
+    scales = np.concatenate([*(passage.scales for passage in passages), padding])
     return replace(codes, blocks=blocks, scales=scales, count=int(ends[-1])), ends, None
 
 

@@ -101,8 +101,8 @@ class SourceTable:
     @on_disk
     def hand_over(self, number: int) -> None:
         """Give the files of a source that lie below another one to that, to the nearest of several."""
-        others = "SELECT path, number FROM sources WHERE number != ?"
-        numbers = {os.fsdecode(path): other for path, other in self._execute(others, (number,)).fetchall()}
+        rows = self._execute("SELECT path, number FROM sources WHERE number != ?", (number,)).fetchall()
+        numbers = {os.fsdecode(path): source for path, source in rows}
         for path in self.paths_of(number) if numbers else ():
             above = path
             while above not in numbers and above != os.path.dirname(above):

@@ -65,7 +65,7 @@ def _sentences(errors: Sequence[Mapping[str, Any]], body: Any) -> list[str]:
         if (option := _expected(error)) not in options:
             options.append(option)
         contents[place] = _found(error)
-    inner = [place for place in expected if not any(_is_above(place, other) for other in expected)]
+    inner = [place for place in expected if not any(_is_above(place, below) for below in expected)]
     return [
         f"{'.'.join(place)[:200] or 'the body'}: expected {' or '.join(expected[place])}{contents[place]}"
         for place in inner

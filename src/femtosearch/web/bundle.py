@@ -28,11 +28,11 @@ class Bundle:
     def __init__(self) -> None:
         self._parts: list[bytes] = []
 
-    def put(self, part: bytes | np.ndarray) -> int:
+    def put(self, content: bytes | np.ndarray) -> int:
         """Add a part, an array as little-endian numbers in C order; its number."""
-        if isinstance(part, np.ndarray):
-            part = np.ascontiguousarray(part, dtype=part.dtype.newbyteorder("<")).tobytes()
-        self._parts.append(part)
+        if isinstance(content, np.ndarray):
+            content = np.ascontiguousarray(content, dtype=content.dtype.newbyteorder("<")).tobytes()
+        self._parts.append(content)
         return len(self._parts) - 1
 
     def put_json(self, value: Any) -> int:

@@ -52,9 +52,9 @@ class Contents:
         bits:  of a number of the rows.
         link:  where documents lead: a pattern with {id} and {stem}; None: to the url of their metadata.
         """
-        kept, passages = [], 0
+        collected, passages = [], 0
         for record in records:
-            kept.append(record)
+            collected.append(record)
             passages += len(record.passages or ())
             if passages > MOST_PASSAGES:
                 raise StoreError(
@@ -62,7 +62,7 @@ class Contents:
                     "export fewer documents (--where), or serve the index (femtosearch serve)"
                 )
         contents = cls(bits)
-        for record in sorted(kept, key=lambda record: record.id):
+        for record in sorted(collected, key=lambda record: record.id):
             contents._add(record, link)
         return contents
 

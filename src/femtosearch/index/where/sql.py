@@ -139,9 +139,9 @@ def _readable(operand: Any) -> Any:
 
 def _operands(operands: Sequence[object]) -> Condition:
     """A query for (kind, value) of operands: as JSON, which cannot be where a text has a NUL."""
-    nul = [text for text in operands if isinstance(text, str) and "\0" in text]
-    others = json.dumps([value for value in operands if value not in nul], ensure_ascii=False)
-    return Condition(f"{_OPERANDS}{f' UNION ALL SELECT {TEXT}, ?' * len(nul)}", (others, *nul))
+    with_nul = [text for text in operands if isinstance(text, str) and "\0" in text]
+    content = json.dumps([value for value in operands if value not in with_nul], ensure_ascii=False)
+    return Condition(f"{_OPERANDS}{f' UNION ALL SELECT {TEXT}, ?' * len(with_nul)}", (content, *with_nul))
 
 
 def _passes(test: Test) -> Condition:

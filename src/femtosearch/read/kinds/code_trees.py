@@ -103,7 +103,7 @@ def definitions(grammar: str, text: str) -> dict[str, Any]:
     in_characters = _characters(source, places_in_bytes + [place for error in errors for place in error])
     return {
         "definitions": [
-            [in_characters[begin], *rest, in_characters[line]] for begin, *rest, line in headings
+            [in_characters[begin], level, name, in_characters[line]] for begin, level, name, line in headings
         ],
         "errors": [[in_characters[begin], in_characters[end]] for begin, end in errors],
     }
