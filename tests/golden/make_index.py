@@ -2,9 +2,9 @@
 
     python tests/golden/make_index.py
 
-It writes tests/golden/index/v<layout>-<version of segments>/: `index`, the folder, and `expected.json`, what
-later ones must find in it, by MaxSim and by the FDE. The query's rows are written down too: nothing depends
-on how a test's model draws its own.
+It writes tests/golden/index/v<layout>-<version of segments>-<newest feature>/: `index`, the folder, and
+`expected.json`, what later ones must find in it, by MaxSim and by the FDE. The query's rows are written down
+too: nothing depends on how a test's model draws its own.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from femtosearch.fde import Muvera  # noqa: E402
 from femtosearch.index.index import Index  # noqa: E402
-from femtosearch.index.schema import NEWEST  # noqa: E402
+from femtosearch.index.schema import NEWEST, PLAIN  # noqa: E402
 from femtosearch.index.segment_header import VERSION  # noqa: E402
 from tests.fakes import FakeModel  # noqa: E402
 
@@ -35,13 +35,14 @@ DOCUMENTS = [
     {"id": "deleted", "text": "words that are gone"},
     {"id": "empty", "text": ""},
     {"id": "odd \0 🦊", "text": "漢字 and\0nul"},
+    {"id": "typeset", "text": "the \ufb01nan\xadcial of\ufb01ce of \u0141\xf3d\u017a"},
 ]
 QUERY = "blue words of the night"
 
 
 def main() -> None:
     model = FakeModel()
-    place = HERE / "index" / f"v{NEWEST}-{VERSION}"
+    place = HERE / "index" / f"v{NEWEST}-{VERSION}-{PLAIN}"
     with Index(place / "index", model=model, fde=Muvera(10, 2, 4, final=150)) as index:
         index.add(DOCUMENTS)
         index.add([{"id": "replaced", "text": "new words"}])

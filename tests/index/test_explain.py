@@ -40,6 +40,22 @@ def test_tokens_add_up_to_maxsim(index, model):
                 assert match.span is None or hit.text[slice(*match.span)] == match.match != ""
 
 
+def test_tokens_of_typeset_and_broken_words_add_up_too(model):
+    text = "the \ufb01nan\xadcial\u200b of\ufb01ce of infor-\n  mation, retri\xad\neval e\u0301tude x\xb2"
+    with Index(model=model) as index:
+        index.add([text, *(document["text"] for document in TEXTS)])
+        for query in ("financial office", "information", "infor-\nmation retri\xad\neval", "\uff4f\ufb03ce"):
+            hit = index.search(query, k=1, explain=True)[0]
+            assert hit.text == text
+            tokens = hit.explanation.tokens
+            assert sum(each.weight * each.similarity for each in tokens) == pytest.approx(hit.maxsim, abs=0.1)
+            for each in tokens:
+                assert each.token == "" or each.token in query
+                assert each.span is None or text[slice(*each.span)] == each.match != ""
+        found = index.search("information", k=1, explain=True)[0].explanation.tokens
+        assert "infor-\n  mation" in [each.match for each in found]
+
+
 def test_a_match_is_the_most_similar_token(index):
     (hit,) = index.search("cats", k=1, explain=True)
     (match,) = [match for match in hit.explanation.tokens if match.token == "cats"]

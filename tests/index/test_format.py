@@ -196,6 +196,17 @@ def listed(pair: tuple[int, int] | None) -> list[int] | None:
     return None if pair is None else list(pair)
 
 
+def test_words_in_plain_letters_stay_where_they_were(tmp_path):
+    shutil.copytree(GOLDEN / "v4-4-plain" / "index", tmp_path / "index")
+    expected = json.loads((GOLDEN / "v4-4-plain" / "expected.json").read_text())
+    with Index(tmp_path / "index", model=Recorded(expected)) as index:
+        assert index.verify() == []
+        for query in ("financial", "office", "Lodz", "of\ufb01ce"):
+            assert [hit.id for hit in index.search(query, hybrid=1)] == ["typeset"]
+        index.delete("typeset")
+        assert index.search("office", hybrid=1) == [] and index.verify() == []
+
+
 def test_the_current_version_is_among_them():
     assert f"v{schema.NEWEST}-{segment_header.VERSION}" in VERSIONS
 

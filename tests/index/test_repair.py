@@ -155,7 +155,7 @@ def test_a_document_that_an_index_of_sqlite_names_and_is_gone():
     with closing(sqlite3.connect(":memory:")) as connection:
         connection.execute("CREATE TABLE documents (key INTEGER PRIMARY KEY, id, text, metadata)")
         with pytest.raises(sqlite3.DatabaseError, match="the document of key 7 is missing"):
-            words.remove(connection, 7)
+            words.remove(connection, 7, in_plain=True)
 
 
 def test_the_lengths_of_all_documents_in_the_table_of_words(folder):

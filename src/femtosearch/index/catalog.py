@@ -56,7 +56,7 @@ class State:
     tombstones:  [*] int64, rising: keys whose passages may still lie in a segment and do not count.
     fde:         the digest of the FDE, or None where the index has none.
     layout:      the number of the catalogue's layout.
-    has_words:   whether there is the table of words.
+    has_words:   whether there is the table of words; has_plain_words: whether it has them in plain letters.
     counts:      how many tokens were encoded, and of how many the model knows nothing; None where an older
                  femtosearch made the index, which did not count them.
     row_bits:    the bits of a number of the rows, 8 or 4.
@@ -68,6 +68,7 @@ class State:
     fde: str | None
     layout: int
     has_words: bool = False
+    has_plain_words: bool = False
     counts: tuple[int, int] | None = None
     row_bits: int = 8
 
@@ -241,7 +242,8 @@ class Catalog(Database):
         version = self._version_of(reader)
         counts = read_counts(reader)
         bits = read_row_bits(reader, schema)
-        return State(version, segments, tombstones, fde, schema.layout, schema.has_words, counts, bits)
+        words = schema.has_words, schema.has_plain_words
+        return State(version, segments, tombstones, fde, schema.layout, *words, counts, bits)
 
     def _select(self, columns: str, keys: Sequence[int | str], by: str = "key") -> list[tuple[Any, ...]]:
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:

@@ -64,7 +64,7 @@ def _content_damage(store: Store, state: State) -> Iterator[Damage]:
     lengths: dict[int, int] = {}
     yield from _document_damage(store.catalog, lengths)
     if state.has_words:
-        yield from _word_damage(store.catalog)
+        yield from _word_damage(store.catalog, in_plain=state.has_plain_words)
     yield from (Damage(store.catalog.place, message) for message in store.catalog.place_damage())
     for path in store.catalog.ask(differing):
         yield Damage(store.catalog.place, f"the values of the key {'.'.join(path)!r} are not the documents'")
@@ -91,10 +91,10 @@ def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Dama
         after = rows[-1][0]
 
 
-def _word_damage(catalog: Catalog) -> Iterator[Damage]:
+def _word_damage(catalog: Catalog, *, in_plain: bool) -> Iterator[Damage]:
     """What is wrong with the table of words, by which no document is lost: it can be made anew."""
     try:
-        yield from (Damage(catalog.place, message) for message in word_damage(catalog))
+        yield from (Damage(catalog.place, message) for message in word_damage(catalog, in_plain=in_plain))
     except sqlite3.DatabaseError as error:
         yield Damage(catalog.place, f"the table of words: {error}")
 

@@ -24,8 +24,9 @@ _MOST = 10  # documents or terms that are named
 _PAGE = 256  # documents that are read at a time
 
 
-def word_damage(catalog: Catalog) -> Iterator[str]:
-    """What is wrong with the table of words. Raises sqlite3.Error where it cannot be read.
+def word_damage(catalog: Catalog, *, in_plain: bool) -> Iterator[str]:
+    """What is wrong with the table of words. in_plain: whether it has them in plain letters. Raises
+    sqlite3.Error where it cannot be read.
 
     It is compared term by term (how often, and where) and document by document (how many words).
     """
@@ -35,7 +36,7 @@ def word_damage(catalog: Catalog) -> Iterator[str]:
         after = -1
         while rows := catalog.rows(after, _PAGE):
             for key, name, text, metadata, *_ in rows:
-                words.add(database, key, name, text, metadata)
+                words.add(database, key, name, text, metadata, in_plain=in_plain)
             after = rows[-1][0]
         yield from catalog.read(lambda reader: list(_differences(reader, database)))
 

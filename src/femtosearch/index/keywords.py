@@ -20,6 +20,7 @@ import numpy as np
 from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.keys import contains
+from femtosearch.index.plain import plain_text, set_apart
 from femtosearch.index.postings import inverse_document_frequency
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.word_table import Scored, WordStatistics, WordTable
@@ -42,6 +43,8 @@ STOP_WORDS = LUCENE_STOP_WORDS | frozenset([
     "when", "where", "which", "who", "whom", "whose", "why", "would", "you", "your",
 ])  # fmt: skip
 _QUOTED = r'"([^"]*\w[^"]*)"'
+# As phones, word processors and other languages write them.
+_QUOTES = dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb"), '"')
 
 
 @frozen
@@ -88,8 +91,13 @@ class WordScores:
     paired: np.ndarray = field(default_factory=lambda: np.empty(0, bool))
 
 
+def keywords_in(query: str, *, in_plain: bool) -> Keywords:
+    """What a query looks up in a table of words. in_plain: whether that has them in plain letters."""
+    return keywords_of(" ".join([plain_text(query), *set_apart(query)]) if in_plain else query)
+
+
 def keywords_of(query: str) -> Keywords:
-    """What a query looks up.
+    """What a query looks up as it is written.
 
     >>> keywords_of('how does lru_cache work "PX-7300"').terms
     ('"lru_cache"', '"work"', '"px"', '"7300"')
@@ -99,6 +107,7 @@ def keywords_of(query: str) -> Keywords:
     >>> keywords_of("of\ufb01ce").terms
     ('"of\ufb01ce"', '"office"')
     """
+    query = query.translate(_QUOTES)
     text = query if query.isascii() else unicodedata.normalize("NFKC", query)
     every, plain = _words(query), [] if text == query else _words(text)
     forms = [pair for pair in zip(every, plain, strict=False) if pair[0] != pair[1]]
@@ -184,7 +193,7 @@ def find(
     statistics:  the words of all shards of which the index is one; None for an index of its own.
     Raises OutdatedError if a commit came in between.
     """
-    keywords = keywords_of(query)
+    keywords = keywords_in(query, in_plain=snapshot.state.has_plain_words)
 
     def lists(reader: sqlite3.Connection) -> WordLists:
         keys = snapshot.keys if selection is None else selection.keys

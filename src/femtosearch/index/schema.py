@@ -9,6 +9,7 @@ layout 4 a feature may have tables of its own, and an index gets that layout wit
     sources  which files documents come from: the tables `sources`, `files` and `origins`
     keys     keys of the metadata whose values have indexes: the tables `keys` and `fields`
     words    the words of every document: the full-text table `words`, and what SQLite keeps for it
+    plain    these words are in plain letters
     bits     the rows have fewer bits a number than 8: `meta.row_bits`
     split    new segments have FDEs that are split
 """
@@ -28,8 +29,8 @@ APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # from which on features say what an index has
 NEWEST = 4  # of a new index
 DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
-SPLIT = "split"
-FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS, SPLIT})
+SPLIT, PLAIN = "split", "plain"
+FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS, SPLIT, PLAIN})
 COUNTS = ("tokens", "unknown_tokens")  # rows of `meta`: of all that was encoded, if counted from the start
 _MOST_TABLES = 32
 _MOST_META = 64
@@ -71,7 +72,12 @@ _DECLARED = (
     "CREATE INDEX fields_by_value ON fields (number, kind, value, key)",
     "CREATE INDEX fields_by_key ON fields (key)",
 )
-_TABLES_OF = {SOURCES: (_SOURCES, _FILES, _ORIGINS), WORDS: (_WORDS,), KEYS: _DECLARED, BITS: (), SPLIT: ()}
+_TABLES_OF = {
+    SOURCES: (_SOURCES, _FILES, _ORIGINS),
+    WORDS: (_WORDS,),
+    KEYS: _DECLARED,
+    **dict.fromkeys((BITS, SPLIT, PLAIN), ()),
+}
 _SHADOWS_OF = {  # tables that SQLite makes for a virtual one
     WORDS: (
         "CREATE TABLE 'words_data'(id INTEGER PRIMARY KEY, block BLOB)",
@@ -116,6 +122,10 @@ class Schema:
         return WORDS in self.features
 
     @property
+    def has_plain_words(self) -> bool:
+        return PLAIN in self.features
+
+    @property
     def has_keys(self) -> bool:
         return KEYS in self.features
 
@@ -131,7 +141,7 @@ class Schema:
 def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
     """Make the tables of an empty catalogue of the newest layout."""
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    features = [DIGESTS, SPLIT, WORDS]
+    features = [DIGESTS, PLAIN, SPLIT, WORDS]
     meta = {
         "model": origin.name,
         "fingerprint": origin.fingerprint,

@@ -365,6 +365,8 @@ class Snapshots:
         if self._last is None or self._last.state.version[0] != state.version[0]:
             earlier = {}  # for it may be another database, whose keys are other documents'
             self._postings = PostingsCache()
+        elif self._last.state.has_plain_words != state.has_plain_words:
+            self._postings = PostingsCache()  # documents have other words, under the keys that they had
         for number, summary in state.segments.items():
             view = earlier.get(number)
             if view is None:

@@ -17,6 +17,7 @@ from femtosearch.index.schema import (
     COUNTS,
     KEYS,
     NEWEST,
+    PLAIN,
     SOURCES,
     SPLIT,
     WORDS,
@@ -70,7 +71,8 @@ class Transaction:
         insert = f"INSERT INTO documents ({', '.join(columns)}) VALUES ({marks})"
         key = checked(self._connection.execute(insert, row).lastrowid or 0, "a document's key")
         if self._schema.has_words:
-            words.add(self._connection, key, chosen, draft.text, draft.metadata)
+            in_plain = self._schema.has_plain_words
+            words.add(self._connection, key, chosen, draft.text, draft.metadata, in_plain=in_plain)
         if self._schema.has_keys:
             if self._declared is None:
                 self._declared = fields.declared(self._connection)
@@ -91,7 +93,7 @@ class Transaction:
         """Take out the document of a key."""
         self.removes = True
         if self._schema.has_words:
-            words.remove(self._connection, key)
+            words.remove(self._connection, key, in_plain=self._schema.has_plain_words)
         if self._schema.has_keys:
             fields.remove(self._connection, key)
         self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
@@ -303,12 +305,12 @@ class Transaction:
 
     @on_disk
     def set_words(self, enabled: bool) -> None:
-        """Make the table of words from all documents, or take it out."""
-        if not enabled:
-            self._schema = drop_feature(self._connection, self._schema, WORDS)
-            return
-        self._schema = add_feature(self._connection, self._schema, WORDS)
-        words.rebuild(self._connection)
+        """Make the table of words from all documents, in plain letters, or take it out."""
+        for feature in (WORDS, PLAIN):
+            change = add_feature if enabled else drop_feature
+            self._schema = change(self._connection, self._schema, feature)
+        if enabled:
+            words.rebuild(self._connection)
 
     @on_disk
     def set_keys(self, paths: Iterable[Path] | None) -> None:

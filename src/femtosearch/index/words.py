@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
+from femtosearch.index.plain import plain_text, set_apart
 from femtosearch.model.identifiers import parts_of
 
 NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
@@ -31,37 +32,42 @@ _INSERT = "INSERT INTO words (rowid, names, text, parts) VALUES (?, ?, ?, ?)"
 _DELETE = "INSERT INTO words (words, rowid, names, text, parts) VALUES ('delete', ?, ?, ?, ?)"
 
 
-def add(connection: sqlite3.Connection, key: int, name: str, text: str, metadata: str) -> None:
-    """Add the words of a new document. Raises sqlite3.Error."""
-    connection.execute(_INSERT, (key, *columns(name, text, metadata)))
+def add(
+    connection: sqlite3.Connection, key: int, name: str, text: str, metadata: str, *, in_plain: bool
+) -> None:
+    """Add the words of a new document. in_plain: as for `columns`. Raises sqlite3.Error."""
+    connection.execute(_INSERT, (key, *columns(name, text, metadata, in_plain=in_plain)))
 
 
-def remove(connection: sqlite3.Connection, key: int) -> None:
+def remove(connection: sqlite3.Connection, key: int, *, in_plain: bool) -> None:
     """Take out the words of a document that is still in the table of documents. Raises sqlite3.Error."""
     query = "SELECT id, text, metadata FROM documents WHERE key = ?"
     document = connection.execute(query, (key,)).fetchone()
     if document is None:  # an index of SQLite's own names it
         raise sqlite3.DatabaseError(f"the document of key {key} is missing")
-    connection.execute(_DELETE, (key, *columns(*document)))
+    connection.execute(_DELETE, (key, *columns(*document, in_plain=in_plain)))
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
-    """Make the table anew from all documents. Raises sqlite3.Error."""
+    """Make the table anew from all documents, in plain letters. Raises sqlite3.Error."""
     connection.execute("INSERT INTO words (words) VALUES ('delete-all')")
     rows = connection.execute("SELECT key, id, text, metadata FROM documents ORDER BY key")
     for key, *document in rows:
-        add(connection, key, *document)
+        add(connection, key, *document, in_plain=True)
 
 
-def columns(name: str, text: str, metadata: str) -> tuple[str, str, str]:
+def columns(name: str, text: str, metadata: str, *, in_plain: bool = True) -> tuple[str, str, str]:
     """What the table holds of a document: its names, its text, and the parts of its identifiers.
 
     metadata:  JSON text; what is no JSON object names nothing.
+    in_plain:  in plain letters; an index that an older femtosearch gave its words has them as written.
     In a damaged catalogue any of them may be bytes or a number, which have no words.
     """
     name, text, metadata = (value if isinstance(value, str) else "" for value in (name, text, metadata))
     names = " ".join([name, *_names(metadata)])
-    return spaced(names), spaced(text), " ".join(parts(f"{names}\n{text}"))
+    apart = set_apart(f"{names}\n{text}") if in_plain else []
+    names, text = (plain_text(names), plain_text(text)) if in_plain else (names, text)
+    return spaced(names), spaced(text), " ".join([*parts(f"{names}\n{text}"), *apart])
 
 
 def spaced(text: str) -> str:

@@ -18,8 +18,9 @@ LETTERS = {  # by what typesetting makes of them
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
 }
 _FOLDABLE = "[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*"
-_BREAK = r"-[ \t]*\r?\n"
-_BROKEN = r"([^\W\d_]{2,})-[ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
+_BREAK = r"[-\u2010\u2011][ \t]*\r?\n"
+_BROKEN = r"([^\W\d_]{2,})[-\u2010\u2011][ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
+_LONGEST = 256  # characters of a broken word, with the blanks at the line's end
 Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
 
@@ -51,6 +52,20 @@ def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
         text, again = edited(text, additions)
         places = again if places is None else places[again]
     return None if places is None else (text, places)
+
+
+def unfolded(text: str, places: np.ndarray, spans: np.ndarray) -> np.ndarray:
+    """Spans in a folded text, [N, 2], as spans in the text; a word that was put in is the broken word before.
+
+    places:  as `folded_with_places` gives them. A span of -1, of no character, stays one.
+    """
+    found: np.ndarray = np.where(spans < 0, spans, places[spans])
+    for number in np.flatnonzero((found[:, 0] == found[:, 1]) & (found[:, 0] >= 0)):
+        end = int(found[number, 1])
+        broken = re.search(rf"{_BROKEN}\Z", text[max(0, end - _LONGEST) : end])
+        found[number, 0] = end if broken is None else end - len(broken[0])
+    found[found[:, 0] == found[:, 1]] = -1
+    return found
 
 
 def edited(text: str, edits: Iterable[Edit]) -> tuple[str, np.ndarray]:

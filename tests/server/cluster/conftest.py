@@ -20,6 +20,7 @@ QUERIES = [
     '"shock wave" "heat transfer"',
     "the of",
     "flutter",
+    "\u201cboundary layer\u201d over a \ufb02at wi\xadng",
     " ".join(WORDS[number * 5 % len(WORDS)] for number in range(90)),  # asked in pieces
 ]
 

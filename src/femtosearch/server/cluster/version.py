@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from femtosearch.index.keywords import keywords_of
+from femtosearch.index.keywords import keywords_in
 from femtosearch.index.shard import Totals
 from femtosearch.index.word_table import WordStatistics
 from femtosearch.server.cluster.engine import Engine
@@ -40,12 +40,15 @@ class Version:
         self._lock = threading.Lock()
         self._users, self._retired = 0, False
 
-    def load(self) -> dict[int, str]:
-        """Open the shards that are not open yet; those that cannot be, and why."""
+    def load(self, *, opening: bool = False) -> dict[int, str]:
+        """Open the shards that are not open yet; those that cannot be, and why.
+
+        opening:  they are waited for as long as that may take, not as long as a question.
+        """
         unknown = [number for number in range(len(self.names)) if number not in self.totals]
         if not unknown:
             return {}
-        answers = self.router.ask("totals", dict.fromkeys(unknown, ()))
+        answers = self.router.ask("totals", dict.fromkeys(unknown, ()), opening=opening)
         self.totals.update(answers.by_shard)
         return answers.missing
 
@@ -88,7 +91,8 @@ class Version:
 
     def statistics(self, queries: Sequence[str]) -> WordStatistics:
         """The words of all shards, for some queries; a shard that does not answer counts nothing."""
-        phrases = list(dict.fromkeys(phrase for query in queries for phrase in keywords_of(query).every()))
+        looked_up = (keywords_in(query, in_plain=plain) for query in queries for plain in (True, False))
+        phrases = list(dict.fromkeys(phrase for keywords in looked_up for phrase in keywords.every()))
         counts = self._counts(phrases)
         every = self.totals.values()
         return WordStatistics(

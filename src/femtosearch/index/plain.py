@@ -1,0 +1,47 @@
+"""Words in plain letters: as they are found, whatever typesetting, accents and invisible characters make of
+them.
+"""
+
+from __future__ import annotations
+
+import re
+from unicodedata import ucd_3_2_0 as unicode  # one version for ever: what is taken out is what was put in
+
+from femtosearch.model.foldings import folded
+
+_INVISIBLE = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
+_ACCENTS = re.compile(  # of Latin, Greek and Cyrillic letters, Hebrew and Arabic vowels
+    "[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
+    "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+)
+_ALONE = {  # letters that are no other letter with an accent, and what is no part of the word before it
+    **{"\u00df": "ss", "\u1e9e": "SS", "\u00e6": "ae", "\u00c6": "AE", "\u0153": "oe", "\u0152": "OE"},
+    **{"\u00f8": "o", "\u00d8": "O", "\u0142": "l", "\u0141": "L", "\u0111": "d", "\u0110": "D"},
+    **{"\u00f0": "d", "\u00d0": "D", "\u00fe": "th", "\u00de": "Th", "\u0131": "i", "\u0127": "h"},
+    **{"\u2122": " ", "\u2120": " "},
+}
+_ANY_ALONE = re.compile(f"[{''.join(_ALONE)}]")
+_APART = re.compile("[A-Za-z0-9]+(?:\u200b+[A-Za-z0-9]+)+")
+
+
+def plain_text(text: str) -> str:
+    """The text in plain letters: of ligatures, full-width and other typeset forms those that they stand for,
+    without accents, invisible characters, and breaks of words at the ends of lines.
+
+    >>> plain_text("\ufb01nan\xadcial \u0141\xf3d\u017a, \uff21\uff22\uff23 x\xb2, stra\xdfe")
+    'financial Lodz, ABC x2, strasse'
+    """
+    text = folded(text)
+    if text.isascii():
+        return text
+    text = _ANY_ALONE.sub(lambda match: _ALONE[match[0]], _INVISIBLE.sub("", text))
+    return unicode.normalize("NFC", _ACCENTS.sub("", unicode.normalize("NFKD", text)))
+
+
+def set_apart(text: str) -> list[str]:
+    """The parts of words that have blanks of no width in them, which may be breaks of lines or of words.
+
+    >>> set_apart("annual\u200breport of 2020")
+    ['annual', 'report']
+    """
+    return [part for match in _APART.finditer(text) for part in match[0].split("\u200b") if part]
