@@ -1,6 +1,7 @@
 """Imports point one way, and importing the package brings nothing heavy."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -75,6 +76,14 @@ def test_the_two_roads_of_the_index_never_meet(path):
         assert not names & (ROAD_IN | ENTRANCES)
     elif path.stem not in ENTRANCES:
         assert not names & (ROAD_IN | ROAD_OUT | ENTRANCES)
+
+
+def test_the_map_of_the_index_has_every_module():
+    page = (Path(__file__).parents[1] / "docs" / "architecture.md").read_text(encoding="utf-8")
+    _, _, section = page.partition("## Inside the index\n")
+    words = set(re.findall(r"\w+", section.partition("\n**Writing.**")[0]))
+    modules = {path.stem for path in (ROOT / "index").glob("*.py")} - {"__init__"}
+    assert modules - words == set()
 
 
 def test_importing_the_package_brings_nothing():
