@@ -116,6 +116,21 @@ def test_a_late_answer_is_taken():
     assert time.monotonic() - before < 4
 
 
+def test_shards_have_longer_to_be_opened():
+    """What is silent is waited for, what fails is asked again only as long as a question may take."""
+    router, copies = router_of([None], [LostError("gone")], ["c"], timeout=0.3)
+    late = Future()
+    copies[0][0].ask = lambda *_: late
+    threading.Timer(0.8, lambda: late.set_result("opened")).start()
+    began = time.monotonic()
+    answers = router.ask("totals", {0: (), 1: (), 2: ()}, opening=True)
+    assert answers.by_shard[0] == "opened" and answers.missing == {1: "gone"}
+    assert 0.7 < time.monotonic() - began < 5
+    assert copies[1][0].asked <= 4
+    router, _ = router_of([None], timeout=0.05)
+    assert router.ask("totals", {0: ()}).missing == {0: "no answer in time"}
+
+
 def test_all_copies_are_let_go_of():
     router, copies = router_of(["a", "b"], ["c"])
     router.close()

@@ -109,7 +109,7 @@ class Cluster(Searches):
                 )
             version = Version(self._engine, self._store.place, manifest, self._replicas, self._patience)
             try:
-                if missing := version.load():
+                if missing := version.load(opening=True):
                     raise version.router.missing(missing)
             except BaseException:
                 version.retire()
@@ -247,7 +247,7 @@ class Cluster(Searches):
 
     def _load(self, version: Version) -> None:
         try:
-            missing = version.load()
+            missing = version.load(opening=True)
             if missing and not self._partial:
                 raise version.router.missing(missing)
         except BaseException:

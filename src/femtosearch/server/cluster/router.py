@@ -44,10 +44,13 @@ class Patience:
     timeout:  seconds for each question to all shards.
     hedge:    seconds after which another copy is asked, too; None: what 95 of 100 answers take. At most one
               question in twenty is asked twice.
+    opening:  seconds for shards to be opened, of which every byte is read, and from a bucket copied; one that
+              fails is asked again until `timeout` is over.
     """
 
     timeout: float = 30.0
     hedge: float | None = None
+    opening: float = 600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,13 +80,16 @@ class Router:
     def __len__(self) -> int:
         return len(self._copies)
 
-    def ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> Answers:
+    def ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]], *, opening: bool = False) -> Answers:
         """What the shards answer, each by its number.
 
         arguments:  for each shard that is asked.
+        opening:    they are opened first, for which they have longer.
         Raises QueryError, DocumentError as a shard does.
         """
-        return _Scatter(self, method, arguments, time.monotonic() + self._patience.timeout).answers()
+        now, patience = time.monotonic(), self._patience
+        latest = max(patience.timeout, patience.opening) if opening else patience.timeout
+        return _Scatter(self, method, arguments, now + patience.timeout, now + latest).answers()
 
     def close(self) -> None:
         """Let go of all copies."""
@@ -162,13 +168,21 @@ class _Asked:
 
 
 class _Scatter:
-    """One question to several shards."""
+    """One question to several shards.
+
+    deadline:  until when those that fail are asked again; latest: until when others are waited for.
+    """
 
     def __init__(
-        self, router: Router, method: str, arguments: Mapping[int, tuple[Any, ...]], deadline: float
+        self,
+        router: Router,
+        method: str,
+        arguments: Mapping[int, tuple[Any, ...]],
+        deadline: float,
+        latest: float,
     ) -> None:
         self._router, self._method, self._arguments = router, method, arguments
-        self._deadline = deadline
+        self._deadline, self._latest = deadline, latest
         self._hedge = router.hedge(method)
         self._open = {shard: _Asked(shard, router.order(shard)) for shard in arguments}
         self._answers = Answers({}, {})
@@ -177,18 +191,22 @@ class _Scatter:
     def answers(self) -> Answers:
         for asked in self._open.values():
             self._send(asked)
-        while self._open and (now := time.monotonic()) < self._deadline:
+        while self._open and (now := time.monotonic()) < self._latest:
             pending = [future for asked in self._open.values() for future in asked.pending]
-            pause = max(0.0, min(self._next(), self._deadline) - now)
+            pause = max(0.0, self._next(now) - now)
             if pending:
                 wait(pending, pause, FIRST_COMPLETED)
             else:
                 time.sleep(pause)
             for asked in list(self._open.values()):
                 self._look(asked)
-        for shard in self._open:
-            self._answers.missing[shard] = self._reasons.get(shard, "no answer in time")
+        for shard in list(self._open):
+            self._miss(shard)
         return self._answers
+
+    def _miss(self, shard: int) -> None:
+        self._answers.missing[shard] = self._reasons.get(shard, "no answer in time")
+        del self._open[shard]
 
     def _send(self, asked: _Asked) -> None:
         copy = asked.untried.pop(0)
@@ -197,9 +215,9 @@ class _Scatter:
         asked.pending[future] = copy, now
         asked.due = now + self._hedge
 
-    def _next(self) -> float:
+    def _next(self, now: float) -> float:
         """When something is to be done though no answer comes."""
-        moments = [self._deadline]
+        moments = [self._deadline if now < self._deadline else self._latest]
         for asked in self._open.values():
             if asked.again is not None:
                 moments.append(asked.again)
@@ -219,7 +237,9 @@ class _Scatter:
                 return
             self._fail(asked, copy, error)
         now = time.monotonic()
-        if asked.again is not None and now >= asked.again:
+        if now >= self._deadline and not asked.pending and asked.shard in self._open:
+            self._miss(asked.shard)
+        elif asked.again is not None and now >= asked.again:
             asked.again, asked.hopeless = None, 0
             asked.untried = self._router.order(asked.shard)
             self._send(asked)
@@ -251,5 +271,4 @@ class _Scatter:
         elif asked.hopeless < self._router.copies(asked.shard):
             asked.again = time.monotonic() + _PAUSE
         else:
-            self._answers.missing[asked.shard] = self._reasons[asked.shard]
-            del self._open[asked.shard]
+            self._miss(asked.shard)
