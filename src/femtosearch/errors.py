@@ -1,4 +1,4 @@
-"""Every error that femtosearch raises on purpose, and the check of numbers that raises them.
+"""Every error that femtosearch raises on purpose, and what is checked and said in many places.
 
     FemtosearchError
     ├── CheckpointError    a model folder is missing a file, is damaged, or says what it cannot mean
@@ -123,3 +123,21 @@ def check_whole(
     if not is_whole(value, least, math.inf if most is None else most):
         raise kind(f"{name}: expected {whole_number(least, most)}, found {value!r}")
     return value
+
+
+def utf8(kind: type[FemtosearchError], what: str, text: str) -> bytes:
+    """A text in UTF-8; else an error of a kind is raised, which says so of what it is."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise kind(
+            f"{what} has a lone surrogate at character {error.start}: decode it with errors='replace'"
+        ) from None
+
+
+def missing_extra(what: str, package: str | None, extra: str) -> MissingExtraError:
+    """The error for a package that is not installed: what needs it, and the extra that has it."""
+    return MissingExtraError(
+        f"{what} needs {package}, which is not installed: pip install 'femtosearch[{extra}]' "
+        f"(or '.[{extra}]' in a clone)"
+    )

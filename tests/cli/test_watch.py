@@ -58,5 +58,5 @@ def test_a_library_that_is_missing_is_told_before_anything_is_read(tmp_path, mon
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     (tmp_path / "a.txt").write_text("one")
     assert main(["index", str(tmp_path / "index"), str(tmp_path / "a.txt"), "--watch"]) == 1
-    assert "--watch needs watchfiles: pip install" in capsys.readouterr().err
+    assert "--watch needs watchfiles, which is not installed: pip install" in capsys.readouterr().err
     assert not (tmp_path / "index").exists()

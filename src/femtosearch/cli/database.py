@@ -32,12 +32,8 @@ def delete(options: argparse.Namespace) -> None:
         unknown = [name for name in names if name not in store]
         deleted = store.delete(options.id or None, where=options.where)
         remaining = len(store)
-    if options.json:
-        write_json({"deleted": deleted, "unknown": unknown, "documents": remaining})
-        return
-    if unknown:
-        show_note(options, f"not in {options.folder}: {', '.join(unknown)}")
-    show_result(options, f"deleted {count(deleted, 'document')}; {options.folder} holds {remaining:,}")
+    result = f"deleted {count(deleted, 'document')}; {options.folder} holds {remaining:,}"
+    _show_change(options, {"deleted": deleted, "unknown": unknown, "documents": remaining}, result)
 
 
 def get(options: argparse.Namespace) -> None:
@@ -76,12 +72,7 @@ def update(options: argparse.Namespace) -> None:
     with Index(options.folder) as store:
         changed = store.update(options.id, changes, replace=options.replace)
         unknown = [name for name in dict.fromkeys(options.id) if name not in store]
-    if options.json:
-        write_json({"updated": changed, "unknown": unknown})
-        return
-    if unknown:
-        show_note(options, f"not in {options.folder}: {', '.join(unknown)}")
-    show_result(options, f"updated {count(changed, 'document')}")
+    _show_change(options, {"updated": changed, "unknown": unknown}, f"updated {count(changed, 'document')}")
 
 
 def snapshot(options: argparse.Namespace) -> None:
@@ -196,6 +187,16 @@ def check(options: argparse.Namespace) -> int:
     if not repair.lost:
         show_result(options, f"{options.folder}: {count(documents, 'document')}, no damage")
     return 1 if repair.lost else 0
+
+
+def _show_change(options: argparse.Namespace, content: dict[str, Any], result: str) -> None:
+    """Say what became of documents, and which of them were unknown."""
+    if options.json:
+        write_json(content)
+        return
+    if content["unknown"]:
+        show_note(options, f"not in {options.folder}: {', '.join(content['unknown'])}")
+    show_result(options, result)
 
 
 def _documents(store: Index, options: argparse.Namespace) -> Iterator[Document]:

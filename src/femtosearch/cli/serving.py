@@ -13,7 +13,7 @@ from typing import Any
 from femtosearch.cli.opening import chosen_model
 from femtosearch.cli.output import write_note
 from femtosearch.cli.trees import Trees
-from femtosearch.errors import MissingExtraError
+from femtosearch.errors import missing_extra
 
 
 def serve(options: argparse.Namespace) -> None:
@@ -118,6 +118,4 @@ def server_module(module: str, extra: str = "server") -> Any:
     except ImportError as error:
         if (error.name or "").startswith("femtosearch"):
             raise
-        raise MissingExtraError(
-            f"this needs {error.name}, which is not installed: pip install 'femtosearch[{extra}]'"
-        ) from error
+        raise missing_extra("this command", error.name, extra) from error

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from femtosearch.errors import MissingExtraError, ReadError
+from femtosearch.errors import ReadError, missing_extra
 from femtosearch.evaluation.collection import Collection, Judgement, collect, judgement
 from femtosearch.read.lines import file_lines
 from femtosearch.read.records import Record, json_records
@@ -154,7 +154,5 @@ def _parquet() -> Callable[[Path], Any]:
     try:
         from pyarrow.parquet import read_table
     except ImportError as error:
-        raise MissingExtraError(
-            "a parquet file needs pyarrow, which is not installed: pip install 'femtosearch[evaluate]'"
-        ) from error
+        raise missing_extra("Parquet", "pyarrow", "evaluate") from error
     return read_table  # type: ignore[no-any-return]

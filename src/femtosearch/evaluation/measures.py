@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from femtosearch.errors import MissingExtraError
+from femtosearch.errors import missing_extra
 
 CUTS = (1, 3, 5, 10)
 MEASURES = (
@@ -67,7 +67,5 @@ def _ir_measures() -> Any:
     try:
         import ir_measures
     except ImportError as error:
-        raise MissingExtraError(
-            f"evaluation needs {error.name}, which is not installed: pip install 'femtosearch[evaluate]'"
-        ) from error
+        raise missing_extra("evaluation", error.name, "evaluate") from error
     return ir_measures

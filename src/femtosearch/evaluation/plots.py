@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from femtosearch.errors import MissingExtraError, QueryError
+from femtosearch.errors import QueryError, missing_extra
 from femtosearch.evaluation.confidence import Interval
 from femtosearch.evaluation.results import Evaluation
 
@@ -73,7 +73,5 @@ def figure_class() -> Any:
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise MissingExtraError(
-            f"a plot needs {error.name}, which is not installed: pip install 'femtosearch[evaluate]'"
-        ) from error
+        raise missing_extra("a plot", error.name, "evaluate") from error
     return Figure

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from femtosearch.disk import blake2b
-from femtosearch.errors import DocumentError
+from femtosearch.errors import DocumentError, utf8
 from femtosearch.frozen import frozen
 from femtosearch.types import Document
 
@@ -50,7 +50,7 @@ def check_id(value: object, where: str) -> str:
         raise DocumentError(f"{where}: the id must be a string, found {_kind(value)}: use str(id)")
     if not value:
         raise DocumentError(f"{where}: the id is empty: give one, or leave it out to have one made")
-    _encoded(value, f"{where}: the id")
+    utf8(DocumentError, f"{where}: the id", value)
     return str.__str__(value)  # of an Enum's member that is text its value, as JSON has it
 
 
@@ -148,7 +148,7 @@ def _named(where: str, key: str | None) -> str:
 def _text(value: object, where: str) -> str:
     if not isinstance(value, str):
         raise DocumentError(f"{where}: the text must be a string, found {_kind(value)}")
-    if len(_encoded(value, f"{where}: the text")) > MOST_BYTES:
+    if len(utf8(DocumentError, f"{where}: the text", value)) > MOST_BYTES:
         raise DocumentError(f"{where}: the text is larger than {MOST_BYTES} bytes: add it in pieces")
     return str.__str__(value)
 
@@ -162,7 +162,7 @@ def check_metadata(value: object, where: str) -> str:
         text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
         raise DocumentError(f"{where}: the metadata is not JSON: {error}") from error
-    if len(_encoded(text, f"{where}: the metadata")) > MOST_BYTES:
+    if len(utf8(DocumentError, f"{where}: the metadata", text)) > MOST_BYTES:
         raise DocumentError(f"{where}: the metadata is larger than {MOST_BYTES} bytes: make it smaller")
     return text
 
@@ -188,15 +188,6 @@ def _check_json(value: object, where: str, depth: int, values: Iterator[int]) ->
         raise DocumentError(f"{where}: {value} is not JSON: leave it out or use null")
     elif not (value is None or isinstance(value, (str, int, float))):
         raise DocumentError(f"{where}: {_kind(value)} is not JSON: use text, numbers, lists, dicts or null")
-
-
-def _encoded(value: str, what: str) -> bytes:
-    try:
-        return value.encode()
-    except UnicodeEncodeError as error:
-        raise DocumentError(
-            f"{what} has a lone surrogate at character {error.start}: decode it with errors='replace'"
-        ) from None
 
 
 def _kind(value: object) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from femtosearch.errors import MissingExtraError, StoreError
+from femtosearch.errors import StoreError, missing_extra
 from femtosearch.index.schema import Origin
 
 KINDS = (".jsonl", ".ndjson", ".jsonl.gz", ".ndjson.gz", ".parquet")
@@ -37,5 +37,5 @@ def parquet() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError:
-        raise MissingExtraError("Parquet needs pyarrow: pip install 'femtosearch[files]'") from None
+        raise missing_extra("Parquet", "pyarrow", "files") from None
     return pyarrow

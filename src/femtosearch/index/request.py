@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from femtosearch.errors import DocumentError, QueryError, check_whole, is_number, is_whole
+from femtosearch.errors import DocumentError, QueryError, check_whole, is_number, is_whole, utf8
 from femtosearch.frozen import frozen
 
 if TYPE_CHECKING:
@@ -91,10 +91,7 @@ def _check_text(text: object, where: str) -> None:
         raise QueryError(f"{where}: expected a string, found {type(text).__name__}")
     if not text.strip():
         raise QueryError(f"{where}: it is empty; a query needs at least one word")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise QueryError(f"{where}: a lone surrogate at character {error.start}") from None
+    utf8(QueryError, where, text)
 
 
 def _share(value: object) -> float:

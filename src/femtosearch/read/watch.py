@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import Any
 
-from femtosearch.errors import MissingExtraError, ReadError
+from femtosearch.errors import ReadError, missing_extra
 from femtosearch.index.index import Index
 from femtosearch.read.paths import STDIN
 
@@ -55,9 +55,7 @@ def watcher() -> Any:
     try:
         from watchfiles import watch
     except ImportError as error:
-        raise MissingExtraError(
-            "--watch needs watchfiles: pip install 'femtosearch[watch]' (or '.[watch]' in a clone)"
-        ) from error
+        raise missing_extra("--watch", "watchfiles", "watch") from error
     return watch
 
 

@@ -88,7 +88,7 @@ def nested(levels, name):
         ({"a": float("nan")}, "expected a finite number, found nan"),
         ({"a": 10**400}, "expected a finite number"),
         ({"a": 10**100_000}, "expected a finite number"),
-        ({"a": "\ud800"}, "a lone surrogate at character 0"),
+        ({"a": "\ud800"}, "a has a lone surrogate at character 0: decode"),
         ({"$and": {}}, "expected a list of filters"),
         ({"$or": []}, "expected a list of filters"),
         ({"$or": [{}]}, "expected a filter, a mapping with a field"),

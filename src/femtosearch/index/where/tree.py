@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import date
 from typing import Any
 
-from femtosearch.errors import QueryError
+from femtosearch.errors import QueryError, utf8
 from femtosearch.frozen import frozen
 
 Scalar = str | int | float | bool | None
@@ -142,10 +142,7 @@ def _ordered(operand: object, where: str) -> str | int | float:
 def _string(operand: object, where: str) -> str:
     if not isinstance(operand, str):
         raise QueryError(f"{where}: expected text, found {_shown(operand)}")
-    try:
-        operand.encode()
-    except UnicodeEncodeError as error:
-        raise QueryError(f"{where}: a lone surrogate at character {error.start}") from None
+    utf8(QueryError, where, operand)
     return str.__str__(operand)  # of an Enum's member that is text its value, as JSON has it
 
 

@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Iterator
 from typing import Any
 
-from femtosearch.errors import MissingExtraError
+from femtosearch.errors import missing_extra
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry, Fault
 from femtosearch.read.records import entry_of, names
@@ -20,9 +20,7 @@ def entries(content: Content) -> Iterator[Entry | Fault]:
         import pyarrow
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise MissingExtraError(
-            "Parquet needs pyarrow: pip install 'femtosearch[files]' (or '.[files]' in a clone)"
-        ) from error
+        raise missing_extra("Parquet", "pyarrow", "files") from error
     options = content.options
     try:
         table = parquet.ParquetFile(content.binary())

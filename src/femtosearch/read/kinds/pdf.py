@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator
 from importlib.util import find_spec
 from typing import Any
 
-from femtosearch.errors import MissingExtraError
+from femtosearch.errors import missing_extra
 from femtosearch.model.foldings import LETTERS
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry, Fault, Mark
@@ -29,9 +29,7 @@ _SOFT = re.compile("\xad[ \t]*\n[ \t]*")
 def entries(content: Content) -> Iterator[Entry | Fault]:
     """The one document of a PDF."""
     if find_spec("pypdf") is None:
-        raise MissingExtraError(
-            "PDF needs pypdf: pip install 'femtosearch[files]' (or '.[files]' in a clone)"
-        )
+        raise missing_extra("PDF", "pypdf", "files")
     yield _read(content)
 
 

@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-from femtosearch.errors import FemtosearchError, MissingExtraError, ServerError
+from femtosearch.errors import FemtosearchError, ServerError, missing_extra
 from femtosearch.server.cluster.holder import Holder, Place
 
 HERE = "here"  # the address of this process
@@ -199,7 +199,7 @@ def imported() -> Any:
     try:
         import ray
     except ImportError:
-        raise MissingExtraError("this needs ray: pip install 'femtosearch[cluster]'") from None
+        raise missing_extra("a cluster", "ray", "cluster") from None
     return ray
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from femtosearch.errors import FemtosearchError, MissingExtraError, QueryError, ServerError
+from femtosearch.errors import FemtosearchError, MissingExtraError, QueryError, ServerError, missing_extra
 
 FINDS, RANKS = "fde", "rows"  # the vector that finds passages, and the rows that rank them
 SCHEMES = ("qdrant:", "qdrant-edge:")
@@ -154,7 +154,7 @@ class _Client(_Opened):
     def _client(self) -> Any:
         self.check_open()
         if self._opened is None:
-            with self._as_store_error():
+            with self._as_server_error():
                 if self._folder is not None:
                     self._opened = self._package.QdrantClient(path=os.fspath(self._folder))
                 else:
@@ -167,7 +167,7 @@ class _Client(_Opened):
     def exists(self) -> bool:
         if self._folder is not None and not (self._folder / "meta.json").exists():
             return False  # which the client would make
-        with self._as_store_error():
+        with self._as_server_error():
             return bool(self._client.collection_exists(self._name))
 
     def create(self, numbers: int, dims: int) -> None:
@@ -188,14 +188,14 @@ class _Client(_Opened):
             and _holds_some(self._folder)
         ):
             raise ServerError(f"{self.place}: expected a new or empty folder, or Qdrant's, found files in it")
-        with self._as_store_error():
+        with self._as_server_error():
             self._client.create_collection(self._name, vectors_config={FINDS: finds, RANKS: ranks})
             if self._folder is None:
                 for field, kind in (("id", "keyword"), ("number", "integer")):
                     self._client.create_payload_index(self._name, field, kind)
 
     def drop(self) -> None:
-        with self._as_store_error():
+        with self._as_server_error():
             self._client.delete_collection(self._name)
 
     def put(self, points: Sequence[Point]) -> None:
@@ -203,7 +203,7 @@ class _Client(_Opened):
             self._models.PointStruct(id=point.id, vector=point.vectors, payload=point.payload)
             for point in points
         ]
-        with self._as_store_error():
+        with self._as_server_error():
             self._client.upsert(self._name, structs, wait=True)
 
     def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
@@ -217,7 +217,7 @@ class _Client(_Opened):
                 query=asked.fde.tolist(), using=FINDS, limit=asked.candidates, filter=condition, params=params
             )
         assert query is not None
-        with self._as_store_error():
+        with self._as_server_error():
             groups = self._client.query_points_groups(
                 self._name,
                 group_by="id",
@@ -233,16 +233,16 @@ class _Client(_Opened):
         return [(group.hits[0].payload, group.hits[0].score) for group in groups if group.hits]
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        with self._as_store_error():
+        with self._as_server_error():
             records = self._client.retrieve(self._name, list(ids), with_payload=True)
         return {str(record.id): record.payload or {} for record in records}
 
     def count(self, condition: Any) -> int:
-        with self._as_store_error():
+        with self._as_server_error():
             return int(self._client.count(self._name, self._first(condition), exact=True).count)
 
     def _page(self, condition: Any, offset: Any) -> tuple[list[Any], Any]:
-        with self._as_store_error():
+        with self._as_server_error():
             page: tuple[list[Any], Any] = self._client.scroll(
                 self._name, self._first(condition), limit=_PAGE, offset=offset, with_payload=True
             )
@@ -254,8 +254,8 @@ class _Client(_Opened):
         return models.Filter(must=[first, *([condition] if condition is not None else [])])
 
     @contextmanager
-    def _as_store_error(self) -> Iterator[None]:
-        with _as_store_error(self.place), warnings.catch_warnings():
+    def _as_server_error(self) -> Iterator[None]:
+        with _as_server_error(self.place), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
 
@@ -271,7 +271,7 @@ class _Edge(_Opened):
     def _shard(self) -> Any:
         self.check_open()
         if self._opened is None:
-            with _as_store_error(self.place):
+            with _as_server_error(self.place):
                 self._opened = self._package.EdgeShard.load(os.fspath(self._folder))
         return self._opened
 
@@ -283,7 +283,7 @@ class _Edge(_Opened):
         several = edge.MultiVectorConfig(comparator=edge.MultiVectorComparator.MaxSim)
         ranks = edge.EdgeVectorParams(size=dims, distance=edge.Distance.Dot, multivector_config=several)
         finds = edge.EdgeVectorParams(size=numbers, distance=edge.Distance.Dot)
-        with _as_store_error(self.place):
+        with _as_server_error(self.place):
             self._folder.mkdir(parents=True, exist_ok=True)
             config = edge.EdgeConfig(vectors={FINDS: finds, RANKS: ranks})
             self._opened = edge.EdgeShard.create(os.fspath(self._folder), config)
@@ -295,7 +295,7 @@ class _Edge(_Opened):
     def put(self, points: Sequence[Point]) -> None:
         edge = self._package
         structs = [edge.Point(id=point.id, vector=point.vectors, payload=point.payload) for point in points]
-        with _as_store_error(self.place):
+        with _as_server_error(self.place):
             self._shard.update(edge.UpdateOperation.upsert_points(structs))
             self._shard.flush()
 
@@ -321,16 +321,16 @@ class _Edge(_Opened):
         request = edge.QueryRequest(
             limit=limit, query=query, prefetches=prefetches, with_payload=True, filter=condition
         )
-        with _as_store_error(self.place):
+        with _as_server_error(self.place):
             return list(self._shard.query(request))
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        with _as_store_error(self.place):
+        with _as_server_error(self.place):
             records = self._shard.retrieve(list(ids), True, False)
         return {str(record.id): record.payload or {} for record in records}
 
     def count(self, condition: Any) -> int:
-        with _as_store_error(self.place):
+        with _as_server_error(self.place):
             return int(
                 self._shard.count(self._package.CountRequest(exact=True, filter=self._first(condition)))
             )
@@ -339,7 +339,7 @@ class _Edge(_Opened):
         request = self._package.ScrollRequest(
             offset=offset, limit=_PAGE, filter=self._first(condition), with_payload=True
         )
-        with _as_store_error(self.place):
+        with _as_server_error(self.place):
             page: tuple[list[Any], Any] = self._shard.scroll(request)
         return page
 
@@ -357,12 +357,13 @@ def _module(name: str, package: str) -> Any:
     try:
         return import_module(name)
     except ImportError:
-        requirement = package if package == "qdrant-edge-py" else "'femtosearch[qdrant]'"
-        raise MissingExtraError(f"this needs {package}: pip install {requirement}") from None
+        if package == "qdrant-edge-py":  # which is in no extra
+            raise MissingExtraError(f"Qdrant Edge needs {package}: pip install {package}") from None
+        raise missing_extra("Qdrant", package, "qdrant") from None
 
 
 @contextmanager
-def _as_store_error(place: str) -> Iterator[None]:
+def _as_server_error(place: str) -> Iterator[None]:
     """What goes wrong there, as a ServerError: the clients raise errors of many kinds."""
     try:
         yield

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from femtosearch.disk import refusal, whole_file
-from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError
+from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError, missing_extra
 from femtosearch.server.cluster.manifest import FileFacts
 from femtosearch.system import sync_folder
 
@@ -190,7 +190,7 @@ def filesystem(url: str) -> tuple[Any, str]:
     try:
         from fsspec.core import url_to_fs
     except ImportError:
-        raise MissingExtraError(f"{url}: this needs fsspec: pip install 'femtosearch[cluster]'") from None
+        raise missing_extra(url, "fsspec", "cluster") from None
     try:
         files, path = url_to_fs(url)
     except ImportError as error:
