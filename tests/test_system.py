@@ -6,6 +6,7 @@ import os
 import pkgutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -215,6 +216,25 @@ def test_a_map_is_read_only(tmp_path):
     mapped = system.mapped(descriptor, 7)
     os.close(descriptor)
     assert bytes(mapped) == b"content" and not np.frombuffer(mapped, np.uint8).flags.writeable
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has a folder for each user")
+def test_a_temporary_folder_of_others_is_not_used(monkeypatch, tmp_path):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder = system.own_temporary_folder("x")
+    assert folder.stat().st_mode & 0o077 == 0 and folder == system.own_temporary_folder("x")
+    folder.chmod(0o770)
+    with pytest.raises(PermissionError, match="others may write to it"):
+        system.own_temporary_folder("x")
+    folder.rmdir()
+    (tmp_path / "elsewhere").mkdir()
+    folder.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermissionError, match="others may write to it"):
+        system.own_temporary_folder("x")
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    (tmp_path / "x-12345").mkdir(mode=0o700)
+    with pytest.raises(PermissionError, match="others may write to it"):
+        system.own_temporary_folder("x")
 
 
 def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):

@@ -5,6 +5,7 @@ Windows has no `fcntl`, cannot sync a folder, and does not remove a file that so
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import stat
@@ -63,6 +64,25 @@ def kind_of(mode: int) -> str:
     'a folder'
     """
     return _KINDS.get(stat.S_IFMT(mode), "a special file")
+
+
+def own_temporary_folder(name: str) -> Path:
+    """A folder of this user's alone among the temporary files, where others may write, too.
+
+    Raises OSError for one that somebody else has made, or may write to.
+    """
+    from tempfile import gettempdir  # slow to import
+
+    if not hasattr(os, "getuid"):  # Windows has a folder of temporary files for each user
+        folder = Path(gettempdir(), name)
+        folder.mkdir(exist_ok=True)
+        return folder
+    folder = Path(gettempdir(), f"{name}-{os.getuid()}")
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = os.lstat(folder)
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o022:
+        raise PermissionError(errno.EPERM, "others may write to it: remove it", os.fspath(folder))
+    return folder
 
 
 def mapped(descriptor: int, size: int) -> mmap.mmap:

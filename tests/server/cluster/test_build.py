@@ -5,6 +5,7 @@ import json
 import ntpath
 import os
 import shutil
+import tempfile
 
 import pytest
 
@@ -17,7 +18,7 @@ from femtosearch.server.cluster.build import build
 from femtosearch.server.cluster.cluster import Cluster
 from femtosearch.server.cluster.engine import Here
 from femtosearch.server.cluster.manifest import shard_of
-from femtosearch.server.cluster.router import MissingShardsError
+from femtosearch.server.cluster.router import MissingShardsError, Patience
 from femtosearch.server.cluster.storage import local_path, storage_at
 
 from .conftest import SHARDS, write_lines
@@ -250,6 +251,20 @@ def test_a_copy_of_a_bucket_that_was_damaged_is_made_again(corpus, single, tmp_p
         Cluster("memory://made/again")
     with Cluster("memory://made/again") as cluster:
         assert len(cluster) == len(single)
+    memory.rm("/made", recursive=True)
+
+
+def test_copies_of_a_bucket_are_the_users_own(corpus, tmp_path, monkeypatch):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.delenv("FEMTOSEARCH_CACHE", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    build([corpus], "memory://made/own", shards=1, model="femto")
+    Cluster("memory://made/own").close()
+    [folder] = tmp_path.glob("femtosearch-shards*")
+    assert folder.stat().st_mode & 0o022 == 0
+    folder.chmod(0o777)
+    with pytest.raises(MissingShardsError, match=r"cannot be copied to .*others may write to it"):
+        Cluster("memory://made/own", patience=Patience(timeout=0.2))
     memory.rm("/made", recursive=True)
 
 

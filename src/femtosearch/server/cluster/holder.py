@@ -10,7 +10,6 @@ import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import gettempdir
 from typing import Any
 
 from femtosearch.disk import whole_folder
@@ -22,6 +21,7 @@ from femtosearch.index.stats import Stats
 from femtosearch.index.store import CATALOG
 from femtosearch.server.cluster.manifest import ShardFacts, shard_of
 from femtosearch.server.cluster.storage import Folder, Storage, check_facts, storage_at
+from femtosearch.system import own_temporary_folder
 from femtosearch.types import Document, Hit, Page
 
 _LOOKED_AT = 64  # documents whose ids must be of the shard
@@ -168,9 +168,11 @@ def _fetched(store: Storage, place: Place) -> Path:
 
     Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, under the name of their bytes.
     """
-    root = Path(os.environ.get("FEMTOSEARCH_CACHE") or gettempdir(), "femtosearch-shards")
-    folder = root / place.facts.files[CATALOG].sha256[:32]
+    name, cache = "femtosearch-shards", os.environ.get("FEMTOSEARCH_CACHE")
+    folder = Path(name)
     try:
+        root = Path(cache, name) if cache else own_temporary_folder(name)
+        folder = root / place.facts.files[CATALOG].sha256[:32]
         if not all((folder / name).is_file() for name in place.facts.files):
             shutil.rmtree(folder, ignore_errors=True)
             with whole_folder(folder) as draft:
@@ -180,7 +182,6 @@ def _fetched(store: Storage, place: Place) -> Path:
     except FileExistsError:  # another copy of the shard on this node was faster
         pass
     except OSError as error:
-        raise StoreError(
-            f"{place.name}: it cannot be copied to {folder}: {error.strerror or error}"
-        ) from None
+        where = error.filename or folder
+        raise StoreError(f"{place.name}: it cannot be copied to {where}: {error.strerror or error}") from None
     return folder
