@@ -19,6 +19,8 @@ from femtosearch.read.paths import STDIN
 from femtosearch.server.cluster.build import build as build_shards
 from femtosearch.server.cluster.cluster import Cluster
 
+_SHOWN = 5  # of what was skipped
+
 
 def cluster(options: argparse.Namespace) -> None:
     """Run one of the actions."""
@@ -27,6 +29,12 @@ def cluster(options: argparse.Namespace) -> None:
 
 def _build(options: argparse.Namespace) -> None:
     """Files -> shards. What a task has done is not done again by the same command."""
+    reading = Options(
+        text_column=options.text_column,
+        id_column=options.id_column,
+        encoding=options.encoding,
+        keep_going=options.keep_going,
+    )
     with Progress(quiet=options.quiet) as progress:
 
         def report(what: str, ended: int, tasks: int) -> None:
@@ -41,13 +49,15 @@ def _build(options: argparse.Namespace) -> None:
             precision=options.precision,
             fde=None if options.fde == "none" else options.fde,
             threads=options.threads,
-            options=Options(text_column=options.text_column, id_column=options.id_column),
+            options=reading,
             progress=report,
         )
         seconds = progress.seconds
     manifest = built.manifest
-    for skipped in built.skipped[:5]:
+    for skipped in built.skipped[:_SHOWN]:
         show_note(options, f"skipped: {skipped.where}: {skipped.reason}")
+    if len(built.skipped) > _SHOWN:
+        show_note(options, f"skipped: {len(built.skipped) - _SHOWN:,} more")
     facts = {"documents": manifest.documents, "passages": manifest.passages, "shards": len(manifest.shards)}
     if options.json:
         write_json({**facts, "build": manifest.build, "encoded": built.encoded, "seconds": round(seconds, 3)})

@@ -6,6 +6,7 @@ import argparse
 from typing import Any
 
 from femtosearch.cli.holding_arguments import add_address, add_holding, add_polling
+from femtosearch.cli.indexing_arguments import add_reading
 from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import add_answering, add_listening
@@ -41,8 +42,7 @@ def _add_build(command: argparse.ArgumentParser) -> None:
     command.add_argument("--fde", default="auto", metavar="NAME", help=f"the FDE of the passages: {names}")
     description = "with which a task encodes a shard (default: 1)"
     command.add_argument("--threads", type=whole(1, 1024), default=1, metavar="N", help=description)
-    command.add_argument("--text-column", default="text", metavar="NAME", help="the key that holds the text")
-    command.add_argument("--id-column", metavar="NAME", help="the key that holds the id")
+    add_reading(command)
 
 
 def _add_serve(command: argparse.ArgumentParser) -> None:

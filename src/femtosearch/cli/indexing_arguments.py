@@ -30,6 +30,18 @@ def add_threads(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_reading(command: argparse.ArgumentParser) -> None:
+    """How files are read, wherever their documents go."""
+    command.add_argument(
+        "--text-column", default="text", metavar="NAME", help="JSON key or CSV column with the text"
+    )
+    command.add_argument("--id-column", metavar="NAME", help="the one with the id (default: id, else _id)")
+    description = "the encoding of text without a byte order mark (default: UTF-8, else a guess)"
+    command.add_argument("--encoding", metavar="NAME", help=description)
+    description = "skip what is wrong in a file that is named, too"
+    command.add_argument("--keep-going", action="store_true", help=description)
+
+
 def _add_index(commands: Any, make: Any, add_model: Any, lists: bool) -> None:
     command = make(commands, "index", "bring files into an index, and make it if there is none")
     command.add_argument("folder", metavar="FOLDER", help="the index")
@@ -40,22 +52,15 @@ def _add_index(commands: Any, make: Any, add_model: Any, lists: bool) -> None:
     command.add_argument(
         "--files-from", metavar="FILE", help="read paths, one a line or with NULs between, from FILE or -"
     )
-    command.add_argument(
-        "--text-column", default="text", metavar="NAME", help="JSON key or CSV column with the text"
-    )
-    command.add_argument("--id-column", metavar="NAME", help="the one with the id (default: id, else _id)")
+    add_reading(command)
     kinds = "lines (a document a line, the default), text, jsonl, csv or tsv"
     command.add_argument("--stdin", default="lines", metavar="KIND", help=f"what comes through -: {kinds}")
-    description = "the encoding of text without a byte order mark (default: UTF-8, else a guess)"
-    command.add_argument("--encoding", metavar="NAME", help=description)
     for flag, does in (("--include", "read these alone"), ("--exclude", "leave these out")):
         description = f"of folders {does}, as in .gitignore"
         command.add_argument(flag, action="append", default=[], metavar="GLOB", help=description)
     command.add_argument("--hidden", action="store_true", help="read hidden files and folders, too")
     description = "read what .gitignore, .ignore and .femtosearchignore leave out"
     command.add_argument("--no-ignore", dest="ignore", action="store_false", help=description)
-    description = "skip what is wrong in a file that is named, too"
-    command.add_argument("--keep-going", action="store_true", help=description)
     _add_refreshing(command)
     names = "auto (the model's own, the default), muvera, txtai, fastembed or none"
     command.add_argument("--fde", metavar="NAME", default="auto", help=f"the FDE of a new index: {names}")

@@ -240,6 +240,24 @@ def test_memory_is_read_and_written(corpus, single):
     memory.rm("/made", recursive=True)
 
 
+def test_names_of_objects_may_be_no_names_of_files():
+    """Neither their length nor their characters; and what is wrong in one is told by its URL."""
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    for name in ("n" * 300 + ".txt", "a:b?.txt", "e f#%20.txt", "z.txt.gz"):
+        text = b"a flow"
+        memory.pipe_file(f"/odd/{name}", gzip.compress(text) if name.endswith(".gz") else text)
+    memory.pipe_file("/odd/a.jsonl", b'{"text": "heat"}\nno JSON\n')
+    made = build(["memory://odd"], "memory://made/odd", shards=2, model="femto")
+    assert made.manifest.documents == 5
+    assert [fault.where for fault in made.skipped] == ["memory://odd/a.jsonl:2"]
+    with pytest.raises(ReadError, match=r"^memory://odd/a\.jsonl:2: .*--keep-going"):
+        build(["memory://odd/a.jsonl"], "memory://made/odd", shards=2, model="femto")
+    kept = Options(keep_going=True)
+    assert build(["memory://odd/a.jsonl"], "memory://made/o", shards=1, model="femto", options=kept).skipped
+    for name in ("odd", "made"):
+        memory.rm(f"/{name}", recursive=True)
+
+
 def test_a_copy_of_a_bucket_that_was_damaged_is_made_again(corpus, single, tmp_path, monkeypatch):
     memory = pytest.importorskip("fsspec").filesystem("memory")
     monkeypatch.setenv("FEMTOSEARCH_CACHE", str(tmp_path))

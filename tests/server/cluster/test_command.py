@@ -47,6 +47,30 @@ def test_build_and_search(corpus, single, tmp_path, capsys):
     assert "nothing found" in error
 
 
+def test_what_was_skipped_is_said(tmp_path, capsys):
+    source = tmp_path / "a.jsonl"
+    source.write_text('{"text": "a flow"}\n' + "no JSON\n" * 7)
+    build_it = (
+        "cluster",
+        "build",
+        source,
+        tmp_path / "out",
+        "--shards",
+        1,
+        "--address",
+        "here",
+        "--model",
+        "femto",
+    )
+    code, _, error = run(capsys, *build_it)
+    assert code == 1 and f"{source}:2: " in error and "--keep-going" in error
+    code, _, error = run(capsys, *build_it, "--keep-going")
+    assert code == 0 and error.count(f"skipped: {source}:") == 5 and "skipped: 2 more" in error
+    (tmp_path / "b.txt").write_bytes("é".encode("latin-1"))
+    code, _, error = run(capsys, *build_it[:2], tmp_path / "b.txt", *build_it[3:], "--encoding", "latin-1")
+    assert (code, error) == (0, "")
+
+
 def test_what_is_lost_is_said(built, tmp_path, capsys):
     shutil.copytree(built, tmp_path / "out")
     shutil.rmtree(next(tmp_path.glob("out/build-*/shard-0001-*/segments")))

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
@@ -21,6 +22,7 @@ from femtosearch.server.cluster.manifest import is_of_build
 from femtosearch.server.cluster.storage import Storage, filesystem, is_url, local_path
 
 PORTION = 64 << 20  # bytes of files that one task reads
+_ENDING = re.compile(r"(?:\.[A-Za-z0-9]{1,16}){0,2}\Z")  # of a URL: the rest of it may be no file's name here
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,11 @@ class Source:
     file: File
     url: str | None = None
     alone: bool = True
+
+    @property
+    def shown(self) -> str:
+        """What a person is told of where it is."""
+        return printable(self.url or self.file.shown or self.file.path)
 
     @property
     def identity(self) -> list[Any]:
@@ -54,15 +61,21 @@ class Portion:
 
         skipped:  gets what is left out or changed.
         """
-        reader = FileReader(self.options)
         for source in self.sources:
+            reader = FileReader(self.options)
             with _here(source) as file:
-                for document in reader.read(file):
-                    name = document.ids[0]
-                    if document.entry.line is None and not source.alone:
-                        name = document.ids[min(1, len(document.ids) - 1)]
-                    yield from map(named, drafts([replace(document.document, id=name)]))
-        skipped += reader.skipped
+                path = printable(file.path)
+                try:
+                    for document in reader.read(file):
+                        name = document.ids[0]
+                        if document.entry.line is None and not source.alone:
+                            name = document.ids[min(1, len(document.ids) - 1)]
+                        yield from map(named, drafts([replace(document.document, id=name)]))
+                except ReadError as error:
+                    raise ReadError(str(error).replace(path, source.shown)) from None
+            skipped += [
+                replace(fault, where=fault.where.replace(path, source.shown)) for fault in reader.skipped
+            ]
 
 
 def portions_of(paths: Iterable[str | os.PathLike[str]], options: Options, out: Storage) -> list[Portion]:
@@ -124,13 +137,13 @@ def _remote(url: str) -> list[Source]:
     if not chosen:
         raise ReadError(f"{url}: expected a file, or files of a kind that is read, found none")
     protocol = url.partition("://")[0]
-    return [_source(f"{protocol}://{path.lstrip('/')}", entries[path]) for path in chosen]
+    return [_source(f"{protocol}://{path.lstrip('/')}", entries[path], single) for path in chosen]
 
 
-def _source(url: str, entry: dict[str, Any]) -> Source:
+def _source(url: str, entry: dict[str, Any], is_named: bool) -> Source:
     kind = kind_of_file(url) or "text"
     stamp = f"{entry.get('size')} {entry.get('ETag') or entry.get('mtime') or entry.get('created')}"
-    return Source(File(url, url, kind, entry.get("size"), True, real=url, stamp=stamp, shown=url), url)
+    return Source(File(url, url, kind, entry.get("size"), is_named, real=url, stamp=stamp, shown=url), url)
 
 
 class _here:
@@ -145,7 +158,7 @@ class _here:
         if source.url is None:
             return source.file
         self._folder = TemporaryDirectory(prefix="femtosearch-")
-        path = Path(self._folder.name, PurePosixPath(source.url).name or "file")
+        path = Path(self._folder.name, f"file{_ENDING.findall(source.url)[0]}")
         files, root = filesystem(source.url)
         try:
             files.get_file(root, os.fspath(path))
