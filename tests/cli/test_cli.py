@@ -294,7 +294,7 @@ def test_rerank_of_nothing(here, run, stdin):
     assert run("rerank", "moon") == (
         1,
         "",
-        "femtosearch: expected documents on standard input, one a line, found none\n",
+        "femtosearch: expected documents on standard input, one a line, found none: say < FILE\n",
     )
 
 

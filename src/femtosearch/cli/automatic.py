@@ -121,5 +121,5 @@ def is_below(path: str, roots: Sequence[str]) -> bool:
 
 def _root(path: str) -> str:
     if not os.path.exists(path):
-        raise ReadError(f"{path}: there is no such file or folder")
+        raise ReadError(f"{path}: there is no such file or folder: check the path")
     return os.path.realpath(path)

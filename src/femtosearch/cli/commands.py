@@ -76,7 +76,7 @@ def rerank(options: argparse.Namespace) -> None:
 
     documents = [Document(str(number), text) for number, text in numbered_lines(STDIN, "documents")]
     if not documents:
-        raise QueryError("expected documents on standard input, one a line, found none")
+        raise QueryError("expected documents on standard input, one a line, found none: say < FILE")
     model = load_model(options)
     coverage = model.coverage(options.query)
     show_hits(options, options.query, order(model, options.query, documents, k=options.k), coverage)
@@ -154,7 +154,10 @@ def export(options: argparse.Namespace) -> None:
         export_documents(options)
         return
     if options.vectors or options.where:
-        raise QueryError(f"expected an index for --vectors and --where, found {options.model or 'a model'}")
+        raise QueryError(
+            f"expected an index for --vectors and --where, found {options.model or 'a model'}: name an "
+            "index, or leave them out"
+        )
     model, target = load_model(options), Path(options.target)
     if options.onnx:
         model.save_onnx(target)

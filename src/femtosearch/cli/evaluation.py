@@ -57,7 +57,9 @@ def _check_outputs(options: argparse.Namespace) -> None:
         figure_class()
     for path in (options.run, options.plot):
         if path and not os.path.isdir(folder := os.path.dirname(path) or "."):
-            raise FileNotFoundError(errno.ENOENT, "expected a folder to write into, found none", folder)
+            raise FileNotFoundError(
+                errno.ENOENT, "expected a folder to write into, found none: make it first", folder
+            )
 
 
 def compare(options: argparse.Namespace) -> None:

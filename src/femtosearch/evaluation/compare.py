@@ -47,7 +47,8 @@ def compare(first: Evaluation, second: Evaluation, measure: str = "ndcg@10") -> 
     shared = [name for name in ours if name in theirs]
     if not shared:
         raise QueryError(
-            f"expected evaluations of the same collections, found {', '.join(ours)} and {', '.join(theirs)}"
+            f"expected evaluations of the same collections, found {', '.join(ours)} and {', '.join(theirs)}: "
+            "evaluate both on one of them"
         )
     return [
         difference(name, modes, ours[name].modes[modes[0]], theirs[name].modes[modes[1]], measure)

@@ -94,7 +94,7 @@ def _qrels_file(folder: Path, split: str | None) -> Path:
     if chosen not in splits:
         listed = ", ".join(splits) or "none"
         raise ReadError(
-            f"{folder / 'qrels'}: expected a split {chosen}, found {listed}; choose one with split"
+            f"{folder / 'qrels'}: expected a split {chosen}, found {listed}; choose one with split (--split)"
         )
     return splits[chosen]
 

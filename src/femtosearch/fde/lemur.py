@@ -109,7 +109,9 @@ class Lemur:
     def size(self, dims: int) -> int:
         """F, or how many are kept, for rows of D dims. Raises FdeError if it was fitted for others."""
         if dims != self.features.dims:
-            raise FdeError(f"it was fitted for rows of {self.features.dims} dims, found {dims}")
+            raise FdeError(
+                f"it was fitted for rows of {self.features.dims} dims, found {dims}: use this model's own"
+            )
         return self.numbers or self.features.count
 
     def shortened(self, numbers: int) -> Lemur:

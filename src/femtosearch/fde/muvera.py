@@ -105,9 +105,13 @@ class Muvera:
         """F, for rows of D dims. Raises FdeError if such rows cannot be encoded."""
         check_whole(FdeError, "dims", dims, 1, MOST_DIMS)
         if self.matrices is not None and self.matrices.dims != dims:
-            raise FdeError(f"its matrices are for rows of {self.matrices.dims} dims, found {dims}")
+            raise FdeError(
+                f"its matrices are for rows of {self.matrices.dims} dims, found {dims}: use this model's own"
+            )
         if self.projection is not None and self.projection > dims:
-            raise FdeError(f"projection: expected at most the rows' {dims} dims, found {self.projection}")
+            raise FdeError(
+                f"projection: expected at most the rows' {dims} dims, found {self.projection}: lower it"
+            )
         if self.repetitions * dims * max(self.bits, self.projection or 1) > MOST_MATRIX:
             raise FdeError(
                 f"{self.repetitions} repetitions of matrices for {dims} dims have more than {MOST_MATRIX} "

@@ -32,7 +32,7 @@ def read_collection(folder: Path, name: str | None = None) -> Iterator[Document]
     if any(path.suffix == ".lance" for path in (folder.iterdir() if folder.is_dir() else ())):
         return _lance(folder, name)
     if not folder.exists():
-        raise ReadError(f"{folder}: there is no such file or folder")
+        raise ReadError(f"{folder}: there is no such file or folder: check the path")
     raise ReadError(
         f"{folder}: expected a folder with chroma.sqlite3 (Chroma), documents (txtai, with content=True) or "
         "*.lance (LanceDB), found none"

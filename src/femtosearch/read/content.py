@@ -68,7 +68,8 @@ class Content:
         if not self._zipped and self.file.size is not None:
             if self.file.size > MOST_UNZIPPED:
                 raise TooLongError(
-                    f"expected a file of at most {MOST_UNZIPPED:,} bytes, found {self.file.size:,}"
+                    f"expected a file of at most {MOST_UNZIPPED:,} bytes, found {self.file.size:,}: cut it "
+                    "in pieces"
                 )
             return self._raw  # type: ignore[no-any-return]
         copy = tempfile.SpooledTemporaryFile(_MEMORY)  # noqa: SIM115
@@ -77,7 +78,9 @@ class Content:
         while block := plain.read(1 << 20):
             copy.write(block)
             if copy.tell() > MOST_UNZIPPED:
-                raise TooLongError(f"expected a file of at most {MOST_UNZIPPED:,} bytes, unzipped")
+                raise TooLongError(
+                    f"expected a file of at most {MOST_UNZIPPED:,} bytes, unzipped: cut it in pieces"
+                )
         copy.seek(0)
         return copy
 

@@ -84,7 +84,9 @@ def _entry(
     """Raises ValueError, which says what was expected and what was found."""
     key = id_column or ("id" if "id" in record else "_id")
     if id_column and key not in record:
-        raise ValueError(f"expected an id under {key!r}, found {names(record)}")
+        raise ValueError(
+            f"expected an id under {key!r}, found {names(record)}; say which is the id (--id-column)"
+        )
     document_id = _id(record.pop(key)) if key in record else None
     text = _take_text(record, text_column, needs_text)
     if isinstance(record.get("metadata"), dict):  # BEIR's own place for what else there is
@@ -95,7 +97,9 @@ def _entry(
 def _take_text(record: dict[str, Any], column: str, needs_text: bool) -> str:
     """The record's text, its title before it as in BEIR."""
     if column not in record and needs_text:
-        raise ValueError(f"expected a text under {column!r}, found {names(record)}")
+        raise ValueError(
+            f"expected a text under {column!r}, found {names(record)}; say which is the text (--text-column)"
+        )
     text = record.pop(column, "")
     if not isinstance(text, str):
         raise ValueError(f"expected {column!r} to be a text, found {kind_of(text)}")

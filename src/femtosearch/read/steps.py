@@ -215,7 +215,10 @@ class Work:
             line = next((facts.get("row") for _, facts in conflict.place.marks), None)
             owner = near(conflict.place.path) + (f":{line}" if line else "")
         if self._strict:
-            raise ReadError(f"{where}: expected another id than {conflict.id!r}, which {owner} has")
+            raise ReadError(
+                f"{where}: expected another id than {conflict.id!r}, which {owner} has: change one of them, "
+                "or leave --strict out"
+            )
         reason = f"the id {conflict.id!r} is that of {owner}; kept as {conflict.chosen!r}"
         self.repeated.append(Skipped(where, reason))
 

@@ -151,8 +151,10 @@ def _add_named(walked: Walk, path: str) -> None:
     try:
         status = os.stat(path)
     except (OSError, ValueError) as error:
-        reason = f"expected a file or a folder, found none ({getattr(error, 'strerror', None) or error})"
-        raise ReadError(f"{printable(path)}: {reason}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ReadError(
+            f"{printable(path)}: expected a file or a folder, found none ({reason}): check the path"
+        ) from error
     is_regular = stat.S_ISREG(status.st_mode)
     if not is_regular and not stat.S_ISFIFO(status.st_mode):
         raise ReadError(f"{printable(path)}: expected a file or a folder, found {kind_of(status.st_mode)}")
@@ -188,7 +190,9 @@ class _Folder:
             os.listdir(self._folder)
         except OSError as error:
             path = printable(self._folder)
-            raise ReadError(f"{path}: the folder cannot be listed: {error.strerror}") from error
+            raise ReadError(
+                f"{path}: the folder cannot be listed ({error.strerror}): check who may read it"
+            ) from error
         self._walked.roots[self._root] = self._folder
         above = rules_above(self._folder) if self._options.ignore else []
         self._descend(self._folder, self._root, "", above)

@@ -148,11 +148,11 @@ def _read(path: Path) -> str | None:
     """A file's text, None where there is none. Raises FemtosearchError."""
     try:
         if path.exists() and not path.is_file():
-            raise FemtosearchError(f"{path}: expected a file")
+            raise FemtosearchError(f"{path}: expected a file, found something else: move it away")
         with path.open("rb") as file:
             content = file.read(MOST_BYTES + 1)
         if len(content) > MOST_BYTES:
-            raise FemtosearchError(f"{path}: more than {MOST_BYTES} bytes is no configuration")
+            raise FemtosearchError(f"{path}: more than {MOST_BYTES} bytes is no configuration: move it away")
         return content.decode()
     except FileNotFoundError:
         return None

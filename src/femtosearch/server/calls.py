@@ -262,7 +262,9 @@ def parse(call: Call[T], status: int, content: bytes) -> T:
     try:
         return call.parse(answer)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError):
-        raise ServerError(f"{call.path.partition('?')[0]}: the answer is not one of femtosearch's") from None
+        raise ServerError(
+            f"{call.path.partition('?')[0]}: the answer is not one of femtosearch's: check the URL"
+        ) from None
 
 
 def pause(headers: Mapping[str, str], attempt: int) -> float:

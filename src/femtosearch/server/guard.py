@@ -148,7 +148,9 @@ class Exchange:
             )
         site, way = self._headers.get(b"sec-fetch-site"), self._headers.get(b"sec-fetch-mode")
         if origin is None and site in ("cross-site", "same-site") and way != "navigate":
-            raise refusal(403, "origin", "pages of other sites may not call")
+            raise refusal(
+                403, "origin", "pages of other sites may not call: start it with --allow-origin ORIGIN"
+            )
         if self._is_preflight():
             return
         if (access := access_of(self._scope["method"], self._scope["path"])) is None:
@@ -180,7 +182,7 @@ class Exchange:
         while True:
             message = await self._receive()
             if message["type"] == "http.disconnect":
-                raise refusal(400, "body", "the body did not end")
+                raise refusal(400, "body", "the body did not end: send all of it")
             chunk = message.get("body", b"")
             self._guard.hold(len(chunk))
             self._held += len(chunk)

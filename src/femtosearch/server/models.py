@@ -29,7 +29,8 @@ def embeddings(model: Model, body: EmbeddingsBody) -> dict[str, Any]:
     """The FDEs of texts. Raises QueryError where the model brings none."""
     if model.fde is None:
         raise QueryError(
-            f"embeddings: the model {model.name!r} brings no FDE, so it has one vector a token only"
+            f"embeddings: the model {model.name!r} brings no FDE, so it has one vector a token only: serve "
+            "one that brings an FDE, as built-in ones do"
         )
     texts = [body.input] if isinstance(body.input, str) else body.input
     as_queries = body.input_type.endswith("query")

@@ -119,7 +119,9 @@ def _check_empty(folder: Path) -> None:
         if not os.path.lexists(folder):
             return
         if folder.is_symlink() or not folder.is_dir():
-            raise StoreError(f"{folder}: expected a new or empty folder, found a file or a link")
+            raise StoreError(
+                f"{folder}: expected a new or empty folder, found a file or a link: choose another"
+            )
         if any(folder.iterdir()):
             raise StoreError(f"{folder}: expected a new or empty folder, found files in it: choose another")
     except OSError as error:

@@ -49,7 +49,7 @@ class ColBERT:
     ) -> None:
         unknown = options.keys() - NEUTRAL - CONVENTIONS.keys()
         if unknown:
-            raise FemtosearchError(f"{', '.join(sorted(unknown))}: not supported here")
+            raise FemtosearchError(f"{', '.join(sorted(unknown))}: not supported here: leave it out")
         model = Model.load(model_name_or_path, conventions="pylate", revision=revision)
         chosen = {ours: options[name] for name, ours in CONVENTIONS.items() if options.get(name) is not None}
         if chosen:

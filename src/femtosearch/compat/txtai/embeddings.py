@@ -98,7 +98,7 @@ class Embeddings:
         Raises QueryError.
         """
         if index is not None or graph:
-            raise QueryError("index and graph: not supported here")
+            raise QueryError("index and graph: not supported here: leave them out")
         self._weigh(weights)
         if self.config.get("content") and is_sql(query):
             return run_sql(query, limit or 3, parameters or {}, self._similar, self._everything)

@@ -86,7 +86,7 @@ def _ask(
                 names[missing[1]] = None
             except (sqlite3.Error, ValueError, TypeError) as error:
                 raise QueryError(f"SQL: {error}") from None
-        raise QueryError(f"SQL: more than {MOST_COLUMNS} columns")
+        raise QueryError(f"SQL: more than {MOST_COLUMNS} columns: select fewer")
 
 
 class _Table:

@@ -29,7 +29,10 @@ def _of_json(content: Content, text: str) -> Iterator[Entry | Fault]:
         for number, record in records:
             yield entry_of(record, number, options.text_column, options.id_column, needs_text=True)
     elif len(records) > 1 and first is not None and content.file.named:
-        yield Fault(f"expected records with a text under {options.text_column!r}, found {names(first)}")
+        yield Fault(
+            f"expected records with a text under {options.text_column!r}, found {names(first)}; say which is "
+            "the text (--text-column)"
+        )
     elif content.file.named:
         yield Entry(text, marks=[(0, {"lines": 1})])
     else:
