@@ -1,4 +1,4 @@
-"""The values of declared keys, in a table with indexes, by which filters need not read every document."""
+"""The values of declared fields, keys of the metadata, in a table with indexes: filters read that alone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _EVERYTHING = Condition("TRUE")
 
 
 def declared(connection: sqlite3.Connection) -> dict[Path, int]:
-    """The declared keys and their numbers; none where no key was ever declared. Raises sqlite3.Error."""
+    """The declared fields and their numbers; none where none was ever declared. Raises sqlite3.Error."""
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'keys'").fetchall():
         return {}
     rows = connection.execute("SELECT path, number FROM keys ORDER BY number").fetchall()
@@ -22,7 +22,7 @@ def declared(connection: sqlite3.Connection) -> dict[Path, int]:
 
 
 def declare(connection: sqlite3.Connection, paths: Iterable[Path]) -> None:
-    """Keep the values of those keys, and of no others, for all documents. Raises sqlite3.Error."""
+    """Keep the values of those fields, and of no others, for all documents. Raises sqlite3.Error."""
     connection.execute("DELETE FROM fields")
     connection.execute("DELETE FROM keys")
     connection.executemany("INSERT INTO keys (path) VALUES (?)", [(json.dumps(path),) for path in paths])
@@ -42,7 +42,7 @@ def remove(connection: sqlite3.Connection, key: int) -> None:
 
 
 def differing(connection: sqlite3.Connection) -> list[Path]:
-    """The declared keys whose values are not those of the documents. Raises sqlite3.Error."""
+    """The declared fields whose values are not those of the documents. Raises sqlite3.Error."""
     return [path for path, number in declared(connection).items() if _differs(connection, path, number)]
 
 
@@ -72,5 +72,7 @@ def _path(text: object) -> Path:
     except ValueError:
         names = None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
-        raise CorruptError(f"the catalog declares the key {str(text)[:80]!r}, which is none: restore a copy")
+        raise CorruptError(
+            f"the catalog declares the field {str(text)[:80]!r}, which is none: restore a copy"
+        )
     return tuple(names)

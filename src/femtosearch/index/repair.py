@@ -63,9 +63,9 @@ class _Mending:
         if self._transaction.has_words:
             self._transaction.set_words(True)
             self._done.append("the table of words: made anew")
-        if self._transaction.has_keys:
-            self._transaction.set_keys(None)
-            self._done.append("the values of declared keys: made anew")
+        if self._transaction.has_fields:
+            self._transaction.set_fields(None)
+            self._done.append("the values of declared fields: made anew")
         for key in self._transaction.revive():
             self._done.append(f"the document of key {key}: no longer counted as deleted")
         summaries = self._transaction.segments()

@@ -28,9 +28,9 @@ from femtosearch.frozen import frozen
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
 LAYOUT = 3  # from which on features say what an index has
 NEWEST = 4  # of a new index
-DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
+DIGESTS, FDE, SOURCES, WORDS, FIELDS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
 SPLIT, PLAIN = "split", "plain"
-FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, KEYS, BITS, SPLIT, PLAIN})
+FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, FIELDS, BITS, SPLIT, PLAIN})
 COUNTS = ("tokens", "unknown_tokens")  # rows of `meta`: of all that was encoded, if counted from the start
 _MOST_TABLES = 32
 _MOST_META = 64
@@ -75,7 +75,7 @@ _DECLARED = (
 _TABLES_OF = {
     SOURCES: (_SOURCES, _FILES, _ORIGINS),
     WORDS: (_WORDS,),
-    KEYS: _DECLARED,
+    FIELDS: _DECLARED,
     **dict.fromkeys((BITS, SPLIT, PLAIN), ()),
 }
 _SHADOWS_OF = {  # tables that SQLite makes for a virtual one
@@ -126,8 +126,8 @@ class Schema:
         return PLAIN in self.features
 
     @property
-    def has_keys(self) -> bool:
-        return KEYS in self.features
+    def has_fields(self) -> bool:
+        return FIELDS in self.features
 
     @property
     def has_bits(self) -> bool:

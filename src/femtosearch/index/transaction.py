@@ -15,7 +15,7 @@ from femtosearch.index import fields, words
 from femtosearch.index.documents import Draft
 from femtosearch.index.schema import (
     COUNTS,
-    KEYS,
+    FIELDS,
     NEWEST,
     PLAIN,
     SOURCES,
@@ -73,7 +73,7 @@ class Transaction:
         if self._schema.has_words:
             in_plain = self._schema.has_plain_words
             words.add(self._connection, key, chosen, draft.text, draft.metadata, in_plain=in_plain)
-        if self._schema.has_keys:
+        if self._schema.has_fields:
             if self._declared is None:
                 self._declared = fields.declared(self._connection)
             fields.add(self._connection, key, self._declared)
@@ -94,7 +94,7 @@ class Transaction:
         self.removes = True
         if self._schema.has_words:
             words.remove(self._connection, key, in_plain=self._schema.has_plain_words)
-        if self._schema.has_keys:
+        if self._schema.has_fields:
             fields.remove(self._connection, key)
         self._connection.execute("DELETE FROM documents WHERE key = ?", (key,))
         self._connection.execute("INSERT OR IGNORE INTO dead VALUES (?)", (key,))
@@ -294,9 +294,9 @@ class Transaction:
             return False
 
     @property
-    def has_keys(self) -> bool:
-        """Whether keys are declared."""
-        return self._schema.has_keys
+    def has_fields(self) -> bool:
+        """Whether fields are declared."""
+        return self._schema.has_fields
 
     @property
     def has_words(self) -> bool:
@@ -313,14 +313,14 @@ class Transaction:
             words.rebuild(self._connection)
 
     @on_disk
-    def set_keys(self, paths: Iterable[Path] | None) -> None:
-        """Keep the values of those keys, and no others, in indexes; None makes the same ones anew."""
+    def set_fields(self, paths: Iterable[Path] | None) -> None:
+        """Keep the values of those fields, and no others, in indexes; None makes the same ones anew."""
         before = fields.declared(self._connection)
         chosen = list(before if paths is None else paths)
         if not chosen:
-            self._schema = drop_feature(self._connection, self._schema, KEYS)
+            self._schema = drop_feature(self._connection, self._schema, FIELDS)
         else:
-            self._schema = add_feature(self._connection, self._schema, KEYS)
+            self._schema = add_feature(self._connection, self._schema, FIELDS)
             fields.declare(self._connection, chosen)
         self._declared = None
 

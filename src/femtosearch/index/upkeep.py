@@ -167,7 +167,7 @@ class Upkeep(Contents):
                 raise QueryError(f"keys: expected the name of a key, found {name!r}")
         paths = dict.fromkeys(path for name in chosen for path in paths_of(name) if path not in OWN)
         with writing(self._ready()) as commit:
-            commit.transaction.set_keys(paths)
+            commit.transaction.set_fields(paths)
 
     def keys(self) -> list[str]:
         """The declared keys. Raises StoreError."""
