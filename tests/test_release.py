@@ -94,6 +94,8 @@ def test_a_shell_is_told_every_command_and_flag(shell, capsys):
         (["se"], ["search", "serve"]),
         (["search", "notes", "--prec"], ["--precision"]),
         (["search", "notes", "q", "--precision", ""], ["float32", "int8"]),
+        (["search", "notes", "q", "--precision", "="], ["float32", "int8"]),
+        (["search", "notes", "q", "--precision", "=", "i"], ["int8"]),
         (["completion", ""], ["bash", "zsh", "fish"]),
         (["index", "notes", "a f"], ["a file.md"]),
         (["cluster", ""], ["build", "serve", "search"]),

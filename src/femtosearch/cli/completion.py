@@ -18,6 +18,7 @@ _BASH = """\
 _femtosearch() {{
   local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words='' values=''
   COMPREPLY=()
+  if [[ $word == '=' ]]; then word=''; elif [[ $before == '=' ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
   if ((COMP_CWORD == 1)); then
     COMPREPLY=($(compgen -W '{names} --help --version' -- "$word"))
     return
