@@ -47,7 +47,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     output.set_encodings(json="--json" in arguments)
-    told: tuple[type[BaseException], ...] = () if "--debug" in arguments else (Exception, KeyboardInterrupt)
+    reported: tuple[type[BaseException], ...] = (
+        () if "--debug" in arguments else (Exception, KeyboardInterrupt)
+    )
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnknownQueryWarning)  # which commands tell in their own way
@@ -56,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has gone (`| head`): go too, and silently
         output.drop_output()
         return BROKEN_PIPE
-    except told as error:
+    except reported as error:
         return _tell(error)
     return code
 

@@ -103,10 +103,10 @@ def low_codes(rows: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
 
 def maxima(anchors: np.ndarray, rows: np.ndarray, starts: np.ndarray) -> np.ndarray:
     """[texts, A] float32, as `_core.Anchors.maxima`."""
-    (asked, ask_scales), (told, tell_scales) = quantise_rows(anchors), quantise_rows(rows)
-    products = (told.astype(np.int32) @ asked.T.astype(np.int32)).astype(np.float32) * tell_scales[:, None]
+    (anchor_codes, anchor_scales), (codes, scales) = quantise_rows(anchors), quantise_rows(rows)
+    products = (codes.astype(np.int32) @ anchor_codes.T.astype(np.int32)).astype(np.float32) * scales[:, None]
     out = np.zeros((len(starts) - 1, len(anchors)), np.float32)
     for n in range(len(out)):
         if starts[n] < starts[n + 1]:
-            out[n] = products[starts[n] : starts[n + 1]].max(axis=0) * ask_scales
+            out[n] = products[starts[n] : starts[n + 1]].max(axis=0) * anchor_scales
     return out

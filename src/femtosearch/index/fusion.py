@@ -43,9 +43,10 @@ class Fused:
 
     def parts(self, number: int) -> dict[str, float]:
         """What the score of one document of the ranking is the sum of, without parts that are 0."""
-        others = {name: float(share[number]) for name, share in self.shares.items() if share[number]}
-        rest = float(self.ranking.scores[number]) - sum(others.values())
-        return others if self.weight == 1 else {"maxsim": rest, **others}
+        addends = {name: float(share[number]) for name, share in self.shares.items() if share[number]}
+        if self.weight == 1:
+            return addends
+        return {"maxsim": float(self.ranking.scores[number]) - sum(addends.values()), **addends}
 
 
 @frozen
@@ -186,8 +187,8 @@ def moments_of(
     by_piece = ranking.by_piece
     if ranking.places is not None:
         by_piece = snapshot.sample_scores(pieces, sample)
-    each = by_piece if len(pieces) > 1 else ()
-    return tuple(Moments.of(scores, snapshot.passages) for scores in (by_piece.sum(axis=0), *each))
+    rankings = [by_piece.sum(axis=0), *(by_piece if len(pieces) > 1 else ())]
+    return tuple(Moments.of(scores, snapshot.passages) for scores in rankings)
 
 
 def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

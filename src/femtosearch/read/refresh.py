@@ -104,7 +104,7 @@ def refresh(
         return run.into(index, threads=threads, progress=progress)
     total = Refreshed()
     for group in _groups(index, prune, total):
-        total.add(_again(index, group, options, prune, threads, progress))
+        total.add(_read_again(index, group, options, prune, threads, progress))
     return total
 
 
@@ -250,18 +250,18 @@ def _groups(index: Index, prune: bool, total: Refreshed) -> list[list[Source]]:
         if source.path == STDIN or source.options.get("stream"):
             continue
         if os.path.exists(source.path):
-            groups.setdefault(json.dumps(_kept(source), sort_keys=True), []).append(source)
+            groups.setdefault(json.dumps(_reading_of(source), sort_keys=True), []).append(source)
         else:
             total.add(_without(index, source, prune))
     return list(groups.values())
 
 
-def _kept(source: Source) -> dict[str, Any]:
+def _reading_of(source: Source) -> dict[str, Any]:
     """How a source is read."""
     return {name: value for name, value in source.options.items() if name in _KEPT}
 
 
-def _again(
+def _read_again(
     index: Index,
     sources: list[Source],
     options: Options | None,
@@ -270,7 +270,7 @@ def _again(
     progress: Callable[[int, float | None], object] | None,
 ) -> Refreshed:
     """Sources read as they were before; in a file that was named nothing is an error: others are waiting."""
-    stored = _kept(sources[0])
+    stored = _reading_of(sources[0])
     lists = {name: tuple(stored.get(name, ())) for name in ("include", "exclude")}
     how = replace(options or Options(), **{**stored, **lists}, keep_going=True)
     spelled = {source.path: str(source.options.get("spelled", source.path)) for source in sources}

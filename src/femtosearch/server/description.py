@@ -72,10 +72,10 @@ def refuse_unknown_parameters(request: Request) -> None:
     other programs put there. Raises Refusal.
     """
     parameters: Parameters = request.app.state.parameters
-    known = parameters.get((request.method, request.scope["route"].path_format))
-    unknown = [name for name in request.query_params if known and name not in known]
-    if known and unknown:
-        expected = ", ".join(known)
+    names = parameters.get((request.method, request.scope["route"].path_format))
+    unknown = [name for name in request.query_params if names and name not in names]
+    if names and unknown:
+        expected = ", ".join(names)
         raise refusal(422, "body", f"{unknown[0][:200]}: expected one of the parameters {expected}")
 
 

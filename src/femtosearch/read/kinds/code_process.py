@@ -44,8 +44,8 @@ class Process:
             except OSError:  # no process can be started
                 answer = ""
             self.lost = max(0.0, self.lost - 1 / _FORGIVEN) if answer else self.lost + 1
-        told: dict[str, Any] | None = json.loads(answer) if answer else None
-        return told
+        content: dict[str, Any] | None = json.loads(answer) if answer else None
+        return content
 
     def close(self) -> None:
         """End the process."""
@@ -115,9 +115,9 @@ class Parsed:
 
 def parsed(grammar: str, text: str) -> Parsed | None:
     """The definitions of a text; None where it cannot be parsed."""
-    told = _PROCESS.ask(grammar, text)
-    if told is None:
+    answer = _PROCESS.ask(grammar, text)
+    if answer is None:
         return None
-    rows = sorted(told["definitions"], key=lambda row: row[0])
+    rows = sorted(answer["definitions"], key=lambda row: row[0])
     headings = [Heading(begin, level, name) for begin, level, name, _ in rows]
-    return Parsed(headings, {row[3] for row in rows}, [(begin, end) for begin, end in told["errors"]])
+    return Parsed(headings, {row[3] for row in rows}, [(begin, end) for begin, end in answer["errors"]])

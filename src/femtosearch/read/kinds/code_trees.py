@@ -67,10 +67,10 @@ def main() -> None:
     while line := _next_line():
         asked = json.loads(line)
         try:
-            told = definitions(asked["grammar"], asked["text"])
+            answer = definitions(asked["grammar"], asked["text"])
         except (MemoryError, LookupError, ValueError, RuntimeError):
-            told = None
-        sys.stdout.write(json.dumps(told) + "\n")
+            answer = None
+        sys.stdout.write(json.dumps(answer) + "\n")
         sys.stdout.flush()
 
 

@@ -42,15 +42,15 @@ def _read(content: Content) -> Entry | Fault:
     except subprocess.TimeoutExpired:
         return Fault(f"a PDF that was not read after {2 * MOST_SECONDS:,} seconds")
     try:
-        told: dict[str, Any] = json.loads(run.stdout)
+        answer: dict[str, Any] = json.loads(run.stdout)
     except ValueError:
         return Fault(
             f"a PDF that takes more than {MOST_SECONDS:,} seconds or {MOST_MEMORY >> 20:,} MB to read, or "
             f"breaks its reader (exit code {run.returncode})"
         )
-    if "fault" in told:
-        return Fault(str(told["fault"]))
-    return _entry(told["pages"], told["metadata"])
+    if "fault" in answer:
+        return Fault(str(answer["fault"]))
+    return _entry(answer["pages"], answer["metadata"])
 
 
 def _entry(pages: list[str], metadata: dict[str, str]) -> Entry | Fault:

@@ -23,12 +23,12 @@ def main() -> None:
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     try:
-        told = _pages()
+        answer = _pages()
     except MemoryError:
-        told = {"fault": f"a PDF that takes more than {MOST_MEMORY >> 20:,} MB to read"}
+        answer = {"fault": f"a PDF that takes more than {MOST_MEMORY >> 20:,} MB to read"}
     except Exception as error:  # the reader raises many kinds of them for a file that is broken
-        told = {"fault": f"expected a PDF, found a broken one ({type(error).__name__}: {error})"[:500]}
-    sys.stdout.write(json.dumps(told))
+        answer = {"fault": f"expected a PDF, found a broken one ({type(error).__name__}: {error})"[:500]}
+    sys.stdout.write(json.dumps(answer))
 
 
 def _pages() -> dict[str, Any]:

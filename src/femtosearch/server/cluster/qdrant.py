@@ -77,8 +77,8 @@ def _written(collection: Collection, handed: Handed, progress: Callable[[int], o
         documents = passages = 0
         for group in _groups(handed.records, _TOGETHER):
             points = _points(group, fde, origin.dims, handed.row_bits)
-            for some in _requests(points):
-                collection.put(some)
+            for batch in _requests(points):
+                collection.put(batch)
             documents += len(group)
             passages += sum(point.fde is not None for point in points)
             if progress is not None:
@@ -101,16 +101,16 @@ def _written(collection: Collection, handed: Handed, progress: Callable[[int], o
 
 def _requests(points: Sequence[Point]) -> Iterator[list[Point]]:
     """The points in pieces that a server takes, which refuses 32 MB of JSON."""
-    some: list[Point] = []
+    batch: list[Point] = []
     numbers = 0
     for point in points:
-        some.append(point)
+        batch.append(point)
         numbers += sum(np.size(vector) for vector in (point.fde, point.rows) if vector is not None)
         if numbers >= _NUMBERS:
-            yield some
-            some, numbers = [], 0
-    if some:
-        yield some
+            yield batch
+            batch, numbers = [], 0
+    if batch:
+        yield batch
 
 
 def _groups(records: Iterable[Record], size: int) -> Iterator[list[Record]]:
@@ -130,9 +130,9 @@ def _points(records: Sequence[Record], fde: Fde, dims: int, bits: int) -> list[P
     """
     passages = [passage for record in records for passage in record.passages or ()]
     rows = [_rows(passage, dims, bits) for passage in passages]
-    known = [of_passage for of_passage in rows if len(of_passage)]
-    starts = np.cumsum([0, *map(len, known)]).astype(np.int64)
-    together = np.concatenate([np.empty((0, dims), np.float32), *known])
+    not_empty = [of_passage for of_passage in rows if len(of_passage)]
+    starts = np.cumsum([0, *map(len, not_empty)]).astype(np.int64)
+    together = np.concatenate([np.empty((0, dims), np.float32), *not_empty])
     fdes = iter(quantise(fde.documents(Rows(together, starts)), fde.code_bits).rows())
     remaining = iter(rows)
     points = []
@@ -141,8 +141,8 @@ def _points(records: Sequence[Record], fde: Fde, dims: int, bits: int) -> list[P
         for number, passage in enumerate(record.passages or ()):
             facts = {"id": record.id, "number": number, "passage": list(passage["span"])}
             payload = facts | (document if number == 0 else {})
-            own = next(remaining)
-            vectors = (next(fdes), own) if len(own) else (None, None)
+            of_passage = next(remaining)
+            vectors = (next(fdes), of_passage) if len(of_passage) else (None, None)
             points.append(Point(point_id(record.id, number), payload, *vectors))
         if not record.passages:
             points.append(

@@ -116,8 +116,8 @@ class _Opened(ABC):
     def check_condition(self, condition: Any) -> None:
         """Raise QueryError for what is no Filter of the package."""
         if condition is not None and not isinstance(condition, self._filter):
-            found = type(condition).__name__
-            raise QueryError(f"filter: expected a Filter of {self._package.__name__}, found {found}")
+            kind = type(condition).__name__
+            raise QueryError(f"filter: expected a Filter of {self._package.__name__}, found {kind}")
 
     def check_open(self) -> None:
         """Raise ServerError once it is closed."""

@@ -99,10 +99,10 @@ class Router:
     def missing(self, reasons: Mapping[int, str]) -> MissingShardsError:
         """The error that says which shards are missing, and why."""
         numbers = sorted(reasons)
-        told = "; ".join(f"{self._names[number]}: {reasons[number]}" for number in numbers[:3])
+        shown = "; ".join(f"{self._names[number]}: {reasons[number]}" for number in numbers[:3])
         more = f"; and {len(numbers) - 3} more" if len(numbers) > 3 else ""
         return MissingShardsError(
-            f"{len(numbers)} of {len(self)} shards did not answer ({told}{more}): try again, or ask for a "
+            f"{len(numbers)} of {len(self)} shards did not answer ({shown}{more}): try again, or ask for a "
             "partial answer",
             numbers,
         )
