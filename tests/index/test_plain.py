@@ -2,6 +2,7 @@
 
 import json
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -65,6 +66,17 @@ def test_letters_that_differ_stay_apart():
     assert plain_text("\u0915\u0941 \u0915") == "\u0915\u0941 \u0915"  # a vowel of Devanagari
     assert plain_text("3\u20444 - \u4e0a") == "3\u20444 - \u4e0a"
     assert plain_text("plain\tASCII\x00\n") == "plain\tASCII\x00\n"
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 200_000, "a\u200b" * 100_000, "\u200b" * 200_000, "-  " * 70_000, "\u0301" * 200_000]
+)
+def test_odd_texts_take_no_longer_than_others(text):
+    """One of these took a minute, and a server gave up on it."""
+    for end in ("", "\u200b", " ab-\ncd"):
+        before = time.process_time()
+        assert columns("a", text + end, "{}") and keywords_in(text + end, in_plain=True)
+        assert time.process_time() - before < 5
 
 
 def test_what_a_blank_of_no_width_parts_is_one_word_and_several(fast_path):

@@ -24,7 +24,7 @@ from femtosearch.index.plain import plain_text, set_apart
 from femtosearch.index.postings import inverse_document_frequency
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.word_table import Scored, WordStatistics, WordTable
-from femtosearch.index.words import LUCENE_STOP_WORDS, WORD, parts, spaced
+from femtosearch.index.words import LUCENE_STOP_WORDS, MOST_LETTERS, WORD, parts, spaced
 
 if TYPE_CHECKING:
     from femtosearch.index.filtering import Selection
@@ -115,7 +115,7 @@ def keywords_of(query: str) -> Keywords:
     common = {typeset for typeset, word in forms if word in STOP_WORDS} | STOP_WORDS
     every_form = [*every, *(word for word in plain if word not in every)]
     words = [word for word in every_form if word not in common] or every_form
-    split = [" ".join(parts(word)) for word in re.findall(WORD, query)]
+    split = [" ".join(parts(word)) for word in re.findall(WORD, query) if len(word) <= MOST_LETTERS]
     adjacent = list(pairwise(every))
     adjacent += [pair for pair in pairwise(plain) if pair not in adjacent]
     pairs = [f"{a} {b}" for a, b in adjacent if a in words and b in words]

@@ -21,7 +21,7 @@ _ALONE = {  # letters that are no other letter with an accent, and what is no pa
     **{"\u2122": " ", "\u2120": " "},
 }
 _ANY_ALONE = re.compile(f"[{''.join(_ALONE)}]")
-_APART = re.compile("[A-Za-z0-9]+(?:\u200b+[A-Za-z0-9]+)+")
+_APART = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:\u200b+[A-Za-z0-9]+)+")
 
 
 def plain_text(text: str) -> str:

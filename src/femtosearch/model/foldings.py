@@ -19,7 +19,7 @@ LETTERS = {  # by what typesetting makes of them
 }
 _FOLDABLE = "[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*"
 _BREAK = r"[-\u2010\u2011][ \t]*\r?\n"
-_BROKEN = r"([^\W\d_]{2,})[-\u2010\u2011][ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
+_BROKEN = r"(?<![^\W\d_])([^\W\d_]{2,}+)[-\u2010\u2011][ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
 _LONGEST = 256  # characters of a broken word, with the blanks at the line's end
 Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
