@@ -35,6 +35,7 @@ QUERIES = [
     "[Q] text that holds a prefix [SEP] and a special token",
     "\u6f22\u5b57 and \U0001f600 emoji",
     "infor-\nmation retrieval",
+    "ex\u2010\n tracted re\xad\nsults",
     "python -m benchmarks million --json",
     "nDCG@10 on SciFact",
     "licence",

@@ -7,7 +7,7 @@
     .replace(/[\ufb00-\ufb06]/g, (letter) => LETTERS[letter])
     .replace(/[\uff01-\uff5e]/g, (letter) => String.fromCharCode(letter.charCodeAt(0) - 0xfee0))
     .replace(/\xad[ \t]*\r?\n[ \t]*/g, "")
-    .replace(/(\p{L}{2,})-[ \t]*\r?\n[ \t]*(\p{L}{2,})/gu, "$& $1$2 ");
+    .replace(/(?<!\p{L})(\p{L}{2,})[-\u2010\u2011][ \t]*\r?\n[ \t]*(\p{L}{2,})/gu, "$& $1$2 ");
 
   // Functions and memory of the WebAssembly module. Memory may move whenever it grows: views are made anew.
   class Core {
