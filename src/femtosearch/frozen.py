@@ -30,10 +30,10 @@ def frozen(cls: type[T] | None = None, /, *, eq: bool = True) -> type[T] | Calla
     >>> Place("a.txt"), Place("a.txt") == Place("a.txt", line=1)
     (Place(path='a.txt', line=1), True)
     """
-    return _made(cls, eq) if cls is not None else lambda decorated: _made(decorated, eq)
+    return _frozen(cls, eq) if cls is not None else lambda decorated: _frozen(decorated, eq)
 
 
-def _made(cls: type[T], eq: bool) -> type[T]:
+def _frozen(cls: type[T], eq: bool) -> type[T]:
     defined = vars(cls)
     shared = {**_SHARED, **(_COMPARED if eq else {})}
     cls.__doc__ = cls.__doc__ or cls.__name__  # or the signature would be spelled out, which takes long

@@ -70,7 +70,7 @@ def _build(options: argparse.Namespace) -> None:
 def _serve(options: argparse.Namespace) -> None:
     """Hold shards and answer over HTTP, until a signal comes; a new build is served once it is there."""
     indexes, settings = server_module("indexes"), bearing(options)
-    searched = held(options, options.out, options.model, poll=options.poll)
+    searched = cluster_of(options, options.out, options.model, poll=options.poll)
     name = PurePath(options.out.rstrip("/")).name or "cluster"
     serve_opened(options, indexes.Indexes([], opened={name: searched}), settings)
 
@@ -79,7 +79,7 @@ def _search(options: argparse.Namespace) -> None:
     """Hold shards for as long as queries come."""
     several = options.query == STDIN
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
-    with held(options, options.out, options.model) as searched:
+    with cluster_of(options, options.out, options.model) as searched:
         for query in queries:
             hits = searched.search(query, **how_of(options))
             if several and not options.json:
@@ -94,7 +94,9 @@ def _search(options: argparse.Namespace) -> None:
             sys.stdout.flush()
 
 
-def held(options: argparse.Namespace, place: str, model: Model | str | None, *, poll: float = 0) -> Cluster:
+def cluster_of(
+    options: argparse.Namespace, place: str, model: Model | str | None, *, poll: float = 0
+) -> Cluster:
     """A cluster's index, held as the options say."""
     return Cluster(
         place,

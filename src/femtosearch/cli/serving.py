@@ -22,9 +22,9 @@ def serve(options: argparse.Namespace) -> None:
     model = chosen_model(options)
 
     def open_cluster(place: str) -> Any:
-        from femtosearch.cli.cluster import held  # which few need
+        from femtosearch.cli.cluster import cluster_of  # which few need
 
-        return held(options, place, model, poll=options.poll)
+        return cluster_of(options, place, model, poll=options.poll)
 
     chosen = bearing(options, writable=options.writable)
     opened = indexes.Indexes(options.index, model=model, writable=options.writable, open_cluster=open_cluster)

@@ -333,7 +333,7 @@ class Index(Upkeep):
     def _open(self, fde: Fde | str | None, timeout: float) -> Store:
         """The store in the folder, made if it is not there, and checked to have this model and this FDE."""
         store = None if self.folder is None else Store.open(self.folder.absolute(), timeout)
-        store = self._made(fde, timeout) if store is None else store
+        store = self._new_store(fde, timeout) if store is None else store
         try:
             if self._model.is_given:
                 self._model.of(store.origin, self._place)
@@ -346,7 +346,7 @@ class Index(Upkeep):
             raise
         return store
 
-    def _made(self, fde: Fde | str | None, timeout: float) -> Store:
+    def _new_store(self, fde: Fde | str | None, timeout: float) -> Store:
         """A new store."""
         model = self._model.for_new_index()
         origin = origin_of(model)

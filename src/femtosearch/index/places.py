@@ -70,9 +70,9 @@ def _located(hit: Hit, place: Place) -> Hit:
         hit,
         source=place.path,
         lines=_lines(hit.text, place, start, end),
-        page=_whole(facts.get("page")),
-        cell=_whole(facts.get("cell")),
-        row=_whole(facts.get("row")),
+        page=_integer(facts.get("page")),
+        cell=_integer(facts.get("cell")),
+        row=_integer(facts.get("row")),
         heading=tuple(map(str, facts.get("heading") or ())),
     )
 
@@ -97,10 +97,10 @@ def _line(text: str, place: Place, offset: int) -> int | None:
     if "lines" in facts:  # the text has the lines of the file
         return int(facts["lines"]) + text.count("\n", begin, offset)
     line = facts.get("line", facts.get("row") if facts.get("page") is None else None)
-    return _whole(line)
+    return _integer(line)
 
 
-def _whole(value: object) -> int | None:
+def _integer(value: object) -> int | None:
     return value if isinstance(value, int) else None
 
 

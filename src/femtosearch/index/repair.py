@@ -56,18 +56,18 @@ class _Mending:
         self._encode = encode
         self._transaction = commit.transaction
         self._target = _encoding(commit)
-        self._done: list[str] = []
+        self._mended: list[str] = []
 
     def all(self) -> list[str]:
         self._transaction.reindex()
         if self._transaction.has_words:
             self._transaction.set_words(True)
-            self._done.append("the table of words: made anew")
+            self._mended.append("the table of words: made anew")
         if self._transaction.has_fields:
             self._transaction.set_fields(None)
-            self._done.append("the values of declared fields: made anew")
+            self._mended.append("the values of declared fields: made anew")
         for key in self._transaction.revive():
-            self._done.append(f"the document of key {key}: no longer counted as deleted")
+            self._mended.append(f"the document of key {key}: no longer counted as deleted")
         summaries = self._transaction.segments()
         firsts = sorted(summary.first for summary in summaries.values())
         present: set[int] = set()
@@ -76,8 +76,8 @@ class _Mending:
             present |= self._segment(number, summary, after[0] if after else 1 << 62)
         self._complete(present)
         for name in self._transaction.read_again():
-            self._done.append(f"document {name[:80]!r}: its file is read again by the next refresh")
-        return self._done
+            self._mended.append(f"document {name[:80]!r}: its file is read again by the next refresh")
+        return self._mended
 
     def _segment(self, number: int, summary: Summary, end: int) -> set[int]:
         """The keys whose passages a segment has, once it is mended if it was damaged.
@@ -87,7 +87,7 @@ class _Mending:
         segment, problem = _examined(self._commit, number, summary, self._target)
         if problem is None and segment is not None:
             return self._buried(segment)
-        self._done.append(f"segment {number}: encoded anew ({problem})")
+        self._mended.append(f"segment {number}: encoded anew ({problem})")
         texts = self._transaction.texts(summary.first, end)
         dead = self._transaction.tombstones()
         writer = self._commit.new_segments()
@@ -113,7 +113,7 @@ class _Mending:
             if unchanged is not None:
                 yield from unchanged
                 return
-            self._done.append(f"{segment.name}: its passages are cut anew")
+            self._mended.append(f"{segment.name}: its passages are cut anew")
         numbers = np.array(list(texts), np.int64)
         for stretch in batches(texts.values()):
             passages = self._encode([piece.text for piece in stretch])
@@ -140,10 +140,10 @@ class _Mending:
     def _buried(self, segment: Segment) -> set[int]:
         """Count passages of documents that are not in the catalogue as deleted; the keys of the others."""
         keys = set(segment.keys.tolist())
-        unknown = keys - self._transaction.known(keys)
+        unknown = keys - self._transaction.known_keys(keys)
         if unknown:
             self._transaction.bury(sorted(unknown))
-            self._done.append(
+            self._mended.append(
                 f"{segment.name}: passages of {len(unknown)} unknown documents count as deleted"
             )
         return keys - unknown
@@ -155,7 +155,9 @@ class _Mending:
                 renewed = self._transaction.renew(key, Draft(name, text, metadata))
                 for batch in self._batches(None, {renewed: text}):
                     self._commit.append(batch)
-                self._done.append(f"document {name[:80]!r}: encoded, for its passages were gone (key {key})")
+                self._mended.append(
+                    f"document {name[:80]!r}: encoded, for its passages were gone (key {key})"
+                )
 
 
 def _restore_fde(commit: Commit, fde: Fde) -> list[str]:

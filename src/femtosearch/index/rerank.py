@@ -117,10 +117,10 @@ def _passages_of(
 
 def _products(query: Query, passages: Passages) -> np.ndarray:
     """MaxSim of each piece of a query with each passage: [pieces, passages] float32."""
-    return np.concatenate([maxsim(_alone(piece), passages.rows) for piece in query.pieces])
+    return np.concatenate([maxsim(_of_one_text(piece), passages.rows) for piece in query.pieces])
 
 
-def _alone(rows: np.ndarray) -> Rows:
+def _of_one_text(rows: np.ndarray) -> Rows:
     return Rows(rows, np.array([0, len(rows)], np.int64))
 
 

@@ -250,7 +250,7 @@ class Transaction:
         self._connection.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(key,) for key in keys])
 
     @on_disk
-    def known(self, keys: Iterable[int]) -> set[int]:
+    def known_keys(self, keys: Iterable[int]) -> set[int]:
         """Those of the keys that are a document's, or a tombstone's."""
         living = {key for (key,) in self._connection.execute("SELECT key FROM documents")}
         return set(keys) & (living | set(self.tombstones().tolist()))

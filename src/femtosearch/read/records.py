@@ -122,7 +122,7 @@ def _json_value(line: str) -> Any:
         value = json.loads(line, parse_constant=_refuse)
         if ESCAPED_SURROGATE.search(line):
             # Half of an escaped pair is no character: a text that was cut inside an emoji ends in one.
-            value = whole(value)
+            value = without_surrogates(value)
     except (ValueError, RecursionError) as error:
         return ValueError(f"expected a JSON object on one line, found something else ({error})")
     return value
@@ -186,11 +186,11 @@ def _values(text: str) -> Iterator[tuple[int, Any]]:
                 return
             start = following.end() - 1
             continue
-        yield start, whole(value)
+        yield start, without_surrogates(value)
         start = end
 
 
-def whole(value: Any) -> Any:
+def without_surrogates(value: Any) -> Any:
     """The value with U+FFFD for each half of an escaped pair."""
     written = json.dumps(value, ensure_ascii=False)
     return json.loads(SURROGATE.sub("\ufffd", written)) if SURROGATE.search(written) else value

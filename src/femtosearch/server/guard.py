@@ -47,7 +47,7 @@ class Guard:
         self.app = app
         self._settings = settings
         self._metrics = metrics
-        self._held = 0  # bytes of the bodies of all requests
+        self._held_bytes = 0  # bytes of the bodies of all requests
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -57,15 +57,15 @@ class Guard:
 
     def hold(self, size: int) -> None:
         """Count bytes of bodies. Raises Refusal where all together would be too many."""
-        if self._held + size > self._settings.max_bodies:
+        if self._held_bytes + size > self._settings.max_bodies:
             raise refusal(
                 429, "busy", "too much is being sent at once: try again in a second", Retry_After="1"
             )
-        self._held += size
+        self._held_bytes += size
 
     def release(self, size: int) -> None:
         """Count bytes of a body that is gone."""
-        self._held -= size
+        self._held_bytes -= size
 
 
 class Exchange:
@@ -89,7 +89,7 @@ class Exchange:
         request_id = self._headers.get(b"x-request-id", "")
         self.request_id = request_id if REQUEST_ID.fullmatch(request_id) else secrets.token_hex(8)
         self._status, self._sent, self._size = 0, 0, 0
-        self._held = 0  # bytes of the body that the guard counts
+        self._held_bytes = 0  # bytes of the body that the guard counts
         self._is_whole, self._is_answered, self._closes = False, False, False
 
     async def run(self) -> None:
@@ -185,7 +185,7 @@ class Exchange:
                 raise refusal(400, "body", "the body did not end: send all of it")
             chunk = message.get("body", b"")
             self._guard.hold(len(chunk))
-            self._held += len(chunk)
+            self._held_bytes += len(chunk)
             self._size += len(chunk)
             chunks.append(chunk)
             if self._size > self._settings.max_body:
@@ -199,8 +199,8 @@ class Exchange:
 
     def _release(self) -> None:
         """Have the guard forget the body, which nobody needs any more."""
-        self._guard.release(self._held)
-        self._held = 0
+        self._guard.release(self._held_bytes)
+        self._held_bytes = 0
 
     def _take_as_json(self) -> None:
         """All bodies are JSON, whatever their header says: `curl -d` says that they are a form."""

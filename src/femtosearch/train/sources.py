@@ -17,7 +17,7 @@ from typing import Any, BinaryIO
 from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.model.checkpoint import hub
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
-from femtosearch.read.records import ESCAPED_SURROGATE, whole
+from femtosearch.read.records import ESCAPED_SURROGATE, without_surrogates
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open}
 CROSS_ENCODER = 'the teacher\'s kind is "cross-encoder"'  # why Sentence Transformers is needed
@@ -114,7 +114,7 @@ def json_value(line: str) -> Any:
     """The value of a line of JSON, with U+FFFD for half of a surrogate pair; None for what is no JSON."""
     try:
         value = json.loads(line)
-        return whole(value) if ESCAPED_SURROGATE.search(line) else value
+        return without_surrogates(value) if ESCAPED_SURROGATE.search(line) else value
     except (ValueError, RecursionError):
         return None
 

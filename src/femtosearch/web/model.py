@@ -90,15 +90,15 @@ def _weights(checkpoint: Checkpoint, config: BertConfig, bundle: Bundle) -> list
     tensors: list[Any] = []
 
     def linear(name: str, rows: int) -> None:
-        tensors.append(_part(name + ".weight", weights, packed, bundle))
+        tensors.append(_tensor(name + ".weight", weights, packed, bundle))
         bias = weights.get(name + ".bias")
         tensors.append(["zeros", rows] if bias is None else _numbers(bias, bundle))
 
     hidden, inner = config.hidden_size, config.intermediate_size
-    tensors.append(_part(WORD_TABLE if config.code_width is None else HASH_TABLE, weights, packed, bundle))
+    tensors.append(_tensor(WORD_TABLE if config.code_width is None else HASH_TABLE, weights, packed, bundle))
     if config.code_width is not None:
         linear(_PROJECTION, hidden)
-    tensors.append(_part(_EMBEDDINGS + "position_embeddings.weight", weights, packed, bundle))
+    tensors.append(_tensor(_EMBEDDINGS + "position_embeddings.weight", weights, packed, bundle))
     tensors.append(_numbers(weights[_EMBEDDINGS + "token_type_embeddings.weight"][0], bundle))
     linear(_EMBEDDINGS + "LayerNorm", hidden)
     for layer in range(config.layers):
@@ -116,7 +116,7 @@ def _packed(folder: Path) -> Mapping[str, np.ndarray]:
     return read_tensors(path) if path.is_file() else {}
 
 
-def _part(
+def _tensor(
     name: str, weights: Mapping[str, np.ndarray], packed: Mapping[str, np.ndarray], bundle: Bundle
 ) -> list[Any]:
     """A tensor: [kind, numbers, arrays...], as codes where the model's file has it so."""

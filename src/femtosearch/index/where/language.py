@@ -54,7 +54,7 @@ def parse(text: str) -> Filter:
     """
     if len(text) > MOST_CHARACTERS:
         raise QueryError(f"where: {len(text):,} characters: make it shorter than {MOST_CHARACTERS:,}")
-    return _Parser(text, _tokens(text)).whole()
+    return _Parser(text, _tokens(text)).parse()
 
 
 @frozen
@@ -92,7 +92,7 @@ class _Parser:
         self._at = 0
         self._depth = 0
 
-    def whole(self) -> Filter:
+    def parse(self) -> Filter:
         filter = self._either()
         if self._next.kind != "end":
             self._fail("and, or, or the end")

@@ -64,7 +64,8 @@ def occurrences(path: Path) -> Condition:
 def values_of(path: Path, condition: Condition) -> Condition:
     """A query for (key, kind, value, listed) of a path in all documents that pass a condition."""
     reads = [
-        _Read(read.columns, read.tables, Condition(*_both(read.names, condition))) for read in _reads(path)
+        _Read(read.columns, read.tables, Condition(*_conjunction(read.names, condition)))
+        for read in _reads(path)
     ]
     return _union(reads, "documents.key AS key, ", "documents")
 
@@ -103,7 +104,7 @@ def _union(reads: list[_Read], columns: str, table: str) -> Condition:
     return Condition(" UNION ALL ".join(selects), parameters)
 
 
-def _both(first: Condition, second: Condition) -> tuple[str, tuple[object, ...]]:
+def _conjunction(first: Condition, second: Condition) -> tuple[str, tuple[object, ...]]:
     return f"{first.sql} AND {second.sql}", first.parameters + second.parameters
 
 
