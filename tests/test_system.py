@@ -17,6 +17,7 @@ from femtosearch.errors import LockedError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.index.lock import FolderLock
 from femtosearch.read import ignore
+from femtosearch.server.indexes import split_name
 
 from . import bare
 from .fakes import FakeModel
@@ -180,6 +181,14 @@ def test_ids_of_windows_have_slashes(monkeypatch):
         spelled = walk.File("notes\\a.md", "a.md", "text").spelled
         below = ignore._below("C:\\code\\notes\\deep", "C:\\code")
     assert (*named, spelled, below) == ("notes/a.md", "C:/notes/ä.md", "notes/a.md", "notes/deep/")
+
+
+def test_a_path_of_windows_is_no_name(monkeypatch):
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "path", ntpath)
+        for place in (r"C:\date=2026\notes", r"notes\date=2026", "C:date=2026", "a/b=c"):
+            assert split_name(place) == (None, place)
+        assert split_name(r"notes=C:\notes") == ("notes", r"C:\notes")
 
 
 def test_bounds_that_a_system_does_not_have_or_refuses(monkeypatch):

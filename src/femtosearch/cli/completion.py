@@ -18,7 +18,8 @@ _BASH = """\
 _femtosearch() {{
   local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD-1]}} words='' values=''
   COMPREPLY=()
-  if [[ $word == '=' ]]; then word=''; elif [[ $before == '=' ]]; then before=${{COMP_WORDS[COMP_CWORD-2]}}; fi
+  [[ $before != '=' ]] || before=${{COMP_WORDS[COMP_CWORD-2]}}
+  [[ $word != '=' ]] || word=''
   if ((COMP_CWORD == 1)); then
     COMPREPLY=($(compgen -W '{names} --help --version' -- "$word"))
     return

@@ -37,7 +37,7 @@ def write_onnx(checkpoint: Checkpoint, tokenizer: Tokenizer, target: Path) -> No
     with new_files(target.parent if to_file else target) as partial:
         (partial / f"{stem}.onnx").write_bytes(content)
         description = json.dumps(_beside(checkpoint, tokenizer), indent=2, ensure_ascii=False)
-        (partial / f"{stem}.json").write_text(description + "\n", encoding="utf-8")
+        (partial / f"{stem}.json").write_text(description + "\n", encoding="utf-8", newline="\n")
         if not to_file:
             tokenizer.save(partial / "tokenizer.json")
 

@@ -123,7 +123,8 @@ def split_name(place: str) -> tuple[str | None, str]:
     (('notes', '/home/me/docs'), (None, '/home/me/a=b'))
     """
     name, separator, path = place.partition("=")
-    return (None, place) if not separator or "/" in name or os.path.exists(place) else (name, path)
+    is_path = not separator or os.path.basename(name) != name or os.path.exists(place)
+    return (None, place) if is_path else (name, path)
 
 
 def _name_of(place: str) -> str:

@@ -9,6 +9,7 @@ import tempfile
 
 import pytest
 
+from femtosearch import system
 from femtosearch.errors import CorruptError, FemtosearchError, ReadError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.read.entries import Options
@@ -226,6 +227,19 @@ def test_urls_of_this_machine_are_paths(tmp_path, monkeypatch):
     assert storage_at(f"file://{tmp_path}").place == str(tmp_path)
     monkeypatch.setattr(os, "path", ntpath)
     assert local_path("file:///C:/notes") == "C:/notes"
+
+
+def test_a_parent_that_may_not_be_read_is_enough(tmp_path, monkeypatch):
+    sync = system.sync_folder
+
+    def refuse(path):
+        if os.path.samefile(path, tmp_path):
+            raise PermissionError(13, "Permission denied", str(path))
+        sync(path)
+
+    monkeypatch.setattr(system, "sync_folder", refuse)
+    storage_at(tmp_path / "out").write("deep/er/file", b"x")
+    assert (tmp_path / "out" / "deep" / "er" / "file").read_bytes() == b"x"
 
 
 def test_memory_is_read_and_written(corpus, single):

@@ -136,6 +136,8 @@ def test_everything_that_is_searched_is_alike(cluster, single):
         (lambda cluster: cluster.search(3), QueryError, "query"),
         (lambda cluster: cluster.count({"$no": 1}), QueryError, "no"),
         (lambda cluster: cluster.facets(""), QueryError, "facets"),
+        (lambda cluster: cluster.page(limit="x"), DocumentError, "limit"),
+        (lambda cluster: cluster.page(limit=True), DocumentError, "limit"),
         (lambda cluster: cluster.facets("author", limit=0), QueryError, "limit"),
         (lambda cluster: cluster.get(3), DocumentError, "get"),
         (lambda cluster: cluster.get([3]), DocumentError, "get"),

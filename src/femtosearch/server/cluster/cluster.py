@@ -18,7 +18,7 @@ from femtosearch.index.explain import token_rows_of
 from femtosearch.index.filtering import commonest
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.queries import coverage_of, encoded, warn_of_unknown
-from femtosearch.index.request import CONTEXT_HITS, check_request
+from femtosearch.index.request import CONTEXT_HITS, check_page, check_request
 from femtosearch.index.rerank import passages_beside
 from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
@@ -193,6 +193,7 @@ class Cluster(Searches):
         """At most `limit` documents, shard by shard, in the order in which they were added to each."""
         if not is_whole(after, -1, (1 << 62) - 1):
             raise DocumentError(f"after: expected what the page before said, found {after!r}")
+        check_page(-1, limit)
         number, inside = (0, 0) if after < 0 else (after >> _SHARD_BITS, after % (1 << _SHARD_BITS))
         documents: list[Document] = []
         with self._current() as version:
@@ -238,7 +239,8 @@ class Cluster(Searches):
         partial, spots, fold = more.pop("partial", None), more.pop("spots", False), more.pop("fold", False)
         token_rows = token_rows_of(self.model) if more.pop("explain", False) else None
         if unknown := set(more) - OPTIONS:
-            raise QueryError(f"search: expected {', '.join(sorted(OPTIONS))}, found {min(unknown)!r}")
+            options_there = ", ".join(sorted(OPTIONS | {"explain", "fold", "partial", "spots"}))
+            raise QueryError(f"search: expected {options_there}, found {min(unknown)!r}")
         request = check_request(
             texts, k, mode, more.pop("candidates", None), more.pop("recall", None), **more
         )

@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
-from femtosearch.disk import refusal, whole_file
+from femtosearch.disk import make_folder, refusal, whole_file
 from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError, missing_extra
 from femtosearch.server.cluster.manifest import FileFacts
-from femtosearch.system import sync_folder
 
 _OBJECTS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss"])
 _PIECE = 1 << 20  # bytes that are read at a time
@@ -117,10 +116,9 @@ class Folder:
     @contextmanager
     def _writing(self, name: str) -> Iterator[Any]:
         path = self.path(name)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
         with whole_file(path) as file:
             yield file
-        sync_folder(path.parent.parent)
 
 
 class Bucket:
