@@ -10,7 +10,7 @@ import numpy as np
 
 from femtosearch.errors import CorruptError
 from femtosearch.frozen import frozen
-from femtosearch.index.keys import contains
+from femtosearch.index.keys import contains, positions
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 
@@ -166,7 +166,7 @@ def lowest_of(snapshot: Snapshot, ranking: Ranking) -> dict[int, float]:
 
 def _counts_of(snapshot: Snapshot, ranking: Ranking) -> np.ndarray:
     """How many passages the documents of a ranking have. Raises CorruptError."""
-    documents = np.searchsorted(snapshot.keys, ranking.keys)
+    documents = positions(snapshot.keys, ranking.keys)
     if documents.max(initial=-1) >= len(snapshot.keys):
         raise CorruptError("the segments name documents in no order: femtosearch check says where")
     counts: np.ndarray = snapshot.counts[documents]

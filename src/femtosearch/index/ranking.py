@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from femtosearch.index.keys import contains
+from femtosearch.index.keys import contains, positions
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.plan import MORE, Plan
 from femtosearch.index.rescoring import scored_far_enough, widening_of
@@ -95,6 +95,6 @@ def _candidates(
 def _places_of_words(snapshot: Snapshot, words: WordScores) -> np.ndarray:
     """The places of the best documents by their words, as many as do not take long to score."""
     order = np.argsort(-words.bm25, kind="stable")
-    counts = snapshot.counts[np.searchsorted(snapshot.keys, words.keys[order])]
+    counts = snapshot.counts[positions(snapshot.keys, words.keys[order])]
     few = order[np.cumsum(counts) <= WORD_PASSAGES]
     return snapshot.places_of(np.sort(words.keys[few]))

@@ -16,7 +16,7 @@ from femtosearch.errors import StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import BlockBuffer, RowCodes
 from femtosearch.index.catalog import State
-from femtosearch.index.keys import between, contains
+from femtosearch.index.keys import between, contains, positions
 from femtosearch.index.lock import MemoryLock
 from femtosearch.index.postings import PostingsCache, TableState
 from femtosearch.index.segment import Segment
@@ -254,7 +254,7 @@ class Snapshot:
 
     def places_of(self, keys: np.ndarray) -> np.ndarray:
         """The places of all passages of documents, by their keys, rising: [M] int64."""
-        documents = np.searchsorted(self.keys, keys[contains(self.keys, keys)])
+        documents = positions(self.keys, keys[contains(self.keys, keys)])
         counts = self.counts[documents]
         shifts = np.repeat(self.first[documents] - np.cumsum(counts) + counts, counts)
         return shifts + np.arange(counts.sum())

@@ -101,7 +101,7 @@ class Model:
         model._is_built_in = checkpoint.folder.parent == BUILT_INS
         return model
 
-    @property
+    @cached_property
     def name(self) -> str:
         """The model folder's name, or its name on the Hub."""
         return repository(self.source) or self.source.resolve().name
