@@ -9,7 +9,7 @@ import pytest
 
 from femtosearch.index.index import Index
 from femtosearch.index.keywords import keywords_in
-from femtosearch.index.plain import plain_text, set_apart
+from femtosearch.index.plain import plain_text, words_beside
 from femtosearch.index.words import columns
 
 from ..fakes import FakeModel, fast_path
@@ -84,7 +84,29 @@ def test_what_a_blank_of_no_width_parts_is_one_word_and_several(fast_path):
         index.add([{"id": "a", "text": "annual\u200breport\u200b2020"}, *OTHERS])
         for query in ("annualreport2020", "annual", "report", "2020", "annual\u200breport"):
             assert found(index, query) == ["a"], query
-    assert set_apart("\u0e15\u200b\u0e25 a\u200b b") == []
+    assert words_beside("\u0e15\u200b\u0e25 a\u200b b") == []
+
+
+def test_pictures_and_signs_are_found_as_words(fast_path):
+    with Index(fast_path / "n", model=MODEL) as index:
+        index.add(
+            [
+                {"id": "cake", "text": "\U0001f382 on Monday"},
+                {"id": "sun", "text": "\u2600\ufe0f on Monday"},
+                {"id": "c#", "text": "written in C#, and in C"},
+                {"id": "c++", "text": "written in C++17, and in C"},
+                {"id": "c", "text": "written in C, and i++ in it; page.html#c"},
+            ]
+        )
+        assert not index.verify()
+        assert found(index, "\U0001f382") == ["cake"] and found(index, "\u2600") == ["sun"]
+        assert found(index, "C++")[0] == "c++" and found(index, "c#")[0] == "c#"
+        assert found(index, "csharp") == ["c#"] and found(index, "cplusplus") == ["c++"]
+        (hit,) = index.search("\U0001f382 party", hybrid=1, explain=True)
+        assert hit.explanation.words.keys() == {"\U0001f382"}
+        assert found(index, "\U0001f389") == []
+        index.delete("cake")
+        assert found(index, "\U0001f382") == [] and not index.verify()
 
 
 @pytest.mark.parametrize("marks", ["\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", "\uff02\uff02", '""'])

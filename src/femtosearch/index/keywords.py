@@ -20,7 +20,7 @@ import numpy as np
 from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.keys import contains
-from femtosearch.index.plain import plain_text, set_apart
+from femtosearch.index.plain import plain_text, shown_word, words_beside
 from femtosearch.index.postings import inverse_document_frequency
 from femtosearch.index.snapshot import Snapshot
 from femtosearch.index.word_table import Scored, WordStatistics, WordTable
@@ -93,7 +93,7 @@ class WordScores:
 
 def keywords_in(query: str, *, in_plain: bool) -> Keywords:
     """What a query looks up in a table of words. in_plain: whether that has them in plain letters."""
-    return keywords_of(" ".join([plain_text(query), *set_apart(query)]) if in_plain else query)
+    return keywords_of(" ".join([plain_text(query), *words_beside(query)]) if in_plain else query)
 
 
 def keywords_of(query: str) -> Keywords:
@@ -229,7 +229,7 @@ def word_scores(
         for phrase, having, share in counting:
             scored = table.scores(phrase, having)
             for key, bm25 in zip(scored.keys.tolist(), scored.scores.tolist(), strict=True):
-                scores[key][phrase.strip('"')] = share * bm25
+                scores[key][shown_word(phrase.strip('"'))] = share * bm25
         return scores
 
     return catalog.read_at(snapshot.state, read)

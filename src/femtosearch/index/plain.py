@@ -4,6 +4,7 @@ them.
 
 from __future__ import annotations
 
+import itertools
 import re
 from unicodedata import ucd_3_2_0 as unicode  # one version for ever: what is taken out is what was put in
 
@@ -21,6 +22,13 @@ _ALONE = {  # letters that are no other letter with an accent, and what is no pa
     **{"\u2122": " ", "\u2120": " "},
 }
 _ANY_ALONE = re.compile(f"[{''.join(_ALONE)}]")
+_PICTURES = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
+_LETTERS, _DIGITS = (  # no word of a picture has a digit, or it would be parted there
+    str.maketrans(*pair) for pair in itertools.permutations(("0123456789abcdef", "abcdefghijklmnop"))
+)
+_OF_PICTURE = re.compile("emojix([a-p]{4,5})")
+_SIGNED = re.compile(r"(?<![^\W_])([A-Za-z])(\+\+|#)(?![A-Za-z_])")
+_SIGNS = {"++": "plusplus", "#": "sharp"}
 _APART = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:\u200b+[A-Za-z0-9]+)+")
 
 
@@ -38,10 +46,25 @@ def plain_text(text: str) -> str:
     return unicode.normalize("NFC", _ACCENTS.sub("", unicode.normalize("NFKD", text)))
 
 
-def set_apart(text: str) -> list[str]:
-    """The parts of words that have blanks of no width in them, which may be breaks of lines or of words.
+def words_beside(text: str) -> list[str]:
+    """Words for what is none in the text and yet is looked for: pictures such as emoji, the signs of C++ and
+    C#, and the parts of words with blanks of no width in them, which may be breaks of lines or of words.
 
-    >>> set_apart("annual\u200breport of 2020")
-    ['annual', 'report']
+    >>> words_beside("annual\u200breport of C++")
+    ['cplusplus', 'annual', 'report']
     """
-    return [part for match in _APART.finditer(text) for part in match[0].split("\u200b") if part]
+    words = [match[1].lower() + _SIGNS[match[2]] for match in _SIGNED.finditer(text)]
+    if text.isascii():
+        return words
+    words += ["emojix" + f"{ord(picture):x}".translate(_LETTERS) for picture in _PICTURES.findall(text)]
+    return words + [part for match in _APART.finditer(text) for part in match[0].split("\u200b") if part]
+
+
+def shown_word(word: str) -> str:
+    """What a word stands for that `words_beside` gave a picture.
+
+    >>> [shown_word(word) for word in words_beside("a \U0001f382")] == ["\U0001f382"]
+    True
+    """
+    match = _OF_PICTURE.fullmatch(word)
+    return word if match is None else chr(int(match[1].translate(_DIGITS), 16))

@@ -12,7 +12,7 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
-from femtosearch.index.plain import plain_text, set_apart
+from femtosearch.index.plain import plain_text, words_beside
 from femtosearch.model.identifiers import parts_of
 
 NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
@@ -65,9 +65,9 @@ def columns(name: str, text: str, metadata: str, *, in_plain: bool = True) -> tu
     """
     name, text, metadata = (value if isinstance(value, str) else "" for value in (name, text, metadata))
     names = " ".join([name, *_names(metadata)])
-    apart = set_apart(f"{names}\n{text}") if in_plain else []
+    beside = words_beside(f"{names}\n{text}") if in_plain else []
     names, text = (plain_text(names), plain_text(text)) if in_plain else (names, text)
-    return spaced(names), spaced(text), " ".join([*parts(f"{names}\n{text}"), *apart])
+    return spaced(names), spaced(text), " ".join([*parts(f"{names}\n{text}"), *beside])
 
 
 def spaced(text: str) -> str:
