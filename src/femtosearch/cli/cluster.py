@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import PurePath
 
-from femtosearch.cli.commands import how_of, show_hits
-from femtosearch.cli.explaining import note_coverage
-from femtosearch.cli.output import show_note, show_result, write_json, write_line
+from femtosearch.cli.commands import search_each
+from femtosearch.cli.output import show_note, show_result, write_json
 from femtosearch.cli.serving import bearing, serve_opened, server_module
 from femtosearch.cli.show import count
 from femtosearch.model.model import Model
 from femtosearch.progress import Progress
 from femtosearch.read import Options
-from femtosearch.read.lines import numbered_lines
-from femtosearch.read.paths import STDIN
 from femtosearch.server.cluster.build import build as build_shards
 from femtosearch.server.cluster.cluster import Cluster
 
@@ -77,21 +73,12 @@ def _serve(options: argparse.Namespace) -> None:
 
 def _search(options: argparse.Namespace) -> None:
     """Hold shards for as long as queries come."""
-    several = options.query == STDIN
-    queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
     with cluster_of(options, options.out, options.model) as searched:
-        for query in queries:
-            hits = searched.search(query, **how_of(options))
-            if several and not options.json:
-                write_line(f"? {query}")
-            coverage = searched.coverage(query)
-            show_hits(options, query, hits, coverage)
-            note_coverage(options, coverage)
+        for hits in search_each(options, searched):
             if missing := getattr(hits, "missing", ()):
                 show_note(options, f"without {', '.join(missing)}, which did not answer")
             if not hits:
                 show_note(options, "nothing found")
-            sys.stdout.flush()
 
 
 def cluster_of(

@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -34,22 +34,31 @@ HOW = (
 
 def search(options: argparse.Namespace) -> None:
     """Search an index that is there; a folder that is not is never made."""
-    from femtosearch.read.lines import numbered_lines
-
     check_index(options.folder)
-    several = options.query == STDIN
-    queries = (text for _, text in numbered_lines(STDIN, "queries")) if several else [options.query]
     with open_index(options) as store:
-        for query in queries:
-            hits = store.search(query, **how_of(options), spots=True, fold=options.fold)
-            if several and not options.json:
-                write_line(f"? {query}")
-            coverage = store.coverage(query)
-            show_hits(options, query, hits, coverage)
-            note_coverage(options, coverage)
+        for hits in search_each(options, store, spots=True, fold=options.fold):
             if not hits and not options.quiet:  # the counts may take a while
                 show_note(options, f"nothing found: {options.folder} holds {_holdings(store, options.where)}")
-            sys.stdout.flush()  # whoever asks one query after the other waits for each answer
+
+
+def search_each(options: argparse.Namespace, index: Any, **further: Any) -> Iterator[list[Hit]]:
+    """Search for the query, or for each line of standard input, and show the hits, which are given back.
+
+    index:  what is searched, an index or a cluster's; further: how, beside what all indexes know.
+    """
+    from femtosearch.read.lines import numbered_lines
+
+    reads_lines = options.query == STDIN
+    queries = (text for _, text in numbered_lines(STDIN, "queries")) if reads_lines else [options.query]
+    for query in queries:
+        hits = index.search(query, **how_of(options), **further)
+        if reads_lines and not options.json:
+            write_line(f"? {query}")
+        coverage = index.coverage(query)
+        _show_hits(options, query, hits, coverage)
+        note_coverage(options, coverage)
+        yield hits
+        sys.stdout.flush()  # whoever asks one query after the other waits for each answer
 
 
 def _holdings(index: Index, where: Any) -> str:
@@ -79,7 +88,7 @@ def rerank(options: argparse.Namespace) -> None:
         raise QueryError("expected documents on standard input, one a line, found none: say < FILE")
     model = load_model(options)
     coverage = model.coverage(options.query)
-    show_hits(options, options.query, order(model, options.query, documents, k=options.k), coverage)
+    _show_hits(options, options.query, order(model, options.query, documents, k=options.k), coverage)
     note_coverage(options, coverage)
 
 
@@ -216,7 +225,7 @@ def calibrate(options: argparse.Namespace) -> None:
             show_result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")
 
 
-def show_hits(
+def _show_hits(
     options: argparse.Namespace, query: str, hits: Sequence[Hit], coverage: Coverage | None = None
 ) -> None:
     """Hits for people, or as JSON."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,24 +51,24 @@ class Stats:
 
 def describe(folder: str | os.PathLike[str]) -> Stats:
     """What the index in a folder holds, without its model. Raises StoreError."""
-    store = Store.open(Path(folder).absolute(), 0.0)
-    if store is None:
-        raise StoreError(f"{os.fspath(folder)}: there is no index here: make one by adding documents")
-    try:
+    with _opened(folder) as store:
         return Snapshots(store).ask(lambda snapshot: stats(store, snapshot, Path(folder)))
-    finally:
-        store.close()
 
 
 def describe_sources(folder: str | os.PathLike[str]) -> list[Source]:
     """The files and folders whose documents the index in a folder keeps. Raises StoreError."""
+    with _opened(folder) as store:
+        return store.catalog.sources()
+
+
+@contextmanager
+def _opened(folder: str | os.PathLike[str]) -> Iterator[Store]:
+    """The store of a folder. Raises StoreError where there is none."""
     store = Store.open(Path(folder).absolute(), 0.0)
     if store is None:
         raise StoreError(f"{os.fspath(folder)}: there is no index here: make one by adding documents")
-    try:
-        return store.catalog.sources()
-    finally:
-        store.close()
+    with closing(store):
+        yield store
 
 
 def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:

@@ -156,15 +156,12 @@ class Upkeep(Contents):
 
         names:  as in a filter, with dots between the keys of mappings. Raises QueryError, StoreError.
         """
-        from femtosearch.index.where.tree import paths_of
+        from femtosearch.index.where.tree import field_name, paths_of
         from femtosearch.index.writer import writing
 
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise QueryError(f"keys: expected several names, found {type(names).__name__}")
-        chosen = list(names)
-        for name in chosen:
-            if not isinstance(name, str) or not name:
-                raise QueryError(f"keys: expected the name of a key, found {name!r}")
+        chosen = [field_name("keys", name) for name in names]
         paths = dict.fromkeys(path for name in chosen for path in paths_of(name) if path not in OWN)
         with writing(self._ready()) as commit:
             commit.transaction.set_fields(paths)

@@ -16,6 +16,7 @@ from femtosearch.index.where.tree import (
     Test,
     check_size,
     compared,
+    field_name,
     paths_of,
 )
 
@@ -46,8 +47,7 @@ def _tests(where: Mapping[object, object], depth: int) -> Iterator[Filter]:
     if depth > MOST_DEPTH:
         raise QueryError(f"where: nested deeper than {MOST_DEPTH} levels: make it flatter")
     for name, operand in where.items():
-        if not isinstance(name, str) or not name:
-            raise QueryError(f"where: expected the name of a field, found {str(name)[:80]!r}")
+        name = field_name("where", name)
         if name in _LOGIC:
             yield _joined(name, operand, depth)
         elif name.startswith("$"):
@@ -91,8 +91,7 @@ def _field(name: str, outer: Path, operand: object, depth: int) -> Iterator[Filt
             f"{label}: expected operators or fields, found both: {', '.join(map(str, operand))[:80]}"
         )
     for inner, content in operand.items():
-        if not isinstance(inner, str) or not inner:
-            raise QueryError(f"{label}: expected the name of a field, found {str(inner)[:80]!r}")
+        inner = field_name(label, inner)
         if not inner.startswith("$"):
             yield from _nested(name, outer, inner, content, depth)
         elif inner not in OPERATORS:

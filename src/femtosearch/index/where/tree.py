@@ -59,6 +59,13 @@ class Negation:
 Filter = Test | Every | Either | Negation
 
 
+def field_name(where: str, name: object) -> str:
+    """The name of a field. Raises QueryError for what is none."""
+    if not isinstance(name, str) or not name:
+        raise QueryError(f"{where}: expected the name of a field, found {str(name)[:80]!r}")
+    return name
+
+
 def paths_of(field: str) -> tuple[Path, ...]:
     """Where the value of a field named with dots may lie: under that very key, or within mappings.
 
