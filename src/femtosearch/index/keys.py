@@ -8,7 +8,7 @@ import numpy as np
 def positions(keys: np.ndarray, values: np.ndarray) -> np.ndarray:
     """Where each value, [M] int64, is among keys, [K] int64, rising and each once, or would be: [M] int64."""
     if len(keys) and keys[-1] - keys[0] == len(keys) - 1:  # no gap, as where nothing was ever taken out
-        return np.clip(values - keys[0], 0, len(keys))
+        return np.asarray(np.clip(values - keys[0], 0, len(keys)))
     return np.searchsorted(keys, values)
 
 
