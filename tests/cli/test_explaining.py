@@ -5,6 +5,7 @@ import io
 import pytest
 
 from femtosearch.cli.explaining import explanation_lines
+from femtosearch.cli.show import hit_lines
 from femtosearch.types import Explanation, Hit, TokenMatch
 
 
@@ -29,6 +30,19 @@ def test_in_a_pipe():
         "     tokens: cats→kitten\\x1b[2J 0.80  small→· 0.10",
         "     words: cats 0.25",
     ]
+
+
+@pytest.mark.parametrize(
+    ("maxsim", "bm25", "shown"),
+    [(None, 0.25, "1; BM25 0.25"), (1.8, None, "1; MaxSim 1.80"), (None, None, "1")],
+)
+def test_what_a_hit_does_not_have_is_left_out(maxsim, bm25, shown):
+    hit = Hit("a", 0.5, "text", maxsim=maxsim, bm25=bm25, explanation=Explanation([], {}, {"words": 1}))
+    assert list(explanation_lines(hit, io.StringIO())) == [f"     ranks: BM25 {shown}"]
+
+
+def test_a_score_just_below_zero_is_no_minus_zero():
+    assert next(hit_lines(1, Hit("a", -0.001, "text"), "query", io.StringIO())).startswith("  1    0.00  a")
 
 
 def test_parts_of_a_score():

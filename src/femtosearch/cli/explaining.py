@@ -31,9 +31,9 @@ def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
     if len(parts) > 1:
         yield f"     score: {'  '.join(parts)}"
     ranks = ", ".join(f"{FOUND[name]} {rank:,}" for name, rank in hit.explanation.ranks.items())
-    scores = f"MaxSim {hit.maxsim:.2f}" if hit.maxsim is not None else ""
-    scores += f", BM25 {hit.bm25:.2f}" if hit.bm25 is not None else ""
-    yield f"     ranks: {ranks or 'none'}; {scores}"
+    measures = {"MaxSim": hit.maxsim, "BM25": hit.bm25}
+    scores = ", ".join(f"{name} {value:.2f}" for name, value in measures.items() if value is not None)
+    yield f"     ranks: {ranks or 'none'}{'; ' if scores else ''}{scores}"
     coloured = wants_colour(stream)
     tokens = [_token(match, coloured) for match in hit.explanation.tokens if match.token]
     if tokens:

@@ -46,7 +46,7 @@ def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
     marked = [*words, *([token] if token else [])] if wants_colour(stream) else []
     room = max(20, shutil.get_terminal_size().columns - 1)
     title = hit.metadata.get("title")
-    head = _fit(f"{rank:>3}  {hit.score:6.2f}  {_tidy(_heading(hit))}", room)
+    head = _fit(f"{rank:>3}  {round(hit.score, 2) + 0:6.2f}  {_tidy(_heading(hit))}", room)
     text, focus = _shown_text(hit, title)
     text = snippet(text, words, LINES * (room - INDENT), focus)
     if _columns(head) + 2 + _columns(text) <= room:
