@@ -6,6 +6,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,7 +20,7 @@ from femtosearch.read.kinds import kind_of_file
 from femtosearch.read.paths import STDIN, printable
 from femtosearch.read.walk import File, walk
 from femtosearch.server.cluster.manifest import is_of_build
-from femtosearch.server.cluster.storage import Storage, filesystem, is_url, local_path
+from femtosearch.server.cluster.storage import Storage, filesystem, is_url, local_path, raised_as
 
 PORTION = 64 << 20  # bytes of files that one task reads
 _ENDING = re.compile(r"(?:\.[A-Za-z0-9]{1,16}){0,2}\Z")  # of a URL: the rest of it may be no file's name here
@@ -127,11 +128,9 @@ def _remote(url: str) -> list[Source]:
     is read, sorted.
     """
     files, root = filesystem(url)
-    try:
+    with raised_as(StoreError, url):
         files.invalidate_cache()
         entries = files.glob(root, detail=True) if "*" in root else files.find(root, detail=True)
-    except Exception as error:  # of many kinds, as the stores have
-        raise StoreError(f"{url}: {type(error).__name__}: {error}") from error
     single = list(entries) == [root]
     chosen = [path for path in sorted(entries) if single or "*" in root or kind_of_file(path) is not None]
     if not chosen:
@@ -146,30 +145,18 @@ def _source(url: str, entry: dict[str, Any], is_named: bool) -> Source:
     return Source(File(url, url, kind, entry.get("size"), is_named, real=url, stamp=stamp, shown=url), url)
 
 
-class _here:
-    """A source as a file of this machine, for as long as it is read."""
-
-    def __init__(self, source: Source) -> None:
-        self._source = source
-        self._folder: TemporaryDirectory[str] | None = None
-
-    def __enter__(self) -> File:
-        source = self._source
-        if source.url is None:
-            return source.file
-        self._folder = TemporaryDirectory(prefix="femtosearch-")
-        path = Path(self._folder.name, f"file{_ENDING.findall(source.url)[0]}")
+@contextmanager
+def _here(source: Source) -> Iterator[File]:
+    """A source as a file of this machine, for as long as it is read. Raises StoreError."""
+    if source.url is None:
+        yield source.file
+        return
+    with TemporaryDirectory(prefix="femtosearch-") as folder:
+        path = Path(folder, f"file{_ENDING.findall(source.url)[0]}")
         files, root = filesystem(source.url)
-        try:
+        with raised_as(StoreError, source.url):
             files.get_file(root, os.fspath(path))
-        except Exception as error:
-            self._folder.cleanup()
-            raise StoreError(f"{source.url}: {type(error).__name__}: {error}") from error
-        return replace(source.file, path=os.fspath(path))
-
-    def __exit__(self, *_: object) -> None:
-        if self._folder is not None:
-            self._folder.cleanup()
+        yield replace(source.file, path=os.fspath(path))
 
 
 def identities(portions: Sequence[Portion]) -> list[Any]:

@@ -15,7 +15,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from femtosearch.errors import FemtosearchError, MissingExtraError, QueryError, ServerError, missing_extra
+from femtosearch.errors import MissingExtraError, QueryError, ServerError, missing_extra
+from femtosearch.server.cluster.storage import raised_as
 
 FINDS, RANKS = "fde", "rows"  # the vector that finds passages, and the rows that rank them
 SCHEMES = ("qdrant:", "qdrant-edge:")
@@ -255,7 +256,7 @@ class _Client(_Opened):
 
     @contextmanager
     def _as_server_error(self) -> Iterator[None]:
-        with _as_server_error(self.place), warnings.catch_warnings():
+        with raised_as(ServerError, self.place), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
 
@@ -271,7 +272,7 @@ class _Edge(_Opened):
     def _shard(self) -> Any:
         self.check_open()
         if self._opened is None:
-            with _as_server_error(self.place):
+            with raised_as(ServerError, self.place):
                 self._opened = self._package.EdgeShard.load(os.fspath(self._folder))
         return self._opened
 
@@ -283,7 +284,7 @@ class _Edge(_Opened):
         several = edge.MultiVectorConfig(comparator=edge.MultiVectorComparator.MaxSim)
         ranks = edge.EdgeVectorParams(size=dims, distance=edge.Distance.Dot, multivector_config=several)
         finds = edge.EdgeVectorParams(size=numbers, distance=edge.Distance.Dot)
-        with _as_server_error(self.place):
+        with raised_as(ServerError, self.place):
             self._folder.mkdir(parents=True, exist_ok=True)
             config = edge.EdgeConfig(vectors={FINDS: finds, RANKS: ranks})
             self._opened = edge.EdgeShard.create(os.fspath(self._folder), config)
@@ -295,7 +296,7 @@ class _Edge(_Opened):
     def put(self, points: Sequence[Point]) -> None:
         edge = self._package
         structs = [edge.Point(id=point.id, vector=point.vectors, payload=point.payload) for point in points]
-        with _as_server_error(self.place):
+        with raised_as(ServerError, self.place):
             self._shard.update(edge.UpdateOperation.upsert_points(structs))
             self._shard.flush()
 
@@ -321,16 +322,16 @@ class _Edge(_Opened):
         request = edge.QueryRequest(
             limit=limit, query=query, prefetches=prefetches, with_payload=True, filter=condition
         )
-        with _as_server_error(self.place):
+        with raised_as(ServerError, self.place):
             return list(self._shard.query(request))
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        with _as_server_error(self.place):
+        with raised_as(ServerError, self.place):
             records = self._shard.retrieve(list(ids), True, False)
         return {str(record.id): record.payload or {} for record in records}
 
     def count(self, condition: Any) -> int:
-        with _as_server_error(self.place):
+        with raised_as(ServerError, self.place):
             return int(
                 self._shard.count(self._package.CountRequest(exact=True, filter=self._first(condition)))
             )
@@ -339,7 +340,7 @@ class _Edge(_Opened):
         request = self._package.ScrollRequest(
             offset=offset, limit=_PAGE, filter=self._first(condition), with_payload=True
         )
-        with _as_server_error(self.place):
+        with raised_as(ServerError, self.place):
             page: tuple[list[Any], Any] = self._shard.scroll(request)
         return page
 
@@ -360,18 +361,6 @@ def _module(name: str, package: str) -> Any:
         if package == "qdrant-edge-py":  # which is in no extra
             raise MissingExtraError(f"Qdrant Edge needs {package}: pip install {package}") from None
         raise missing_extra("Qdrant", package, "qdrant") from None
-
-
-@contextmanager
-def _as_server_error(place: str) -> Iterator[None]:
-    """What goes wrong there, as a ServerError: the clients raise errors of many kinds."""
-    try:
-        yield
-    except FemtosearchError:
-        raise
-    except Exception as error:
-        message = " ".join(str(error).split())[:300]
-        raise ServerError(f"{place}: {type(error).__name__}: {message}") from error
 
 
 def text_field(payload: Mapping[str, Any], name: str) -> str:

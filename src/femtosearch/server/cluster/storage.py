@@ -222,13 +222,21 @@ def check_facts(path: Path, facts: FileFacts, place: str) -> None:
 
 
 @contextmanager
-def _as_store_error(place: str) -> Iterator[None]:
-    """What goes wrong there, as a StoreError: the libraries of object stores raise errors of many kinds."""
+def raised_as(kind: type[FemtosearchError], place: str) -> Iterator[None]:
+    """What goes wrong at a place, as an error of one kind: libraries of stores raise errors of many kinds."""
     try:
         yield
     except FemtosearchError:
         raise
-    except OSError as error:
-        raise refusal(error, place) from error
     except Exception as error:
-        raise StoreError(f"{place}: {type(error).__name__}: {error}") from error
+        message = " ".join(str(error).split())[:300]
+        raise kind(f"{place}: {type(error).__name__}: {message}") from error
+
+
+@contextmanager
+def _as_store_error(place: str) -> Iterator[None]:
+    with raised_as(StoreError, place):
+        try:
+            yield
+        except OSError as error:
+            raise refusal(error, place) from error
