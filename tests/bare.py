@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -43,6 +44,12 @@ def strip() -> None:
                 delattr(owner, name)
     mmap.mmap = _Map  # type: ignore[misc]
     os.open = _opening(os.open)
+    shutil._use_fd_functions = False  # by which a folder is removed without being opened
+    for name in ("replace", "rename", "unlink", "remove", "rmdir"):
+        setattr(os, name, _refusing(getattr(os, name), replaces=name == "replace"))
+    from femtosearch import system
+
+    system.KEEPS_MAPPED_FILES = True
 
 
 def _opening(opened: object) -> object:
@@ -54,6 +61,31 @@ def _opening(opened: object) -> object:
         return opened(path, flags, *rest, **named)
 
     return guarded
+
+
+def _refusing(moved: object, *, replaces: bool) -> object:
+    """What moves or removes files, which Windows does not do to those that are open or mapped."""
+
+    def guarded(path: object, *rest: object, **named: object) -> object:
+        goals = [goal for goal in rest if os.path.lexists(goal)]
+        if goals and not replaces:
+            raise FileExistsError(17, "File exists", goals[0])
+        for place in (path, *goals):
+            if _is_held(os.path.realpath(place)):
+                raise PermissionError(13, "The process cannot access the file", place)
+        return moved(path, *rest, **named)
+
+    return guarded
+
+
+def _is_held(path: str) -> bool:
+    """Whether this process has a file open or mapped, or one in a folder, as far as the system tells."""
+    held = []
+    if os.path.isdir("/proc/self/fd"):
+        held = [os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")]
+        with open("/proc/self/maps") as maps:
+            held += [line.split(None, 5)[5].rstrip("\n") for line in maps if line.count("/")]
+    return any(place == path or place.startswith(f"{path}/") for place in held)
 
 
 def run(*arguments: object, stdin: str = "") -> subprocess.CompletedProcess[str]:

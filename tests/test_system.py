@@ -37,7 +37,7 @@ def no_flock(monkeypatch):
 
 @pytest.mark.slow
 def test_the_main_job_without_posix(tmp_path):
-    """Index, search, change, verify; and the index is one that a whole system opens."""
+    """Index, search, change, verify, build shards; and the index is one that a whole system opens."""
     notes = tmp_path / "notes"
     (notes / "deep").mkdir(parents=True)
     (notes / "a.md").write_text("# Pets\n\nA small cat slept.\n")
@@ -53,6 +53,11 @@ def test_the_main_job_without_posix(tmp_path):
     ):  # fmt: skip
         ran = bare.run(*arguments)
         assert ran.returncode == 0, (arguments, ran.stderr)
+    for shards in ("2", "1"):
+        ran = bare.run("cluster", "build", notes, tmp_path / "out", "--shards", shards, "--address", "here")
+        assert ran.returncode == 0, ran.stderr
+    ran = bare.run("cluster", "search", tmp_path / "out", "kitten", "--address", "here", "--json")
+    assert json.loads(ran.stdout.splitlines()[0])["id"] == "a.md", ran.stderr
     ran = bare.run("search", folder, "kitten", "--json", "-k", "1")
     assert json.loads(ran.stdout)["id"] == "a.md", ran.stderr
     with Index(folder) as index:
