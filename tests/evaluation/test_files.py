@@ -207,6 +207,16 @@ def test_nanobeirs_layout_is_read(tmp_path):
         read_source(tmp_path)
 
 
+@pytest.mark.parametrize("content", [b"", b"garbage", b"PAR1" + bytes(40) + b"PAR1"])
+def test_a_broken_parquet_file_is_named(tmp_path, content):
+    pytest.importorskip("pyarrow")
+    for part in ("corpus", "queries", "qrels"):
+        (tmp_path / part).mkdir()
+        (tmp_path / part / "NanoA.parquet").write_bytes(content)
+    with pytest.raises(ReadError, match=r"NanoA\.parquet: expected a Parquet file, found a broken one"):
+        read_source(tmp_path)
+
+
 PARTS = {
     "corpus": [{"_id": "d1", "title": "", "text": "x"}],
     "queries": [{"_id": "q1", "text": "y"}],

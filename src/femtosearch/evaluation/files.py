@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from femtosearch.errors import ReadError, missing_extra
 from femtosearch.evaluation.collection import Collection, Judgement, collect, judgement
@@ -146,13 +145,17 @@ def _rows(paths: Iterable[Path]) -> Iterator[tuple[str, Record]]:
         if path.suffix != ".parquet":
             yield from _records(path)
             continue
-        for number, row in enumerate(_parquet()(path).to_pylist(), 1):
-            yield f"{path}:{number}", row
+        yield from ((f"{path}:{number}", row) for number, row in enumerate(_parquet_rows(path), 1))
 
 
-def _parquet() -> Callable[[Path], Any]:
+def _parquet_rows(path: Path) -> list[Record]:
     try:
+        from pyarrow import ArrowException
         from pyarrow.parquet import read_table
     except ImportError as error:
         raise missing_extra("Parquet", "pyarrow", "evaluate") from error
-    return read_table  # type: ignore[no-any-return]
+    try:
+        rows: list[Record] = read_table(path).to_pylist()
+    except (ArrowException, OSError, ValueError) as error:
+        raise ReadError(f"{path}: expected a Parquet file, found a broken one ({error})") from error
+    return rows
