@@ -1,11 +1,15 @@
 """Builds in this process: what is divided, resumed, replaced and refused."""
 
+import functools
 import gzip
 import json
 import ntpath
 import os
 import shutil
 import tempfile
+import threading
+import zipfile
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -252,6 +256,43 @@ def test_memory_is_read_and_written(corpus, single):
     with Cluster("memory://made/out", model="femto") as cluster:
         assert cluster.search("heat transfer", k=9) == single.search("heat transfer", k=9)
     memory.rm("/made", recursive=True)
+
+
+def test_urls_of_several_links_are_read(corpus, tmp_path, single):
+    """A file in an archive, wherever that is."""
+    pytest.importorskip("fsspec")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(corpus / "a.jsonl", "in/a.jsonl")
+        archive.write(corpus / "b.jsonl", "in/b.jsonl")
+    for source in ("zip://in::", "zip://in/*.jsonl::file://"):
+        made = build(
+            [f"{source}{tmp_path / 'a.zip'}"], tmp_path / "out", shards=1, address="here", model="femto"
+        )
+        assert made.manifest.documents == len(single)
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+def test_http_is_read(corpus, tmp_path):
+    pytest.importorskip("fsspec")
+    pytest.importorskip("aiohttp")
+    served = functools.partial(_Quiet, directory=str(corpus))
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/a.jsonl"
+        made = build([url], tmp_path / "out", shards=1, address="here", model="femto")
+        server.shutdown()
+    assert made.manifest.documents == 60
+
+
+def test_what_is_in_memory_is_built_in_this_process(tmp_path):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    memory.pipe_file("/own/a.txt", b"a flow")
+    assert build("memory://own", tmp_path / "out", shards=1, model="femto").manifest.documents == 1
+    memory.rm("/own", recursive=True)
 
 
 def test_names_of_objects_may_be_no_names_of_files():

@@ -28,7 +28,7 @@ from femtosearch.index.store import CATALOG
 from femtosearch.model.model import Model
 from femtosearch.read.entries import Options, Skipped
 from femtosearch.server.cluster import manifest as manifests
-from femtosearch.server.cluster.engine import Engine, engine_at
+from femtosearch.server.cluster.engine import MEMORY, Engine, engine_at
 from femtosearch.server.cluster.manifest import (
     Manifest,
     ShardFacts,
@@ -101,8 +101,7 @@ def build(
     Of several documents with one id the last counts. Raises ReadError, StoreError, ServerError.
     """
     check_whole(StoreError, "shards", shards, 1, manifests.MOST_SHARDS)
-    if isinstance(sources, (str, os.PathLike)):
-        sources = [sources]
+    sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
     store = storage_at(out)
     former = _former(store)
     portions = portions_of(sources, options or Options(), store)
@@ -110,7 +109,9 @@ def build(
     loaded = recipe.load()
     origin = Origin(loaded.name, loaded.fingerprint, loaded.dims)
     name = _name(portions, shards, origin, recipe)
-    runner = engine or engine_at(address, place=store.place)
+    places = [*map(str, sources), store.place]
+    held_here = next((place for place in places if place.startswith(MEMORY)), store.place)
+    runner = engine or engine_at(address, place=held_here)
     try:
         return _Build(store, name, portions, shards, recipe, origin, progress).run(runner, former)
     finally:

@@ -16,6 +16,7 @@ from femtosearch.errors import FemtosearchError, ServerError, missing_extra
 from femtosearch.server.cluster.holder import Holder, Place
 
 HERE = "here"  # the address of this process
+MEMORY = "memory://"  # URLs of what is in its memory alone
 ATTEMPTS = 20  # of a task whose worker is lost
 _REACHED = 5.0  # seconds for an address to be reached
 _THREADS = 4  # calls that a copy of a shard answers at a time
@@ -54,7 +55,7 @@ def engine_at(address: str | None, *, place: str = "") -> Engine:
     """
     if address is not None and not isinstance(address, str):
         raise ServerError(f"address: expected a string, found {type(address).__name__}")
-    return Here() if address == HERE or place.startswith("memory://") else OnRay(address)
+    return Here() if address == HERE or place.startswith(MEMORY) else OnRay(address)
 
 
 class Here:

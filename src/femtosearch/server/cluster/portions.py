@@ -135,12 +135,24 @@ def _remote(url: str) -> list[Source]:
     chosen = [path for path in sorted(entries) if single or "*" in root or kind_of_file(path) is not None]
     if not chosen:
         raise ReadError(f"{url}: expected a file, or files of a kind that is read, found none")
-    protocol = url.partition("://")[0]
-    return [_source(f"{protocol}://{path.lstrip('/')}", entries[path], single) for path in chosen]
+    return [_source(_url_of(path, url), path, entries[path], single) for path in chosen]
 
 
-def _source(url: str, entry: dict[str, Any], is_named: bool) -> Source:
-    kind = kind_of_file(url) or "text"
+def _url_of(path: str, url: str) -> str:
+    """The URL of a file that is found below another URL, which may go on behind `::`, as fsspec has it.
+
+    >>> _url_of("/notes/a.md", "memory://notes"), _url_of("a.md", "zip://*.md::s3://bucket/notes.zip")
+    ('memory://notes/a.md', 'zip://a.md::s3://bucket/notes.zip')
+    """
+    first, chained, rest = url.partition("::")
+    protocol, separator, _ = first.partition("://")
+    if is_url(path) or not separator:
+        return path  # as of HTTP, and of what only caches
+    return f"{protocol}://{path.lstrip('/')}{chained}{rest}"
+
+
+def _source(url: str, path: str, entry: dict[str, Any], is_named: bool) -> Source:
+    kind = kind_of_file(path) or "text"
     stamp = f"{entry.get('size')} {entry.get('ETag') or entry.get('mtime') or entry.get('created')}"
     return Source(File(url, url, kind, entry.get("size"), is_named, real=url, stamp=stamp, shown=url), url)
 
@@ -152,7 +164,7 @@ def _here(source: Source) -> Iterator[File]:
         yield source.file
         return
     with TemporaryDirectory(prefix="femtosearch-") as folder:
-        path = Path(folder, f"file{_ENDING.findall(source.url)[0]}")
+        path = Path(folder, f"file{_ENDING.findall(source.url.partition('::')[0])[0]}")
         files, root = filesystem(source.url)
         with raised_as(StoreError, source.url):
             files.get_file(root, os.fspath(path))
