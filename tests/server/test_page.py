@@ -1,6 +1,7 @@
 """The page in a real headless Chromium: found as typed, lit, filtered, opened by keyboard; no text runs."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def test_it_finds_as_you_type_and_lights_the_words(page):
     page.search("small cat")
     page.wait(lambda: page.titles[0] == "cat")
     assert {mark.text.lower() for mark in page.all("#hits li:first-child mark")} >= {"small", "cat"}
+    place = page.all("#hits li:first-child .place")[0].text
+    assert re.fullmatch(r"cat, score 0\.\d\d \(meaning 0\.\d\d, words 0\.\d\d\)", place)
     page.search("bread in the oven")
     page.wait(lambda: page.titles[0] == "Bread")
     page.browser.refresh()
