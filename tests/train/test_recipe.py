@@ -184,6 +184,13 @@ def test_a_package_gives_its_folder():
     assert locate("somewhere/else") == Path("somewhere/else")
 
 
+def test_a_built_in_model_has_a_name_but_a_folder_of_that_name_goes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert (locate("femto") / "config.json").is_file()
+    (tmp_path / "femto").mkdir()
+    assert locate("femto") == Path("femto")
+
+
 @pytest.mark.parametrize("name", ["no_such.part/model", "/model", ".relative/model", "tomllib.no_such"])
 def test_a_package_that_is_none_is_named(name):
     with pytest.raises(RecipeError, match="no package"):

@@ -53,11 +53,13 @@ def words_beside(text: str) -> list[str]:
     >>> words_beside("annual\u200breport of C++")
     ['cplusplus', 'annual', 'report']
     """
-    words = [match[1].lower() + _SIGNS[match[2]] for match in _SIGNED.finditer(text)]
+    signed = _SIGNED.finditer(text) if any(sign in text for sign in _SIGNS) else ()
+    words = [match[1].lower() + _SIGNS[match[2]] for match in signed]
     if text.isascii():
         return words
     words += ["emojix" + f"{ord(picture):x}".translate(_LETTERS) for picture in _PICTURES.findall(text)]
-    return words + [part for match in _APART.finditer(text) for part in match[0].split("\u200b") if part]
+    apart = _APART.finditer(text) if "\u200b" in text else ()
+    return words + [part for match in apart for part in match[0].split("\u200b") if part]
 
 
 def shown_word(word: str) -> str:

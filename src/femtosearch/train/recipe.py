@@ -219,7 +219,8 @@ class ContrastStage(Mined):
 class Recipe:
     """Everything that a training run depends on, but for the data folder. A stage runs if it has a table.
 
-    start: a model folder to start from, `package:` and `hub:` too; none: from scratch.
+    start: a model folder to start from, a built-in model's name, `package:` and `hub:` too; none: from
+    scratch.
     """
 
     model: ModelShape = field(default_factory=ModelShape)

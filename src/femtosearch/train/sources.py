@@ -16,6 +16,7 @@ from typing import Any, BinaryIO
 
 from femtosearch.errors import MissingExtraError, RecipeError
 from femtosearch.model.checkpoint import hub
+from femtosearch.model.model import BUILT_INS, built_in
 from femtosearch.read.lines import TooLongError, limited_lines, text_stream
 from femtosearch.read.records import ESCAPED_SURROGATE, without_surrogates
 
@@ -25,11 +26,14 @@ TABLE_ENDINGS = (".jsonl", ".jsonl.gz", ".jsonl.xz", ".parquet")
 
 
 def locate(source: str) -> Path:
-    """A folder, `package:NAME/folder` inside an installed package, or `hub:OWNER/NAME` -> its path."""
+    """A folder, a built-in model's name, `package:NAME/folder` inside an installed package, or
+    `hub:OWNER/NAME` -> its path.
+    """
     if source.startswith("hub:"):
         return hub.locate(source.removeprefix("hub:"))
     if not source.startswith("package:"):
-        return Path(source)
+        is_name = source in built_in() and not Path(source).exists()
+        return BUILT_INS / source if is_name else Path(source)
     package, _, folder = source.removeprefix("package:").partition("/")
     try:
         spec = importlib.util.find_spec(package)
