@@ -159,7 +159,7 @@ def _check(index: Index, place: Place) -> None:
         if number != place.number:
             raise CorruptError(
                 f"{place.name}: the document {document.id[:80]!r} is of shard {number}, not {place.number}: "
-                "folders were swapped, or the manifest is another build's"
+                "folders were swapped, or the manifest is another build's: build the index again"
             )
 
 

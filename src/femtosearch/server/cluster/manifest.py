@@ -116,7 +116,9 @@ def shard_of(name: str, shards: int) -> int:
 def parse_manifest(content: bytes, place: str) -> Manifest:
     """A manifest that anyone may have written. Raises StoreError, which says what is wrong with it."""
     if len(content) > MOST_BYTES:
-        raise StoreError(f"{place}: expected at most {MOST_BYTES:,} bytes, found {len(content):,}")
+        raise StoreError(
+            f"{place}: expected at most {MOST_BYTES:,} bytes, found {len(content):,}: build it again"
+        )
     try:
         facts = parse_json(place, content)
     except CheckpointError as error:

@@ -324,7 +324,9 @@ def _document(payload: Mapping[str, Any]) -> Document:
     """Raises ServerError."""
     metadata = payload.get("metadata")
     if not isinstance(metadata, dict):
-        raise ServerError(f"payload: expected a mapping under 'metadata', found {str(metadata)[:80]!r}")
+        raise ServerError(
+            f"payload: expected a mapping under 'metadata', found {str(metadata)[:80]!r}: export again"
+        )
     return Document(text_field(payload, "id"), text_field(payload, "text"), metadata)
 
 
@@ -343,7 +345,9 @@ def _checked(facts: Mapping[str, Any], place: str) -> tuple[Origin, Fde, int, in
     """
     model, passages, bits = facts.get("model"), facts.get("passages"), facts.get("bits", 8)
     if facts.get("format") != _FORMAT:
-        raise ServerError(f"{place}: expected format {_FORMAT}, found {str(facts.get('format'))[:80]!r}")
+        raise ServerError(
+            f"{place}: expected format {_FORMAT}, found {str(facts.get('format'))[:80]!r}: export again"
+        )
     try:
         origin = Origin(str(model["name"]), str(model["fingerprint"]), int(model["dims"]))  # type: ignore[index]
         fde = restore_fde(base64.b64decode(facts["fde"], validate=True), place)

@@ -188,7 +188,10 @@ class _Client(_Opened):
             and not (self._folder / "meta.json").exists()
             and _holds_some(self._folder)
         ):
-            raise ServerError(f"{self.place}: expected a new or empty folder, or Qdrant's, found files in it")
+            raise ServerError(
+                f"{self.place}: expected a new or empty folder, or Qdrant's, found files in it: choose "
+                "another"
+            )
         with self._as_server_error():
             self._client.create_collection(self._name, vectors_config={FINDS: finds, RANKS: ranks})
             if self._folder is None:
