@@ -87,7 +87,7 @@ def portions_of(paths: Iterable[str | os.PathLike[str]], options: Options, out: 
     sources = [source for path in paths for source in _sources(os.fspath(path), options)]
     sources = [source for source in sources if not _is_built(source, out.place)]
     if not sources:
-        raise ReadError("expected files or folders with files of a kind that is read, found none")
+        raise ReadError("expected files or folders with files of a kind that is read, found none: name some")
     names = Counter(source.file.name for source in sources)
     portions = [Portion(options)]
     for source in sources:
@@ -134,7 +134,7 @@ def _remote(url: str) -> list[Source]:
     single = list(entries) == [root]
     chosen = [path for path in sorted(entries) if single or "*" in root or kind_of_file(path) is not None]
     if not chosen:
-        raise ReadError(f"{url}: expected a file, or files of a kind that is read, found none")
+        raise ReadError(f"{url}: expected a file, or files of a kind that is read, found none: check the URL")
     return [_source(_url_of(path, url), path, entries[path], single) for path in chosen]
 
 
