@@ -116,6 +116,20 @@ def test_a_number_of_threads_is_checked(capsys, threads):
     assert "expected a whole number from 0 to 1,000,000" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["search", "i", "a", "-k", "0"], "-k: expected a whole number of 1 or more, found '0'"),
+        (["search", "i", "a", "--recall", "most"], "--recall: expected a number such as 0.5, found 'most'"),
+        (["facets", "i", "year", "-n", "x"], "-n: expected a whole number of 1 or more, found 'x'"),
+    ],
+)
+def test_wrong_numbers_are_told_in_one_wording(capsys, arguments, message):
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+    assert f"argument {message}\n" in capsys.readouterr().err
+
+
 def test_an_export_leaves_a_link_that_leads_nowhere(here, model, capsys):
     link = here / "link"
     link.symlink_to(here / "nowhere")
