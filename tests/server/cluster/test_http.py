@@ -135,11 +135,11 @@ def test_a_new_build_takes_the_place_of_the_old_one_without_a_dropped_request(mo
 def test_a_look_that_fails_is_logged_and_there_is_a_next_one(caplog, monkeypatch):
     monkeypatch.setattr(LOG, "propagate", False)
     LOG.addHandler(caplog.handler)
-    outcomes, ended = iter([StoreError("no manifest"), None, "b2"]), threading.Event()
+    outcomes, ended = iter([StoreError("no manifest"), OSError("gone"), None, "b2"]), threading.Event()
 
     def refresh():
         outcome = next(outcomes, None)
-        if isinstance(outcome, StoreError):
+        if isinstance(outcome, Exception):
             raise outcome
         if outcome is not None:
             ended.set()
@@ -151,6 +151,7 @@ def test_a_look_that_fails_is_logged_and_there_is_a_next_one(caplog, monkeypatch
         watch.close()
     assert [(record.message, record.fields) for record in caplog.records] == [
         ("the new build is not served", {"error": "no manifest"}),
+        ("the new build is not served", {"error": "OSError('gone')"}),
         ("serving another build", {"build": "b2"}),
     ]
 

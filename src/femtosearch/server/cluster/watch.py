@@ -35,5 +35,8 @@ class Watch:
             except FemtosearchError as error:
                 LOG.warning("the new build is not served", extra={"fields": {"error": str(error)}})
                 continue
+            except Exception as error:  # such as one of Ray's: the next look may be better
+                LOG.error("the new build is not served", extra={"fields": {"error": repr(error)[:500]}})
+                continue
             if build is not None:
                 LOG.info("serving another build", extra={"fields": {"build": build}})
