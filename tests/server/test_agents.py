@@ -64,6 +64,18 @@ def test_an_entry_comes_and_goes(home, run, name):
     assert run(name, "--undo", "--yes")[2].endswith("nothing to change\n")
 
 
+@pytest.mark.parametrize("separators", [(",", ":"), None])
+def test_a_file_of_one_line_stays_one(home, run, separators):
+    before = json.dumps(
+        {"theirs": [1, {"a": "x"}], "mcpServers": {"b": {"command": "y"}}}, separators=separators
+    )
+    path = place(home, "claude", before)
+    assert run("claude", "--index", "notes", "--yes")[0] == 0
+    assert path.read_text().count("\n") == 1 and (": " in path.read_text()) == (separators is None)
+    assert run("claude", "--undo", "--yes")[0] == 0
+    assert path.read_text() == before + "\n"
+
+
 TOML = '# mine\nmodel = "a"\n\n[mcp_servers.other]\ncommand = "x"\n\n[tui]\ntheme = "dark"\n'
 
 

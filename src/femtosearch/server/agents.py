@@ -174,12 +174,19 @@ def _parsed(text: str | None, path: Path) -> dict[str, Any]:
 
 
 def _written(content: dict[str, Any], before: str | None) -> str:
-    """JSON, indented as the file was, in ASCII if it was; halves of surrogate pairs stay escapes."""
-    indented = re.search(r"\n([ \t]+)\S", before or "")
-    indent: str | int = indented[1] if indented else 2
-    text = json.dumps(content, indent=indent, ensure_ascii=False) + "\n"
+    """JSON, indented as the file was or on one line, in ASCII if it was; halves of surrogate pairs stay
+    escapes.
+    """
+    before = before or ""
+    indented = re.search(r"\n([ \t]+)\S", before)
+    indent: str | int | None = indented[1] if indented else 2
+    if len(before.strip()) > len("{}") and "\n" not in before.strip():
+        indent = None
+    separators = (",", ":") if indent is None and '": ' not in before else None
+    layout: dict[str, Any] = {"indent": indent, "separators": separators}
+    text = json.dumps(content, ensure_ascii=False, **layout) + "\n"
     if (before and before.isascii()) or SURROGATE.search(text):
-        return json.dumps(content, indent=indent) + "\n"
+        return json.dumps(content, **layout) + "\n"
     return text
 
 
