@@ -52,8 +52,9 @@ def test_tokens_of_typeset_and_broken_words_add_up_too(model):
             for each in tokens:
                 assert each.token == "" or each.token in query
                 assert each.span is None or text[slice(*each.span)] == each.match != ""
-        found = index.search("information", k=1, explain=True)[0].explanation.tokens
-        assert "infor-\n  mation" in [each.match for each in found]
+        hit = index.search("information", k=1, explain=True, spots=True)[0]
+        assert "infor-\n  mation" in [each.match for each in hit.explanation.tokens]
+        assert text[slice(*hit.span)] == "infor-\n  mation"
 
 
 def test_a_match_is_the_most_similar_token(index):

@@ -199,6 +199,17 @@ def test_no_documents_are_in_order_already(served):
     assert served.ask("POST", "/rerank", {"query": "a", "documents": []})[2]["results"] == []
 
 
+def test_matches_are_of_the_texts_as_they_are_heard(model):
+    with running(model, []) as server:
+        text = "\ufb01nancial infor-\nmation"
+        _, _, content = server.ask("POST", "/matches", {"query": "information", "text": text})
+    shape = np.array(content["products"]).shape
+    assert shape == (len(content["query"]), len(content["passage"]))
+    assert {"\ufb01nancial", "infor-\nmation"} <= set(content["passage"])
+    best = np.argmax(content["products"][content["query"].index("information")])
+    assert content["passage"][best] == "infor-\nmation"
+
+
 def test_a_model_without_an_fde_says_so(tmp_path):
     with running(Model.load(write_tiny_model(tmp_path / "tiny")), []) as server:
         status, kind, text = server.error("POST", "/v1/embeddings", {"input": "a cat"})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from femtosearch.index.hits import Numbered
 from femtosearch.index.keywords import WordScores, word_scores
 from femtosearch.index.passage_encoder import PassageEncoder
 from femtosearch.index.snapshot import Snapshot
-from femtosearch.model.foldings import folded_with_places, unfolded
+from femtosearch.model.foldings import rows_of_folded
 from femtosearch.types import Explanation, Hit, TokenMatch
 
 # (text, whether it is a query) -> its rows [T, D] and their spans [T, 2], -1 for rows of no character
@@ -49,10 +50,7 @@ def token_rows_of(model: PassageEncoder) -> TokenRows:
     def token_rows(text: str, query: bool) -> tuple[np.ndarray, np.ndarray]:
         if rows_of is None or passage_rows is None:
             return np.empty((0, model.dims), np.float32), np.empty((0, 2), np.int64)
-        folding = folded_with_places(text)
-        heard = text if folding is None else folding[0]
-        rows, spans = rows_of(heard, query=True) if query else passage_rows(heard)
-        return rows, spans if folding is None else unfolded(text, folding[1], spans)
+        return rows_of_folded(partial(rows_of, query=True) if query else passage_rows, text)
 
     return token_rows
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.sources import Place
+from femtosearch.model.foldings import rows_of_folded
 from femtosearch.types import Hit
 
 TokenRows = Callable[..., tuple[np.ndarray, np.ndarray]]
@@ -107,9 +108,10 @@ def _integer(value: object) -> int | None:
 def _span(query: np.ndarray, hit: Hit, token_rows: TokenRows) -> tuple[int, int] | None:
     """The best token of the stretch of a passage in which the query's tokens find most."""
     begin, end = hit.passage or (0, len(hit.text))
-    rows, spans = token_rows(hit.text[begin:end])
-    placed = spans[:, 0] >= 0
-    rows, spans = rows[placed], spans[placed]
+    rows, spans = rows_of_folded(token_rows, hit.text[begin:end])
+    order = np.argsort(spans[:, 0], kind="stable")
+    order = order[spans[order, 0] >= 0]
+    rows, spans = rows[order], spans[order]
     if not len(rows):
         return None
     products = query @ rows.T

@@ -6,7 +6,7 @@ A text is folded for the model alone: what is stored and shown is the text as it
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -21,6 +21,7 @@ _FOLDABLE = "[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*"
 _BREAK = r"[-\u2010\u2011][ \t]*\r?\n"
 _BROKEN = r"(?<![^\W\d_])([^\W\d_]{2,}+)[-\u2010\u2011][ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
 _LONGEST = 256  # characters of a broken word, with the blanks at the line's end
+RowsOf = Callable[[str], tuple[np.ndarray, np.ndarray]]
 Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
 
@@ -52,6 +53,18 @@ def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
         text, again = edited(text, additions)
         places = again if places is None else places[again]
     return None if places is None else (text, places)
+
+
+def rows_of_folded(rows_of: RowsOf, text: str) -> tuple[np.ndarray, np.ndarray]:
+    """The rows of the folded text, [T, D], and where each comes from in the text as it is, [T, 2].
+
+    rows_of:  gives the rows of a text and their spans, -1 for a row of no character.
+    """
+    folding = folded_with_places(text)
+    if folding is None:
+        return rows_of(text)
+    rows, spans = rows_of(folding[0])
+    return rows, unfolded(text, folding[1], spans)
 
 
 def unfolded(text: str, places: np.ndarray, spans: np.ndarray) -> np.ndarray:

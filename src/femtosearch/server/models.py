@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from femtosearch.errors import QueryError
 from femtosearch.index.rerank import similarities
+from femtosearch.model.foldings import rows_of_folded
 from femtosearch.model.model import Model
 from femtosearch.server.bodies import EmbeddingsBody, MatchesBody, RerankBody
 from femtosearch.types import Rows
@@ -47,7 +49,8 @@ def matches(model: Any, body: MatchesBody) -> dict[str, Any]:
     """The tokens of a query and of a text, and the product of each pair. Raises QueryError."""
     if not hasattr(model, "token_rows"):
         raise QueryError(f"matches: the model {model.name!r} does not say which rows its tokens have")
-    query, text = model.token_rows(body.query, query=True), model.token_rows(body.text)
+    query = rows_of_folded(partial(model.token_rows, query=True), body.query)
+    text = rows_of_folded(model.token_rows, body.text)
     products = np.round(query[0] @ text[0].T, 4)
     return {
         "query": _tokens(body.query, query[1]),
