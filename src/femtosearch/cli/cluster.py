@@ -84,8 +84,8 @@ def _search(options: argparse.Namespace) -> None:
 def cluster_of(
     options: argparse.Namespace, place: str, model: Model | str | None, *, poll: float = 0
 ) -> Cluster:
-    """A cluster's index, held as the options say."""
-    return Cluster(
+    """A cluster's index, held as the options say. Raises ModelMismatchError before anything is served."""
+    opened = Cluster(
         place,
         replicas=options.replicas,
         address=options.address,
@@ -93,3 +93,9 @@ def cluster_of(
         partial=options.partial,
         poll=poll,
     )
+    try:
+        opened.model  # noqa: B018, which checks it
+    except BaseException:
+        opened.close()
+        raise
+    return opened

@@ -71,6 +71,14 @@ def test_what_was_skipped_is_said(tmp_path, capsys):
     assert (code, error) == (0, "")
 
 
+@pytest.mark.parametrize("command", [("cluster", "serve"), ("serve",), ("cluster", "search")])
+def test_another_model_is_told_before_anything_is_served(built, capsys, command):
+    more = ["heat"] if command[-1] == "search" else ["--port", 0]
+    code, output, error = run(capsys, *command, built, *more, "--address", "here", "--model", "megabyte")
+    assert (code, output) == (1, "") and error.count("\n") == 1
+    assert "made with the model 'femto'" in error and "opened with 'megabyte'" in error
+
+
 def test_what_is_lost_is_said(built, tmp_path, capsys):
     shutil.copytree(built, tmp_path / "out")
     shutil.rmtree(next(tmp_path.glob("out/build-*/shard-0001-*/segments")))
