@@ -30,6 +30,7 @@ from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from tokenizers.trainers import WordPieceTrainer
 
+from femtosearch.errors import ReadError
 from femtosearch.read.documents import FileReader
 from femtosearch.read.entries import Entry, Options
 from femtosearch.read.walk import walk
@@ -62,8 +63,16 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--vocabulary", type=int, default=16_000, help="pieces (default: 16,000)")
     options = parser.parse_args()
-    sections = [*_distinct(_sections(options.folder))]
+    try:
+        sections = [*_distinct(_sections(options.folder))]
+    except ReadError as error:
+        parser.error(str(error))
     learned = [section for section in sections if not section.is_held_out]
+    if not learned:
+        parser.error(
+            f"no section of {LEAST} characters or more, under a heading, in {', '.join(options.folder)}: give "
+            "folders of documentation that have more of them"
+        )
     options.out.mkdir(parents=True, exist_ok=True)
     _write_lines(options.out / "text.txt", (" ".join(section.text.split()) for section in learned))
     pairs = [*_pairs(learned, _asking(sections))]

@@ -115,6 +115,21 @@ def json_lines(path):
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.parametrize(
+    ("folder", "message"), [("none", "none: expected a file or a folder"), ("short", "no section of 120")]
+)
+def test_folders_without_sections_are_told_and_nothing_is_written(
+    tmp_path, monkeypatch, capsys, folder, message
+):
+    (tmp_path / "short").mkdir()
+    (tmp_path / "short" / "a.md").write_text("# A title\n\nA line.\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["own_language", folder, "--out", "data"])
+    with pytest.raises(SystemExit):
+        own_language.main()
+    assert message in capsys.readouterr().err and not (tmp_path / "data").exists()
+
+
 def test_sections_of_a_language_ask_and_are_held_out_by_file(tmp_path, monkeypatch, capsys):
     body = "Der Hund schläft auf dem Sofa, und die Katze sieht ihm lange dabei zu. " * 3
     for n in range(30):
