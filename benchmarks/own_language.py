@@ -70,7 +70,7 @@ def main() -> None:
     learned = [section for section in sections if not section.is_held_out]
     if not learned:
         parser.error(
-            f"no section of {LEAST} characters or more, under a heading, in {', '.join(options.folder)}: give "
+            f"no section of {LEAST} characters or more under a heading in {', '.join(options.folder)}: give "
             "folders of documentation that have more of them"
         )
     options.out.mkdir(parents=True, exist_ok=True)
