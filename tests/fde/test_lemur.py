@@ -188,7 +188,8 @@ def test_a_shortened_one_gives_the_first_numbers():
     short = restore_fde(store_fde(fde.shortened(64), D), "here")
     assert short.size(D) == 64 and short.spec() != fde.spec()
     np.testing.assert_allclose(short.queries(ROWS), fde.queries(ROWS)[:, :64], atol=1e-4)
-    np.testing.assert_allclose(short.documents(ROWS), fde.documents(ROWS)[:, :64], atol=1e-4)
+    # Both matrices are in int8: where BLAS rounds one otherwise, a code may be the next one.
+    np.testing.assert_allclose(short.documents(ROWS), fde.documents(ROWS)[:, :64], atol=5e-3)
 
 
 def test_stored_and_restored_it_is_the_same():
