@@ -136,6 +136,16 @@ def test_a_second_evaluation_encodes_nothing(beir, tiny, cache, monkeypatch):
     assert fs.evaluate(beir, tiny, modes=["maxsim"]).means == first.means
 
 
+def test_a_kept_index_gets_the_words_of_today(beir, tiny, cache):
+    first = fs.evaluate(beir, tiny, modes=["hybrid"])
+    (place,) = (cache / "evaluate").iterdir()
+    with fs.Index(place, model=tiny) as index:
+        index.set_words(False)
+    assert fs.evaluate(beir, tiny, modes=["hybrid"]).means == first.means
+    with fs.Index(place, model=tiny) as index:
+        assert index.stats().plain_words
+
+
 def test_other_documents_are_another_index(tmp_path, tiny, cache):
     for name in ("a", "b"):
         fs.evaluate(write_beir(tmp_path / name, {**DOCUMENTS, "d9": name}), tiny, modes=["maxsim"])

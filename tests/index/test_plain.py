@@ -136,12 +136,13 @@ def test_an_older_table_of_words_stays_as_it_is_until_it_is_made_anew(fast_path)
         index.add([*texts, *OTHERS])
     without_plain_words(folder)
     with Index(folder, model=MODEL) as index, Index(folder, model=MODEL) as beside:
-        assert not index.verify()
+        assert not index.verify() and index.stats().words and not index.stats().plain_words
         index.delete("c")
         index.add([{"id": "d", "text": "of\ufb01ce"}])
         assert not index.verify()
         assert found(index, "of\ufb01ce") == ["d", "a", "b"] and found(beside, "office") == []
         index.set_words()
+        assert index.stats().plain_words
         assert sorted(found(beside, "office")) == sorted(found(index, "office")) == ["a", "b", "d"]
         assert sorted(found(beside, "report")) == ["a", "b"] and not index.verify()
         index.set_words(False)

@@ -83,7 +83,7 @@ def by_index(
     options: dict[str, Any] = {"mode": mode, "hybrid": 0.0, "length_penalty": 0.0}
     if mode == "hybrid":
         options = {}
-        if not index.stats().words:  # one that was kept since before there were any
+        if not index.stats().plain_words:  # one that was kept since before there were any
             index.set_words()
     elif mode == "rerank":
         options["candidates"] = candidates

@@ -21,10 +21,10 @@ class Stats:
     """What an index holds.
 
     `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
-    dims, its parameters and on how many passages it was calibrated. `words`: whether it
-    has the table of words. `tokens` were encoded of all documents, of which `unknown_tokens` are words that
-    the model does not know; both None for an index that an older femtosearch made. `row_bits`: of a number
-    of the rows, 8 or 4.
+    dims, its parameters and on how many passages it was calibrated. `words`: whether it has the table of
+    words; `plain_words`: whether they are in plain letters. `tokens` were encoded of all documents, of which
+    `unknown_tokens` are words that the model does not know; both None for an index that an older femtosearch
+    made. `row_bits`: of a number of the rows, 8 or 4.
     """
 
     documents: int
@@ -42,6 +42,7 @@ class Stats:
     tokens: int | None = None
     unknown_tokens: int | None = None
     row_bits: int = 8
+    plain_words: bool = False
 
     @property
     def unknown_share(self) -> float | None:
@@ -92,6 +93,7 @@ def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
         tokens=tokens,
         unknown_tokens=unknown,
         row_bits=snapshot.state.row_bits,
+        plain_words=snapshot.state.has_plain_words,
     )
 
 
