@@ -99,6 +99,11 @@ def lock(descriptor: int) -> bool:
     return True
 
 
+def wait_for_lock(descriptor: int, *, shared: bool = False) -> None:
+    """Lock an open file as soon as nobody else has; shared: but for those who share it. Raises OSError."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+
+
 def unlock(descriptor: int) -> None:
     """Give the lock back. Raises OSError."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)

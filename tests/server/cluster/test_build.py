@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 import zipfile
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
@@ -24,7 +25,7 @@ from femtosearch.server.cluster.cluster import Cluster
 from femtosearch.server.cluster.engine import Here
 from femtosearch.server.cluster.manifest import shard_of
 from femtosearch.server.cluster.router import MissingShardsError, Patience
-from femtosearch.server.cluster.storage import local_path, storage_at
+from femtosearch.server.cluster.storage import Bucket, local_path, storage_at
 
 from .conftest import SHARDS, write_lines
 
@@ -338,6 +339,38 @@ def test_copies_of_a_bucket_are_the_users_own(corpus, tmp_path, monkeypatch):
     folder.chmod(0o777)
     with pytest.raises(MissingShardsError, match=r"cannot be copied to .*others may write to it"):
         Cluster("memory://made/own", patience=Patience(timeout=0.2))
+    memory.rm("/made", recursive=True)
+
+
+@pytest.mark.skipif(not system.HAS_FLOCK, reason="needs locks")
+def test_a_shard_is_copied_once_and_goes_when_nobody_uses_it(corpus, tmp_path, monkeypatch, single):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setenv("FEMTOSEARCH_CACHE", str(tmp_path / "cache"))
+    fetched, fetch = [], Bucket.fetch
+
+    def slowly(self, name, path):
+        fetched.append(name)
+        fetch(self, name, path)
+        time.sleep(0.05)
+
+    monkeypatch.setattr(Bucket, "fetch", slowly)
+    for shards in (1, 2, 3):
+        build([corpus], f"memory://made/n{shards}", shards=shards, model="femto")
+    fetched.clear()
+    copies = tmp_path / "cache" / "femtosearch-shards"
+    with Cluster("memory://made/n1", replicas=4, patience=Patience(hedge=0.001)) as first:
+        assert first.search("flutter") == single.search("flutter")
+        assert sorted(name.rpartition(".")[2] for name in fetched) == ["db", "seg"]
+        with Cluster("memory://made/n2") as second:
+            assert len(second) == len(single)
+        for lock in copies.glob("*.lock"):
+            os.utime(lock, (1, 1))
+        with Cluster("memory://made/n3"):
+            kept = {
+                path.name for path in (tmp_path / "cache" / "femtosearch-shards").iterdir() if path.is_dir()
+            }
+        assert len(kept) == 4
+        assert first.search("flutter") == single.search("flutter")
     memory.rm("/made", recursive=True)
 
 

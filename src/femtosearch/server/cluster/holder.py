@@ -7,11 +7,14 @@ from __future__ import annotations
 import os
 import shutil
 import threading
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from femtosearch import system
 from femtosearch.disk import whole_folder
 from femtosearch.errors import CorruptError, ModelMismatchError, StoreError
 from femtosearch.index.index import Index
@@ -25,6 +28,7 @@ from femtosearch.system import own_temporary_folder
 from femtosearch.types import Document, Hit, Page
 
 _LOOKED_AT = 64  # documents whose ids must be of the shard
+_UNUSED = 86_400.0  # seconds after which a copy that nobody opens may go
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,7 @@ class Holder:
         self._place = place
         self._lock = threading.Lock()
         self._shard: Shard | None = None
+        self._in_use = ExitStack()
 
     def ask(self, method: str, *arguments: Any) -> Any:
         """What a method answers; by this name Ray calls all of them."""
@@ -114,18 +119,24 @@ class Holder:
         with self._lock:
             if self._shard is not None:
                 self._shard.index.close()
+            self._in_use.close()
 
     def _opened(self) -> Shard:
         with self._lock:
             if self._shard is None:
-                self._shard = Shard(_open(self._place))
+                with ExitStack() as in_use:
+                    self._shard = Shard(_open(self._place, in_use))
+                    self._in_use = in_use.pop_all()
             return self._shard
 
 
-def _open(place: Place) -> Index:
-    """The index of a shard, checked. Raises StoreError."""
+def _open(place: Place, in_use: ExitStack) -> Index:
+    """The index of a shard, checked. Raises StoreError.
+
+    in_use:  gets what lets go of a copy.
+    """
     store = storage_at(place.store)
-    folder = store.path(place.folder) if isinstance(store, Folder) else _fetched(store, place)
+    folder = store.path(place.folder) if isinstance(store, Folder) else _fetched(store, place, in_use)
     try:
         for name, facts in place.facts.files.items():
             check_facts(folder / name, facts, f"{place.name}/{name}")
@@ -163,25 +174,58 @@ def _check(index: Index, place: Place) -> None:
             )
 
 
-def _fetched(store: Storage, place: Place) -> Path:
+def _fetched(store: Storage, place: Place, in_use: ExitStack) -> Path:
     """A shard of a bucket, copied to this machine unless it is there already.
 
-    Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, under the name of their bytes.
+    Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, under the name of their bytes. Where
+    nobody uses one, or has opened it for a day, it goes when another is copied.
     """
     name, cache = "femtosearch-shards", os.environ.get("FEMTOSEARCH_CACHE")
     folder = Path(name)
     try:
         root = Path(cache, name) if cache else own_temporary_folder(name)
+        root.mkdir(parents=True, exist_ok=True)
         folder = root / place.facts.files[CATALOG].sha256[:32]
-        if not all((folder / name).is_file() for name in place.facts.files):
-            shutil.rmtree(folder, ignore_errors=True)
-            with whole_folder(folder) as draft:
-                (draft / "segments").mkdir()
-                for name in sorted(place.facts.files, reverse=True):
-                    store.fetch(f"{place.folder}/{name}", draft / name)
+        with _only_one(folder, in_use):
+            if not all((folder / name).is_file() for name in place.facts.files):
+                shutil.rmtree(folder, ignore_errors=True)
+                with whole_folder(folder) as draft:
+                    (draft / "segments").mkdir()
+                    for name in sorted(place.facts.files, reverse=True):
+                        store.fetch(f"{place.folder}/{name}", draft / name)
+                _remove_old(root)
     except FileExistsError:  # another copy of the shard on this node was faster
         pass
     except OSError as error:
         where = error.filename or folder
         raise StoreError(f"{place.name}: it cannot be copied to {where}: {error.strerror or error}") from None
     return folder
+
+
+@contextmanager
+def _only_one(folder: Path, in_use: ExitStack) -> Iterator[None]:
+    """One copies a shard to a node at a time, and the copy is in use from then on, where there are locks."""
+    if not system.HAS_FLOCK:
+        yield
+        return
+    descriptor = os.open(folder.with_suffix(".lock"), system.LOCKING, 0o600)
+    in_use.callback(os.close, descriptor)
+    system.wait_for_lock(descriptor)
+    os.utime(descriptor)
+    try:
+        yield
+    finally:
+        system.wait_for_lock(descriptor, shared=True)
+
+
+def _remove_old(root: Path) -> None:
+    """Remove copies that nobody uses, or has opened of late. The locks stay: somebody may wait for one."""
+    for path in root.glob("*.lock"):
+        with suppress(OSError):
+            if time.time() - path.stat().st_mtime > _UNUSED:
+                descriptor = os.open(path, system.LOCKING, 0o600)
+                try:
+                    if system.lock(descriptor):
+                        shutil.rmtree(path.with_suffix(""), ignore_errors=True)
+                finally:
+                    os.close(descriptor)
