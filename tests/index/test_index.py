@@ -1,6 +1,8 @@
 import random
 import shutil
 import threading
+from datetime import date, datetime, time
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -174,7 +176,8 @@ def deep(levels: int) -> object:
         ({"id": "q", "text": "x", 5: 4}, "the key 5 is not a string"),
         ({"id": "q", "text": "x", "n": deep(200)}, "deeper than"),
         ({"id": "q", "text": "x", "n": deep(100_000)}, "deeper than"),
-        ({"id": "q", "text": "x", "n": np.float32(3)}, "float32 is not JSON"),
+        ({"id": "q", "text": "x", "n": np.float32("inf")}, "inf is not JSON"),
+        ({"id": "q", "text": "x", "n": np.ones(3)}, "ndarray is not JSON"),
         ({"id": "q", "text": "x", "n": "\ud800"}, "lone surrogate"),
         (Document("q", "x", {"n": object()}), "object is not JSON"),
         (Document("q", "x", [1]), "must be a mapping"),  # type: ignore[arg-type]
@@ -188,6 +191,20 @@ def test_documents_that_cannot_be_stored(index, document, says):
     assert says in str(caught.value)
     assert len(index) == 1 and [hit.id for hit in index.search("fine before")] == ["a"]
     assert index.add(["again"]) and len(index) == 2
+
+
+def test_dates_and_numbers_of_other_kinds_are_stored_as_json_has_them(index):
+    given = {"day": date(2020, 1, 2), "at": datetime(2020, 1, 2, 3, 4), "then": time(5, 6)}
+    given |= {"price": Decimal("1.5"), "half": np.float32(0.5), "three": np.int64(3), "is": np.bool_(True)}
+    index.add(
+        [{"id": "a", "text": "x", **given, "deep": [{"day": date(2021, 1, 1)}]}, {"id": "b", "text": "y"}]
+    )
+    stored = {"day": "2020-01-02", "at": "2020-01-02T03:04:00", "then": "05:06:00", "price": 1.5, "half": 0.5}
+    assert index.get("a").metadata == {**stored, "three": 3, "is": True, "deep": [{"day": "2021-01-01"}]}
+    for where in ({"day": {"$gte": date(2020, 1, 1)}}, "day < 2020-02-01 and price > 1", {"three": 3}):
+        assert index.count(where) == 1
+    index.update("b", {"day": date(2019, 1, 1)})
+    assert index.facets("day") == {"2019-01-01": 1, "2020-01-02": 1}
 
 
 def test_metadata_comes_back(index):

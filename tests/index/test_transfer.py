@@ -6,6 +6,8 @@ import json
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import date, datetime
+from decimal import Decimal
 
 import numpy as np
 import pytest
@@ -104,6 +106,40 @@ def test_only_what_passes(index, fast_path):
         assert [document.id for document in other] == [f"d{n}" for n in range(45, 50)]
 
 
+def test_records_that_others_wrote(fast_path):
+    path = fast_path / "e.jsonl"
+    path.write_text(
+        '{"id": 5, "text": "a", "passages": "two"}\n{"_id": -7, "text": "b", "x": 1}\n'
+        '{"_id": "c", "id": "d", "text": "e"}\n{"id": "f", "text": "g", "metadata": {}, "passages": []}\n'
+    )
+    with Index(model=FakeModel()) as index:
+        assert index.import_file(path).documents == 4
+        assert {document.id: document.metadata for document in index} == {
+            "5": {"passages": "two"},
+            "-7": {"x": 1},
+            "d": {"_id": "c"},
+            "f": {},
+        }
+
+
+def test_a_table_of_a_database(fast_path):
+    arrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {
+        "id": [1, 2],
+        "text": ["a", "b"],
+        "day": [date(2020, 1, 2), None],
+        "price": [Decimal("1.5")] * 2,
+    }
+    parquet.write_table(
+        arrow.table({**columns, "at": [datetime(2020, 1, 2, 3)] * 2}), fast_path / "e.parquet"
+    )
+    with Index(model=FakeModel()) as index:
+        assert index.import_file(fast_path / "e.parquet").documents == 2
+        assert index.get("1").metadata == {"day": "2020-01-02", "price": 1.5, "at": "2020-01-02T03:00:00"}
+        assert index.count("day >= 2020-01-01") == 1
+
+
 def test_rows_of_another_model_are_encoded(index, fast_path):
     index.export(fast_path / "e.jsonl", vectors=True)
     with Index(model=FakeModel(dims=8)) as other:
@@ -175,7 +211,7 @@ CHANGES = [
     ("expected an object", lambda record: record.update(passages=[1])),
     ("metadata: expected", lambda record: record.update(metadata=[])),
     ("the text must be a string", lambda record: record.update(text=3)),
-    ("the id must be a string", lambda record: record.update(id=3)),
+    ("the id must be a string", lambda record: record.update(id=3.5)),
     ('it has no "text"', lambda record: record.pop("text")),
 ]
 

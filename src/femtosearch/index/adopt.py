@@ -27,6 +27,7 @@ from femtosearch.index.writer import Encode, add_documents, store_draft
 from femtosearch.types import Document
 
 _MOST_LINE = 1 << 30  # bytes of a line
+_EXPORTED = {"id", "text", "metadata", "passages"}  # of a document with its rows
 _GROUP = 100  # rows of a Parquet file that are read at a time
 
 
@@ -69,27 +70,38 @@ def adopt(
 
 def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch | None]]:
     """Each document with its rows, of key 0; None where they are to be encoded."""
-    kind = kind_of(path)
+    kind, has_header = kind_of(path), False
     bits: int | None = None  # of the rows that are this model's
     for where, record in _rows(path) if kind == ".parquet" else _lines(path, kind):
         if HEADER in record and "text" not in record:
-            bits = bits_of(record[HEADER], origin)
+            has_header, bits = True, bits_of(record[HEADER], origin)
             continue
-        passages = record.pop("passages", None)
-        metadata = record.pop("metadata", {})
-        if not isinstance(metadata, dict):
-            raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")
-        fields: dict[str, Any] = {name: record[name] for name in ("id", "text") if name in record}
-        remaining = {name: content for name, content in record.items() if name not in fields}
-        exported = not remaining and set(fields) == {"id", "text"}
-        try:
-            (draft,) = drafts(
-                [Document(**fields, metadata=metadata) if exported else {**remaining, **metadata, **fields}]
-            )
-        except DocumentError as error:
-            raise DocumentError(f"{where}: {error}") from None
+        passages = record.pop("passages", None) if has_header or set(record) == _EXPORTED else None
+        draft = _draft(record, where)
         has_rows = bits is not None and passages is not None
         yield draft, _batch(passages, draft.text, (origin.dims, bits or 8), where) if has_rows else None
+
+
+def _draft(record: dict[str, Any], where: str) -> Draft:
+    """A document as it was exported, or of a flat record, whose other fields are metadata."""
+    if "id" not in record and "_id" in record:  # as BEIR has it
+        record["id"] = record.pop("_id")
+    identity = record.get("id")
+    if isinstance(identity, int) and not isinstance(identity, bool):
+        record["id"] = str(identity)
+    metadata = record.pop("metadata", {})
+    if not isinstance(metadata, dict):
+        raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")
+    fields: dict[str, Any] = {name: record[name] for name in ("id", "text") if name in record}
+    remaining = {name: content for name, content in record.items() if name not in fields}
+    exported = not remaining and set(fields) == {"id", "text"}
+    try:
+        (draft,) = drafts(
+            [Document(**fields, metadata=metadata) if exported else {**remaining, **metadata, **fields}]
+        )
+    except DocumentError as error:
+        raise DocumentError(f"{where}: {error}") from None
+    return draft
 
 
 def _lines(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:

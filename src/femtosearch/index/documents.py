@@ -6,7 +6,11 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from datetime import date, time
+from decimal import Decimal
 from typing import Any
+
+import numpy as np
 
 from femtosearch.disk import blake2b
 from femtosearch.errors import DocumentError, utf8
@@ -154,12 +158,14 @@ def _text(value: object, where: str) -> str:
 
 
 def check_metadata(value: object, where: str) -> str:
-    """Metadata as text, a JSON object. Raises DocumentError."""
+    """Metadata as text, a JSON object; dates become ISO text, other numbers Python's. Raises
+    DocumentError.
+    """
     if not isinstance(value, Mapping):
         raise DocumentError(f"{where}: the metadata must be a mapping, found {_kind(value)}")
     _check_json(value, f"{where}: metadata", MOST_DEPTH, itertools.count(1))
     try:
-        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False)
+        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False, default=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise DocumentError(f"{where}: the metadata is not JSON: {error}") from error
     if len(utf8(DocumentError, f"{where}: the metadata", text)) > MOST_BYTES:
@@ -176,6 +182,7 @@ def _check_json(value: object, where: str, depth: int, values: Iterator[int]) ->
         raise DocumentError(f"{where[:200]}: more than {MOST_VALUES:,} values: make it smaller")
     if depth < 0:
         raise DocumentError(f"{where[:200]}: nested deeper than {MOST_DEPTH} levels: make it flatter")
+    value = _plain(value)
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -187,7 +194,18 @@ def _check_json(value: object, where: str, depth: int, values: Iterator[int]) ->
     elif isinstance(value, float) and not -float("inf") < value < float("inf"):
         raise DocumentError(f"{where}: {value} is not JSON: leave it out or use null")
     elif not (value is None or isinstance(value, (str, int, float))):
-        raise DocumentError(f"{where}: {_kind(value)} is not JSON: use text, numbers, lists, dicts or null")
+        raise DocumentError(
+            f"{where}: {_kind(value)} is not JSON: use text, numbers, dates, lists, dicts or null"
+        )
+
+
+def _plain(value: Any) -> Any:
+    """A date or time as ISO text, a number of numpy or of databases as Python's, anything else as it is."""
+    if isinstance(value, (date, time)):  # a datetime is a date, too
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.item() if isinstance(value, (np.number, np.bool_)) else value
 
 
 def _kind(value: object) -> str:
