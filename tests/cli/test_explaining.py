@@ -41,6 +41,12 @@ def test_what_a_hit_does_not_have_is_left_out(maxsim, bm25, shown):
     assert list(explanation_lines(hit, io.StringIO())) == [f"     ranks: BM25 {shown}"]
 
 
+def test_colours_of_a_text_are_not_shown():
+    hit = Hit("a", 0.5, "\x1b[31mERROR\x1b[0m infor-\nmation", span=(15, 28))
+    assert next(hit_lines(1, hit, "other", io.StringIO())) == "  1    0.50  a  ERROR infor- mation"
+    assert "\x1b[1minfor- mation\x1b[22m" in next(hit_lines(1, hit, "other", Terminal()))
+
+
 def test_a_score_just_below_zero_is_no_minus_zero():
     assert next(hit_lines(1, Hit("a", -0.001, "text"), "query", io.StringIO())).startswith("  1    0.00  a")
 

@@ -41,7 +41,10 @@ def test_tokens_add_up_to_maxsim(index, model):
 
 
 def test_tokens_of_typeset_and_broken_words_add_up_too(model):
-    text = "the \ufb01nan\xadcial\u200b of\ufb01ce of infor-\n  mation, retri\xad\neval e\u0301tude x\xb2"
+    text = (
+        "the \ufb01nan\xadcial\u200b of\ufb01ce of infor-\n  mation, retri\xad\neval e\u0301tude x\xb2 "
+        "\x1b[31mquota\x1b[0m"
+    )
     with Index(model=model) as index:
         index.add([text, *(document["text"] for document in TEXTS)])
         for query in ("financial office", "information", "infor-\nmation retri\xad\neval", "\uff4f\ufb03ce"):
@@ -55,6 +58,9 @@ def test_tokens_of_typeset_and_broken_words_add_up_too(model):
         hit = index.search("information", k=1, explain=True, spots=True)[0]
         assert "infor-\n  mation" in [each.match for each in hit.explanation.tokens]
         assert text[slice(*hit.span)] == "infor-\n  mation"
+        hit = index.search("quota", k=1, explain=True, spots=True)[0]
+        assert "quota" in [each.match for each in hit.explanation.tokens] and hit.explanation.words["quota"]
+        assert text[slice(*hit.span)] == "quota"
 
 
 def test_a_match_is_the_most_similar_token(index):

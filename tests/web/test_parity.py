@@ -35,7 +35,7 @@ QUERIES = [
     "[Q] text that holds a prefix [SEP] and a special token",
     "\u6f22\u5b57 and \U0001f600 emoji",
     "infor-\nmation retrieval",
-    "ex\u2010\n tracted re\xad\nsults",
+    "ex\u2010\n tracted re\xad\nsults \x1b[1min b\bbold\x1b[0m",
     "python -m benchmarks million --json",
     "nDCG@10 on SciFact",
     "licence",

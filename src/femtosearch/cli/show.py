@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any, TextIO
 
+from femtosearch.model.foldings import TERMINAL
 from femtosearch.read.paths import STDIN, near
 from femtosearch.types import Hit
 
@@ -42,7 +43,7 @@ def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
     import shutil
 
     words = query_words(query)
-    token = "" if hit.span is None else hit.text[slice(*hit.span)].strip().lower()
+    token = "" if hit.span is None else _tidy(hit.text[slice(*hit.span)]).lower()
     marked = [*words, *([token] if token else [])] if wants_colour(stream) else []
     room = max(20, shutil.get_terminal_size().columns - 1)
     title = hit.metadata.get("title")
@@ -138,6 +139,7 @@ def _distinct(words: list[str], window: str) -> int:
 
 def _tidy(text: str) -> str:
     """On one line and without control characters: a document may not move the reader's cursor."""
+    text = re.sub(TERMINAL, "", text)
     printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text)
     return " ".join(printable.split())
 

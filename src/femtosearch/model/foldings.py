@@ -1,4 +1,5 @@
-"""What typesetting does to words, undone: ligatures, full-width forms, and hyphens at the ends of lines.
+"""What typesetting does to words, undone: ligatures, full-width forms, hyphens at the ends of lines, and what
+tells a terminal to write in colours or bold.
 
 A text is folded for the model alone: what is stored and shown is the text as it is.
 """
@@ -17,7 +18,9 @@ LETTERS = {  # by what typesetting makes of them
     },
     **{chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)},
 }
-_FOLDABLE = "[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*"
+# Escape sequences (colours, links), and letters that are struck over by the next one.
+TERMINAL = "\x1b\\[[0-9;?]*[@-~]|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)|[^\n]\x08"
+_FOLDABLE = f"{TERMINAL}|[\ufb00-\ufb06\uff01-\uff5e]|\xad[ \t]*\r?\n[ \t]*"
 _BREAK = r"[-\u2010\u2011][ \t]*\r?\n"
 _BROKEN = r"(?<![^\W\d_])([^\W\d_]{2,}+)[-\u2010\u2011][ \t]*\r?\n[ \t]*([^\W\d_]{2,})"
 _LONGEST = 256  # characters of a broken word, with the blanks at the line's end
@@ -26,7 +29,8 @@ Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
 
 def folded(text: str) -> str:
-    """The text with letters for ligatures and full-width forms, and with words that a line's end broke.
+    """The text with letters for ligatures and full-width forms, without what only a terminal reads, and with
+    words that a line's end broke.
 
     After a word with a hyphen at the end of a line comes the word without it: which of the two was meant,
     `infor-mation` or `well-known`, is not to be seen. A soft hyphen there is no question.
@@ -43,7 +47,8 @@ def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
     there is nothing to fold.
     """
     places = None
-    if not text.isascii() and re.search(_FOLDABLE, text):
+    may_fold = not text.isascii() or "\x1b" in text or "\x08" in text
+    if may_fold and re.search(_FOLDABLE, text):
         edits = ((*match.span(), LETTERS.get(match[0], "")) for match in re.finditer(_FOLDABLE, text))
         text, places = edited(text, edits)
     if "\n" in text and re.search(_BREAK, text) and re.search(_BROKEN, text):
@@ -72,7 +77,9 @@ def unfolded(text: str, places: np.ndarray, spans: np.ndarray) -> np.ndarray:
 
     places:  as `folded_with_places` gives them. A span of -1, of no character, stays one.
     """
-    found: np.ndarray = np.where(spans < 0, spans, places[spans])
+    # A span ends behind its last character, whatever was left out between that and the next one.
+    ends = np.minimum(places[spans[:, 1]], places[spans[:, 1] - 1] + 1)
+    found: np.ndarray = np.where(spans < 0, spans, np.stack([places[spans[:, 0]], ends], axis=1))
     for number in np.flatnonzero((found[:, 0] == found[:, 1]) & (found[:, 0] >= 0)):
         end = int(found[number, 1])
         broken = re.search(rf"{_BROKEN}\Z", text[max(0, end - _LONGEST) : end])

@@ -4,6 +4,7 @@
 
   // What typesetting does to letters, undone.
   const folded = (text) => text
+    .replace(/\x1b\[[0-9;?]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|[^\n]\x08/gu, "")
     .replace(/[\ufb00-\ufb06]/g, (letter) => LETTERS[letter])
     .replace(/[\uff01-\uff5e]/g, (letter) => String.fromCharCode(letter.charCodeAt(0) - 0xfee0))
     .replace(/\xad[ \t]*\r?\n[ \t]*/g, "")
