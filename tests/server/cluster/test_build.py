@@ -10,12 +10,13 @@ import tempfile
 import threading
 import time
 import zipfile
+from contextlib import nullcontext, suppress
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from femtosearch import system
-from femtosearch.errors import CorruptError, FemtosearchError, ReadError, StoreError
+from femtosearch.errors import CorruptError, FemtosearchError, LockedError, ReadError, StoreError
 from femtosearch.index.index import Index
 from femtosearch.read.entries import Options
 from femtosearch.server.cluster import build as building
@@ -25,7 +26,7 @@ from femtosearch.server.cluster.cluster import Cluster
 from femtosearch.server.cluster.engine import Here
 from femtosearch.server.cluster.manifest import shard_of
 from femtosearch.server.cluster.router import MissingShardsError, Patience
-from femtosearch.server.cluster.storage import Bucket, local_path, storage_at
+from femtosearch.server.cluster.storage import Bucket, Folder, local_path, storage_at
 
 from .conftest import SHARDS, write_lines
 
@@ -53,7 +54,7 @@ def test_of_one_id_the_last_document_counts(built, single):
 
 
 def test_nothing_but_shards_and_the_manifest_is_left(built):
-    assert sorted(path.name for path in built.iterdir())[1:] == ["manifest.json"]
+    assert sorted(path.name for path in built.iterdir())[1:] == ["build.lock", "manifest.json"]
     [folder] = built.glob("build-*")
     assert len(list(folder.glob("shard-*.json"))) == SHARDS
     assert not (folder / "spool").exists()
@@ -141,6 +142,55 @@ def test_folders_of_others_stay(tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").glob("build-*"))[-1] == "build-tools"
     assert (tmp_path / "out" / "build-0123456789abcdex").exists()
     assert not (tmp_path / "out" / "build-0123456789abcdef").exists()
+
+
+class Meanwhile(Here):
+    """An engine that does something after so many tasks."""
+
+    def __init__(self, tasks, work):
+        self.tasks, self.work = tasks, work
+
+    def run(self, task, calls):
+        for number, call in enumerate(calls):
+            yield number, task(*call)
+            self.tasks -= 1
+            if not self.tasks:
+                self.work()
+
+
+def test_one_build_at_a_time_writes_to_a_folder(corpus, tmp_path):
+    refused = []
+
+    def build_too():
+        try:
+            build([corpus], tmp_path, shards=2, address="here", model="femto")
+        except LockedError as error:
+            refused.append(str(error))
+
+    thread = threading.Thread(target=build_too)
+    build(
+        [corpus],
+        tmp_path,
+        shards=2,
+        model="femto",
+        engine=Meanwhile(2, lambda: thread.start() or thread.join()),
+    )
+    [told] = refused
+    assert f"build.lock: process {os.getpid()} " in told
+    with Cluster(tmp_path, address="here", model="femto") as cluster:
+        assert len(cluster) == 90
+
+
+@pytest.mark.parametrize("tasks", range(1, 5))
+def test_builds_at_a_time_make_one_index_or_an_error(corpus, tmp_path, monkeypatch, single, tasks):
+    """Where there are no locks: each writes shards of its own, and one removes what is not its own."""
+    monkeypatch.setattr(Folder, "alone", lambda _: nullcontext())
+    monkeypatch.setattr(portions, "PORTION", 1)
+    other = lambda: build([corpus], tmp_path, shards=2, address="here", model="femto")  # noqa: E731
+    with suppress(StoreError):
+        build([corpus], tmp_path, shards=2, model="femto", engine=Meanwhile(tasks, other))
+    with Cluster(tmp_path, address="here", model="femto") as cluster:
+        assert cluster.search("flutter") == single.search("flutter")
 
 
 @pytest.mark.parametrize("content", [b'{"name": "a web application"}', b"\xff", b"[" * 100_000])

@@ -103,7 +103,7 @@ def build(
     check_whole(StoreError, "shards", shards, 1, manifests.MOST_SHARDS)
     sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
     store = storage_at(out)
-    former = _former(store)
+    _check_manifest(store)
     portions = portions_of(sources, options or Options(), store)
     recipe = Recipe(model, precision, fde, threads)
     loaded = recipe.load()
@@ -113,7 +113,8 @@ def build(
     held_here = next((place for place in places if place.startswith(MEMORY)), store.place)
     runner = engine or engine_at(address, place=held_here)
     try:
-        return _Build(store, name, portions, shards, recipe, origin, progress).run(runner, former)
+        with store.alone():
+            return _Build(store, name, portions, shards, recipe, origin, progress).run(runner)
     finally:
         if engine is None:
             runner.close()
@@ -129,7 +130,7 @@ class _Build:
     origin: Origin
     progress: Report | None
 
-    def run(self, engine: Engine, former: Manifest | None) -> Built:
+    def run(self, engine: Engine) -> Built:
         folder = folder_of(self.name)
         spools = [f"{folder}/spool/{number:06}" for number in range(len(self.portions))]
         shards = {n: f"{folder}/{shard_name(n)}" for n in range(self.shards)}
@@ -138,13 +139,21 @@ class _Build:
         skipped, encoded = self._divided(engine, spools) if missing else [], len(missing)
         place = self.store.place
         calls = [(place, shards[n], n, self.shards, spools, self.recipe) for n in missing]
-        for number, answer in self._run(engine, "encoding", encode, calls):
-            facts[missing[number]] = answer
+        for number, _ in self._run(engine, "encoding", encode, calls):
+            facts[missing[number]] = self._found(shards[missing[number]])
         manifest = Manifest(self.name, self.origin, tuple(facts[number] for number in shards))
+        former = read_manifest(self.store, required=False)
         self.store.write(manifests.NAME, manifest.content())
         self._clean(manifest, former)
         divided = [entry for entry in skipped if entry is not None]
         return Built(manifest, len(divided), encoded, tuple(fault for entry in divided for fault in entry))
+
+    def _found(self, folder: str) -> ShardFacts:
+        """The facts of a shard that a task has just encoded. Raises StoreError."""
+        facts = _shard_there(self.store, folder)
+        if facts is None:
+            raise _gone(self.store, folder)
+        return facts
 
     def _divided(self, engine: Engine, spools: list[str]) -> list[list[Skipped] | None]:
         """What was left out of each portion; None for one that was divided before."""
@@ -187,10 +196,14 @@ def read_manifest(store: Storage, *, required: bool = True) -> Manifest | None:
     return None if content is None else parse_manifest(content, place)
 
 
-def _former(store: Storage) -> Manifest | None:
-    """The build that is there. Raises StoreError for a manifest that is not ours, which stays."""
+def _gone(store: Storage, name: str) -> StoreError:
+    return StoreError(f"{store.place}/{name}: it went while it was needed: is another build running there?")
+
+
+def _check_manifest(store: Storage) -> None:
+    """Raise StoreError for a manifest that is not ours, which stays."""
     try:
-        return read_manifest(store, required=False)
+        read_manifest(store, required=False)
     except StoreError as error:
         raise StoreError(f"{error}; nothing was built: remove that file, or choose another place") from None
 
@@ -282,9 +295,7 @@ def _spooled(
     for spool in spools:
         counts = _counts(store, spool, shards)
         if counts is None:
-            raise StoreError(
-                f"{store.place}/{spool}: it went while it was needed: is another build running there?"
-            )
+            raise _gone(store, spool)
         path, count = scratch / "spool.jsonl.gz", 0
         if counts[number]:
             store.fetch(f"{spool}/{number}.jsonl.gz", path)

@@ -6,16 +6,25 @@ import hashlib
 import os
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path, PurePosixPath
 from typing import Any, Protocol
 
 from femtosearch.disk import make_folder, refusal, whole_file
-from femtosearch.errors import CorruptError, FemtosearchError, MissingExtraError, StoreError, missing_extra
+from femtosearch.errors import (
+    CorruptError,
+    FemtosearchError,
+    LockedError,
+    MissingExtraError,
+    StoreError,
+    missing_extra,
+)
+from femtosearch.index.lock import FolderLock
 from femtosearch.server.cluster.manifest import FileFacts
 
 _OBJECTS = frozenset(["s3", "s3a", "gs", "gcs", "abfs", "abfss", "az", "oci", "oss"])
 _PIECE = 1 << 20  # bytes that are read at a time
+_LOCK = "build.lock"
 
 
 class Storage(Protocol):
@@ -43,6 +52,9 @@ class Storage(Protocol):
 
     def folders(self, name: str = "") -> list[str]:
         """The names of the folders in a folder."""
+
+    def alone(self) -> AbstractContextManager[None]:
+        """One build writes there at a time, where there are locks. Raises LockedError."""
 
 
 def is_url(place: str) -> bool:
@@ -114,6 +126,19 @@ class Folder:
             return sorted(entry.name for entry in root.iterdir() if entry.is_dir()) if root.is_dir() else []
 
     @contextmanager
+    def alone(self) -> Iterator[None]:
+        with _as_store_error(self.place):
+            make_folder(Path(self.place))
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(FolderLock(Path(self.place, _LOCK)).hold(0.0))
+            except LockedError:
+                raise
+            except StoreError:  # a file system without locks
+                pass
+            yield
+
+    @contextmanager
     def _writing(self, name: str) -> Iterator[Any]:
         path = self.path(name)
         make_folder(path.parent)
@@ -173,6 +198,9 @@ class Bucket:
                 return []
             entries = self.files.ls(root, detail=True)
         return sorted(PurePosixPath(entry["name"]).name for entry in entries if entry["type"] == "directory")
+
+    def alone(self) -> AbstractContextManager[None]:
+        return nullcontext()
 
     def _make_parent(self, name: str) -> None:
         """A store of objects has no folders, and would make a bucket; other file systems want them made."""
