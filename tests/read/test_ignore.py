@@ -136,6 +136,19 @@ def test_the_rules_of_the_repository_above(tmp_path):
     assert len(names(tmp_path / "docs")) == 4
 
 
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_file_that_its_folder_leaves_out_is_read_where_it_is_named(tmp_path, linked):
+    (tmp_path / "build.log").write_text("error")
+    if linked:
+        os.link(tmp_path / "build.log", tmp_path / "other.log")
+    paths = [str(tmp_path), str(tmp_path / "build.log")]
+    behind, before = walk(paths), walk(paths[::-1])
+    for walked in (behind, before):
+        assert [file.path for file in walked.files] == paths[1:]
+    assert set(behind.kinds) == {".log"} and not behind.reasons["read already, by another path"]
+    assert before.reasons["read already, by another path"] == 1 + linked and not before.kinds
+
+
 def test_an_index_in_the_folder_is_left_out(tmp_path):
     write(tmp_path / "idx" / "catalog.db")
     write(tmp_path / "idx" / "segments" / "a.md")

@@ -93,12 +93,16 @@ class Walk:
         if len(self.left_out) < MOST_LISTED:
             self.left_out.append(Skipped(printable(path), reason))
 
-    def is_new(self, real: str, status: os.stat_result) -> bool:
-        """Whether a file has not been met yet, by this path or by a hard link."""
+    def is_new(self, real: str, status: os.stat_result, *, is_read: bool = True) -> bool:
+        """Whether a file has not been met yet, by this path or by a hard link.
+
+        is_read:  whether it is read now; one that is left out may be named behind its folder.
+        """
         key: str | tuple[int, int] = (status.st_dev, status.st_ino) if status.st_nlink > 1 else real
         if real in self._seen or key in self._seen:
             return False
-        self._seen.update((real, key))
+        if is_read:
+            self._seen.update((real, key))
         return True
 
     def enters(self, status: os.stat_result) -> bool:
@@ -280,7 +284,7 @@ class _Folder:
             special = kind_of(status.st_mode)
             self._walked.kinds[special] += 1
             self._walked.leave_out(entry.path, f"{special}, not a file", "no file")
-        elif not self._walked.is_new(real, status):
+        elif not self._walked.is_new(real, status, is_read=kind is not None):
             self._walked.leave_out(entry.path, "read already, by another path")
         elif kind is None:
             extension = os.path.splitext(entry.name)[1] or "no extension"
