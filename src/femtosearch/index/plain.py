@@ -1,12 +1,15 @@
 """Words in plain letters: as they are found, whatever typesetting, accents and invisible characters make of
 them.
+
+A row of the table of words is taken out by what is made of its text again: another result, of `folded` too,
+is another format, and needs a feature of its own beside `plain`.
 """
 
 from __future__ import annotations
 
 import itertools
 import re
-from unicodedata import ucd_3_2_0 as unicode  # one version for ever: what is taken out is what was put in
+from unicodedata import ucd_3_2_0 as unicode  # one version, whatever Python's own is
 
 from femtosearch.model.foldings import folded
 
@@ -27,7 +30,7 @@ _LETTERS, _DIGITS = (  # no word of a picture has a digit, or it would be parted
     str.maketrans(*pair) for pair in itertools.permutations(("0123456789abcdef", "abcdefghijklmnop"))
 )
 _OF_PICTURE = re.compile("emojix([a-p]{4,5})")
-_SIGNED = re.compile(r"(?<![^\W_])([A-Za-z])(\+\+|#)(?![A-Za-z_])")
+_SIGNED = re.compile(r"(?<![A-Za-z0-9])([A-Za-z])(\+\+|#)(?![A-Za-z_])")
 _SIGNS = {"++": "plusplus", "#": "sharp"}
 _APART = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:\u200b+[A-Za-z0-9]+)+")
 
