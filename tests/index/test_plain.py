@@ -109,6 +109,15 @@ def test_pictures_and_signs_are_found_as_words(fast_path):
         assert found(index, "\U0001f382") == [] and not index.verify()
 
 
+def test_a_picture_that_no_document_has_changes_nothing(fast_path):
+    with Index(model=MODEL) as index:
+        index.add([{"id": "a", "text": "azz bzz czz"}, {"id": "b", "text": "azz dzz ezz fzz"}, *OTHERS])
+        plain, decorated = (index.search(query) for query in ("azz czz", "azz czz \U0001f389"))
+        assert [(hit.id, hit.bm25) for hit in plain] == [(hit.id, hit.bm25) for hit in decorated]
+        with_words, also = (index.search(query, hybrid=1) for query in ("azz czz", "azz czz \U0001f389"))
+        assert [hit.score for hit in with_words] == [hit.score for hit in also]
+
+
 @pytest.mark.parametrize("marks", ["\u201c\u201d", "\u201e\u201c", "\u00ab\u00bb", "\uff02\uff02", '""'])
 @pytest.mark.parametrize("in_plain", [True, False])
 def test_quotes_of_all_kinds_quote(marks, in_plain):

@@ -11,7 +11,7 @@ import re
 import sqlite3
 import unicodedata
 from collections.abc import Iterable
-from dataclasses import field
+from dataclasses import field, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -56,12 +56,14 @@ class Keywords:
     phrases:  what stands in double quotes, in a query of at most MOST_ASKED words; of each one way to write
               it, or several.
     forms:    of the terms, a word as it is typeset and in plain letters, of which one is meant.
+    beside:   of the terms, those of emoji and the like, which count as nothing where no document has them.
     """
 
     terms: tuple[str, ...]
     pairs: tuple[str, ...] = ()
     phrases: tuple[tuple[str, ...], ...] = ()
     forms: tuple[tuple[str, str], ...] = ()
+    beside: frozenset[str] = frozenset()
 
     def every(self) -> tuple[str, ...]:
         """All that is looked up."""
@@ -93,7 +95,11 @@ class WordScores:
 
 def keywords_in(query: str, *, in_plain: bool) -> Keywords:
     """What a query looks up in a table of words. in_plain: whether that has them in plain letters."""
-    return keywords_of(" ".join([plain_text(query), *words_beside(query)]) if in_plain else query)
+    if not in_plain:
+        return keywords_of(query)
+    beside = [word.lower() for word in words_beside(query)]
+    keywords = keywords_of(" ".join([plain_text(query), *beside]))
+    return replace(keywords, beside=frozenset(_quoted(beside)))
 
 
 def keywords_of(query: str) -> Keywords:
@@ -252,6 +258,7 @@ class _Lookup:
 
     def lists(self, keywords: Keywords) -> WordLists:
         not_meant = self._not_meant(keywords.forms)
+        not_meant |= {term for term in keywords.beside if not self._count(term)}
         meant = [term for term in keywords.terms if term not in not_meant]
         terms = self._affordable(meant)
         pairs = self._affordable(keywords.pairs) if len(terms) == len(meant) else {}
