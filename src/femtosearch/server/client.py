@@ -26,7 +26,12 @@ ATTEMPTS = 6
 
 
 def connect(
-    url: str, *, index: str | None = None, key: str | None = None, timeout: float = 60.0
+    url: str,
+    *,
+    index: str | None = None,
+    key: str | None = None,
+    timeout: float = 60.0,
+    model: Any = None,
 ) -> RemoteIndex:
     """An index of a server that `femtosearch serve` runs, with the methods of `Index`.
 
@@ -34,14 +39,20 @@ def connect(
               export --to` was told, such as qdrant:http://127.0.0.1:6333: a `QdrantIndex`, which is asked at
               once which model it is of.
     index:    its name, where the server has several.
-    key:      what --api-key or --write-key of the server says.
+    key:      what --api-key or --write-key of the server says; of Qdrant its own key ($QDRANT_API_KEY).
     timeout:  seconds to wait for an answer.
+    model:    of an index in Qdrant, if it is not built in: a model, or its name or folder.
     Raises ServerError for a url or a key that is none.
     """
     if isinstance(url, str) and url.startswith(("qdrant:", "qdrant-edge:")):
+        if index is not None:
+            raise ServerError(f"index: in Qdrant a collection is named behind #: {url}#{index}")
         qdrant: Any = importlib.import_module("femtosearch.server.cluster.qdrant")
-        searched: RemoteIndex = qdrant.QdrantIndex(url)  # typed as what nearly all callers get
+        # typed as what nearly all callers get
+        searched: RemoteIndex = qdrant.QdrantIndex(url, model=model, key=key, timeout=timeout)
         return searched
+    if model is not None:
+        raise ServerError("model: expected none, the server has it")
     return RemoteIndex(Server(url, index, key, timeout))
 
 

@@ -203,6 +203,27 @@ def test_nothing_is_replaced(address, qdrant, single):
         export_to_qdrant(single, address)
 
 
+def test_connecting_takes_a_model_a_key_and_no_index(tmp_path, model, monkeypatch):
+    client = pytest.importorskip("qdrant_client")
+    model.save(tmp_path / "own")
+    index = Index(model=str(tmp_path / "own"))
+    index.add(["heat transfer"])
+    export_to_qdrant(index, f"qdrant:{tmp_path / 'store'}")
+    with fs.connect(f"qdrant:{tmp_path / 'store'}", model=str(tmp_path / "own")) as opened:
+        assert opened.search("heat")[0].text == "heat transfer"
+    with pytest.raises(ServerError, match="named behind #"):
+        fs.connect(f"qdrant:{tmp_path / 'store'}", index="notes")
+    with pytest.raises(ServerError, match="model: expected none"):
+        fs.connect("http://127.0.0.1:1", model="femto")
+    asked = []
+    monkeypatch.setattr(client, "QdrantClient", lambda **how: asked.append(how) or 1 / 0)
+    monkeypatch.setenv("QDRANT_API_KEY", "theirs")
+    for key in ("mine", None):
+        with pytest.raises(ServerError):
+            fs.connect("qdrant:http://127.0.0.1:1", key=key, timeout=2.5)
+    assert [(how["api_key"], how["timeout"]) for how in asked] == [("mine", 3), ("theirs", 3)]
+
+
 def test_another_model(address, qdrant):
     qdrant.close()
     with QdrantIndex(address, model="megabyte") as other, pytest.raises(ModelMismatchError):

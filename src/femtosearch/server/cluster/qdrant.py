@@ -32,7 +32,14 @@ from femtosearch.index.rerank import passages_beside
 from femtosearch.index.schema import Origin
 from femtosearch.index.searches import Searches
 from femtosearch.model.foldings import folded as folded_text
-from femtosearch.server.cluster.qdrant_store import Asked, Collection, Point, collection_at, text_field
+from femtosearch.server.cluster.qdrant_store import (
+    TIMEOUT,
+    Asked,
+    Collection,
+    Point,
+    collection_at,
+    text_field,
+)
 from femtosearch.types import Document, Hit, Rows
 
 _NAMES = uuid.UUID("6f1b7b0c-6d0a-5c53-9d6f-0b3f1d2a7c11")  # in which points have theirs
@@ -167,11 +174,19 @@ class QdrantIndex(Searches):
 
     address:  as for `export_to_qdrant`.
     model:    what encodes queries; None: the built-in one that the index was made with.
+    key:      of the server; None: $QDRANT_API_KEY. timeout: seconds to wait for an answer of it.
     Raises ServerError for a collection that is none of ours.
     """
 
-    def __init__(self, address: str, *, model: PassageEncoder | str | None = None) -> None:
-        self._collection = collection_at(address)
+    def __init__(
+        self,
+        address: str,
+        *,
+        model: PassageEncoder | str | None = None,
+        key: str | None = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self._collection = collection_at(address, key, timeout)
         self._model = ModelOfIndex(model)
         try:
             facts = self._facts()

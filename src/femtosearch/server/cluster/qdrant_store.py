@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import warnings
@@ -20,6 +21,7 @@ from femtosearch.server.cluster.storage import raised_as
 
 FINDS, RANKS = "fde", "rows"  # the vector that finds passages, and the rows that rank them
 SCHEMES = ("qdrant:", "qdrant-edge:")
+TIMEOUT = 60.0  # seconds to wait for an answer
 _COLLECTION = "femtosearch"
 _EF = 128  # of the graph, at least
 _PAGE = 256
@@ -90,7 +92,7 @@ class Collection(Protocol):
         """Let go of it."""
 
 
-def collection_at(address: str) -> Collection:
+def collection_at(address: str, key: str | None = None, timeout: float = TIMEOUT) -> Collection:
     """The collection at qdrant:URL#NAME, qdrant:FOLDER#NAME or qdrant-edge:FOLDER. Raises ServerError,
     MissingExtraError.
     """
@@ -103,7 +105,8 @@ def collection_at(address: str) -> Collection:
         )
     if scheme == "qdrant-edge:":
         return _Edge(_module("qdrant_edge", "qdrant-edge-py"), location)
-    return _Client(_module("qdrant_client", "qdrant-client"), location, name or _COLLECTION)
+    package = _module("qdrant_client", "qdrant-client")
+    return _Client(package, location, name or _COLLECTION, key or os.environ.get("QDRANT_API_KEY"), timeout)
 
 
 class _Opened(ABC):
@@ -146,8 +149,9 @@ class _Opened(ABC):
 class _Client(_Opened):
     """A collection by qdrant-client."""
 
-    def __init__(self, package: Any, location: str, name: str) -> None:
+    def __init__(self, package: Any, location: str, name: str, key: str | None, timeout: float) -> None:
         self.place, self._name, self._models = f"qdrant:{location}#{name}", name, package.models
+        self._key, self._timeout = key, math.ceil(timeout)
         self._folder = None if "://" in location else Path(location)
         self._package, self._location, self._filter = package, location, package.models.Filter
 
@@ -159,9 +163,11 @@ class _Client(_Opened):
                 if self._folder is not None:
                     self._opened = self._package.QdrantClient(path=os.fspath(self._folder))
                 else:
-                    key = os.environ.get("QDRANT_API_KEY")
                     self._opened = self._package.QdrantClient(
-                        url=self._location, api_key=key, timeout=60, check_compatibility=False
+                        url=self._location,
+                        api_key=self._key,
+                        timeout=self._timeout,
+                        check_compatibility=False,
                     )
         return self._opened
 
