@@ -89,6 +89,20 @@ def test_documents_that_are_missing_do_not_count(scored, teacher):
         ([{"query_id": "q1"}], "expected a column 'document_ids', found query_id"),
         ([{"query_id": "q1", "document_ids": ["d1"], "scores": [1, 2]}], "row 1: 1 documents, 2 scores"),
         ([{"query_id": "q1", "document_ids": ["d1", "d2"], "scores": [1, float("nan")]}], "not a finite"),
+        *(
+            (
+                [{"query_id": "q1", "document_ids": ["d1", "d2"], "scores": scores}],
+                "row 1: a score that is not",
+            )
+            for scores in (["a", "b"], [[1], [2]], [[1], 2], [None, 2], [10**400, 1], "['a', 'b']")
+        ),
+        *(
+            (
+                [{"query_id": "q1", "document_ids": names, "scores": [1, 2]}],
+                "expected document_ids to be a list",
+            )
+            for names in (3, "['d1', 'd2'", "print(1)", "(1, 2)", "[" * 5000, "d1")
+        ),
         (
             [{"query_id": "x", "document_ids": ["d1", "d2"], "scores": [1, 2]}],
             "no row whose query and at least",

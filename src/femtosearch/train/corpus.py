@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import array
 import ast
+import contextlib
 import hashlib
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -307,18 +308,29 @@ def read_scores(source: ScoredSource, folder: Path, reader: Reader) -> Scored:
 
 def _score_rows(source: ScoredSource, folder: Path) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
     for number, row in enumerate(table(source.source, source.table, folder), 1):
-        names, scores = (
-            ast.literal_eval(value) if isinstance(value, str) else value  # some tables hold lists as text
-            for value in (_field(row, "document_ids", source), _field(row, "scores", source))
-        )
+        where = f"{source.source}: row {number}"
+        names, scores = (_list(_field(row, name, source), where, name) for name in ("document_ids", "scores"))
         if len(names) != len(scores):
-            raise RecipeError(f"{source.source}: row {number}: {len(names)} documents, {len(scores)} scores")
-        values = np.array(scores[: source.ways], dtype=np.float32)
-        if not np.isfinite(values).all():
-            raise RecipeError(f"{source.source}: row {number}: a score that is not a finite number")
+            raise RecipeError(f"{where}: {len(names)} documents, {len(scores)} scores")
+        try:
+            values = np.array(scores[: source.ways], dtype=np.float32)
+        except (TypeError, ValueError, OverflowError):  # of texts, lists, and whole numbers without bound
+            values = np.array([np.nan])
+        if values.ndim != 1 or not np.isfinite(values).all():
+            raise RecipeError(f"{where}: a score that is not a finite number")
         yield _field(row, "query_id", source), _hashes(names[: source.ways]), values
         if number == source.take:
             return
+
+
+def _list(value: Any, where: str, name: str) -> list[Any]:
+    """A list, which some tables hold as text."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            value = ast.literal_eval(value)
+    if not isinstance(value, list):
+        raise RecipeError(f"{where}: expected {name} to be a list, found {str(value)[:80]!r}")
+    return value
 
 
 def _hashes(names: list[Any]) -> np.ndarray:
