@@ -258,6 +258,8 @@ def test_a_spool_that_was_damaged_is_told_or_made_again(corpus, tmp_path, single
     [
         ([], "out", 1, ReadError, "found none"),
         (["-"], "out", 1, ReadError, "not standard input"),
+        (3, "out", 1, ReadError, "sources: expected paths or URLs, found int"),
+        ([None], "out", 1, ReadError, "sources: expected paths or URLs, found NoneType"),
         (["nowhere"], "out", 1, ReadError, "nowhere"),
         (["nosuch://x"], "out", 1, StoreError, "Protocol not known"),
         (["a.txt"], "", 1, StoreError, "expected a folder or URL"),

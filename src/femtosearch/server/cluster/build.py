@@ -20,7 +20,7 @@ from secrets import token_hex
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from femtosearch.errors import CorruptError, StoreError, check_whole
+from femtosearch.errors import CorruptError, ReadError, StoreError, check_whole
 from femtosearch.index.documents import Draft
 from femtosearch.index.index import Index
 from femtosearch.index.schema import Origin
@@ -101,15 +101,15 @@ def build(
     Of several documents with one id the last counts. Raises ReadError, StoreError, ServerError.
     """
     check_whole(StoreError, "shards", shards, 1, manifests.MOST_SHARDS)
-    sources = [sources] if isinstance(sources, (str, os.PathLike)) else list(sources)
+    paths = _paths_of(sources)
     store = storage_at(out)
     _check_manifest(store)
-    portions = portions_of(sources, options or Options(), store)
+    portions = portions_of(paths, options or Options(), store)
     recipe = Recipe(model, precision, fde, threads)
     loaded = recipe.load()
     origin = Origin(loaded.name, loaded.fingerprint, loaded.dims)
     name = _name(portions, shards, origin, recipe)
-    places = [*map(str, sources), store.place]
+    places = [*paths, store.place]
     held_here = next((place for place in places if place.startswith(MEMORY)), store.place)
     runner = engine or engine_at(address, place=held_here)
     try:
@@ -118,6 +118,16 @@ def build(
     finally:
         if engine is None:
             runner.close()
+
+
+def _paths_of(sources: object) -> list[str]:
+    """Paths and URLs as text. Raises ReadError for what is none."""
+    several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    paths = list(several) if isinstance(several, Iterable) else [several]
+    for path in paths:
+        if not isinstance(path, (str, os.PathLike)):
+            raise ReadError(f"sources: expected paths or URLs, found {type(path).__name__}")
+    return [str(path) for path in paths]
 
 
 @dataclass(frozen=True, slots=True)
