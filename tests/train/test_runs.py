@@ -165,8 +165,11 @@ def test_a_recipe_may_change_before_the_first_checkpoint(short, data, tmp_path):
     command.train(short, data, tmp_path, quiet=True)
 
 
-def test_checkpoints_of_nobody_knows_what_are_refused(short, data, tmp_path):
+@pytest.mark.parametrize("claims", [None, b"{", b"[]", b"\xff", b"3"])
+def test_checkpoints_of_nobody_knows_what_are_refused(short, data, tmp_path, claims):
     (tmp_path / "tokens.pt").write_bytes(b"")
+    if claims is not None:
+        (tmp_path / loop.CLAIMS).write_bytes(claims)
     with pytest.raises(RecipeError, match="begun with another recipe"):
         command.train(short, data, tmp_path, quiet=True)
 
@@ -291,3 +294,12 @@ def test_a_run_says_what_its_models_card_needs(trained, recipe):
     assert facts["held_out"] and facts["data"][0][0].startswith("pairs.jsonl")
     text = card(Model.load(folder / "model"), facts, None)
     assert facts["teacher"] in text and "| source | licence |" in text
+
+
+def test_a_log_that_a_power_cut_broke_keeps_no_card_back(recipe, tmp_path):
+    whole = '{"stage": "tokens", "held_out_ndcg": 0.5}\n'
+    (tmp_path / "log.jsonl").write_bytes(
+        whole.encode() + b'{"stage": "tok\xe2{"stage": "done"}\n\x00\x00\n[1]\n'
+    )
+    write_facts(tmp_path, recipe, "femtosearch train", tmp_path, CPU)
+    assert read_facts(tmp_path)["held_out"] == [["after stage `tokens`", "0.500"]]

@@ -11,6 +11,7 @@ import torch
 from femtosearch.disk import write_whole
 from femtosearch.train.cache import disk_errors
 from femtosearch.train.recipe import Data, Recipe
+from femtosearch.train.sources import json_value
 
 FACTS = "card.toml"  # which femtosearch.evaluation.card reads
 LICENCE = "to be filled in"
@@ -38,7 +39,9 @@ def write_facts(folder: Path, recipe: Recipe, command: str, run: Path, device: t
 
 
 def _log(run: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    """The lines of a run's log; one that a power cut has left half written says nothing."""
+    lines = (run / "log.jsonl").read_text(encoding="utf-8", errors="replace").splitlines()
+    return [entry for entry in map(json_value, lines) if isinstance(entry, dict)]
 
 
 def _last_of_each(lines: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -47,7 +47,7 @@ class Run:
         before the first checkpoint a recipe may still change, and caches know themselves what they are of.
         """
         path = self.folder / CLAIMS
-        digests_of = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        digests_of = _claims(path)
         begun = any(self.folder.glob("*.pt"))
         unknown = {} if digests_of else dict.fromkeys(digests, "")  # checkpoints of nobody knows what
         for name, made_from in digests.items():
@@ -199,6 +199,15 @@ def _optimiser(
         return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * done))
 
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, cycle)
+
+
+def _claims(path: Path) -> dict[str, str]:
+    """What a run says that it is made from; nothing where that file is not there or damaged."""
+    try:
+        claims = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def _values(losses: dict[str, Tensor]) -> dict[str, float]:
