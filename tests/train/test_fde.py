@@ -137,7 +137,7 @@ def test_bad_files(tmp_path, monkeypatch, capsys, arguments, message):
 def test_numbers_that_make_no_sense_are_refused_at_once(capsys, option):
     with pytest.raises(SystemExit):
         main(["train", "fde", "femto", "--queries", "q", "--documents", "d", option])
-    assert "expected a whole number from" in capsys.readouterr().err
+    assert "expected a whole number of" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
