@@ -89,7 +89,7 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     if options.benchmark == "engines":
         pythons = _pythons(options, engines.PEERS)
         asked_of = _folder(options), options.model, options.runs, pythons, options.limit
-        return engines.measure(*asked_of, options.doc)
+        return engines.measure(*asked_of, options.doc, options.beside)
     if options.benchmark == "commits":
         return commits.measure(options.documents)
     if options.benchmark == "kernels":  # which makes up its own data
@@ -211,6 +211,9 @@ def _add_engines(commands: Any) -> None:
     command.add_argument("--runs", type=int, default=3, metavar="N", help="turns of each (default: 3)")
     _add_peers(command, engines.PEERS)
     command.add_argument("--doc", type=Path, metavar="FILE", help="write a page, such as docs/benchmarks.md")
+    command.add_argument(
+        "--beside", type=Path, nargs="*", default=[], metavar="FILE", help="results that the page shows, too"
+    )
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 

@@ -8,7 +8,7 @@ import json
 import os
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -47,6 +47,15 @@ SHOWN = {  # engine -> what it is on the page
     "sentence-transformers": "Sentence Transformers {sentence-transformers}, rows in memory, nothing stored",
     "bm25s": "bm25s {bm25s}: words alone, no model",
 }
+KERNELS = {"avx512": "AVX-512", "avx2": "AVX2", "baseline": "The portable baseline"}
+INTRODUCTION = """# Beside its peers
+
+Made by `python -m benchmarks engines $(scripts/peers) --limit 1000 --runs 2 --doc docs/benchmarks.md`:
+nothing here is typed by hand. The first documents of a collection and all its queries, the same checkpoint,
+the same texts and cores; each engine in a process and an environment of its own, turn and turn about,
+medians. An index is on the disk when its time ends, but where the row says otherwise; a query is a text, and
+its answer ten ids. Relevant documents that were left out count as not found, for every engine alike.
+"""
 
 
 def measure(
@@ -56,11 +65,12 @@ def measure(
     pythons: Mapping[str, str],
     limit: int | None,
     doc: Path | None = None,
+    beside: Sequence[Path] = (),
 ) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table.
 
     pythons:  of each peer's environment, by PEERS' names.
-    doc:      a page to write.
+    doc:      a page to write; beside: results of other machines, which it shows, too.
     """
     scored = collection(data)
     pythons = {OURS: sys.executable, **pythons}
@@ -80,12 +90,18 @@ def measure(
     facts = {"model": about(model), "collection": data.name, "documents": len(job["documents"])}
     facts |= {"runs": runs, "engines": results, "ratios": ratios}
     if doc is not None:
-        doc.write_text(page(machine(), facts), encoding="utf-8")
+        others = [json.loads(path.read_text(encoding="utf-8")) for path in beside]
+        doc.write_text(page([{"machine": machine(), **facts}, *others]), encoding="utf-8")
     return facts, list(_rows(results, ratios))
 
 
-def page(on: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
-    """docs/benchmarks.md."""
+def page(several: Sequence[Mapping[str, Any]]) -> str:
+    """docs/benchmarks.md, of the results of each machine."""
+    return "\n".join([INTRODUCTION, *map(_section, several)])
+
+
+def _section(facts: Mapping[str, Any]) -> str:
+    """What one machine gave."""
     table = [
         "| | text to an index, documents/s | ours is as fast times | a query, ms: median (95%) | "
         "ours is as fast times | bytes a document | nDCG@10 |",
@@ -104,17 +120,14 @@ def page(on: Mapping[str, Any], facts: Mapping[str, Any]) -> str:
         ]
         table.append(f"| {' | '.join(cells)} |")
     loads = sorted(load for of in facts["engines"].values() for load in of["load"])
-    return f"""# Beside its peers
+    on = facts["machine"]
+    machine_of, turns = f"{on['processor']}, {on['cores']} cores, Python {on['python']}", facts["runs"]
+    asked = f"{facts['documents']:,} documents of {facts['collection']}, the model {facts['model']['name']}"
+    return f"""## {KERNELS[on["kernel"]]}
 
-Made by `python -m benchmarks engines $(scripts/peers) --doc docs/benchmarks.md`: nothing here is typed by
-hand. {facts["documents"]:,} documents of {facts["collection"]} and all its queries, the same checkpoint
-({facts["model"]["name"]}), the same texts and cores; each engine in a process and an environment of its own,
-turn and turn about, {facts["runs"]} turns each, medians. An index is on the disk when its time ends, but
-where the row says otherwise; a query is a text, and its answer ten ids. Relevant documents that were left
-out count as not found, for every engine alike.
-
-{on["processor"]}, {on["cores"]} cores, {on["kernel"]}, Python {on["python"]}; the load before a turn, in part
-that of the turn before, was {loads[0]} to {loads[-1]}.
+{machine_of}, at commit {on["commit"]}.
+{asked}, {turns} turns each; the load before a turn,
+in part that of the turn before, was {loads[0]} to {loads[-1]}.
 
 """ + "\n".join([*table, ""])
 

@@ -12,6 +12,7 @@ import pytest
 
 from benchmarks import __main__ as command_line
 from benchmarks import compare, engines, own_language
+from benchmarks.machine import machine
 from benchmarks.passages import passages
 from femtosearch.errors import MissingExtraError
 
@@ -107,6 +108,9 @@ def test_engines_are_asked_in_processes_of_their_own(tmp_path, capsys):
     for of in results["engines"].values():
         assert of["ndcg@10"] == 1 and of["bytes_a_document"] > 0 and of["query_ms"]["p50"] > 0
     assert results["ratios"]["femtosearch"] == {"index": 1, "query": 1}
+    kept = FOLDER / "results" / "unreleased" / "engines-avx2.json"
+    page = engines.page([{"machine": machine(), **results}, json.loads(kept.read_text(encoding="utf-8"))])
+    assert page.count("\n## ") == 2 and "\n## AVX2\n" in page and page.count("| **femtosearch**") == 2
     with pytest.raises(SystemExit, match="pylate, with"):
         engines.measure(folder, "femto", 1, {"pylate": "false"}, None)
 
