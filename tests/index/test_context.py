@@ -106,6 +106,17 @@ def test_what_does_not_fit_keeps_nothing_out():
     assert citation.id == "short"
 
 
+@pytest.mark.parametrize(
+    ("most", "text"), [(2, None), (3, "one"), (4, "one two"), (5, "one two three"), (6, "one two three é")]
+)
+def test_of_passages_that_are_all_too_long_the_best_one_begins(most, text):
+    hits = [hit("a", "one two three é " + "four " * 90), hit("b", "other words " * 90)]
+    context = make_context(hits, most)
+    assert [citation.text for citation in context.citations] == ([] if text is None else [text])
+    assert context.tokens <= most and str(context) == ("" if text is None else f"[1] a\n{text}")
+    assert all(hits[0].text[cited.start : cited.end] == cited.text for cited in context.citations)
+
+
 def test_an_index_gives_more_than_one_passage_of_a_long_document():
     fill = " ".join(f"something else number {n} is told here at length." for n in range(60))
     ways = "To reset the router hold its button.", "A factory reset of the router erases it."

@@ -53,19 +53,24 @@ class Context:
 
 def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None = None) -> Context:
     """The context that hits, best first, give within so many tokens: the best passages, those of one document
-    together and as they follow in it.
+    together and as they follow in it. Where none fits it is the beginning of the best one.
 
     further:  what gives the other passages of a long document; None for the best one of each alone.
     Raises QueryError.
     """
     check_max_tokens(max_tokens)
     room, chosen, runs = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
+    too_long: list[Citation] = []
     for citation in filter(None, (_addition(hit, chosen, runs) for hit in _by_relevance(hits, further))):
         size = len(_block(replace(citation, number=len(chosen) + 1)).encode()) + (2 if chosen else 0)
         if size <= room:
             chosen.append(citation)
             runs |= _runs(citation.text)
             room -= size
+        else:
+            too_long.append(citation)
+    if not chosen:
+        chosen = [cut for citation in too_long[:1] if (cut := _cut(citation, room))]
     citations = [replace(citation, number=n) for n, citation in enumerate(_in_reading_order(chosen), 1)]
     text = "\n\n".join(map(_block, citations))
     return Context(text, citations, -(-len(text.encode()) // BYTES_PER_TOKEN))
@@ -172,6 +177,16 @@ def _runs(text: str) -> set[Words]:
     """The runs of words in a text; of a short one all of it."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))} if words else set()
+
+
+def _cut(citation: Citation, room: int) -> Citation | None:
+    """The citation with the words at the beginning of its text that fit into so many bytes, if any do."""
+    above = len(_block(replace(citation, number=1, text="")).encode())
+    beginning = citation.text.encode()[: max(0, room - above)].decode(errors="ignore")
+    words = re.match(r".*\S(?=\s)", beginning, re.DOTALL)
+    if words is None:
+        return None
+    return replace(citation, text=words[0], end=citation.start + len(words[0]))
 
 
 def _block(citation: Citation) -> str:
