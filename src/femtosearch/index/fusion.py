@@ -133,22 +133,23 @@ def fuse(
     scores = ranking.scores.astype(np.float64)
     length = np.zeros(len(scores))
     if penalty:
-        length = penalty * luck * np.sqrt(2 * np.log(counts))
+        length = _luck_of(counts, penalty * luck)
         scores -= length
     if words is None:
         return Fused(_scored(ranking, scores), ranking.scores, shares={"length": -length})
     bm25, shares, phrases = _aligned(words, ranking.keys)
     if weight == 1:
-        scores = np.where(bm25 > 0, shares + phrases, -np.inf)
+        of_words = shares
+        scores = np.where(bm25 > 0, of_words + phrases, -np.inf)
         length[:] = 0
     else:
         has_rows, unit = np.isfinite(scores), SPREADS * spread or 1.0
         least = scores[has_rows].min(initial=np.inf) if lowest is None else _least(lowest, penalty * luck)
         scores = np.where((bm25 > 0) & ~has_rows, least if np.isfinite(least) else mean, scores)
-        shares /= math.sqrt(2 * words.top) or 1.0
-        scores = (1 - weight) * (scores - mean) / unit + weight * shares + phrases
+        of_words = weight * (shares / (math.sqrt(2 * words.top) or 1.0))
+        scores = (1 - weight) * (scores - mean) / unit + of_words + phrases
         length *= np.where(has_rows, (1 - weight) / unit, 0.0)
-    parts = {"words": weight * shares, "quotes": phrases, "length": -length}
+    parts = {"words": of_words, "quotes": phrases, "length": -length}
     return Fused(_scored(ranking, scores), ranking.scores, bm25, parts, weight)
 
 
@@ -175,7 +176,12 @@ def _counts_of(snapshot: Snapshot, ranking: Ranking) -> np.ndarray:
 
 def _least(lowest: Mapping[int, float], penalty: float) -> float:
     counts, maxsim = np.array([*lowest], np.int64), np.array([*lowest.values()], np.float64)
-    return float((maxsim - penalty * np.sqrt(2 * np.log(counts))).min(initial=np.inf))
+    return float((maxsim - _luck_of(counts, penalty)).min(initial=np.inf))
+
+
+def _luck_of(counts: np.ndarray, penalty: float) -> np.ndarray:
+    """What documents of so many passages lose of their MaxSim. penalty: times the spread of the query's."""
+    return np.asarray(penalty * np.sqrt(2 * np.log(counts)))
 
 
 def moments_of(

@@ -302,10 +302,7 @@ def _hit_lists(answer: Any) -> list[list[Hit]]:
 
 def _context(answer: Any) -> Context:
     _warn([answer.get("coverage")])
-    citations = [
-        Citation(**{**entry, "score": -math.inf if entry["score"] is None else entry["score"]})
-        for entry in answer["citations"]
-    ]
+    citations = [Citation(**{**entry, "score": _score(entry)}) for entry in answer["citations"]]
     return Context(str(answer["text"]), citations, int(answer["tokens"]))
 
 
@@ -318,9 +315,13 @@ def _marked(hits: list[Hit], answer: Any) -> list[Hit]:
     return marked
 
 
+def _score(entry: dict[str, Any]) -> float:
+    return -math.inf if entry["score"] is None else float(entry["score"])
+
+
 def _hit(entry: dict[str, Any]) -> Hit:
     fields = {name: entry[name] for name in _HIT_FIELDS if name in entry}
-    fields["score"] = -math.inf if entry["score"] is None else float(entry["score"])
+    fields["score"] = _score(entry)
     for name in ("passage", "lines", "heading", "span", "copies"):  # which JSON has as lists
         if fields.get(name) is not None:
             fields[name] = tuple(fields[name])

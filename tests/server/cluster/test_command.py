@@ -16,19 +16,12 @@ def run(capsys, *arguments):
     return code, output.out, output.err
 
 
+def build_command(source, out, shards):
+    return "cluster", "build", source, out, "--shards", shards, "--address", "here", "--model", "femto"
+
+
 def test_build_and_search(corpus, single, tmp_path, capsys):
-    build_it = (
-        "cluster",
-        "build",
-        corpus,
-        tmp_path / "out",
-        "--shards",
-        2,
-        "--address",
-        "here",
-        "--model",
-        "femto",
-    )
+    build_it = build_command(corpus, tmp_path / "out", 2)
     code, output, _ = run(capsys, *build_it, "--json")
     facts = json.loads(output)
     assert (code, facts["documents"], facts["shards"], facts["encoded"]) == (0, len(single), 2, 2)
@@ -50,18 +43,7 @@ def test_build_and_search(corpus, single, tmp_path, capsys):
 def test_what_was_skipped_is_said(tmp_path, capsys):
     source = tmp_path / "a.jsonl"
     source.write_text('{"text": "a flow"}\n' + "no JSON\n" * 7)
-    build_it = (
-        "cluster",
-        "build",
-        source,
-        tmp_path / "out",
-        "--shards",
-        1,
-        "--address",
-        "here",
-        "--model",
-        "femto",
-    )
+    build_it = build_command(source, tmp_path / "out", 1)
     code, _, error = run(capsys, *build_it)
     assert code == 1 and f"{source}:2: " in error and "--keep-going" in error
     code, _, error = run(capsys, *build_it, "--keep-going")
