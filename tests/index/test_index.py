@@ -203,6 +203,9 @@ def test_dates_and_numbers_of_other_kinds_are_stored_as_json_has_them(index):
     assert index.get("a").metadata == {**stored, "three": 3, "is": True, "deep": [{"day": "2021-01-01"}]}
     for where in ({"day": {"$gte": date(2020, 1, 1)}}, "day < 2020-02-01 and price > 1", {"three": 3}):
         assert index.count(where) == 1
+    for where in [{"three": np.int64(3)}, {"price": {"$in": [Decimal("1.5")]}}, {"is": np.bool_(True)}]:
+        assert index.count(where) == 1
+    assert index.count({"then": {"$lt": time(5, 7)}, "half": {"$gte": np.float32(0.5)}}) == 1
     index.update("b", {"day": date(2019, 1, 1)})
     assert index.facets("day") == {"2019-01-01": 1, "2020-01-02": 1}
 

@@ -299,6 +299,7 @@ def test_a_missing_extra_is_told(tmp_path, monkeypatch):
 def test_parquet(tmp_path):
     pyarrow = pytest.importorskip("pyarrow")
     import datetime
+    from decimal import Decimal
 
     import pyarrow.parquet as parquet
 
@@ -308,6 +309,7 @@ def test_parquet(tmp_path):
             "text": ["one", None, "three"],
             "day": [datetime.date(2024, 1, n) for n in (1, 2, 3)],
             "tags": [["a"], [], None],
+            "price": [Decimal("12.50"), None, Decimal("0.99")],
         }
     )
     parquet.write_table(table, tmp_path / "a.parquet")
@@ -317,7 +319,7 @@ def test_parquet(tmp_path):
         ("2", ""),
         ("3", "three"),
     ]
-    assert documents[0].metadata == {"day": "2024-01-01", "tags": ["a"]}
+    assert documents[0].metadata == {"day": "2024-01-01", "tags": ["a"], "price": 12.5}
     with pytest.raises(ReadError, match=r"expected a column 'body', found 'id'"):
         list(read([tmp_path / "a.parquet"], text_column="body"))
 

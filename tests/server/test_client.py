@@ -5,7 +5,9 @@ import math
 import socket
 import threading
 from datetime import date
+from decimal import Decimal
 
+import numpy as np
 import pytest
 
 import femtosearch as fs
@@ -98,6 +100,7 @@ def test_filters_are_those_of_the_library(index, server):
         {"day": {"$gte": date(2024, 1, 10)}},
         {"day": {"$in": {date(2024, 3, 2), "never"}}},
         {"length": {"$in": (16, 22)}},
+        {"length": {"$lte": Decimal(22)}, "$or": [{"length": np.int64(16)}, {"length": np.int64(22)}]},
     ):
         assert index.count(where) == local.count(where) > 0
         assert index.search("a cat", where=where) == local.search("a cat", where=where)

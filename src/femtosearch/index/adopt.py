@@ -20,7 +20,7 @@ from femtosearch.errors import DocumentError, StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
-from femtosearch.index.documents import Draft, drafts
+from femtosearch.index.documents import Draft, drafts, id_text
 from femtosearch.index.interchange import HEADER, bits_of, kind_of, parquet
 from femtosearch.index.schema import Origin
 from femtosearch.index.writer import Encode, add_documents, store_draft
@@ -86,9 +86,8 @@ def _draft(record: dict[str, Any], where: str) -> Draft:
     """A document as it was exported, or of a flat record, whose other fields are metadata."""
     if "id" not in record and "_id" in record:  # as BEIR has it
         record["id"] = record.pop("_id")
-    identity = record.get("id")
-    if isinstance(identity, int) and not isinstance(identity, bool):
-        record["id"] = str(identity)
+    if "id" in record:
+        record["id"] = id_text(record["id"])
     metadata = record.pop("metadata", {})
     if not isinstance(metadata, dict):
         raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")

@@ -60,17 +60,16 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
     """
     check_max_tokens(max_tokens)
     room, chosen, runs = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
-    too_long: list[Citation] = []
+    best: Citation | None = None
     for citation in filter(None, (_addition(hit, chosen, runs) for hit in _by_relevance(hits, further))):
+        best = best or citation
         size = len(_block(replace(citation, number=len(chosen) + 1)).encode()) + (2 if chosen else 0)
         if size <= room:
             chosen.append(citation)
             runs |= _runs(citation.text)
             room -= size
-        else:
-            too_long.append(citation)
-    if not chosen:
-        chosen = [cut for citation in too_long[:1] if (cut := _cut(citation, room))]
+    if not chosen and best is not None:
+        chosen = [cut] if (cut := _cut(best, room)) else []
     citations = [replace(citation, number=n) for n, citation in enumerate(_in_reading_order(chosen), 1)]
     text = "\n\n".join(map(_block, citations))
     return Context(text, citations, -(-len(text.encode()) // BYTES_PER_TOKEN))

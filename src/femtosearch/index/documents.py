@@ -6,15 +6,12 @@ import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from datetime import date, time
-from decimal import Decimal
 from typing import Any
-
-import numpy as np
 
 from femtosearch.disk import blake2b
 from femtosearch.errors import DocumentError, utf8
 from femtosearch.frozen import frozen
+from femtosearch.index.json_values import json_scalar
 from femtosearch.types import Document
 
 MOST_BYTES = 999_000_000  # of one text, or of one document's metadata: SQLite's limit is 10^9
@@ -56,6 +53,11 @@ def check_id(value: object, where: str) -> str:
         raise DocumentError(f"{where}: the id is empty: give one, or leave it out to have one made")
     utf8(DocumentError, f"{where}: the id", value)
     return str.__str__(value)  # of an Enum's member that is text its value, as JSON has it
+
+
+def id_text(value: Any) -> Any:
+    """An id of JSON or of a table: the number 17 is "17", as it is in CSV; anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def content_name(*texts: str) -> str:
@@ -165,7 +167,7 @@ def check_metadata(value: object, where: str) -> str:
         raise DocumentError(f"{where}: the metadata must be a mapping, found {_kind(value)}")
     _check_json(value, f"{where}: metadata", MOST_DEPTH, itertools.count(1))
     try:
-        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False, default=_plain)
+        text = json.dumps(dict(value), ensure_ascii=False, allow_nan=False, default=json_scalar)
     except (TypeError, ValueError, RecursionError) as error:
         raise DocumentError(f"{where}: the metadata is not JSON: {error}") from error
     if len(utf8(DocumentError, f"{where}: the metadata", text)) > MOST_BYTES:
@@ -182,7 +184,7 @@ def _check_json(value: object, where: str, depth: int, values: Iterator[int]) ->
         raise DocumentError(f"{where[:200]}: more than {MOST_VALUES:,} values: make it smaller")
     if depth < 0:
         raise DocumentError(f"{where[:200]}: nested deeper than {MOST_DEPTH} levels: make it flatter")
-    value = _plain(value)
+    value = json_scalar(value)
     if isinstance(value, dict):
         for key, item in value.items():
             if not isinstance(key, str):
@@ -197,15 +199,6 @@ def _check_json(value: object, where: str, depth: int, values: Iterator[int]) ->
         raise DocumentError(
             f"{where}: {_kind(value)} is not JSON: use text, numbers, dates, lists, dicts or null"
         )
-
-
-def _plain(value: Any) -> Any:
-    """A date or time as ISO text, a number of numpy or of databases as Python's, anything else as it is."""
-    if isinstance(value, (date, time)):  # a datetime is a date, too
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return float(value)
-    return value.item() if isinstance(value, (np.number, np.bool_)) else value
 
 
 def _kind(value: object) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TypeAlias
 
 from femtosearch.errors import DocumentError
-from femtosearch.index.documents import check_document, titled
+from femtosearch.index.documents import check_document, id_text, titled
 from femtosearch.read.entries import Entry, Fault
 from femtosearch.types import Document
 
@@ -107,11 +107,10 @@ def _take_text(record: dict[str, Any], column: str, needs_text: bool) -> str:
 
 
 def _id(value: Any) -> str:
-    """An id as a string: the number 17 is "17", as it is in CSV. Nothing else has one obvious spelling."""
-    if isinstance(value, str) and value:
-        return value
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    """An id as a string. Nothing but text and whole numbers has one obvious spelling."""
+    name = id_text(value)
+    if isinstance(name, str) and name:
+        return name
     actual = "an empty string" if value == "" else kind_of(value)
     raise ValueError(f"expected an id that is a string or a whole number, found {actual}")
 

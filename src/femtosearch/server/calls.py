@@ -8,7 +8,6 @@ import math
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from datetime import date
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -25,6 +24,7 @@ from femtosearch.errors import (
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Citation, Context, check_max_tokens
 from femtosearch.index.documents import check_metadata, checked_ids, drafts, is_id, named
+from femtosearch.index.json_values import json_scalar
 from femtosearch.index.request import check_request
 from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
@@ -362,12 +362,12 @@ def _checked(where: Where | None) -> Where | None:
 
 
 def _plain(value: Any) -> Any:
-    """What a filter has, as JSON has it: dates as ISO text, sets and tuples as lists, as in the library."""
+    """What a filter has, as JSON has it: sets and tuples as lists, dates and numbers as in metadata."""
     if isinstance(value, Mapping):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, (set, frozenset, list, tuple)):
         return [_plain(inner) for inner in value]
-    return value.isoformat() if isinstance(value, date) else value
+    return json_scalar(value)
 
 
 def _documents(answer: Any) -> dict[str, Document]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from datetime import date
 from typing import Any
 
 from femtosearch.errors import QueryError, utf8
 from femtosearch.frozen import frozen
+from femtosearch.index.json_values import json_scalar
 
 Scalar = str | int | float | bool | None
 Path = tuple[str, ...]  # the keys from the outermost mapping inwards
@@ -121,8 +121,7 @@ def check_size(filter: Filter) -> Filter:
 
 def scalar(value: object, where: str) -> Scalar:
     """A value that metadata may have: text, a number, true, false or null; a date as ISO text."""
-    if isinstance(value, date):  # a datetime is one, too
-        return value.isoformat()
+    value = json_scalar(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, str):

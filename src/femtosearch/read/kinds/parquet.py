@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Iterator
 from typing import Any
 
 from femtosearch.errors import missing_extra
+from femtosearch.index.json_values import json_scalar
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry, Fault
 from femtosearch.read.records import entry_of, names
@@ -47,8 +47,7 @@ def _plain(value: Any) -> Any:
         return {str(name): _plain(inner) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_plain(inner) for inner in value]
-    if isinstance(value, (datetime.date, datetime.time)):
-        return value.isoformat()
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
+    value = json_scalar(value)
     return value if isinstance(value, (str, int, float, bool)) or value is None else str(value)

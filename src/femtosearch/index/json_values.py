@@ -1,0 +1,22 @@
+"""What JSON has for values that Python and databases have besides: one reading for metadata and filters."""
+
+from __future__ import annotations
+
+from datetime import date, time
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+
+def json_scalar(value: Any) -> Any:
+    """A date or time as ISO text, a number of numpy or of databases as Python's, anything else as it is.
+
+    >>> json_scalar(date(2026, 11, 5)), json_scalar(np.int64(7)), json_scalar(Decimal("1.5"))
+    ('2026-11-05', 7, 1.5)
+    """
+    if isinstance(value, (date, time)):  # a datetime is a date, too
+        return value.isoformat()
+    if isinstance(value, Decimal):
+        return float(value)
+    return value.item() if isinstance(value, (np.number, np.bool_)) else value
