@@ -103,6 +103,12 @@ def test_a_shell_is_told_every_command_and_flag(shell, capsys):
         (["cluster", "build", "--shar"], ["--shards"]),
         (["a question", "a f"], ["a file.md"]),
         (["search", "--nothing-such"], []),
+        (["search", "notes", "q", "--mode", ""], ["auto", "maxsim", "rerank", "fde"]),
+        (["install", "claude", "cod"], ["codex"]),
+        (["install", "claude", "--und"], ["--undo"]),
+        (["install", "--index", "a f"], ["a file.md"]),
+        (["a question", "--typ"], ["--type"]),
+        (["a question", "--type", "p"], ["py"]),
     ],
 )
 def test_bash_completes(words, offered, tmp_path):
@@ -117,10 +123,22 @@ def test_bash_completes(words, offered, tmp_path):
 
 
 @pytest.mark.skipif(not shutil.which("fish"), reason="needs fish")
-def test_fish_completes():
-    code = scripted("fish") + 'complete -C "femtosearch search --precision "\n'
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("search --precision ", ["float32", "int8"]),
+        ("search notes --mode m", ["maxsim"]),
+        ("install claude cod", ["codex"]),
+        ("question --ty", ["--type"]),
+        ("question --type p", ["py"]),
+        ("list --ty", []),
+        ("--v", ["--version"]),
+    ],
+)
+def test_fish_completes(line, offered):
+    code = scripted("fish") + f'complete -C "femtosearch {line}"\n'
     ran = subprocess.run(["fish", "--no-config"], input=code, capture_output=True, text=True, check=True)
-    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == ["float32", "int8"]
+    assert [line.split("\t")[0] for line in ran.stdout.splitlines()] == offered
 
 
 def test_a_wrong_shell_is_told(capsys):
@@ -130,7 +148,7 @@ def test_a_wrong_shell_is_told(capsys):
 
 
 def test_what_a_shell_reads_as_its_own_is_taken_out():
-    assert completion._plain("a [b]: `c` $d 'e'") == "a b c d e"
+    assert completion._plain("a [b]: `c` $d 'e'") == "a b c d \u2019e\u2019"
     assert completion._quoted("it's") == r"'it'\''s'"
 
 

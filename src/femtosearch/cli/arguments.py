@@ -17,11 +17,11 @@ from femtosearch.cli.chosen import Chosen, Names
 from femtosearch.cli.cluster_arguments import CLUSTER, add_cluster
 from femtosearch.cli.database_arguments import DATABASE, FUNCTIONS, add_database, add_where
 from femtosearch.cli.find_arguments import FINDING, add_finding, hint_of, with_find
-from femtosearch.cli.indexing_arguments import INDEXING, add_indexing, add_threads
+from femtosearch.cli.indexing_arguments import FDES, INDEXING, add_indexing, add_threads
 from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import SERVING, add_serving
-from femtosearch.cli.values import number, text, whole
+from femtosearch.cli.values import number, offering, text, whole
 from femtosearch.errors import FemtosearchError, UnknownQueryWarning
 
 OK, FAILED, INTERRUPTED, BROKEN_PIPE = 0, 1, 130, 141  # a wrong command line is argparse's 2
@@ -209,7 +209,8 @@ def _add_reading(command: argparse.ArgumentParser) -> None:
     description = (
         "pylate, sentence-transformers or txtai: read the model as that does (default: as it says itself)"
     )
-    command.add_argument("--conventions", metavar="NAME", help=description)
+    conventions = command.add_argument("--conventions", metavar="NAME", help=description)
+    offering(conventions, "pylate", "sentence-transformers", "txtai")
     description = "pool documents to about one row in F (default: as the model says)"
     command.add_argument("--pool-factor", type=number, metavar="F", help=description)
     description = (
@@ -300,7 +301,8 @@ def _add_compact(commands: Any) -> None:
     command = _command(commands, "compact", "give back the space of deleted and replaced documents")
     command.add_argument("folder", metavar="FOLDER", help="the index")
     names = "auto (the model's own), muvera, txtai or fastembed, or none to take it out"
-    command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")
+    fde = command.add_argument("--fde", metavar="NAME", help=f"give every passage another FDE: {names}")
+    offering(fde, *FDES)
     description = "bits of a number of the rows, which are most of an index: 4 halve them"
     command.add_argument("--bits", type=int, choices=(8, 4), help=description)
     description = "declare keys of the metadata, with commas between: filters on them have indexes"
@@ -338,9 +340,11 @@ def _add_evaluate(commands: Any) -> None:
     description = (
         "of maxsim, rerank, fde, hybrid, bm25, exact, float32, with commas between (default: as rules say)"
     )
-    command.add_argument("--mode", metavar="MODES", help=description)
+    modes = command.add_argument("--mode", metavar="MODES", help=description)
+    offering(modes, "maxsim", "rerank", "fde", "hybrid", "bm25", "exact", "float32")
     description = "beir (the default), txtai, pylate or sentence-transformers: score as that does"
-    command.add_argument("--rules", default="beir", metavar="NAME", help=description)
+    rules = command.add_argument("--rules", default="beir", metavar="NAME", help=description)
+    offering(rules, "beir", "txtai", "pylate", "sentence-transformers")
     command.add_argument("--split", metavar="NAME", help="of the qrels (default: test, or the only one)")
     command.add_argument("--limit", type=whole(1), metavar="N", help="ask the first N queries only")
     command.add_argument(

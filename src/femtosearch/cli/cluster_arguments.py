@@ -6,11 +6,11 @@ import argparse
 from typing import Any
 
 from femtosearch.cli.holding_arguments import add_address, add_holding, add_polling
-from femtosearch.cli.indexing_arguments import add_reading
+from femtosearch.cli.indexing_arguments import FDES, add_reading
 from femtosearch.cli.mixed import MixedParser
 from femtosearch.cli.search_arguments import add_search_flags
 from femtosearch.cli.serving_arguments import add_answering, add_listening
-from femtosearch.cli.values import whole
+from femtosearch.cli.values import offering, whole
 
 CLUSTER = "cluster"
 
@@ -39,7 +39,9 @@ def _add_build(command: argparse.ArgumentParser) -> None:
     description = "what the model computes in: float32 (the default), or int8, which is faster"
     command.add_argument("--precision", choices=("float32", "int8"), default="float32", help=description)
     names = "auto (the model's own), muvera, txtai or fastembed, or none"
-    command.add_argument("--fde", default="auto", metavar="NAME", help=f"the FDE of the passages: {names}")
+    description = f"the FDE of the passages: {names}"
+    fde = command.add_argument("--fde", default="auto", metavar="NAME", help=description)
+    offering(fde, *FDES)
     description = "with which a task encodes a shard (default: 1)"
     command.add_argument("--threads", type=whole(1, 1024), default=1, metavar="N", help=description)
     add_reading(command)

@@ -1,7 +1,7 @@
 """`femtosearch completion bash`: a script that completes commands, flags and their values in a shell.
 
 The script knows the command line by heart: to complete a word starts no Python. What is no command is a
-question, and after it come files.
+question, and after it come files and the flags of `find`.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ _femtosearch() {{
   case ${{COMP_WORDS[1]}} in
 {cases}
   esac
-  if [[ -n $values ]]; then
-    COMPREPLY=($(compgen -W "$values" -- "$word"))
-  elif [[ $word == -* ]]; then
+  if [[ $word == -* ]]; then
     COMPREPLY=($(compgen -W "$words" -- "$word"))
+  elif [[ -n $values ]]; then
+    COMPREPLY=($(compgen -W "$values" -- "$word"))
   else
     compopt -o filenames
     mapfile -t COMPREPLY < <(compgen -f -- "$word")
@@ -46,17 +46,21 @@ _femtosearch() {{
 {names}
   )
   if ((CURRENT == 2)); then
-    _describe command commands
+    if [[ $PREFIX == -* ]]; then compadd -- --help --version; else _describe command commands; fi
     return
   fi
   case ${{words[2]}} in
 {cases}
-    *) _files ;;
   esac
 }}
 if [[ $funcstack[1] == _femtosearch ]]; then _femtosearch "$@"; else compdef _femtosearch femtosearch; fi
 """
-_FISH = "# Completion of femtosearch in fish: femtosearch completion fish | source\n"
+_FISH = """\
+# Completion of femtosearch in fish: femtosearch completion fish | source
+complete -c femtosearch -n __fish_use_subcommand -l help
+complete -c femtosearch -n __fish_use_subcommand -l version
+"""
+QUESTION = "find"  # the command that a question stands for
 
 
 def completion(options: argparse.Namespace) -> None:
@@ -65,7 +69,7 @@ def completion(options: argparse.Namespace) -> None:
 
 
 def _bash(commands: Sequence[Command]) -> str:
-    cases = "\n".join(_bash_case(command) for command in commands)
+    cases = "\n".join(_bash_case(command) for command in _ordered(commands))
     return _BASH.format(names=" ".join(command.name for command in commands), cases=cases)
 
 
@@ -74,18 +78,27 @@ def _bash_case(command: Command) -> str:
     valued = [
         f"{'|'.join(argument.flags) or place}) values={_quoted(' '.join(argument.choices))} ;;"
         for argument in sorted(command.arguments, key=lambda argument: not argument.flags)
-        if argument.choices
+        if argument.choices or (argument.flags and argument.metavar)
     ]
     words = _quoted(" ".join(flag for argument in command.arguments for flag in argument.flags))
     inner = f"\n      case $before in {' '.join(valued)} esac" if valued else ""
-    return f"    {command.name})\n      words={words}{inner} ;;"
+    return f"    {_pattern(command)})\n      words={words}{inner} ;;"
+
+
+def _ordered(commands: Sequence[Command]) -> Iterable[Command]:
+    """The commands, the one last that is meant where none of them is named."""
+    return sorted(commands, key=lambda command: command.name == QUESTION)
+
+
+def _pattern(command: Command) -> str:
+    return "*" if command.name == QUESTION else command.name
 
 
 def _zsh(commands: Sequence[Command]) -> str:
     names = "\n".join(f"    {_quoted(f'{command.name}:{_plain(command.help)}')}" for command in commands)
     cases = "\n".join(
-        f"    {command.name}) shift words; ((CURRENT--)); _arguments {' '.join(_zsh_lines(command))} ;;"
-        for command in commands
+        f"    {_pattern(command)}) shift words; ((CURRENT--)); _arguments {' '.join(_zsh_lines(command))} ;;"
+        for command in _ordered(commands)
     )
     return _ZSH.format(names=names, cases=cases)
 
@@ -97,7 +110,8 @@ def _zsh_lines(command: Command) -> Iterable[str]:
             yield _quoted(f"{'*' if argument.repeats else ''}{flag}[{_plain(argument.help)}]{value}")
     places = [argument for argument in command.arguments if not argument.flags]
     if places and places[0].choices:
-        yield _quoted(f":{places[0].metavar.lower()}:({' '.join(places[0].choices)})")
+        many = "*" if places[0].repeats else ""
+        yield _quoted(f"{many}:{places[0].metavar.lower()}:({' '.join(places[0].choices)})")
     if command.actions or (places and not places[0].choices):
         yield _quoted("*:file:_files")
 
@@ -111,9 +125,17 @@ def _fish(commands: Sequence[Command]) -> str:
     for command in commands:
         begin = "complete -c femtosearch -n __fish_use_subcommand -f -a"
         lines.append(f"{begin} {command.name} -d {_quoted(_plain(command.help))}")
-        seen = f"complete -c femtosearch -n '__fish_seen_subcommand_from {command.name}'"
+        seen = f"complete -c femtosearch -n {_quoted(_fish_condition(command, commands))}"
         lines += [f"{seen} {_fish_argument(argument)}" for argument in command.arguments if _shows(argument)]
     return "\n".join(lines) + "\n"
+
+
+def _fish_condition(command: Command, commands: Sequence[Command]) -> str:
+    """When the arguments of a command are offered."""
+    if command.name != QUESTION:
+        return f"__fish_seen_subcommand_from {command.name}"
+    others = " ".join(other.name for other in commands if other.name != QUESTION)
+    return f"not __fish_use_subcommand; and not __fish_seen_subcommand_from {others}"
 
 
 def _shows(argument: Argument) -> bool:
@@ -132,7 +154,7 @@ def _fish_argument(argument: Argument) -> str:
 
 def _plain(text: str) -> str:
     """A help text without what shells and their tools read as their own."""
-    return re.sub(r"[\[\]:`'\"\\$]", "", text)
+    return re.sub(r"[\[\]:`\"\\$]", "", text.replace("'", "\u2019"))
 
 
 def _quoted(text: str) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
 from femtosearch.cli.explaining import note_coverage
+from femtosearch.cli.file_types import FILE_TYPES
 from femtosearch.cli.output import harmless, show_note, show_notes, write_json, write_line, write_note
 from femtosearch.cli.show import (
     count,
@@ -42,14 +43,6 @@ MOST_SPOTTED = 100  # hits of which it is asked where they matched best
 MOST_SKIPPED = 3  # files that could not be read and are named
 NOTHING = 1  # the exit code where nothing is found, as grep's
 FAILED = 1  # the exit code where a file that was named could not be read
-TYPES = {
-    "c": "*.c *.h", "cpp": "*.cc *.cpp *.cxx *.h *.hpp", "css": "*.css *.scss", "go": "*.go",
-    "html": "*.html *.htm", "java": "*.java", "js": "*.js *.mjs *.cjs *.jsx", "json": "*.json *.jsonl",
-    "md": "*.md *.markdown",
-    "py": "*.py *.pyi", "rs": "*.rs", "rust": "*.rs", "sh": "*.sh *.bash", "sql": "*.sql", "toml": "*.toml",
-    "ts": "*.ts *.tsx", "txt": "*.txt *.text", "yaml": "*.yaml *.yml", "csv": "*.csv *.tsv",
-    "ipynb": "*.ipynb",
-}  # fmt: skip
 
 
 @frozen
@@ -233,9 +226,9 @@ def _hits(options: argparse.Namespace, store: Index, place: Place) -> Sequence[H
 
 
 def _globs(kind: str) -> Sequence[str]:
-    if kind not in TYPES:
-        raise QueryError(f"--type: expected one of {', '.join(sorted(TYPES))}, found {kind!r}")
-    return TYPES[kind].split()
+    if kind not in FILE_TYPES:
+        raise QueryError(f"--type: expected one of {', '.join(sorted(FILE_TYPES))}, found {kind!r}")
+    return FILE_TYPES[kind].split()
 
 
 def _passes(hit: Hit, place: Place, globs: Sequence[str], excluded: Sequence[str]) -> bool:

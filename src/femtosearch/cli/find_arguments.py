@@ -8,7 +8,8 @@ from collections.abc import Collection
 from typing import Any
 
 from femtosearch.cli.database_arguments import add_where
-from femtosearch.cli.values import text, whole
+from femtosearch.cli.file_types import FILE_TYPES
+from femtosearch.cli.values import offering, text, whole
 
 FINDING = {"find": "find", "list": "list_indexes", "status": "status"}  # the command, and its function
 ALIKE = 0.75  # of a word to a command's name, for it to be that one misspelled
@@ -83,5 +84,6 @@ def _add_find(command: argparse.ArgumentParser) -> None:
     for flag, does in (("--include", "these files alone"), ("--exclude", "not these files")):
         command.add_argument(flag, action="append", default=[], metavar="GLOB", help=does)
     kinds = "files of a kind alone: py, md, js, ..."
-    command.add_argument("--type", action="append", default=[], metavar="KIND", help=kinds)
+    kind = command.add_argument("--type", action="append", default=[], metavar="KIND", help=kinds)
+    offering(kind, *FILE_TYPES)
     add_where(command)

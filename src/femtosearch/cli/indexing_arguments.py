@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from femtosearch.cli.values import whole
+from femtosearch.cli.values import offering, whole
 
+FDES = ("auto", "muvera", "txtai", "fastembed", "none")
 INDEXING = ("index", "refresh", "forget")
 MOST_THREADS = 1_000_000
 
@@ -54,7 +55,9 @@ def _add_index(commands: Any, make: Any, add_model: Any, lists: bool) -> None:
     )
     add_reading(command)
     kinds = "lines (a document a line, the default), text, jsonl, csv or tsv"
-    command.add_argument("--stdin", default="lines", metavar="KIND", help=f"what comes through -: {kinds}")
+    description = f"what comes through -: {kinds}"
+    kind = command.add_argument("--stdin", default="lines", metavar="KIND", help=description)
+    offering(kind, "lines", "text", "jsonl", "csv", "tsv")
     for flag, does in (("--include", "read these alone"), ("--exclude", "leave these out")):
         description = f"of folders {does}, as in .gitignore"
         command.add_argument(flag, action="append", default=[], metavar="GLOB", help=description)
@@ -63,7 +66,9 @@ def _add_index(commands: Any, make: Any, add_model: Any, lists: bool) -> None:
     command.add_argument("--no-ignore", dest="ignore", action="store_false", help=description)
     _add_refreshing(command)
     names = "auto (the model's own, the default), muvera, txtai, fastembed or none"
-    command.add_argument("--fde", metavar="NAME", default="auto", help=f"the FDE of a new index: {names}")
+    description = f"the FDE of a new index: {names}"
+    fde = command.add_argument("--fde", metavar="NAME", default="auto", help=description)
+    offering(fde, *FDES)
     add_threads(command)
     add_model(command)
 

@@ -64,7 +64,7 @@ def _arguments(command: argparse.ArgumentParser) -> Iterator[Argument]:
     for action in command._actions:
         if action.help == argparse.SUPPRESS:
             continue
-        choices = tuple(map(str, action.choices)) if action.choices else ()
+        choices = tuple(map(str, action.choices or vars(action).get("offered", ())))
         repeats = action.nargs in ("*", "+") or isinstance(action, argparse._AppendAction)
         yield Argument(tuple(action.option_strings), _metavar(action), _help(action), choices, repeats)
 

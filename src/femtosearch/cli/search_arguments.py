@@ -5,13 +5,14 @@ from __future__ import annotations
 import argparse
 
 from femtosearch.cli.database_arguments import add_where
-from femtosearch.cli.values import number, quota, whole
+from femtosearch.cli.values import number, offering, quota, whole
 
 
 def add_search_flags(command: argparse.ArgumentParser) -> None:
     """Add them."""
     modes = "auto (the default), maxsim, rerank or fde"
-    command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
+    mode = command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
+    offering(mode, "auto", "maxsim", "rerank", "fde")
     description = (
         "passages that rerank scores (default: as for --recall 0.99 where the FDE is calibrated, else 100)"
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import re
 from typing import Any
 
 from femtosearch.cli.holding_arguments import add_holding, add_polling
-from femtosearch.cli.values import whole
+from femtosearch.cli.values import offering, whole
 
 SERVING = ("serve", "mcp")
 
@@ -28,7 +29,9 @@ def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
 
 def _add_install(command: argparse.ArgumentParser) -> None:
     names = "claude, claude-desktop, codex, cursor, gemini, opencode, vscode or windsurf"
-    command.add_argument("agent", metavar="AGENT", nargs="*", help=f"{names} (default: those that are here)")
+    description = f"{names} (default: those that are here)"
+    agent = command.add_argument("agent", metavar="AGENT", nargs="*", help=description)
+    offering(agent, *re.findall(r"[a-z-]{3,}", names))
     command.add_argument(
         "--index", action="append", metavar="FOLDER", help="an index for them; may be repeated"
     )

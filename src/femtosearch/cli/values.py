@@ -1,4 +1,4 @@
-"""The values of arguments on the command line: numbers, texts, quotas."""
+"""The values of arguments on the command line: numbers, texts, quotas, and those that shells complete."""
 
 from __future__ import annotations
 
@@ -44,3 +44,10 @@ def quota(argument: str) -> int | dict[str, int]:
     if not number.isdecimal() or (equals and not field):
         raise argparse.ArgumentTypeError(f"expected N or FIELD=N, found {argument!r}")
     return {field: int(number)} if equals else int(number)
+
+
+def offering(action: argparse.Action, *values: str) -> None:
+    """Have shells complete these values of a flag or a place. What else it may be the command says: argparse,
+    which has its own `choices`, would refuse it in other words than the library.
+    """
+    vars(action)["offered"] = values
