@@ -651,6 +651,21 @@ def test_lists_that_share_lists_end(index, monkeypatch):
     assert len(index) == 0
 
 
+def test_documents_that_are_added_while_others_are_read_do_not_come(index, monkeypatch):
+    monkeypatch.setattr("femtosearch.index.contents._PAGE", 8)
+    index.add([{"id": f"d{n}", "text": f"word{n % 9}", "n": n} for n in range(20)])
+    names = []
+    for document in index.documents("n >= 1"):
+        names.append(document.id)
+        assert len(names) < 20
+        index.add([{"id": f"part of {document.id}", "text": "a part", "n": 1000}])
+        if document.id == "d2":
+            index.update(["d1", "d12", "d19"], {"n": 1001})
+            index.delete("d13")
+    assert names == [f"d{n}" for n in range(1, 19) if n not in (12, 13)] + ["d12", "d19"]
+    assert len(index) == 20 - 1 + 18
+
+
 @pytest.mark.parametrize("change", ["update", "add"])
 def test_documents_that_are_changed_while_they_are_read_come_once(index, change):
     index.add([{"id": f"d{n}", "text": f"word{n % 9}", "n": 0} for n in range(600)])

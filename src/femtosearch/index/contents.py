@@ -95,10 +95,10 @@ class Contents(ABC):
 
     def documents(self, where: Where | None = None) -> Iterator[Document]:
         """The documents that pass a filter, each once, in the order in which they were added; memory holds a
-        few. They may be changed meanwhile.
+        few. They may be changed meanwhile, and others added.
 
         They are read 256 at a time, each time as of one moment: what is replaced before its turn comes as it
-        is then. `export` and `snapshot` are of one moment as a whole. Raises QueryError, StoreError.
+        is then, and what is added does not come. `export` and `snapshot` are of one moment as a whole. Raises QueryError, StoreError.
         """
         from femtosearch.index import filtering
         from femtosearch.index.where import read_filter
