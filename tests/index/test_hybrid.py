@@ -371,6 +371,16 @@ def test_words_that_stand_elsewhere(fast_path, change):
         assert index.repair() and not index.verify()
 
 
+@pytest.mark.parametrize("query", ["word1", '"word1 word2"'])
+def test_words_alone_find_documents_of_k_sources_behind_many_of_one(query):
+    with Index(model=MODEL) as index:
+        index.add([{"id": f"a{n}", "text": "word1 word2", "source": "a"} for n in range(320)])
+        long = "word1 word2 " + "word3 word4 " * 9
+        index.add([{"id": f"b{n}", "text": long, "source": f"b{n}"} for n in range(5)])
+        assert ids(index.search(query, hybrid=1, per=1, k=4)) == ["a0", "b0", "b1", "b2"]
+        assert ids(index.search(query, hybrid=1, per=1, k=9)) == ["a0", *(f"b{n}" for n in range(5))]
+
+
 @pytest.mark.parametrize("value", [-0.1, 1.1, "0.4", True, float("nan")])
 def test_weights_that_cannot_be(index, value):
     with pytest.raises(QueryError, match="hybrid: expected a number from 0"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +12,7 @@ from femtosearch.frozen import frozen
 from femtosearch.index.catalog import Catalog
 from femtosearch.index.fusion import PENALTY, WEIGHT, Fused, fuse
 from femtosearch.index.hits import Numbered, best_hits
-from femtosearch.index.keywords import WordScores, find
+from femtosearch.index.keywords import DEPTH, WordScores, find
 from femtosearch.index.plan import Extent, Plan, choose
 from femtosearch.index.queries import Query
 from femtosearch.index.ranking import rank
@@ -74,9 +74,8 @@ class _Searches:
 
     def hits(self, query: Query, plan: Plan, vectors: np.ndarray | None) -> list[Hit] | None:
         """The hits of one query; None where a document has gone meanwhile."""
-        words = self._words(query.text) if self.weight else None
         hits: list[Numbered] = []
-        for attempt in _attempts(plan, self.request) if query.pieces or words else ():
+        for attempt, words in self._attempts(query, plan):
             fused = self._fused(query.pieces, attempt, vectors, words)
             answer = best_hits(self.catalog, self.snapshot, fused, self.request)
             if answer is None:
@@ -92,8 +91,24 @@ class _Searches:
         lookup = Lookup(query.text, query.rows, vector, words, self.selection)
         return explained(self.catalog, self.snapshot, self.token_rows, lookup, fused, hits)
 
-    def _words(self, text: str) -> WordScores:
-        exhaustive, depth = self.weight == 1, min(self.request.k, len(self.snapshot.keys))
+    def _attempts(self, query: Query, plan: Plan) -> Iterator[tuple[Plan, WordScores | None]]:
+        """The plan, and the documents that have words; and everything, where what they find may be of too few
+        sources for k hits.
+        """
+        every = len(self.snapshot.keys)
+        words = self._words(query.text, min(self.request.k, every)) if self.weight else None
+        if query.pieces or words is not None:
+            yield plan, words
+        if self.request.per is None:
+            return
+        if words is not None and (self.weight == 1 or not query.pieces):
+            if DEPTH <= len(words.keys) < every:
+                yield plan, self._words(query.text, every)
+        elif plan.documents:
+            yield Plan("maxsim"), words
+
+    def _words(self, text: str, depth: int) -> WordScores:
+        exhaustive = self.weight == 1
         return find(
             self.catalog, self.snapshot, text, self.selection, depth=depth, exhaustive=exhaustive
         ).together()
@@ -139,12 +154,6 @@ def weight_of(snapshot: Snapshot, request: Request) -> float:
     if request.hybrid is None:
         return WEIGHT if request.mode == "auto" and snapshot.has_words else 0.0
     return request.hybrid
-
-
-def _attempts(plan: Plan, request: Request) -> list[Plan]:
-    """The plan; and everything, where candidates may be of too few sources for k hits."""
-    widens = request.per is not None and plan.documents
-    return [plan, Plan("maxsim")] if widens else [plan]
 
 
 def extent_of(snapshot: Snapshot, selection: Selection | None) -> Extent:
