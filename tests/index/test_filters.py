@@ -256,6 +256,13 @@ def test_so_many_of_a_source(fde):
                 assert mode == "rerank" or ids(hits) == expected[:12]
 
 
+def test_a_source_may_be_a_number_in_either_form():
+    with Index(model=MODEL) as index:
+        values = {"a": 2020, "b": 2020.0, "c": [7.0], "d": [7, 8], "e": True, "f": 1, "g": "1", "h": 2020.5}
+        index.add([{"id": name, "text": "word1", "of": value} for name, value in values.items()])
+        assert ids(index.search("word1", per={"of": 1})) == ["a", "c", "e", "f", "g", "h"]
+
+
 @pytest.mark.parametrize("per", [0, -1, True, "2", 1.5, {}, {"a": 1, "b": 1}, {"a": 0}, {3: 1}, {"": 1}])
 def test_quotas_that_cannot_be(index, per):
     with pytest.raises(QueryError, match="per: "):

@@ -132,8 +132,15 @@ def _values_of(hit: Hit, quota: Quota) -> list[str]:
         is_there, value = _at(Document(hit.id, hit.text, hit.metadata), path)
         if is_there:
             values = value if isinstance(value, list) else [value]
-            return list(dict.fromkeys(json.dumps(value, sort_keys=True) for value in values))
+            return list(dict.fromkeys(map(_name_of, values)))
     return []
+
+
+def _name_of(value: object) -> str:
+    """A value as JSON, in which 2020 and 2020.0 are one number, as in filters."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return json.dumps(value, sort_keys=True)
 
 
 def _at(document: Document, path: Path) -> tuple[bool, object]:
