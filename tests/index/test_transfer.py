@@ -246,6 +246,27 @@ def test_compressed_files_that_are_cut(index, fast_path):
             other.import_file(fast_path / "e.jsonl.gz")
 
 
+def test_compressed_files_that_are_damaged(index, fast_path):
+    index.export(fast_path / "e.jsonl.gz")
+    whole = (fast_path / "e.jsonl.gz").read_bytes()
+    for place in range(len(whole) // 4, len(whole) - 4, 7):
+        damaged = whole[:place] + bytes([whole[place] ^ 0x55]) + whole[place + 1 :]
+        (fast_path / "e.jsonl.gz").write_bytes(damaged)
+        faults = pytest.raises((StoreError, DocumentError), match=r"e\.jsonl\.gz")
+        with Index(model=FakeModel()) as other, faults:
+            other.import_file(fast_path / "e.jsonl.gz")
+
+
+def test_metadata_of_a_flat_record_may_be_null_and_yields_to_its_fields(fast_path):
+    lines = ['{"id": "a", "text": "x", "metadata": null, "n": 1}']
+    lines += ['{"id": "b", "text": "x", "metadata": null}']
+    lines += ['{"id": "c", "text": "x", "metadata": {"n": 1, "m": 1}, "n": 2}']
+    (fast_path / "e.jsonl").write_text("\n".join(lines))
+    with Index(model=FakeModel()) as index:
+        index.import_file(fast_path / "e.jsonl")
+        assert [document.metadata for document in index] == [{"n": 1}, {}, {"n": 2, "m": 1}]
+
+
 def test_parquet_that_is_none(fast_path):
     pytest.importorskip("pyarrow")
     (fast_path / "e.parquet").write_bytes(b"PAR1 and nothing")

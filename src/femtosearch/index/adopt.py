@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import replace
@@ -63,7 +64,7 @@ def adopt(
                 )
             if progress is not None:
                 progress(documents)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise refusal(error if isinstance(error, OSError) else OSError(str(error)), str(path)) from error
     return Adopted(documents, with_rows)
 
@@ -88,7 +89,8 @@ def _draft(record: dict[str, Any], where: str) -> Draft:
         record["id"] = record.pop("_id")
     if "id" in record:
         record["id"] = id_text(record["id"])
-    metadata = record.pop("metadata", {})
+    metadata = record.pop("metadata", None)
+    metadata = {} if metadata is None else metadata
     if not isinstance(metadata, dict):
         raise DocumentError(f"{where}: metadata: expected an object, found {type(metadata).__name__}")
     fields: dict[str, Any] = {name: record[name] for name in ("id", "text") if name in record}
@@ -96,7 +98,7 @@ def _draft(record: dict[str, Any], where: str) -> Draft:
     exported = not remaining and set(fields) == {"id", "text"}
     try:
         (draft,) = drafts(
-            [Document(**fields, metadata=metadata) if exported else {**remaining, **metadata, **fields}]
+            [Document(**fields, metadata=metadata) if exported else {**metadata, **remaining, **fields}]
         )
     except DocumentError as error:
         raise DocumentError(f"{where}: {error}") from None
