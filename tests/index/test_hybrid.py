@@ -371,6 +371,16 @@ def test_words_that_stand_elsewhere(fast_path, change):
         assert index.repair() and not index.verify()
 
 
+@pytest.mark.parametrize("hybrid", [0, 0.5, 1])
+def test_many_copies_leave_room_for_others(hybrid):
+    with Index(model=MODEL) as index:
+        index.add([{"id": f"a{n:03}", "text": "word1"} for n in range(320)])
+        index.add([{"id": f"b{n}", "text": "word1 word3" + n * " word4"} for n in range(2)])
+        hits = index.search("word1", hybrid=hybrid, length_penalty=0, fold=True, k=3, explain=True)
+        assert ids(hits) == ["a000", "b0", "b1"] and len(hits[0].copies) == 319
+        assert all(hit.explanation.parts for hit in hits)
+
+
 @pytest.mark.parametrize("query", ["word1", '"word1 word2"'])
 def test_words_alone_find_documents_of_k_sources_behind_many_of_one(query):
     with Index(model=MODEL) as index:

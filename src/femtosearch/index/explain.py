@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -68,10 +68,15 @@ def explained(
     words = word_scores(catalog, snapshot, lookup.words, keys)
     measures = Measures(snapshot, lookup, fused)
     query = token_rows(lookup.text, True)
+
+    @cache  # copies of one text are hits together
+    def matches(text: str, passage: tuple[int, int] | None) -> list[TokenMatch]:
+        return token_matches(lookup.text, query, Hit("", 0.0, text, passage=passage), token_rows)
+
     return [
         with_reasons(
             hit,
-            token_matches(lookup.text, query, hit, token_rows),
+            list(matches(hit.text, hit.passage)),
             words[key],
             {name: measures.larger(name, value) for name, value in measures.of(number, key).items()},
             fused.parts(number),

@@ -15,7 +15,7 @@ from femtosearch.model.foldings import rows_of_folded
 from femtosearch.types import Hit
 
 TokenRows = Callable[..., tuple[np.ndarray, np.ndarray]]
-_MOST_FOLDED = 16  # times k hits are looked at, to find k that are no copies
+_MOST_FOLDED = 10_000  # hits are looked at to find k that are no copies; more where k is so large
 _WINDOW = 240  # characters of the stretch of a passage whose tokens score best together
 
 
@@ -41,9 +41,9 @@ def without_copies(hits: list[Hit], k: int, best: Callable[[int], list[Hit]]) ->
 
     hits:  the k best with their copies; best: gives as many as it is asked for, or all there are.
     """
-    count = k
-    while len(folded(hits)) < k and len(hits) == count < _MOST_FOLDED * k:
-        count *= 2
+    count, most = k, max(_MOST_FOLDED, 16 * k)
+    while len(folded(hits)) < k and len(hits) == count < most:
+        count *= 4
         hits = best(count)
     return folded(hits)[:k]
 
