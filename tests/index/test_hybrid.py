@@ -397,6 +397,16 @@ def test_weights_that_cannot_be(index, value):
         index.search("x", hybrid=value)
 
 
+def test_numbers_of_numpy_are_numbers(index):
+    index.add(random_documents(6, 20))
+    options = {"k": 5, "hybrid": 0.5, "min_score": -1.0, "length_penalty": 0.25, "per": 2, "candidates": 9}
+    of_numpy = {name: np.float32(n) if isinstance(n, float) else np.int64(n) for name, n in options.items()}
+    assert index.search("azz bzz", **of_numpy) == index.search("azz bzz", **options)
+    assert index.page(np.int64(3), np.int32(4)) == index.page(3, 4)
+    assert index.facets("id", limit=np.int64(3)) == index.facets("id", limit=3)
+    assert index.context("azz", max_tokens=np.int64(40)) == index.context("azz", max_tokens=40)
+
+
 def test_other_numbers_that_cannot_be(index):
     with pytest.raises(QueryError, match="length_penalty: expected a number"):
         index.search("x", length_penalty=-1)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, overload
 
 from femtosearch.errors import DocumentError, QueryError
-from femtosearch.index.request import check_page
+from femtosearch.index.request import check_limit, check_page
 from femtosearch.index.store import Store
 from femtosearch.types import Document, Page
 
@@ -98,7 +98,8 @@ class Contents(ABC):
         few. They may be changed meanwhile, and others added.
 
         They are read 256 at a time, each time as of one moment: what is replaced before its turn comes as it
-        is then, and what is added does not come. `export` and `snapshot` are of one moment as a whole. Raises QueryError, StoreError.
+        is then, and what is added does not come. `export` and `snapshot` are of one moment as a whole.
+        Raises QueryError, StoreError.
         """
         from femtosearch.index import filtering
         from femtosearch.index.where import read_filter
@@ -116,7 +117,7 @@ class Contents(ABC):
         from femtosearch.index.where import read_filter
 
         catalog, filter = self._ready().catalog, read_filter(where)
-        check_page(after, limit)
+        after, limit = check_page(after, limit)
         rows = next(filtering.pages(catalog, filter, limit, after), [])
         last: Any = rows[-1][0] if len(rows) == limit else None
         return Page([catalog.document(row) for row in rows], last)
@@ -137,9 +138,7 @@ class Contents(ABC):
 
         if not isinstance(field, str) or not field:
             raise QueryError(f"facets: expected the name of a field, found {field!r}")
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit < 1):
-            raise QueryError(f"limit: expected a whole number of 1 or more, found {limit!r}")
-        most = _MOST_FACETS if limit is None else min(limit, _MOST_FACETS)
+        most = min(check_limit(limit) or _MOST_FACETS, _MOST_FACETS)
         return filtering.facets(self._ready().catalog, paths_of(field), read_filter(where), most)
 
     def __len__(self) -> int:

@@ -8,6 +8,7 @@ from dataclasses import replace
 
 from femtosearch.errors import QueryError, check_whole
 from femtosearch.frozen import frozen
+from femtosearch.index.json_values import json_scalar
 from femtosearch.types import Hit
 
 BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokens of language models
@@ -58,8 +59,7 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
     further:  what gives the other passages of a long document; None for the best one of each alone.
     Raises QueryError.
     """
-    check_max_tokens(max_tokens)
-    room, chosen, runs = max_tokens * BYTES_PER_TOKEN, list[Citation](), set[Words]()
+    room, chosen, runs = check_max_tokens(max_tokens) * BYTES_PER_TOKEN, list[Citation](), set[Words]()
     best: Citation | None = None
     for citation in filter(None, (_addition(hit, chosen, runs) for hit in _by_relevance(hits, further))):
         best = best or citation
@@ -75,9 +75,9 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
     return Context(text, citations, -(-len(text.encode()) // BYTES_PER_TOKEN))
 
 
-def check_max_tokens(max_tokens: object) -> None:
-    """Raises QueryError for what is no number of tokens that a context can have."""
-    check_whole(QueryError, "max_tokens", max_tokens, 1, MOST_TOKENS)
+def check_max_tokens(max_tokens: object) -> int:
+    """The number of tokens that a context may have. Raises QueryError for what is none."""
+    return check_whole(QueryError, "max_tokens", json_scalar(max_tokens), 1, MOST_TOKENS)
 
 
 def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from femtosearch.errors import DocumentError, QueryError, check_whole, is_number, is_whole, utf8
 from femtosearch.frozen import frozen
+from femtosearch.index.json_values import json_scalar
 
 if TYPE_CHECKING:
     from femtosearch.index.where import Filter
@@ -56,7 +57,7 @@ def check_request(
     hybrid: object = None,
     length_penalty: object = None,
 ) -> Request:
-    """Check what `Index.search` was asked. Raises QueryError."""
+    """Check what `Index.search` was asked; numpy's numbers are as good as Python's. Raises QueryError."""
     if not isinstance(texts, (list, tuple)):
         raise QueryError(f"query: expected a string or a list of strings, found {type(texts).__name__}")
     for position, text in enumerate(texts):
@@ -71,12 +72,12 @@ def check_request(
         _count("k", k),
         mode,
         count,
-        None if recall is None else _share(recall),
+        None if recall is None else _share(json_scalar(recall)),
         None if where is None else _filter(where),
-        None if min_score is None else _least(min_score),
+        None if min_score is None else _least(json_scalar(min_score)),
         None if per is None else _quota(per),
-        _weight(hybrid, mode),
-        None if length_penalty is None else _penalty(length_penalty),
+        _weight(json_scalar(hybrid), mode),
+        None if length_penalty is None else _penalty(json_scalar(length_penalty)),
     )
 
 
@@ -144,8 +145,14 @@ def _count(name: str, value: object) -> int:
     return check_whole(QueryError, name, value, 1)
 
 
-def check_page(after: object, limit: object) -> None:
-    """Raise DocumentError for what no page can be asked with."""
-    if not is_whole(after, -1, (1 << 63) - 1):
+def check_limit(limit: object) -> int | None:
+    """How many values are asked for; None for all. Raises QueryError."""
+    return None if limit is None else _count("limit", limit)
+
+
+def check_page(after: object, limit: object, last: int = (1 << 63) - 1) -> tuple[int, int]:
+    """What a page is asked with, `after` being `last` at most. Raises DocumentError for what cannot be."""
+    after = json_scalar(after)
+    if not is_whole(after, -1, last):
         raise DocumentError(f"after: expected what the page before said, found {after!r}")
-    check_whole(DocumentError, "limit", limit, 1, (1 << 31) - 1)
+    return after, check_whole(DocumentError, "limit", json_scalar(limit), 1, (1 << 31) - 1)

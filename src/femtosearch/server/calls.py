@@ -19,13 +19,12 @@ from femtosearch.errors import (
     ServerError,
     StoreError,
     UnknownQueryWarning,
-    check_whole,
 )
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Citation, Context, check_max_tokens
 from femtosearch.index.documents import check_metadata, checked_ids, drafts, is_id, named
 from femtosearch.index.json_values import json_scalar
-from femtosearch.index.request import check_request
+from femtosearch.index.request import check_limit, check_request
 from femtosearch.index.searches import Hits
 from femtosearch.index.stats import Stats
 from femtosearch.types import Document, Explanation, Hit, Page, TokenMatch
@@ -137,9 +136,9 @@ def searches(server: Server, query: str | list[str], options: Mapping[str, Any])
 
 def context(server: Server, question: str, max_tokens: int, k: int, where: Where | None) -> Call[Context]:
     """The best passages for a question. Raises QueryError."""
-    check_request([question], k, where=where)
-    check_max_tokens(max_tokens)
-    asked = {"question": question, "max_tokens": max_tokens, "k": k, "where": _plain(_checked(where))}
+    k = check_request([question], k, where=where).k
+    most = check_max_tokens(max_tokens)
+    asked = {"question": question, "max_tokens": most, "k": k, "where": _plain(_checked(where))}
     body = {name: option for name, option in asked.items() if option is not None}
     return Call("POST", "/context", _context, server.with_index(body))
 
@@ -200,7 +199,7 @@ def count(server: Server, where: Where | None) -> Call[int]:
 
 def facets(server: Server, field: str, where: Where | None, limit: int | None) -> Call[dict[Any, int]]:
     """How many documents have each value."""
-    most = MOST_FACETS if limit is None else min(check_whole(QueryError, "limit", limit, 1), MOST_FACETS)
+    most = min(check_limit(limit) or MOST_FACETS, MOST_FACETS)
     parameters = {"field": field, **_filter(where), "limit": most}
     return Call("GET", "/facets" + server.query(**parameters), _counts)
 

@@ -151,7 +151,7 @@ class RemoteIndex(Searches):
 
     def page(self, after: int = -1, limit: int = 256, *, where: Where | None = None) -> Page:
         """At most `limit` documents in the order in which they were added; see `Index.page`."""
-        check_page(after, limit)
+        after, limit = check_page(after, limit)
         documents: list[Document] = []
         place: int | None = after
         while place is not None and len(documents) < limit:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, overload
 
-from femtosearch.errors import DocumentError, QueryError, StoreError, check_whole, is_number, is_whole
+from femtosearch.errors import QueryError, StoreError, check_whole, is_number
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Context, make_context
 from femtosearch.index.documents import wanted_ids
@@ -18,7 +18,7 @@ from femtosearch.index.explain import token_rows_of
 from femtosearch.index.filtering import commonest
 from femtosearch.index.passage_encoder import ModelOfIndex, PassageEncoder
 from femtosearch.index.queries import coverage_of, encoded, warn_of_unknown
-from femtosearch.index.request import CONTEXT_HITS, check_page, check_request
+from femtosearch.index.request import CONTEXT_HITS, check_limit, check_page, check_request
 from femtosearch.index.rerank import passages_beside
 from femtosearch.index.searches import Searches
 from femtosearch.index.stats import Stats
@@ -184,16 +184,13 @@ class Cluster(Searches):
         self, field: str, *, where: Where | None = None, limit: int | None = None
     ) -> dict[str | int | float | bool | None, int]:
         """How many documents have each value of a field, the commonest value first; see `Index.facets`."""
-        if limit is not None:
-            check_whole(QueryError, "limit", limit, 1)
+        limit = check_limit(limit)
         of_shards = self._everywhere("facets", field, where).values()
         return commonest((pair for facets in of_shards for pair in facets.items()), limit)
 
     def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
         """At most `limit` documents, shard by shard, in the order in which they were added to each."""
-        if not is_whole(after, -1, (1 << 62) - 1):
-            raise DocumentError(f"after: expected what the page before said, found {after!r}")
-        check_page(-1, limit)
+        after, limit = check_page(after, limit, (1 << 62) - 1)
         number, inside = (0, 0) if after < 0 else (after >> _SHARD_BITS, after % (1 << _SHARD_BITS))
         documents: list[Document] = []
         with self._current() as version:
