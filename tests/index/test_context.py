@@ -117,6 +117,13 @@ def test_of_passages_that_are_all_too_long_the_best_one_begins(most, text):
     assert all(hits[0].text[cited.start : cited.end] == cited.text for cited in context.citations)
 
 
+@pytest.mark.parametrize(("most", "text"), [(2, None), (3, "猫在"), (5, "猫在 垫子"), (7, "猫在 垫子上睡觉")])
+def test_a_text_without_blanks_between_words_begins_too(most, text):
+    context = make_context([hit("a", "猫在 " + "垫子上睡觉。猫在" * 90)], most)
+    assert [citation.text for citation in context.citations] == ([] if text is None else [text])
+    assert context.tokens <= most
+
+
 def test_an_index_gives_more_than_one_passage_of_a_long_document():
     fill = " ".join(f"something else number {n} is told here at length." for n in range(60))
     ways = "To reset the router hold its button.", "A factory reset of the router erases it."

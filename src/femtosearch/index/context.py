@@ -9,6 +9,7 @@ from dataclasses import replace
 from femtosearch.errors import QueryError, check_whole
 from femtosearch.frozen import frozen
 from femtosearch.index.json_values import json_scalar
+from femtosearch.index.words import UNSPACED
 from femtosearch.types import Hit
 
 BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokens of language models
@@ -17,6 +18,8 @@ ALIKE = 0.6  # of a passage's runs of words that are there already make it a rep
 GROWTH = 2  # times its length, that a passage may grow to whole paragraphs
 MOST_TOKENS = 10_000_000
 DEEP = 5  # documents, the best ones, of which more than one passage is looked at
+
+_WHOLE_WORDS = re.compile(rf".*(?:\S(?=\s)|{UNSPACED})", re.DOTALL)
 
 Words = tuple[str, ...]  # that follow one another
 
@@ -182,7 +185,7 @@ def _cut(citation: Citation, room: int) -> Citation | None:
     """The citation with the words at the beginning of its text that fit into so many bytes, if any do."""
     above = len(_block(replace(citation, number=1, text="")).encode())
     beginning = citation.text.encode()[: max(0, room - above)].decode(errors="ignore")
-    words = re.match(r".*\S(?=\s)", beginning, re.DOTALL)
+    words = _WHOLE_WORDS.match(beginning)
     if words is None:
         return None
     return replace(citation, text=words[0], end=citation.start + len(words[0]))

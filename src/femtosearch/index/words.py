@@ -18,7 +18,7 @@ from femtosearch.model.identifiers import parts_of
 NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
 MOST_LETTERS = 64  # of an identifier that is split
 # Scripts that put no blanks between words: each character is a term.
-_UNSPACED = "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
+UNSPACED = "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
 _SEAM = "[a-z][A-Z]|[A-Z][A-Z][a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]"
 _IDENTIFIER = rf"[A-Za-z0-9]{{1,{MOST_LETTERS}}}"
 WORD = r"\w+"
@@ -72,7 +72,7 @@ def columns(name: str, text: str, metadata: str, *, in_plain: bool = True) -> tu
 
 def spaced(text: str) -> str:
     """The text with blanks round each character of a script that has none between words."""
-    return text if text.isascii() else re.sub(_UNSPACED, r" \1 ", text)
+    return text if text.isascii() else re.sub(UNSPACED, r" \1 ", text)
 
 
 def parts(text: str) -> Iterator[str]:
