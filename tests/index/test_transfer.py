@@ -17,6 +17,7 @@ from femtosearch.fde import Muvera
 from femtosearch.index import export
 from femtosearch.index.adopt import Adopted
 from femtosearch.index.index import Index
+from femtosearch.read import read
 from femtosearch.types import Document, Rows
 
 from ..fakes import FakeModel, fast_path
@@ -265,6 +266,21 @@ def test_metadata_of_a_flat_record_may_be_null_and_yields_to_its_fields(fast_pat
     with Index(model=FakeModel()) as index:
         index.import_file(fast_path / "e.jsonl")
         assert [document.metadata for document in index] == [{"n": 1}, {}, {"n": 2, "m": 1}]
+
+
+def test_a_missing_number_of_a_table_is_none(fast_path):
+    arrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    nan = float("nan")
+    columns = {"id": ["a", "b"], "text": ["x", "y"], "n": [1.5, nan], "m": [[nan, 1.0], None]}
+    parquet.write_table(arrow.table(columns), fast_path / "e.parquet")
+    expected = {"a": {"n": 1.5, "m": [None, 1.0]}, "b": {}}
+    with Index(model=FakeModel()) as index:
+        index.import_file(fast_path / "e.parquet")
+        assert {document.id: document.metadata for document in index} == expected
+    documents = list(read([str(fast_path / "e.parquet")]))
+    assert [{name: d.metadata[name] for name in "nm" if name in d.metadata} for d in documents] == [
+        *expected.values()
+    ]
 
 
 def test_parquet_that_is_none(fast_path):

@@ -52,6 +52,15 @@ def test_chroma(tmp_path):
         list(read_collection(tmp_path, "x"))
 
 
+def test_a_missing_number_of_txtai_is_null(tmp_path):
+    row = ("a", '{"year": NaN, "of": {"n": [1, NaN]}}')
+    statements = ["INSERT INTO sections VALUES (0, ?, ?, NULL, NULL)"]
+    statements += ["INSERT INTO documents VALUES (?, ?, NULL, NULL)"]
+    database(tmp_path / "documents", TXTAI, list(zip(statements, [("a", "the cat"), row], strict=True)))
+    (document,) = read_collection(tmp_path)
+    assert document == Document("a", "the cat", {"year": None, "of": {"n": [1, None]}})
+
+
 def test_txtai(tmp_path):
     rows = [
         ("INSERT INTO sections VALUES (?, ?, ?, ?, ?)", (0, "a", "the cat", None, None)),

@@ -23,6 +23,7 @@ from femtosearch.index.batch import PassageBatch, RowCodes
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft, drafts, id_text
 from femtosearch.index.interchange import HEADER, bits_of, kind_of, parquet
+from femtosearch.index.json_values import without_nan
 from femtosearch.index.schema import Origin
 from femtosearch.index.writer import Encode, add_documents, store_draft
 from femtosearch.types import Document
@@ -129,7 +130,7 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
                 yield f"{path}", {HEADER: _object(header, f"{path}: its metadata")}
             number = 0
             for batch in file.iter_batches(_GROUP):
-                for record in batch.to_pylist():
+                for record in map(without_nan, batch.to_pylist()):
                     number += 1
                     where = f"{path}, row {number}"
                     if isinstance(record.get("metadata"), str):

@@ -20,3 +20,16 @@ def json_scalar(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value)
     return value.item() if isinstance(value, (np.number, np.bool_)) else value
+
+
+def without_nan(value: Any) -> Any:
+    """A value with null in the place of each NaN, by which tables say that a number is missing.
+
+    >>> without_nan({"a": [1.5, float("nan")], "b": "text"})
+    {'a': [1.5, None], 'b': 'text'}
+    """
+    if isinstance(value, dict):
+        return {name: without_nan(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [without_nan(inner) for inner in value]
+    return None if isinstance(value, float) and value != value else value

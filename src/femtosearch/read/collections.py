@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 
 from femtosearch.errors import MissingExtraError, ReadError
+from femtosearch.index.json_values import without_nan
 from femtosearch.types import Document
 
 _CHROMA, _TXTAI = "chroma.sqlite3", "documents"
@@ -88,7 +89,7 @@ def _txtai(database: sqlite3.Connection, path: Path, _: str | None) -> Iterator[
     FROM sections LEFT JOIN documents ON documents.id = sections.id ORDER BY sections.indexid
     """
     for identity, text, tags, content in database.execute(query):
-        metadata = _object(content)
+        metadata = without_nan(_object(content))
         metadata.pop("text", None)
         if tags:
             metadata["tags"] = tags
@@ -119,7 +120,7 @@ def _lance(folder: Path, name: str | None) -> Iterator[Document]:
         for row in batch.to_pylist():
             number += 1
             text, identity = row.pop(column), row.pop("id", None)
-            metadata = json.loads(json.dumps(row, default=str))
+            metadata = without_nan(json.loads(json.dumps(row, default=str)))
             name_of_row = str(identity) if identity not in (None, "") else f"{table.name}:{number}"
             yield Document(name_of_row, text if isinstance(text, str) else "", metadata)
 

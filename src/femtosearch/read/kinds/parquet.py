@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from femtosearch.errors import missing_extra
-from femtosearch.index.json_values import json_scalar
+from femtosearch.index.json_values import json_scalar, without_nan
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry, Fault
 from femtosearch.read.records import entry_of, names
@@ -33,7 +33,7 @@ def entries(content: Content) -> Iterator[Entry | Fault]:
             return
         number = 0
         for batch in table.iter_batches(_BATCH):
-            for row in batch.to_pylist():
+            for row in map(without_nan, batch.to_pylist()):
                 number += 1
                 record = {name: _plain(value) for name, value in row.items() if value is not None}
                 yield entry_of(record, number, options.text_column, options.id_column, needs_text=False)
