@@ -84,6 +84,10 @@ def test_facets(run):
     assert run("facets", "notes", "tag") == (0, "        2  x\n        1  y\n", "")
     assert run("facets", "notes", "tag", "-n", 1, "--json")[1] == '{"value": "x", "documents": 2}\n'
     assert run("facets", "notes", "none") == (0, "", "no document has 'none'\n")
+    nothing = run("facets", "notes", "lang", "--where", "id = 'a'")
+    assert nothing == (0, "", "no document that passes has 'lang'\n")
+    assert run("update", "notes", '{"lang": {"of": "en"}}', "c")[0] == 0
+    assert "has mappings or empty lists alone: name a key within" in run("facets", "notes", "lang")[2]
     assert run("facets", "notes", "year", "--where", "id = 'a'")[1] == "        1  2020\n"
 
 

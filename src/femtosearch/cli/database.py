@@ -55,14 +55,16 @@ def facets(options: argparse.Namespace) -> None:
     check_index(options.folder)
     with Index(options.folder) as store:
         counts = store.facets(options.field, where=options.where, limit=options.n)
+        if not counts:
+            from femtosearch.cli.filters import why_no_values
+
+            show_note(options, why_no_values(store, options.field, options.where))
     for value, documents in counts.items():
         if options.json:
             write_json({"value": value, "documents": documents})
         else:
             shown = value if isinstance(value, str) else json.dumps(value)
             write_line(f"{documents:>9,}  {shown}")
-    if not counts:
-        show_note(options, f"no document has {options.field!r}")
 
 
 def update(options: argparse.Namespace) -> None:

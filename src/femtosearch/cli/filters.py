@@ -1,4 +1,4 @@
-"""What is said of a filter that nothing passes."""
+"""What is said of a filter that nothing passes, and of a field that has no values."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import Any
 
 from femtosearch.cli.show import count
 from femtosearch.index.index import Index
-from femtosearch.index.where import Test, read_filter, tests_of
-from femtosearch.index.where.tree import COMPARISONS
+from femtosearch.index.where import Every, Test, read_filter, tests_of
+from femtosearch.index.where.tree import COMPARISONS, paths_of
 
 IS_TEXT, IS_NUMBER = ("prefix", ""), ("gte", -1e308)  # operator and operand of tests for kinds of values
 MISTAKEN = (  # the kinds of operands, what values they fit, what the values are instead, and what to do
@@ -23,6 +23,18 @@ def why_nothing_passes(index: Index, where: Any) -> str:
     tree = read_filter(where)
     faults = (_fault(index, test) for test in tests_of(tree)) if tree else ()
     return next(filter(None, faults), "")
+
+
+def why_no_values(index: Index, field: str, where: Any) -> str:
+    """Why a field has no values to count: no document has it, none of those that pass, or there are mappings
+    alone. Raises QueryError, StoreError.
+    """
+    exists, given = Test(paths_of(field), "exists", True), read_filter(where)
+    everywhere: Any = exists
+    passing: Any = exists if given is None else Every((given, exists))
+    if index.count(passing):
+        return f"{field!r} has mappings or empty lists alone: name a key within, as in a.b"
+    return f"no document {'that passes ' if index.count(everywhere) else ''}has {field!r}"
 
 
 def _fault(index: Index, test: Test) -> str:

@@ -89,6 +89,7 @@ def test_fields(field, paths):
         ("year = ;", "character 8: ';'"),
         ("year = 'a\\' ; DROP TABLE documents; --", "character 13: ';'"),
         ('year = "\\q"', "character 8: a wrong escape"),
+        ('path = "C:\\docs"', "write .* for a backslash, or single quotes"),
         ("year in ()", "expected a value, found '.'"),
         ("year in (1", "at the end: expected , or .,"),
         ("year in 1", "expected . and a list of values, found '1'"),

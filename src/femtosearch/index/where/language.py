@@ -226,7 +226,10 @@ def _unquoted(token: _Token) -> str:
     try:
         return str(json.loads(token.text, strict=False))
     except ValueError:
-        raise QueryError(f"where: character {token.start + 1}: a wrong escape in {token.text[:80]}") from None
+        raise QueryError(
+            f"where: character {token.start + 1}: a wrong escape in {token.text[:80]}: write \\\\ for a "
+            "backslash, or single quotes round the text, in which it is one"
+        ) from None
 
 
 def _number(text: str) -> int | float:
