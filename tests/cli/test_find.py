@@ -242,6 +242,28 @@ def test_an_index_of_which_a_folder_is_gone_keeps_nobody_from_the_others(here, r
     assert run("moon at night", "docs", "-k", 1)[1].startswith("docs/moon.md")
 
 
+@pytest.mark.parametrize("part", ["catalog.db", "segments/1.seg"])
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_a_damaged_index_is_told_and_forgotten(here, run, part, by_folder):
+    run("moon", "docs")
+    run("moon", "src")
+    (docs,) = (automatic.folder for automatic in automatics() if automatic.roots == (str(here / "docs"),))
+    (docs / part).write_bytes(b"damage" * 100)
+    code, out, err = run("moon", "docs")
+    assert (code, out) == (1, "") and f"`femtosearch forget {docs}` removes it" in err
+    listed = run("list")
+    assert str(here / "src") in listed[1] and f"femtosearch forget {docs}" in listed[2]
+    assert run("forget", docs if by_folder else "docs")[0] == 0 and not docs.exists()
+    assert run("moon at night", "docs", "-k", 1)[1].startswith("docs/moon.md")
+
+
+def test_a_damaged_index_above_keeps_nobody_from_a_folder(here, run):
+    run("moon", ".")
+    ((above,),) = [[automatic.folder for automatic in automatics()]]
+    (above / "segments/1.seg").unlink()
+    assert run("moon at night", "docs", "-k", 1)[1].startswith("docs/moon.md")
+
+
 def test_a_new_folder_is_of_the_index_above(here, run):
     run("moon", ".")
     (here / "new").mkdir()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from femtosearch.disk import whole_file
-from femtosearch.errors import FemtosearchError, ReadError, StoreError
+from femtosearch.errors import CorruptError, FemtosearchError, ReadError, StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.index import Index
 from femtosearch.index.stats import Stats, describe, describe_sources
@@ -34,6 +36,14 @@ class Automatic:
         """Whether it is there already."""
         return holds_index(self.folder)
 
+    @contextmanager
+    def telling(self) -> Iterator[None]:
+        """Say of damage how to be rid of it, for all that it holds is in the files. Raises CorruptError."""
+        try:
+            yield
+        except CorruptError as error:
+            raise CorruptError(f"{error}; {removal_of(self.folder)}") from None
+
     def stats(self) -> Stats:
         """What it holds. Raises StoreError."""
         return describe(self.folder)
@@ -56,9 +66,8 @@ def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
     above:  whether an index that has other files too will do.
     Raises ReadError for what is not there, and for a folder that nobody means as a whole.
     """
-    roots = tuple(sorted({_root(path) for path in paths}))
-    digest = hashlib.sha256("\0".join(roots).encode(errors="surrogateescape")).hexdigest()
-    exact = Automatic(data_folder() / digest[:20], roots)
+    exact = own(sorted({_root(path) for path in paths}))
+    roots = exact.roots
     if exact.exists:
         return exact
     for automatic in automatics() if above else ():
@@ -70,16 +79,26 @@ def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
     return exact
 
 
+def own(roots: Sequence[str]) -> Automatic:
+    """The index that is of some roots alone, whether it is there or not. roots: real paths, in order."""
+    digest = hashlib.sha256("\0".join(roots).encode(errors="surrogateescape")).hexdigest()
+    return Automatic(data_folder() / digest[:20], tuple(roots))
+
+
 def _takes(automatic: Automatic, roots: Sequence[str]) -> bool:
     """Whether an index of folders above has, or would take, every file that is read where the roots are
     named: a walk from above may leave some of these out, as ignored, hidden or of no known kind. One of which
-    a folder is gone takes none.
+    a folder is gone, or that is damaged, takes none.
     """
     if not all(map(os.path.exists, automatic.roots)):
         return False
     named = _files_of(roots)
-    with Index(automatic.folder) as store:
-        missing = named - store.files().keys()
+    try:
+        automatic.stats()
+        with Index(automatic.folder) as store:
+            missing = named - store.files().keys()
+    except CorruptError:
+        return False
     return not missing or missing <= _files_of(automatic.roots)
 
 
@@ -91,8 +110,7 @@ def _files_of(roots: Sequence[str]) -> set[str]:
 def automatics() -> Iterator[Automatic]:
     """All that are there, by their roots. What cannot be read is passed over."""
     readable = []
-    folder = data_folder()
-    for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
+    for entry in _folders():
         try:
             roots = tuple(source.path for source in describe_sources(entry))
         except FemtosearchError:
@@ -100,6 +118,23 @@ def automatics() -> Iterator[Automatic]:
         if roots:
             readable.append(Automatic(entry, roots))
     return iter(sorted(readable, key=lambda automatic: automatic.roots))
+
+
+def damaged() -> Iterator[tuple[Path, CorruptError]]:
+    """The folders of indexes that are damaged, each with what is wrong."""
+    for entry in _folders():
+        try:
+            describe(entry)
+        except CorruptError as error:
+            yield entry, error
+        except FemtosearchError:
+            continue
+
+
+def removal_of(folder: Path) -> str:
+    """What to say of an index that is damaged: by which command it goes."""
+    command = f"femtosearch forget {shlex.quote(os.fspath(folder))}"
+    return f"`{command}` removes it, and the next search makes it anew"
 
 
 def make_place(automatic: Automatic) -> None:
@@ -112,6 +147,12 @@ def make_place(automatic: Automatic) -> None:
             file.write(NOTE.encode())
     if automatic.folder.is_symlink():
         raise StoreError(f"{automatic.folder}: a link: remove it")
+
+
+def _folders() -> list[Path]:
+    """All that lies where indexes are, in order."""
+    folder = data_folder()
+    return sorted(folder.iterdir()) if folder.is_dir() else []
 
 
 def is_below(path: str, roots: Sequence[str]) -> bool:

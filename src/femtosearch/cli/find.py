@@ -8,9 +8,20 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import quote
 
-from femtosearch.cli.automatic import Automatic, automatic_of, automatics, is_below, make_place
+from femtosearch.cli.automatic import (
+    Automatic,
+    automatic_of,
+    automatics,
+    damaged,
+    data_folder,
+    is_below,
+    make_place,
+    own,
+    removal_of,
+)
 from femtosearch.cli.explaining import note_coverage
 from femtosearch.cli.file_types import FILE_TYPES
 from femtosearch.cli.output import harmless, show_note, show_notes, write_json, write_line, write_note
@@ -28,7 +39,6 @@ from femtosearch.errors import LockedError, ModelMismatchError, QueryError, Read
 from femtosearch.frozen import frozen
 from femtosearch.index.index import Index
 from femtosearch.index.places import folded
-from femtosearch.index.stats import describe_sources
 from femtosearch.progress import Progress
 from femtosearch.read import Options
 from femtosearch.read.entries import Skipped
@@ -74,8 +84,13 @@ def find(options: argparse.Namespace) -> int:
     paths = options.path or ["."]
     automatic = automatic_of(paths)
     make_place(automatic)
+    with automatic.telling():
+        return _find(options, automatic, list(dict.fromkeys(map(os.path.realpath, paths))))
+
+
+def _find(options: argparse.Namespace, automatic: Automatic, below: Sequence[str]) -> int:
+    """Search what is below some real paths in an index that is brought up to date; the exit code."""
     _renew(options, automatic)
-    below = list(dict.fromkeys(map(os.path.realpath, paths)))
     with Index(automatic.folder) as store, Progress(quiet=options.quiet) as progress:
         run = Run(automatic.roots, Options(keep_going=True), store.files())
         place = Place(below, run.links)
@@ -156,8 +171,11 @@ def _reporter(
 
 
 def list_indexes(options: argparse.Namespace) -> None:
-    """The indexes that were made by themselves."""
-    indexes = [*automatics()]
+    """The indexes that were made by themselves; those that are damaged are told."""
+    faults = dict(damaged())
+    indexes = [automatic for automatic in automatics() if automatic.folder not in faults]
+    for folder, fault in faults.items():
+        write_note(f"femtosearch: {fault}; {removal_of(folder)}")
     for automatic in indexes:
         stats = automatic.stats()
         if options.json:
@@ -166,7 +184,7 @@ def list_indexes(options: argparse.Namespace) -> None:
         else:
             roots = " ".join(automatic.roots)
             write_line(f"{roots}  {count(stats.documents, 'document')}, {size(stats.bytes)}")
-    if not indexes:
+    if not indexes and not faults:
         show_note(options, 'none yet: femtosearch "a question" makes one of the folder that you are in')
 
 
@@ -176,7 +194,7 @@ def status(options: argparse.Namespace) -> int:
     if not automatic.exists:
         show_note(options, f"{options.path}: not indexed yet")
         return NOTHING
-    with Index(automatic.folder) as store:
+    with automatic.telling(), Index(automatic.folder) as store:
         stored, stats = store.files(), automatic.stats()
     present = {file.real: file for file in walk(automatic.roots, Options(keep_going=True)).files}
     touched = [
@@ -201,14 +219,23 @@ def status(options: argparse.Namespace) -> int:
 
 
 def forget_root(path: str) -> Automatic:
-    """Remove the index that was made of a root, which need not be there any more. Raises ReadError."""
+    """Remove the index that was made of a root, which need not be there any more, or that lies in a folder.
+    One that is damaged goes, too. Raises ReadError.
+    """
     names = {os.path.abspath(path), os.path.realpath(path)}
-    for automatic in automatics():
-        if names & {*automatic.roots}:
-            describe_sources(automatic.folder)
-            shutil.rmtree(automatic.folder)
-            return automatic
-    raise ReadError(f"{path}: no index was made of it by itself: `femtosearch list` names those that were")
+    readable = [*automatics()]
+    meant = [automatic for automatic in readable if names & {*automatic.roots, str(automatic.folder)}]
+    if not meant:
+        folders = {automatic.folder for automatic in readable}
+        exact = [own([name]) for name in sorted(names)]
+        named = [Automatic(Path(name), (name,)) for name in names if Path(name).parent == data_folder()]
+        meant = [each for each in (*exact, *named) if each.folder not in folders and each.exists]
+    if not meant:
+        raise ReadError(
+            f"{path}: no index was made of it by itself: `femtosearch list` names those that were"
+        )
+    shutil.rmtree(meant[0].folder)
+    return meant[0]
 
 
 def _hits(options: argparse.Namespace, store: Index, place: Place) -> Sequence[Hit]:
