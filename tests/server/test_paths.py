@@ -12,9 +12,9 @@ import pytest
 from femtosearch.cli import main
 from femtosearch.index.index import Index
 from femtosearch.model.model import Model
-from femtosearch.server.bodies import RerankBody
+from femtosearch.server.bodies import EmbeddingsBody, RerankBody
 from femtosearch.server.guard import access_of
-from femtosearch.server.models import ranks
+from femtosearch.server.models import embeddings, ranks
 
 from ..tiny import write_tiny_model
 from .conftest import TEXTS, fill, running
@@ -193,6 +193,17 @@ def test_a_rerank_has_the_shape_of_coheres(served):
     assert (
         "document" not in served.ask("POST", "/rerank", {**body, "return_documents": False})[2]["results"][0]
     )
+
+
+@pytest.mark.parametrize(
+    "body", [RerankBody(query="a", documents=["a"]), EmbeddingsBody(input="a")], ids=["rerank", "embeddings"]
+)
+def test_what_a_client_was_not_told_may_be_null(body):
+    needless = {name: None for name, field in type(body).model_fields.items() if not field.is_required()}
+    nulls = type(body).model_validate({**body.model_dump(), **needless})
+    answer = ranks if isinstance(body, RerankBody) else lambda model, body, _: embeddings(model, body)
+    model = Model.load("femto")
+    assert answer(model, nulls, "1") == answer(model, body, "1")
 
 
 def test_no_documents_are_in_order_already(served):

@@ -27,7 +27,9 @@ class _Strict(BaseModel):
 
 
 class _Lenient(BaseModel):
-    """A body whose unknown keys are let be, since clients of several services send it."""
+    """A body whose unknown keys are let be, since clients of several services send it. What it need not have
+    may be null, as many send what they were not told.
+    """
 
     model_config = ConfigDict(extra="ignore", strict=True)
 
@@ -303,7 +305,7 @@ class RerankBody(_Lenient):
     top_n: int | None = Field(
         default=None, ge=1, description="How many to give back; all of them if it is missing."
     )
-    return_documents: bool = Field(default=False, description="Give the texts back, too.")
+    return_documents: bool | None = Field(default=False, description="Give the texts back, too.")
     model: str | None = Field(default=None, description="Any name: the server has one model, and says which.")
 
 
@@ -329,15 +331,15 @@ class EmbeddingsBody(_Lenient):
 
     input: Text | Annotated[list[Text], Field(max_length=MOST_INPUTS)]
     model: str | None = Field(default=None, description="Any name: the server has one model, and says which.")
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: int | None = Field(
         default=None, ge=1, description="At most so many numbers: the first ones of the FDE."
     )
-    input_type: Literal["document", "query", "search_document", "search_query"] = Field(
+    input_type: Literal["document", "query", "search_document", "search_query"] | None = Field(
         default="document",
         description="FDEs of queries and of documents differ; their inner product is the score.",
     )
-    rows: bool = Field(default=False, description="Give every token's vector in `rows`, too.")
+    rows: bool | None = Field(default=False, description="Give every token's vector in `rows`, too.")
 
 
 class EmbeddingBody(BaseModel):

@@ -35,7 +35,7 @@ def embeddings(model: Model, body: EmbeddingsBody) -> dict[str, Any]:
             "one that brings an FDE, as built-in ones do"
         )
     texts = [body.input] if isinstance(body.input, str) else body.input
-    as_queries = body.input_type.endswith("query")
+    as_queries = (body.input_type or "document").endswith("query")
     rows = model.encode_queries(texts) if as_queries else model.encode_documents(texts)
     vectors = model.fde.queries(rows) if as_queries else model.fde.documents(rows)
     vectors = np.ascontiguousarray(vectors[:, : body.dimensions], "<f4")

@@ -10,9 +10,6 @@ from starlette.middleware.cors import CORSMiddleware
 
 from femtosearch.errors import FemtosearchError
 
-_HEADERS = ["authorization", "content-type", "x-api-key", "x-request-id"]
-_MCP = ["mcp-protocol-version", "mcp-session-id"]
-
 
 def allow_origins(app: Any, origins: Collection[str]) -> None:
     """Let the pages of other sites call an application, if any are named."""
@@ -21,7 +18,7 @@ def allow_origins(app: Any, origins: Collection[str]) -> None:
             CORSMiddleware,
             allow_origins=sorted(origins),
             allow_methods=["GET", "POST", "PATCH", "DELETE"],
-            allow_headers=[*_HEADERS, *_MCP],
+            allow_headers=["*"],  # clients of other services send some of their own, such as X-Stainless-OS
             expose_headers=["x-request-id", "retry-after"],
         )
 
