@@ -21,7 +21,8 @@ from femtosearch.cli.trees import Trees
 from femtosearch.errors import ReadError
 from femtosearch.index.index import Index
 from femtosearch.server.indexes import Indexes
-from femtosearch.server.mcp import Tools, http_app, make_server
+from femtosearch.server.mcp import Tools, _shown, http_app, make_server
+from femtosearch.types import Hit
 
 from .conftest import TEXTS, fill
 
@@ -61,6 +62,14 @@ def test_a_search_gives_places_and_passages(call, folder, model):
     number = int(re.fullmatch(r"docs/sub/a\.md:(\d+) \(id sub/a\.md\)  A title", place)[1])
     assert passage.endswith(("moon at night", " …")) and text.split("\n")[number - 1] == "the dog ran fast"
     assert call("search", query="a cat", where="length > 99") == "nothing found"
+
+
+@pytest.mark.parametrize("word", ["電気", "cat\n", "catalogues "])
+def test_a_long_passage_is_shown_to_the_end_of_a_word_or_of_what_fits(word):
+    text = "cat " + word * 400
+    shown = _shown(Hit("a", 1.0, text, {}, (0, len(text)))).split("\n", 1)[1]
+    assert shown.endswith(" …") and 680 < len(shown) <= 702
+    assert text.startswith(shown[:-2]) and shown[:-2].endswith(word.strip())
 
 
 def test_a_document_is_read_some_lines_at_a_time(call):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import warnings
 from collections.abc import Callable, Collection
 from importlib import metadata
@@ -191,11 +192,20 @@ def _shown(hit: Hit) -> str:
     """A hit: its place, its title, and the beginning of its best passage."""
     start, end = hit.passage or (0, len(hit.text))
     passage = hit.text[start:end].strip()
-    cut = passage if len(passage) <= SHOWN else passage[:SHOWN].rsplit(" ", 1)[0] + " …"
+    cut = passage if len(passage) <= SHOWN else _beginning(passage) + " …"
     title = hit.metadata.get("title")
     place = place_of(hit)
     named = f"{place} (id {hit.id})" if not place.startswith(hit.id) else place
     return f"{named}  {title}\n{cut}" if isinstance(title, str) and title else f"{named}\n{cut}"
+
+
+def _beginning(text: str) -> str:
+    """What is shown of a long text: up to the end of a word, unless that is far back, as in text of a
+    language that writes no blanks.
+    """
+    cut = text[:SHOWN]
+    words = re.sub(r"\s+\S*\Z", "", cut)
+    return words if len(words) > SHOWN // 2 else cut
 
 
 def _lines(document: Document, line: int, count: int, start: int) -> str:
