@@ -79,6 +79,26 @@ def test_a_file_of_one_line_stays_one(home, run, separators):
 TOML = '# mine\nmodel = "a"\n\n[mcp_servers.other]\ncommand = "x"\n\n[tui]\ntheme = "dark"\n'
 
 
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("cursor", '{\r\n  "theirs": "a\\r\\n",\r\n  "mcpServers": {\r\n    "x": {}\r\n  }\r\n}\r\n'),
+        ("codex", '# theirs\r\n[mcp_servers.x]\r\ncommand = "x"\r\n'),
+    ],
+)
+def test_ends_of_lines_and_a_byte_order_mark_stay(home, run, name, content, mark):
+    path = place(home, name, "")
+    before = (mark + content).encode()
+    path.write_bytes(before)
+    assert run("--undo", name, "--yes")[0] == 0 and path.read_bytes() == before
+    assert run(name, "--index", "notes", "--yes")[0] == 0
+    edited = path.read_bytes().decode()
+    assert edited.startswith(mark) and edited.count("\ufeff") == len(mark)
+    assert "femtosearch" in edited and "\n" not in edited.replace("\r\n", "")
+    assert run("--undo", name, "--yes")[0] == 0 and path.read_bytes() == before
+
+
 def test_toml_keeps_its_comments(home, run):
     path = place(home, "codex", TOML)
     assert run("codex", "--index", "notes", "--yes")[0] == 0

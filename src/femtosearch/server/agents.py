@@ -21,6 +21,7 @@ from femtosearch.errors import FemtosearchError
 from femtosearch.read.records import SURROGATE
 
 MOST_BYTES = 64 << 20  # of a configuration file
+MARK = "\ufeff"  # which some editors put before a file's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,36 +113,61 @@ def present(home: Path, project: Path | None) -> list[Agent]:
 def installing(agent: Agent, path: Path, name: str, command: Sequence[str]) -> Edit:
     """The edit that gives an agent a server. Raises FemtosearchError for a file that cannot be edited."""
     before = _read(path)
+    return Edit(
+        agent.name, path, before, _like(before, _with_entry(agent, path, _plain(before), name, command))
+    )
+
+
+def undoing(agent: Agent, path: Path, name: str) -> Edit:
+    """The edit that takes a server out again. Raises FemtosearchError for a file that cannot be edited."""
+    before = _read(path)
+    return Edit(agent.name, path, before, _like(before, _without_entry(agent, path, _plain(before), name)))
+
+
+def _plain(text: str | None) -> str:
+    """A file's text without a byte order mark, its lines ended by a line feed alone; of none an empty one."""
+    return (text or "").removeprefix(MARK).replace("\r\n", "\n")
+
+
+def _like(before: str | None, edited: str) -> str:
+    """The edited text with the byte order mark and the ends of lines that the file had."""
+    if before is None or edited == _plain(before):
+        return before or edited
+    mark = MARK if before.startswith(MARK) else ""
+    return mark + (edited.replace("\n", "\r\n") if "\r\n" in before else edited)
+
+
+def _with_entry(agent: Agent, path: Path, text: str, name: str, command: Sequence[str]) -> str:
+    """A configuration with the server's entry."""
     if path.suffix == ".toml":
-        return Edit(agent.name, path, before, _with_table(before or "", path, agent.keys[0], name, command))
-    content = _parsed(before, path)
+        return _with_table(text, path, agent.keys[0], name, command)
+    content = _parsed(text, path)
     servers = content
     for key in agent.keys:
         servers = servers.setdefault(key, {})
         if not isinstance(servers, dict):
             raise FemtosearchError(f"{path}: {key}: expected an object: mend it first")
     servers[name] = agent.entry(command)
-    return Edit(agent.name, path, before, _written(content, before))
+    return _written(content, text)
 
 
-def undoing(agent: Agent, path: Path, name: str) -> Edit:
-    """The edit that takes a server out again. Raises FemtosearchError for a file that cannot be edited."""
-    before = _read(path)
+def _without_entry(agent: Agent, path: Path, text: str, name: str) -> str:
+    """A configuration without the server's entry."""
     if path.suffix == ".toml":
-        return Edit(agent.name, path, before, _without_table(before or "", path, agent.keys[0], name))
-    content = _parsed(before, path)
+        return _without_table(text, path, agent.keys[0], name)
+    content = _parsed(text, path)
     levels: list[dict[str, Any]] = [content]
     for key in agent.keys:
         deeper = levels[-1].get(key)
         if not isinstance(deeper, dict):
-            return Edit(agent.name, path, before, before or "")
+            return text
         levels.append(deeper)
     if levels[-1].pop(name, None) is None:
-        return Edit(agent.name, path, before, before or "")
+        return text
     for level, key in zip(reversed(levels[:-1]), reversed(agent.keys), strict=True):
         if not level[key]:
             del level[key]
-    return Edit(agent.name, path, before, _written(content, before))
+    return _written(content, text)
 
 
 def _read(path: Path) -> str | None:
@@ -160,9 +186,9 @@ def _read(path: Path) -> str | None:
         raise FemtosearchError(f"{path}: cannot be read: {error}") from None
 
 
-def _parsed(text: str | None, path: Path) -> dict[str, Any]:
+def _parsed(text: str, path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(text) if text and text.strip() else {}
+        content = json.loads(text) if text.strip() else {}
     except (ValueError, RecursionError) as error:
         raise FemtosearchError(
             f"{path}: not plain JSON ({error}), perhaps it has comments: add what --dry-run of another agent "
@@ -173,11 +199,10 @@ def _parsed(text: str | None, path: Path) -> dict[str, Any]:
     return content
 
 
-def _written(content: dict[str, Any], before: str | None) -> str:
+def _written(content: dict[str, Any], before: str) -> str:
     """JSON, indented as the file was or on one line, in ASCII if it was; halves of surrogate pairs stay
     escapes.
     """
-    before = before or ""
     indented = re.search(r"\n([ \t]+)\S", before)
     indent: str | int | None = indented[1] if indented else 2
     if len(before.strip()) > len("{}") and "\n" not in before.strip():
