@@ -123,6 +123,8 @@ def test_the_data_folder(here, monkeypatch):
     ("arguments", "message"),
     [
         (["a cat", "none"], "none: there is no such file or folder"),
+        (["a cat", "-"], "-: there is no such file or folder: `femtosearch rerank QUERY` puts the lines"),
+        (["a cat", "pipe"], "pipe: expected a file or a folder, found a pipe (FIFO): `femtosearch rerank"),
         (["a cat", "/"], "that is all that you have: name a folder in it"),
         (["a cat", "--type", "nonsense"], "--type: expected one of c, cpp,"),
         ([" "], "query: it is empty"),
@@ -130,6 +132,7 @@ def test_the_data_folder(here, monkeypatch):
     ],
 )
 def test_what_cannot_be_searched_is_told(here, run, arguments, message):
+    os.mkfifo("pipe")
     code, out, err = run(*arguments)
     assert code == 1 and message in err and not out
 

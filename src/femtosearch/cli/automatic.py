@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shlex
+import stat
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,11 +18,14 @@ from femtosearch.index.index import Index
 from femtosearch.index.stats import Stats, describe, describe_sources
 from femtosearch.index.store import holds_index
 from femtosearch.read import Options
+from femtosearch.read.paths import STDIN, printable
 from femtosearch.read.walk import walk
+from femtosearch.system import kind_of
 
 NOTE = (
     "This folder is femtosearch's: `femtosearch list` says of what, `femtosearch forget PATH` removes it.\n"
 )
+LINES = "`femtosearch rerank QUERY` puts the lines of standard input in order"
 
 
 @frozen
@@ -161,6 +165,14 @@ def is_below(path: str, roots: Sequence[str]) -> bool:
 
 
 def _root(path: str) -> str:
-    if not os.path.exists(path):
-        raise ReadError(f"{path}: there is no such file or folder: check the path")
+    """The real path of a file or folder. Raises ReadError for what is none, such as a pipe: there is nothing
+    that an index of it could follow.
+    """
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        hint = LINES if path == STDIN else "check the path"
+        raise ReadError(f"{printable(path)}: there is no such file or folder: {hint}") from None
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        raise ReadError(f"{printable(path)}: expected a file or a folder, found {kind_of(mode)}: {LINES}")
     return os.path.realpath(path)
