@@ -72,6 +72,15 @@ def test_a_long_passage_is_shown_to_the_end_of_a_word_or_of_what_fits(word):
     assert text.startswith(shown[:-2]) and shown[:-2].endswith(word.strip())
 
 
+def test_an_id_of_several_lines_is_shown_on_one(call):
+    call("add", documents=[{"id": "a\nb", "text": "the walrus"}])
+    assert call("search", query="walrus", k=1) == '"a\\nb"\nthe walrus'
+    assert call("list").splitlines()[-1] == '"a\\nb"'
+    assert call("get", id="a\nb") == "the walrus"
+    hit = Hit("a", 1.0, "the walrus", {"path": "x\ny", "title": "two\nlines"}, (0, 10))
+    assert _shown(hit) == '"x\\ny:1" (id a)  two lines\nthe walrus'
+
+
 def test_a_document_is_read_some_lines_at_a_time(call):
     call("add", documents=[{"id": "long", "text": "\n".join(map(str, range(1, 501))), "kind": "numbers"}])
     assert call("get", id="long", line=3, lines=2) == "3\n4\n[lines 3 to 4 of 500]"
@@ -267,6 +276,16 @@ def test_files_that_are_gone_are_told(files, monkeypatch, capsys):
     shutil.rmtree(files)
     assert asyncio.run(tools.search("a kitten")).endswith("[the files could not be read again]")
     assert str(files) in capsys.readouterr().err
+    tools.close()
+
+
+def test_an_index_that_was_forgotten_meanwhile_is_made_again(files, monkeypatch):
+    monkeypatch.setattr("femtosearch.cli.trees.PAUSE", 0)
+    trees = Trees([str(files)])
+    tools = Tools(lambda: Indexes(trees.open()), trees.refresh)
+    before = asyncio.run(tools.search("a kitten"))
+    assert "cat.md" in before and main(["forget", str(files)]) == 0
+    assert asyncio.run(tools.search("a kitten")) == before
     tools.close()
 
 

@@ -50,9 +50,7 @@ class Trees:
     def open(self) -> list[str]:
         """The places of indexes, which are there now."""
         for tree in self._trees.values():
-            make_place(tree.automatic)
-            if not tree.automatic.exists:
-                Index(tree.automatic.folder).close()
+            tree.make()
         return self._places
 
     def refresh(self, indexes: Any) -> str:
@@ -72,6 +70,12 @@ class Tree:
         self._documents = 0  # that were encoded so far
         self._fault = ""
 
+    def make(self) -> None:
+        """Make the index where there is none, or none any more. Raises OSError, StoreError."""
+        make_place(self.automatic)
+        if not self.automatic.exists:
+            Index(self.automatic.folder).close()
+
     def refresh(self, index: Index) -> str:
         """Begin a refresh, if none goes on, and wait a while for its end. What is left to be done."""
         with self._lock:
@@ -88,6 +92,7 @@ class Tree:
 
     def _run(self, index: Index) -> None:
         try:
+            self.make()  # for somebody may have had it forgotten
             run = Run(self.automatic.roots, Options(keep_going=True), index.files())
             run.into(index, progress=self._count)
             self._fault = ""

@@ -30,6 +30,7 @@ from femtosearch.types import Coverage, Document, Hit
 T = TypeVar("T")
 MOST_HITS, MOST_LISTED, MOST_DOCUMENTS = 50, 200, 100
 SHOWN = 700  # characters of a hit
+UNSEEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what ends a line, or shows as nothing
 MOST_TEXT = 20_000  # characters of a document at a time
 INSTRUCTIONS = """Search documents by meaning. Ask `search` with a question or a description in plain words, \
 not with a regular expression; each hit begins with its place, path:line, or its id. `get` reads a document \
@@ -102,7 +103,7 @@ class Tools:
         store = await self._run(lambda indexes: indexes.get(index))
         total = await self._run(lambda _: store.count(where))
         page = await self._run(lambda _: store.page(after, MOST_LISTED, where=where))
-        lines = [f"{total:,} documents", *(document.id for document in page.documents)]
+        lines = [f"{total:,} documents", *(_on_one_line(document.id) for document in page.documents)]
         lines += [f"more: list(after={page.after})"] if page.after is not None else []
         return "\n".join([*lines, note] if note else lines)
 
@@ -195,8 +196,18 @@ def _shown(hit: Hit) -> str:
     cut = passage if len(passage) <= SHOWN else _beginning(passage) + " …"
     title = hit.metadata.get("title")
     place = place_of(hit)
-    named = f"{place} (id {hit.id})" if not place.startswith(hit.id) else place
-    return f"{named}  {title}\n{cut}" if isinstance(title, str) and title else f"{named}\n{cut}"
+    named = _on_one_line(place) + ("" if place.startswith(hit.id) else f" (id {_on_one_line(hit.id)})")
+    titled = f"  {' '.join(title.split())}" if isinstance(title, str) and title else ""
+    return f"{named}{titled}\n{cut}"
+
+
+def _on_one_line(name: str) -> str:
+    """An id or a place; as JSON, in which an agent writes it too, where it has ends of lines or the like.
+
+    >>> _on_one_line("a b.md"), _on_one_line("a\\nb.md")
+    ('a b.md', '"a\\\\nb.md"')
+    """
+    return json.dumps(name) if UNSEEN.search(name) else name
 
 
 def _beginning(text: str) -> str:
