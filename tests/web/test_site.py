@@ -109,6 +109,13 @@ def test_links_by_a_pattern(small, tmp_path, in_page, capsys):
     assert answer[0]["url"] == "/cat.html#cat"
 
 
+def test_a_link_has_no_other_names_in_braces(small, tmp_path, capsys):
+    command = ["export", "--web", str(small), str(tmp_path / "site")]
+    assert main([*command, "--link", "https://a.example/{id}?{url}"]) == 1
+    assert "link: expected {id} or {stem}, found '{url}'" in capsys.readouterr().err
+    assert not (tmp_path / "site").exists()
+
+
 @in_node
 def test_an_empty_index_finds_nothing(tmp_path, in_page):
     with Index(model=Model.load("femto")) as index:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import os
+import re
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -59,8 +60,8 @@ def write_site(
     Raises StoreError for a folder that is not empty or cannot be written, and for more than 50,000 passages;
     CheckpointError for a model that a page cannot run; QueryError.
     """
-    if link is not None and not is_link(link):
-        raise QueryError(f"link: expected a place on the web or beside the page, found {link[:80]!r}")
+    if link is not None:
+        _check_link(link)
     place = Path(target)
     is_file = place.suffix.lower() in (".html", ".htm")
     if not is_file:
@@ -111,6 +112,15 @@ def _titled(page: str, title: str, policy: str) -> str:
 def _digest(content: str) -> str:
     """What lets a script or a style in the page count."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
+
+
+def _check_link(pattern: str) -> None:
+    """Raise QueryError for a pattern that is no link, or has other names in braces than there are."""
+    if not is_link(pattern):
+        raise QueryError(f"link: expected a place on the web or beside the page, found {pattern[:80]!r}")
+    for name in re.findall(r"\{[^{}]*\}", pattern):
+        if name not in ("{id}", "{stem}"):
+            raise QueryError(f"link: expected {{id}} or {{stem}}, found {name[:80]!r}")
 
 
 def _check_empty(folder: Path) -> None:
