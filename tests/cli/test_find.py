@@ -157,16 +157,31 @@ def test_files_in_which_nothing_is_text(here, run):
 
 
 @pytest.mark.slow
-def test_a_terminal_gets_colours_and_links(here):
+def on_terminal(here, *arguments):
+    """What a command prints on a terminal."""
     master, slave = pty.openpty()
-    command = [sys.executable, "-m", "femtosearch", "red moon", "-k", "1"]
+    command = [sys.executable, "-m", "femtosearch", *arguments]
     environment = {name: text for name, text in os.environ.items() if name != "NO_COLOR"} | {"TERM": "xterm"}
     process = subprocess.Popen(command, stdout=slave, stderr=subprocess.DEVNULL, cwd=here, env=environment)
     process.wait(60)
     os.close(slave)
-    printed = os.read(master, 10_000).decode()
+    return os.read(master, 10_000).decode()
+
+
+def test_a_terminal_gets_colours_and_links(here):
+    printed = on_terminal(here, "red moon", "-k", "1")
     assert f"\x1b]8;;file://{here}/docs/moon.md#L3\x1b\\docs/moon.md:3\x1b]8;;\x1b\\: " in printed
     assert "\x1b[1mred\x1b[22m \x1b[1mmoon\x1b[22m" in printed
+
+
+def test_the_files_alone_are_links_to_their_bytes_on_a_terminal(here):
+    try:
+        (here / os.fsdecode(b"moon \xe9.md")).write_text("The moon is red tonight.\n")
+    except OSError:
+        pytest.skip("this file system has no such names")
+    printed = on_terminal(here, "red moon", "-l")
+    assert f"\x1b]8;;file://{here}/docs/moon.md\x1b\\docs/moon.md\x1b]8;;\x1b\\\r\n" in printed
+    assert f"\x1b]8;;file://{here}/moon%20%E9.md\x1b\\moon \ufffd.md\x1b]8;;\x1b\\" in printed
 
 
 def test_the_same_text_elsewhere_hides_no_hit(here, run):

@@ -9,7 +9,6 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from urllib.parse import quote
 
 from femtosearch.cli.automatic import (
     Automatic,
@@ -272,8 +271,7 @@ def _show(options: argparse.Namespace, hits: Sequence[Hit], unknown: Sequence[st
             if options.null:  # for programs: the bytes of the name, which need not be UTF-8
                 sys.stdout.buffer.write(os.fsencode(relative(source)) + b"\0")
                 continue
-            path = near(source)
-            sys.stdout.write(harmless(_linked(path, path, None)) + "\n")
+            sys.stdout.write(_linked(harmless(near(source)), source, None) + "\n")
         return
     for rank, hit in enumerate(hits, 1):
         if options.json:
@@ -303,7 +301,7 @@ def _lines(options: argparse.Namespace, hit: Hit) -> Iterator[str]:
         )
         text = snippet(lines[number], words, max(20, room - len(named) - 2), focus)
         line = None if first is None else first + number
-        yield f"{_linked(harmless(named), path, line)}{mark} {embolden(text, words)}"
+        yield f"{_linked(harmless(named), hit.source or hit.id, line)}{mark} {embolden(text, words)}"
 
 
 def _best_line(lines: Sequence[str], begin: int, hit: Hit, words: Sequence[str]) -> int:
@@ -313,9 +311,9 @@ def _best_line(lines: Sequence[str], begin: int, hit: Hit, words: Sequence[str])
     return max(numbers, key=lambda number: sum(word in lines[number].lower() for word in words))
 
 
-def _linked(text: str, path: str, line: int | None) -> str:
+def _linked(text: str, source: str, line: int | None) -> str:
     """The text as a link to the file, on a terminal that shows colours (OSC 8)."""
     if not wants_colour(sys.stdout):
         return text
-    target = f"file://{quote(os.path.abspath(path))}" + ("" if line is None else f"#L{line}")
+    target = Path(os.path.abspath(source)).as_uri() + ("" if line is None else f"#L{line}")
     return f"\x1b]8;;{target}\x1b\\{text}\x1b]8;;\x1b\\"
