@@ -94,9 +94,9 @@ def nested(levels, name):
         ({"$or": [{}]}, "expected a filter, a mapping with a field"),
         ({"$or": ["a = 1"]}, "expected a filter, a mapping with a field"),
         ({"$not": 3}, "expected a filter, a mapping with a field"),
-        (nested(60, "$not"), "nested deeper than 50"),
-        (nested(900, "$or"), "nested deeper than 50"),
-        ({"$or": [{"a": n} for n in range(600)]}, "more than 500 tests"),
+        (nested(60, "$not"), "nested deeper than 25"),
+        (nested(900, "$or"), "nested deeper than 25"),
+        ({"$or": [{"a": n} for n in range(501)]}, "more than 500 tests"),
     ],
 )
 def test_what_is_no_filter(where, message):

@@ -188,3 +188,24 @@ def test_many_operands_and_tests():
     connection = database([{"a": n} for n in range(100)])
     assert passing(connection, {"a": {"$in": list(range(50, 100_000))}}) == list(range(50, 100))
     assert len(passing(connection, {"$or": [{"a": n} for n in range(400)]})) == 100
+
+
+@pytest.mark.parametrize(
+    "where", [{"$or": [{"a": {"$ne": n}} for n in range(1, 501)]}, " and ".join(["a != 1"] * 500)]
+)
+def test_five_hundred_tests_are_a_filter_however_they_are_joined(where):
+    assert passing(database([{"a": 0}]), where) == [0]
+
+
+def test_the_deepest_filters_fit_on_the_stack_of_sqlites_parser():
+    def tree(levels):
+        return {["$or", "$and"][levels % 2]: [tree(levels - 1), tree(levels - 1)]} if levels else {"a.b": 1}
+
+    connection = database([{"a": {"b": 1}}, {"a": 1}])
+    where = tree(8)
+    for level in range(16):
+        where = {["$and", "$or"][level % 2]: [{"a.b.c": {"$ne": 2} if level % 2 == 0 else 2}, where]}
+    condition = compile_filter(read_filter(where))
+    facets = values_of(("a", "b"), condition)
+    assert len(connection.execute(facets.sql, facets.parameters).fetchall()) == 1
+    assert passing(connection, where) == [0]

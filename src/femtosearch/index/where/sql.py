@@ -38,6 +38,7 @@ class Condition:
 
 
 _EVERY = Condition("TRUE")
+_FEW = 5  # places, with which filters stay in their order
 
 
 def compile_filter(filter: Filter, declared: Mapping[Path, int] | None = None) -> Condition:
@@ -51,7 +52,20 @@ def compile_filter(filter: Filter, declared: Mapping[Path, int] | None = None) -
     if isinstance(filter, Test):
         return _joined([_at(path, filter, declared or {}) for path in filter.paths], " OR ")
     joint = " AND " if isinstance(filter, Every) else " OR "
-    return _joined([compile_filter(child, declared) for child in filter.filters], joint)
+    deepest_first = sorted(filter.filters, key=lambda child: max(_places(child), _FEW), reverse=True)
+    return _joined([compile_filter(child, declared) for child in deepest_first], joint)
+
+
+def _places(filter: Filter) -> int:
+    """How many places a filter takes on the stack of SQLite's parser, which has 100, most of them taken: one
+    a level for what stands first in brackets, three for what follows. `tree.MOST_DEPTH` levels fit.
+    """
+    if isinstance(filter, Test):
+        return 1
+    if isinstance(filter, Negation):
+        return _places(filter.filter) + 1
+    first, *others = sorted(map(_places, filter.filters), reverse=True)
+    return max([first + 1, *(other + 3 for other in others)])
 
 
 def occurrences(path: Path) -> Condition:

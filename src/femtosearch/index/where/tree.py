@@ -14,7 +14,7 @@ Scalar = str | int | float | bool | None
 Path = tuple[str, ...]  # the keys from the outermost mapping inwards
 
 MOST_TESTS = 500  # of one filter: SQLite's statements have bounds
-MOST_DEPTH = 50
+MOST_DEPTH = 25  # levels, for which the parser of SQLite has room (sql.py)
 MOST_WILDCARDS = 16  # of one pattern, whose time grows with them
 COMPARISONS = {"gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 OPERATORS = ("in", *COMPARISONS, "contains", "prefix", "glob", "exists")
@@ -110,7 +110,8 @@ def compared(paths: tuple[Path, ...], operator: str, operand: object, where: str
 def check_size(filter: Filter) -> Filter:
     """The same filter. Raises QueryError for one that is too deep or has too many tests."""
     count = 0
-    for count, depth in enumerate(_depths(filter), 1):
+    for part, depth in _depths(filter):
+        count += isinstance(part, Test)
         if count > MOST_TESTS or depth > MOST_DEPTH:
             raise QueryError(
                 f"where: more than {MOST_TESTS} tests, or nested deeper than {MOST_DEPTH}: make it smaller "
@@ -179,8 +180,8 @@ def tests_of(filter: Filter) -> Iterator[Test]:
         yield from tests_of(child)
 
 
-def _depths(filter: Filter, depth: int = 1) -> Iterator[int]:
-    yield depth
+def _depths(filter: Filter, depth: int = 1) -> Iterator[tuple[Filter, int]]:
+    yield filter, depth
     for child in _children(filter):
         yield from _depths(child, depth + 1)
 
