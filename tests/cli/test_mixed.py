@@ -64,3 +64,18 @@ def test_what_follows_two_dashes_is_no_flag(arguments, query, paths, count):
     parser.add_argument("-k", type=int, default=10)
     options = parser.parse_args(arguments)
     assert (options.query, options.path, options.k) == (query, paths, count)
+
+
+@pytest.mark.parametrize(
+    ("command", "missing"), [("get", "FOLDER"), ("find", "QUERY"), ("delete", "FOLDER"), ("forget", "FOLDER")]
+)
+def test_only_what_is_required_is_said_to_be_missing(command, missing, capsys):
+    with pytest.raises(SystemExit):
+        main([command])
+    assert capsys.readouterr().err.endswith(f"the following arguments are required: {missing}\n")
+
+
+def test_the_help_of_cluster_calls_ray_by_its_name(capsys):
+    with pytest.raises(SystemExit):
+        main(["cluster", "--help"])
+    assert "\nAn index of several shards, on the nodes of a Ray cluster (" in capsys.readouterr().out

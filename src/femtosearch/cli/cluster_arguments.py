@@ -21,7 +21,7 @@ def add_cluster(commands: Any, command_of: Any) -> None:
     command_of:  makes a command with the flags that every command has.
     """
     description = "an index of several shards, on the nodes of a Ray cluster (needs the extra [cluster])"
-    cluster = commands.add_parser(CLUSTER, help=description, description=f"{description[3:].capitalize()}.")
+    cluster = commands.add_parser(CLUSTER, help=description, description=f"A{description[1:]}.")
     actions = cluster.add_subparsers(dest="action", metavar="ACTION", required=True, parser_class=MixedParser)
     _add_build(command_of(actions, "build", "encode files into shards"))
     _add_serve(command_of(actions, "serve", "hold shards, and answer searches over HTTP", json=False))

@@ -18,6 +18,12 @@ class MixedParser(argparse.ArgumentParser):
 
     _is_mixing = False
 
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        """argparse says of `nargs="*"` without a default that it is required; this does not."""
+        if settings.get("nargs") == argparse.ZERO_OR_MORE and not names[0].startswith("-"):
+            settings.setdefault("default", [])
+        return super().add_argument(*names, **settings)
+
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
         """What is known, and the list of what is not: argparse's, which calls it again for each kind."""
         if self._is_mixing or any(action.nargs == argparse.PARSER for action in self._actions):
