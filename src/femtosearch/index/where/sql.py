@@ -64,8 +64,8 @@ def _places(filter: Filter) -> int:
         return 1
     if isinstance(filter, Negation):
         return _places(filter.filter) + 1
-    first, *others = sorted(map(_places, filter.filters), reverse=True)
-    return max([first + 1, *(other + 3 for other in others)])
+    largest, *smaller = sorted(map(_places, filter.filters), reverse=True)
+    return max([largest + 1, *(places + 3 for places in smaller)])
 
 
 def occurrences(path: Path) -> Condition:

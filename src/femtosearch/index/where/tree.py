@@ -109,10 +109,10 @@ def compared(paths: tuple[Path, ...], operator: str, operand: object, where: str
 
 def check_size(filter: Filter) -> Filter:
     """The same filter. Raises QueryError for one that is too deep or has too many tests."""
-    count = 0
-    for part, depth in _depths(filter):
-        count += isinstance(part, Test)
-        if count > MOST_TESTS or depth > MOST_DEPTH:
+    tests = 0
+    for node, depth in _depths(filter):
+        tests += isinstance(node, Test)
+        if tests > MOST_TESTS or depth > MOST_DEPTH:
             raise QueryError(
                 f"where: more than {MOST_TESTS} tests, or nested deeper than {MOST_DEPTH}: make it smaller "
                 "($in takes many values)"
