@@ -318,3 +318,11 @@ class Stream:
 
     def flush(self):
         pass
+
+
+def test_a_server_without_an_index_says_so(model):
+    with running(model, []) as server:
+        for body in ({"query": "a"}, {"query": "a", "index": "b"}):
+            status, kind, text = server.error("POST", "/search", body)
+            assert (status, kind) == (404, "index") and "has none: start it as femtosearch serve" in text
+        assert server.ask("POST", "/rerank", {"query": "a", "documents": ["a"]})[0] == 200

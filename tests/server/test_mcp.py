@@ -219,7 +219,8 @@ async def over_http(address):
         body = {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}
         stream = await http.get(address, headers={**headers, "Accept": "text/event-stream"})
         assert stream.status_code == 405 and "POST" in stream.headers["allow"]
-        assert (await http.post(address, json=body)).status_code == 401
+        refused = await http.post(address, json=body)
+        assert refused.status_code == 401 and "a key that may write" in refused.text
         assert (await http.post(address, json=body, headers={**headers, "Host": "evil"})).status_code == 421
         evil = {**headers, "Origin": "https://evil.example"}
         assert (await http.post(address, json=body, headers=evil)).status_code == 403

@@ -160,7 +160,8 @@ class Exchange:
         if not self._settings.may(access, self._key()):
             if self._settings.knows_key(self._key()):
                 raise refusal(403, "key", "this key may only read: send one of --write-key")
-            hint = "Authorization: Bearer KEY, with a key that may " + access
+            one_kind = self._settings.read_keys == self._settings.write_keys  # as of writable MCP
+            hint = "Authorization: Bearer KEY, with a key that may " + ("write" if one_kind else access)
             raise refusal(401, "key", f"expected {hint}", WWW_Authenticate="Bearer")
 
     def _is_preflight(self) -> bool:

@@ -58,12 +58,14 @@ class Indexes:
 
     def get(self, name: str | None) -> Index | Cluster:
         """The index of that name; None is the only one. Raises Refusal."""
-        names = ", ".join(map(repr, self._open)) or "none"
+        names = ", ".join(map(repr, self._open))
         if name is None and len(self._open) == 1:
             return next(iter(self._open.values()))
-        if name is None and self._open:
+        if not self._open:
+            raise refusal(404, "index", "index: this server has none: start it as femtosearch serve INDEX")
+        if name is None:
             raise refusal(422, "index", f"index: this server has several, say which of {names}")
-        if name is None or name not in self._open:
+        if name not in self._open:
             raise refusal(
                 404, "index", f"index: expected one of this server's, {names}, found {name!r}"[:500]
             )
