@@ -175,7 +175,8 @@ def _add_commands(commands: Any, trains: str | None, *, compares: bool, lists: b
     add_cluster(commands, _command)
     (_add_compare if compares else _add_evaluate)(commands)
     _add_completion(commands)
-    trainer = _command(commands, "train", "train a model from a recipe (needs the extra [train])", json=False)
+    help = "train a model from a recipe, or parts: `train fde`, `train weights` (needs the extra [train])"
+    trainer = _command(commands, "train", help, json=False)
     if trains:
         _train(trains, "add_arguments")(trainer)
 
