@@ -1,9 +1,10 @@
-"""An index as a database: python examples/database.py FOLDER (which is made)
+"""An index as a database: python examples/database.py FOLDER (which is made; it may be run again)
 
 Filters, words beside meaning, why a hit is a hit, changed metadata, a copy, and a check.
 """
 
 import sys
+import tempfile
 from pathlib import Path
 
 import femtosearch as fs
@@ -28,10 +29,11 @@ def main(folder: str) -> None:
         index.update("T-3", {"state": "solved"})  # nothing is encoded
         print("solved:", [document.id for document in index.documents('state = "solved"')])
         print("deleted:", index.delete(where="year < 2024"), "of", len(index) + 1)
-        copy = Path(folder).with_name(Path(folder).name + "-copy")
-        index.snapshot(copy)
-    with fs.Index(copy) as index:
-        print("the copy:", len(index), "documents, damage:", index.verify())
+        with tempfile.TemporaryDirectory() as place:
+            copy = Path(place, "copy")  # a new folder
+            index.snapshot(copy)
+            with fs.Index(copy) as copied:
+                print("the copy:", len(copied), "documents, damage:", copied.verify())
 
 
 if __name__ == "__main__":

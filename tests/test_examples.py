@@ -49,15 +49,16 @@ def test_notes_are_found_and_followed(run, notes):
 
 
 def test_a_database(run, tmp_path):
-    assert run("database.py", tmp_path / "tickets").splitlines() == [
-        "since 2024: ['T-2']",
-        "a code: T-1",
-        "why T-2: 'chewing' is like 'chewed'",
-        "tags: {'cable': 1, 'cat': 1, 'printer': 1, 'upload': 1}",
-        "solved: ['T-3']",
-        "deleted: 1 of 4",
-        "the copy: 3 documents, damage: []",
-    ]
+    for _ in range(2):
+        assert run("database.py", tmp_path / "tickets").splitlines() == [
+            "since 2024: ['T-2']",
+            "a code: T-1",
+            "why T-2: 'chewing' is like 'chewed'",
+            "tags: {'cable': 1, 'cat': 1, 'printer': 1, 'upload': 1}",
+            "solved: ['T-3']",
+            "deleted: 1 of 4",
+            "the copy: 3 documents, damage: []",
+        ]
 
 
 def test_a_prompt_has_the_question_and_the_best_passage_first(run, notes):
