@@ -134,8 +134,8 @@ def _fish_condition(command: Command, commands: Sequence[Command]) -> str:
     """When the arguments of a command are offered."""
     if command.name != QUESTION:
         return f"__fish_seen_subcommand_from {command.name}"
-    others = " ".join(other.name for other in commands if other.name != QUESTION)
-    return f"not __fish_use_subcommand; and not __fish_seen_subcommand_from {others}"
+    names = " ".join(named.name for named in commands if named.name != QUESTION)
+    return f"not __fish_use_subcommand; and not __fish_seen_subcommand_from {names}"
 
 
 def _shows(argument: Argument) -> bool:

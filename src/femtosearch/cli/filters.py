@@ -29,9 +29,9 @@ def why_no_values(index: Index, field: str, where: Any) -> str:
     """Why a field has no values to count: no document has it, none of those that pass, or there are mappings
     alone. Raises QueryError, StoreError.
     """
-    exists, given = Test(paths_of(field), "exists", True), read_filter(where)
+    exists, filter = Test(paths_of(field), "exists", True), read_filter(where)
     everywhere: Any = exists
-    passing: Any = exists if given is None else Every((given, exists))
+    passing: Any = exists if filter is None else Every((filter, exists))
     if index.count(passing):
         return f"{field!r} has mappings or empty lists alone: name a key within, as in a.b"
     return f"no document {'that passes ' if index.count(everywhere) else ''}has {field!r}"

@@ -228,7 +228,11 @@ def forget_root(path: str) -> Automatic:
         folders = {automatic.folder for automatic in readable}
         exact = [own([name]) for name in sorted(names)]
         named = [Automatic(Path(name), (name,)) for name in names if Path(name).parent == data_folder()]
-        meant = [each for each in (*exact, *named) if each.folder not in folders and each.exists]
+        meant = [
+            automatic
+            for automatic in (*exact, *named)
+            if automatic.folder not in folders and automatic.exists
+        ]
     if not meant:
         raise ReadError(
             f"{path}: no index was made of it by itself: `femtosearch list` names those that were"

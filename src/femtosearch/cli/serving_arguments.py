@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import re
 from typing import Any
 
 from femtosearch.cli.holding_arguments import add_holding, add_polling
 from femtosearch.cli.values import offering, whole
 
 SERVING = ("serve", "mcp")
+AGENTS = ("claude", "claude-desktop", "codex", "cursor", "gemini", "opencode", "vscode", "windsurf")
 
 
 def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
@@ -28,10 +28,10 @@ def add_serving(commands: Any, command_of: Any, add_model: Any) -> None:
 
 
 def _add_install(command: argparse.ArgumentParser) -> None:
-    names = "claude, claude-desktop, codex, cursor, gemini, opencode, vscode or windsurf"
+    names = f"{', '.join(AGENTS[:-1])} or {AGENTS[-1]}"
     description = f"{names} (default: those that are here)"
     agent = command.add_argument("agent", metavar="AGENT", nargs="*", help=description)
-    offering(agent, *re.findall(r"[a-z-]{3,}", names))
+    offering(agent, *AGENTS)
     command.add_argument(
         "--index", action="append", metavar="FOLDER", help="an index for them; may be repeated"
     )
