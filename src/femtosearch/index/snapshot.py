@@ -26,7 +26,7 @@ from femtosearch.index.store import Store
 if TYPE_CHECKING:
     from femtosearch.index.encoding import Encoding
 
-_ATTEMPTS = 100
+_ATTEMPTS = 2000
 
 T = TypeVar("T")
 _Copied = tuple[Codes, np.ndarray, None]  # of some passages, as `maxsim_parts` takes them
