@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -285,6 +286,44 @@ def test_what_has_moved_on_is_asked_again(fast_path):
             snapshots.ask(lambda snapshot: (_ for _ in ()).throw(OutdatedError("gone for good")))
         with pytest.raises(StoreError, match="changed faster than it could be read"):
             snapshots.ask(lambda snapshot: None)
+
+
+def test_writers_that_are_always_faster_are_paused(fast_path):
+    folder = fast_path / "i"
+    with Index(folder, model=MODEL) as index, Index(folder, model=MODEL, timeout=0) as other:
+        index.add(["a note"])
+
+        def outrun(snapshot):
+            """A writer commits while the question is asked, if it may."""
+            try:
+                other.add([f"note {len(other)}"])
+            except LockedError:
+                return "alone"
+            raise OutdatedError("gone meanwhile")
+
+        assert index._snapshots.ask(outrun) == "alone"
+        with index._store.hold_lock(), pytest.raises(StoreError, match="changed faster"):
+            index._snapshots.ask(lambda snapshot: None)  # by the writer itself, which waits for nobody
+        other.add(["the lock is free again"])
+
+
+def test_a_check_pauses_writers_that_are_always_faster(fast_path, monkeypatch):
+    folder = fast_path / "i"
+    with Index(folder, model=MODEL) as index, Index(folder, model=MODEL, timeout=0) as other:
+        index.add(["a note"])
+        state_of = type(index._store.catalog).state
+
+        def state(catalog):
+            """What the catalogue says, and then a compaction, which takes away the segments that it names."""
+            seen = state_of(catalog)
+            if catalog is index._store.catalog:
+                with suppress(LockedError):
+                    other.add([f"note {len(other)}"])
+                    other.compact()
+            return seen
+
+        monkeypatch.setattr(type(index._store.catalog), "state", state)
+        assert index.verify() == []
 
 
 def test_an_iteration_of_a_page_is_of_one_moment():

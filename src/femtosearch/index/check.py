@@ -17,7 +17,7 @@ from femtosearch.index.segment import Segment
 from femtosearch.index.segments import OutdatedError, check_widths, open_segment
 from femtosearch.index.store import Store
 
-_ATTEMPTS = 20
+_ATTEMPTS = 20  # beside writers; then they have to wait
 _PAGE = 256  # documents that are read at a time
 _MOST_PROBLEMS = 100  # that SQLite reports
 
@@ -36,17 +36,25 @@ def verify(store: Store) -> list[Damage]:
     Every byte of every segment is read, and every document of the catalogue.
     """
     for _ in range(_ATTEMPTS):
-        state = store.catalog.state()
-        damage = list(_database_damage(store.catalog))
-        try:
-            damage += _content_damage(store, state)
-        except OutdatedError as error:
-            damage = [Damage(store.directory.place, str(error))]
-        except CorruptError as error:  # of a table that cannot be read to its end
-            damage.append(Damage(store.catalog.place, str(error)))
-        if not damage or store.catalog.version() == state.version:
+        if (damage := _verify_once(store)) is not None:
+            return damage
+    with store.pause_writers():
+        if (damage := _verify_once(store)) is not None:
             return damage
     raise StoreError(f"{store.catalog.place}: it was changed faster than it could be checked: try again")
+
+
+def _verify_once(store: Store) -> list[Damage] | None:
+    """All damage of a store; None where something looks damaged and the index has moved on meanwhile."""
+    state = store.catalog.state()
+    damage = list(_database_damage(store.catalog))
+    try:
+        damage += _content_damage(store, state)
+    except OutdatedError as error:
+        damage = [Damage(store.directory.place, str(error))]
+    except CorruptError as error:  # of a table that cannot be read to its end
+        damage.append(Damage(store.catalog.place, str(error)))
+    return damage if not damage or store.catalog.version() == state.version else None
 
 
 def _database_damage(catalog: Catalog) -> Iterator[Damage]:

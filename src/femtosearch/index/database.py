@@ -61,6 +61,11 @@ class Database:
         if path is not None:
             self.origin = self._open()
 
+    @property
+    def writable(self) -> bool:
+        """Whether this process may write to it."""
+        return self._writable
+
     @on_disk
     def version(self) -> tuple[int, ...]:
         """A value that differs after a commit by any process."""

@@ -26,7 +26,7 @@ from femtosearch.index.store import Store
 if TYPE_CHECKING:
     from femtosearch.index.encoding import Encoding
 
-_ATTEMPTS = 2000
+_ATTEMPTS = 100  # beside writers; then they have to wait
 
 T = TypeVar("T")
 _Copied = tuple[Codes, np.ndarray, None]  # of some passages, as `maxsim_parts` takes them
@@ -338,22 +338,26 @@ class Snapshots:
 
     def ask(self, question: Callable[[Snapshot], T | None]) -> T:
         """The answer to a question about a snapshot, which is asked again where the index has moved on
-        meanwhile: where the answer is None, or something that the snapshot names is gone.
-
-        Raises StoreError, CorruptError, and what the question raises.
+        meanwhile: where the answer is None, or something that the snapshot names is gone. Where writers are
+        always faster, they are paused. Raises StoreError, CorruptError, and what the question raises.
         """
-        catalog = self._store.catalog
         for _ in range(_ATTEMPTS):
-            snapshot = self.take()
-            try:
-                answer = question(snapshot)
-            except OutdatedError:
-                if catalog.version() == snapshot.state.version:
-                    raise
-                continue
-            if answer is not None:
+            if (answer := self._ask_once(question)) is not None:
                 return answer
-        raise StoreError(f"{catalog.place}: it was changed faster than it could be read: try again")
+        with self._store.pause_writers():
+            if (answer := self._ask_once(question)) is not None:
+                return answer
+        raise StoreError(f"{self._store.catalog.place}: changed faster than it could be read: try again")
+
+    def _ask_once(self, question: Callable[[Snapshot], T | None]) -> T | None:
+        """The answer to a question about the snapshot of now; None where the index has moved on meanwhile."""
+        snapshot = self.take()
+        try:
+            return question(snapshot)
+        except OutdatedError:
+            if self._store.catalog.version() == snapshot.state.version:
+                raise
+            return None
 
     def release(self) -> None:
         """Let go of the segments that the last snapshot has open."""

@@ -6,7 +6,7 @@ import os
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -93,6 +93,13 @@ class Store:
     def hold_lock(self) -> AbstractContextManager[None]:
         """Hold the writer's lock while a block runs. Raises LockedError, StoreError."""
         return self.lock.hold(self._timeout)
+
+    def pause_writers(self) -> AbstractContextManager[None]:
+        """Keep all writers out while a block runs, where this process may write and does not do so already.
+
+        Raises LockedError, StoreError.
+        """
+        return self.hold_lock() if self.catalog.writable and not self.lock.held_here() else nullcontext()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
