@@ -231,7 +231,7 @@ def _add_million(commands: Any) -> None:
     command.add_argument("folder", nargs="+", type=Path, help="BEIR folders, whose queries are asked")
     command.add_argument("--data", required=True, metavar="DIR", help="text/*.txt.xz and pairs/*.jsonl.xz")
     command.add_argument(
-        "--index", type=Path, required=True, help="the index; one that is there is asked as it is"
+        "--index", type=Path, required=True, help="the index; one that is there gets what it lacks"
     )
     said = "how many, such as 10M (1M); past what there is they are repeated, with changed words"
     command.add_argument("--passages", type=count_of, default=1_000_000, metavar="N", help=said)

@@ -20,6 +20,7 @@ from femtosearch.index.request import check_request
 from femtosearch.index.search import extent_of
 from femtosearch.index.stats import describe
 from femtosearch.model.model import Model
+from femtosearch.progress import Progress
 
 K = 10
 COMMIT = 10_000  # documents
@@ -30,11 +31,11 @@ ROUNDS = 3  # over all queries
 def measure(
     data: Path, count: int, folder: Path, asked: list[Path], recall: float | None, calibrating: int
 ) -> tuple[dict[str, Any], list[Row]]:
-    """The results, and the rows of a table. An index that is in `folder` is asked as it is.
+    """The results, and the rows of a table. An index that is in `folder` gets the passages that it lacks.
 
     calibrating:  so many other queries of each collection measure first how many candidates there have to be.
     """
-    build = None if (folder / "catalog.db").exists() else in_child(_build, data, count, folder)
+    build = in_child(_build, data, count, folder)
     each = QUERIES // len(asked)
     others = _queries(asked, each, each + calibrating)
     search = in_child(_ask, folder, _queries(asked, 0, each), others, recall)
@@ -58,9 +59,8 @@ def measure(
 
 def _table(results: dict[str, Any]) -> list[Row]:
     build, took, memory = results["build"], results["query_milliseconds"], results["search_memory"]
-    rows = [] if build is None else [("build", build["seconds"], "s")]
     return [
-        *rows,
+        (f"build of {build['passages']:,} passages", build["seconds"], "s"),
         ("passages", results["passages"], ""),
         ("bytes a passage", results["bytes_per_passage"], ""),
         ("candidates", results["plan"]["candidates"], ""),
@@ -79,13 +79,16 @@ def _table(results: dict[str, Any]) -> list[Row]:
 
 
 def _build(data: Path, count: int, folder: Path) -> dict[str, Any]:
-    """Text on the disk -> an index that is safe on the disk."""
+    """Text on the disk -> an index that is safe on the disk; a build that was stopped goes on."""
     start = time.perf_counter()
-    with Index(folder, model=Model.load()) as index:
-        documents = _documents(data, count)
-        while some := list(islice(documents, COMMIT)):
-            index.add(some)
-    return {"seconds": time.perf_counter() - start, "memory": _memory()}
+    with Index(folder, model=Model.load()) as index, Progress() as progress:
+        before = done = len(index)
+        documents = islice(_documents(data, count), done, None) if done < count else iter(())
+        while batch := list(islice(documents, COMMIT)):
+            index.add(batch)
+            done += len(batch)
+            progress.update("build", done, count, unit="passages")
+    return {"passages": done - before, "seconds": time.perf_counter() - start, "memory": _memory()}
 
 
 def _documents(data: Path, count: int) -> Iterator[dict[str, str]]:
