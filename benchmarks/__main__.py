@@ -80,7 +80,7 @@ def _measure(options: argparse.Namespace) -> tuple[dict[str, Any], list[tuple[st
     if options.benchmark == "peers":
         return peers.measure(_folder(options), options.model, options.runs, options.python, options.limit)
     if options.benchmark == "million":
-        asked = options.folder, options.recall, options.calibrate
+        asked = options.folder, options.recall, options.calibrate, options.calibrate_own
         return million.measure(_folder(options), options.passages, options.index, *asked)
     if options.benchmark == "start":
         return start.measure(_folder(options), options.python, options.runs)
@@ -238,6 +238,7 @@ def _add_million(commands: Any) -> None:
     command.add_argument("--recall", type=float, help="of the ten best (default: as a search picks it)")
     said = "measure the candidates with N other queries of each folder first (0: as the model says)"
     command.add_argument("--calibrate", type=int, default=0, metavar="N", help=said)
+    command.add_argument("--calibrate-own", action="store_true", help="... with stretches of its own texts")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 

@@ -29,16 +29,17 @@ ROUNDS = 3  # over all queries
 
 
 def measure(
-    data: Path, count: int, folder: Path, asked: list[Path], recall: float | None, calibrating: int
+    data: Path, count: int, folder: Path, asked: list[Path], recall: float | None, calibrating: int, own: bool
 ) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table. An index that is in `folder` gets the passages that it lacks.
 
     calibrating:  so many other queries of each collection measure first how many candidates there have to be.
+    own:          stretches of the passages measure that.
     """
     build = in_child(_build, data, count, folder)
     each = QUERIES // len(asked)
     others = _queries(asked, each, each + calibrating)
-    search = in_child(_ask, folder, _queries(asked, 0, each), others, recall)
+    search = in_child(_ask, folder, _queries(asked, 0, each), others, own, recall)
     stats = describe(folder)
     per_passage = stats.bytes / stats.passages
     results = {
@@ -51,7 +52,7 @@ def measure(
         "build": build,
         "queries": [path.name for path in asked],
         "asked_recall": recall,
-        "calibrated_on": len(others),
+        "calibrated_on": "its own passages" if own else len(others),
         **search,
     }
     return results, _table(results)
@@ -100,11 +101,15 @@ def _queries(folders: list[Path], begin: int, end: int) -> list[str]:
     return [text for path in folders for text in [*collection(path).queries.values()][begin:end]]
 
 
-def _ask(folder: Path, queries: list[str], others: list[str], recall: float | None) -> dict[str, Any]:
+def _ask(
+    folder: Path, queries: list[str], others: list[str], own: bool, recall: float | None
+) -> dict[str, Any]:
     """Text in, hits out, one query after the other; then all of them again by MaxSim over everything."""
     with Index(folder, model=Model.load()) as index:
         fde = _fde(index)
-        calibration = index.calibrate(others) if others else fde.calibration if fde else None
+        calibration = fde.calibration if fde else None
+        if others or own:
+            calibration = index.calibrate(None if own else others)
     with Index(folder, model=Model.load()) as index:
         first = 1e3 * seconds(index.search, queries[0], k=K, recall=recall)
         found = [[hit.id for hit in index.search(query, k=K, recall=recall, hybrid=0)] for query in queries]

@@ -17,6 +17,7 @@ from femtosearch.evaluation.rankings import ScoredCollection
 from femtosearch.evaluation.rules import rules_named
 from femtosearch.evaluation.sources import read_source
 from femtosearch.fde import Fde, inner_products, restore_fde
+from femtosearch.index.own_queries import COUNT, stretch
 from femtosearch.model.model import Model
 from femtosearch.types import Rows
 
@@ -52,6 +53,7 @@ def _figures(collection: Collection, model: Model, fde: Fde) -> dict[str, dict[s
     codes = quantise_rows(passages.rows.rows, row_bits_of(model.dims))
     encoded = list(_encoded(fde, codes, passages.rows.starts))
     kinds = {"queries": subject.queries, "keywords": in_few_words(subject.queries)}
+    kinds["stretches"] = _stretches([document.text for document in subject.documents])
     figures = {}
     for kind, queries in kinds.items():
         rows = model.encode_queries(list(queries.values()))
@@ -67,6 +69,13 @@ def _figures(collection: Collection, model: Model, fde: Fde) -> dict[str, dict[s
         ]
         figures[kind] = dict(zip(counts, map(float, np.mean(shares, axis=0)), strict=True))
     return figures
+
+
+def _stretches(texts: list[str]) -> dict[str, str]:
+    """A stretch of each of 200 documents, as an index measures itself by."""
+    random = np.random.default_rng(0)
+    chosen = random.permutation(len(texts))[:COUNT]
+    return {str(number): stretch(texts[number], random) for number in chosen}
 
 
 def _encoded(fde: Fde, codes: Codes, starts: np.ndarray) -> Iterator[Codes]:

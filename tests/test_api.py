@@ -74,7 +74,7 @@ def femto():
         (lambda model: femtosearch.Index(5), "folder: expected a path or None"),
         (lambda model: femtosearch.Index(model=model).set_fde(5), "fde: expected an Fde"),
         (
-            lambda model: femtosearch.Index(model=model).calibrate(None),
+            lambda model: femtosearch.Index(model=model).calibrate(3),
             "queries: expected an iterable of queries",
         ),
         (

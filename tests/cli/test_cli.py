@@ -449,12 +449,16 @@ def test_calibrate(here, stdin, capsys):
     stdin("\n".join(f"the cat {n} sat on a mat" for n in range(40)).encode())
     assert run("index", "notes", "-", "--fde", "txtai")[0] == 0
     code, _, err = run("search", "notes", "a cat", "--recall", "0.9")
-    assert code == 1 and "femtosearch calibrate FOLDER QUERIES" in err
+    assert code == 1 and "(femtosearch calibrate FOLDER)" in err
     Path("queries.txt").write_text("\n".join(f"cat {n}\n" for n in range(25)))
     code, out, _ = run("calibrate", "notes", "queries.txt")
     assert code == 0 and re.search(r"recall 0.99   \d+ candidates of 40\n", out)
     [said] = lines(run("calibrate", "notes", "queries.txt", "--json")[1])
     assert said["passages"] == said["calibration"]["measured"] == 40 and said["queries"] == 25
+    code, out, _ = run("calibrate", "notes")  # by its own texts
+    assert code == 0 and re.search(r"recall 0.99   \d+ candidates of 40\n", out)
+    [said] = lines(run("calibrate", "notes", "--json")[1])
+    assert said["calibration"]["measured"] == 40 and said["queries"] is None
     assert run("search", "notes", "a cat", "--recall", "0.9", "--mode", "rerank")[0] == 0
     with pytest.raises(SystemExit):
         run("search", "notes", "a cat", "--recall", "0.9", "--candidates", "9")

@@ -13,6 +13,7 @@ from femtosearch.index import commit as commit_module
 from femtosearch.index import cost, plan
 from femtosearch.index import segment as segment_module
 from femtosearch.index.index import Index
+from femtosearch.index.own_queries import own_queries, stretch
 from femtosearch.index.segment import Segment
 from femtosearch.index.segment_header import file_bytes
 from femtosearch.index.stats import describe
@@ -198,6 +199,27 @@ def test_a_calibration_is_measured_and_stored(index, monkeypatch):
     assert index.search("word1", recall=1.0) == index.search("word1", mode="maxsim")
 
 
+def test_an_index_measures_itself_by_its_own_texts(index):
+    index.add([*documents(21, 250), {"id": "unspaced", "text": "字" * 5000}, {"id": "blank", "text": " "}])
+    asked = own_queries(index._store.catalog, index._snapshots.take())
+    assert asked == own_queries(index._store.catalog, index._snapshots.take()) and len(set(asked)) > 150
+    assert len(asked) == 200 and all(len(query.split()) <= 8 and len(query) <= 8 * 17 for query in asked)
+    texts = [document.text for document in index]
+    assert all(any(query in text for text in texts) for query in asked if "字" not in query)
+    found = index.calibrate()
+    assert found.measured == index.stats().passages == index.stats().fde["calibrated"]
+    assert found == index.calibrate([query for query in asked if query])
+
+
+def test_a_stretch_is_two_to_eight_words_that_stand_side_by_side():
+    random, text = np.random.default_rng(3), " ".join(map(str, range(100)))
+    stretches = [list(map(int, stretch(text, random).split())) for _ in range(500)]
+    assert {len(words) for words in stretches} == set(range(2, 9))
+    assert all(words == list(range(words[0], words[0] + len(words))) for words in stretches)
+    assert {0, 99} < {word for words in stretches for word in words}
+    assert stretch("", random) == "" and stretch("one", random) == "one"
+
+
 def test_a_calibration_stays_with_its_fde(fast_path):
     with Index(fast_path / "i", model=MODEL, fde=FDE) as index:
         index.add(documents(12, 60))
@@ -216,6 +238,10 @@ def test_what_cannot_be_calibrated(index):
     index.add([f"word{n}" for n in range(19)])
     with pytest.raises(FdeError, match="expected 20 passages or more, found 19: add documents"):
         index.calibrate(QUERIES)
+    with pytest.raises(FdeError, match="expected 20 passages or more, found 19: add documents"):
+        index.calibrate()
+    with pytest.raises(FdeError, match="expected an iterable of queries, found int"):
+        index.calibrate(3)
     index.add(documents(14, 40))
     with pytest.raises(FdeError, match="expected 20 queries or more with words in them, found 19"):
         index.calibrate([*QUERIES[:19], "..."])

@@ -157,7 +157,7 @@ def test_of_split_fdes_all_numbers_are_read_of_few():
 @pytest.mark.parametrize("mode", ["auto", "rerank"])
 @pytest.mark.parametrize("rows", [10, MANY])
 def test_a_recall_without_a_calibration(mode, rows):
-    message = r"not calibrated: measure it with index.calibrate\(queries\) .*, or say how many candidates"
+    message = r"not calibrated: measure it with index.calibrate\(\) .*, or say how many candidates"
     with pytest.raises(QueryError, match=message):
         counted(request(mode, recall=0.9), table=None, rows=rows)
     for other in ("maxsim", "fde"):

@@ -322,8 +322,11 @@ def _add_completion(commands: Any) -> None:
 def _add_calibrate(commands: Any) -> None:
     command = _command(commands, "calibrate", "measure how many candidates an index's FDE needs")
     command.add_argument("folder", metavar="FOLDER", help="the index")
-    description = "a file with a query a line, at least 20, or - for standard input"
-    command.add_argument("queries", metavar="QUERIES", help=description)
+    description = (
+        "a file with a query a line, at least 20, or - for standard input (default: a few words of 200 of "
+        "the documents)"
+    )
+    command.add_argument("queries", metavar="QUERIES", nargs="?", help=description)
     _add_model(command)
 
 

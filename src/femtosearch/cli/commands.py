@@ -211,7 +211,9 @@ def calibrate(options: argparse.Namespace) -> None:
     from femtosearch.read.lines import numbered_lines
 
     check_index(options.folder)
-    queries = [text for _, text in numbered_lines(options.queries, "queries")]
+    queries = None
+    if options.queries is not None:
+        queries = [text for _, text in numbered_lines(options.queries, "queries")]
     with open_index(options) as store:
         calibration = store.calibrate(queries)
         passages = store.stats().passages
@@ -219,7 +221,8 @@ def calibrate(options: argparse.Namespace) -> None:
         recall: calibration.count(calibration.prefixes[0], recall, passages) for recall in calibration.recalls
     }
     if options.json:
-        write_json({"passages": passages, "queries": len(queries), "calibration": calibration.spec()})
+        asked = None if queries is None else len(queries)
+        write_json({"passages": passages, "queries": asked, "calibration": calibration.spec()})
     else:
         for recall, number in counts.items():
             show_result(options, f"recall {recall:<5}  {count(number, 'candidate')} of {passages:,}")

@@ -100,8 +100,8 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
     calibration = fde.calibration
     if calibration is None and request.recall is not None:
         raise QueryError(
-            "recall: the FDE of this index is not calibrated: measure it with index.calibrate(queries) "
-            "(femtosearch calibrate FOLDER QUERIES), or say how many candidates"
+            "recall: the FDE of this index is not calibrated: measure it with index.calibrate() "
+            "(femtosearch calibrate FOLDER), or say how many candidates"
         )
     if calibration is None or request.candidates is not None:
         return Plan("rerank", max(request.candidates or CANDIDATES, request.k))

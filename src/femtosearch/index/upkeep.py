@@ -12,13 +12,14 @@ from femtosearch.errors import DocumentError, FdeError, QueryError, StoreError, 
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.passage_encoder import AUTO, PassageEncoder, fitting_fde
 from femtosearch.index.request import check_request
-from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.snapshot import Snapshot, Snapshots
 from femtosearch.types import Passages
 
 if TYPE_CHECKING:
     from femtosearch.fde import Calibration, Fde
     from femtosearch.index.adopt import Adopted
     from femtosearch.index.check import Damage
+    from femtosearch.index.encoding import Encoding
     from femtosearch.index.export import Handed
     from femtosearch.index.repair import Repair
     from femtosearch.index.stats import Stats
@@ -119,24 +120,29 @@ class Upkeep(Contents):
         with writing(self._ready()) as commit:
             commit.transaction.set_words(bool(wanted))
 
-    def calibrate(self, queries: Iterable[str]) -> Calibration:
+    def calibrate(self, queries: Iterable[str] | None = None) -> Calibration:
         """Measure how many candidates the FDE needs for a stated recall, on all passages of this index, and
         store that with it: what `search(recall=)` goes by.
 
-        queries:  as they will be asked, at least 20; hundreds are better. Takes one MaxSim over everything
-                  each.
+        queries:  as they will be asked, at least 20; hundreds are better. None: stretches of two to eight
+                  words of 200 of the documents. Each takes one MaxSim over everything.
         Raises FdeError where there is too little to measure, QueryError, StoreError.
         """
         from femtosearch.fde import calibrated
+        from femtosearch.index.own_queries import own_queries
         from femtosearch.index.search import measure_fde
         from femtosearch.index.writer import writing
 
         store = self._ready()
-        if isinstance(queries, str) or not isinstance(queries, Iterable):
+        if isinstance(queries, str) or not isinstance(queries, (Iterable, type(None))):
             raise FdeError(f"queries: expected an iterable of queries, found {type(queries).__name__}")
-        texts = check_request([*queries]).texts
-        rows = self.model.encode_queries(texts)
-        encoding, calibration = self._snapshots.ask(lambda snapshot: measure_fde(snapshot, rows))
+        texts = None if queries is None else check_request([*queries]).texts
+
+        def measured(snapshot: Snapshot) -> tuple[Encoding, Calibration]:
+            asked = own_queries(store.catalog, snapshot) if texts is None else texts
+            return measure_fde(snapshot, self.model.encode_queries(asked))
+
+        encoding, calibration = self._snapshots.ask(measured)
         with writing(store) as commit:
             if commit.transaction.fde_digest() != encoding.digest:
                 raise StoreError("the index was given another FDE while this one was measured: start again")
