@@ -1,6 +1,7 @@
 """`femtosearch train fde`: on made-up texts its FDE finds what MaxSim finds, and the folder keeps it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from femtosearch.cli.arguments import main
 from femtosearch.codes import quantise
 from femtosearch.errors import RecipeError
-from femtosearch.fde import Lemur, inner_products
+from femtosearch.fde import Lemur, inner_products, restore_fde
 from femtosearch.index.index import Index
 from femtosearch.model.checkpoint.query_weights import QUERY_WEIGHTS
 from femtosearch.model.model import FDE, Model
@@ -28,6 +29,12 @@ def texts(seed, count, least, most):
     return [" ".join(rng.choice(WORDS, rng.integers(least, most))) for _ in range(count)]
 
 
+COLLECTIONS = [
+    fitting.Collection(texts(1, 150, 2, 5), texts(2, 100, 5, 12)),
+    fitting.Collection(texts(3, 150, 2, 5), texts(4, 100, 5, 12)),
+]
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return Model.load(write_tiny_model(tmp_path_factory.mktemp("tiny")))
@@ -36,8 +43,7 @@ def model(tmp_path_factory):
 @pytest.fixture(scope="module")
 def fitted(model):
     said = []
-    collections = [(texts(1, 150, 2, 5), texts(2, 100, 5, 12)), (texts(3, 150, 2, 5), texts(4, 100, 5, 12))]
-    fde = fitting.fit(model, collections, SETTINGS, lambda what, *_: said.append(what))
+    fde = fitting.fit(model, COLLECTIONS, SETTINGS, lambda what, *_: said.append(what))
     assert set(said) >= {"encode", "anchors", "targets", "features", "calibrate"}
     return fde
 
@@ -59,16 +65,28 @@ def test_it_is_calibrated_and_for_this_model(model, fitted):
     assert fitted.calibration and fitted.calibration.prefixes == (128, 64) and fitted.code_bits == 4
 
 
+def quiet(*_):
+    """No progress."""
+
+
+def test_a_calibration_is_of_all_documents_together(model, fitted):
+    assert fitted.calibration.measured == 2 * SETTINGS.calibrate
+    pool = [collection._replace(all_documents=texts(8, 300, 5, 12)) for collection in COLLECTIONS]
+    larger = fitting.recalibrated(model, fitted, pool, replace(SETTINGS, calibrate=250), quiet)
+    assert larger.calibration.measured == 500 and larger.spec() == fitted.spec()
+    few = [fitting.Collection(texts(1, 5, 2, 5), texts(2, 100, 5, 12))]
+    assert fitting.recalibrated(model, fitted, few, SETTINGS, quiet) is fitted
+
+
 def test_the_same_seed_gives_the_same(model, fitted):
-    collections = [(texts(1, 150, 2, 5), texts(2, 100, 5, 12)), (texts(3, 150, 2, 5), texts(4, 100, 5, 12))]
-    assert fitting.fit(model, collections, SETTINGS, lambda *_: None).spec() == fitted.spec()
+    assert fitting.fit(model, COLLECTIONS, SETTINGS, lambda *_: None).spec() == fitted.spec()
 
 
 def test_too_few_texts(model):
     with pytest.raises(RecipeError, match="expected 60 documents or more, found 3"):
-        fitting.fit(model, [(texts(1, 200, 2, 5), texts(2, 3, 5, 12))], SETTINGS, lambda *_: None)
+        fitting.fit(model, [fitting.Collection(texts(1, 200, 2, 5), texts(2, 3, 5, 12))], SETTINGS, quiet)
     with pytest.raises(RecipeError, match="expected queries of 200 rows or more for 100 anchors"):
-        fitting.fit(model, [(texts(1, 5, 2, 5), texts(2, 100, 5, 12))], SETTINGS, lambda *_: None)
+        fitting.fit(model, [fitting.Collection(texts(1, 5, 2, 5), texts(2, 100, 5, 12))], SETTINGS, quiet)
 
 
 @pytest.fixture
@@ -103,6 +121,12 @@ def test_the_command(tmp_path, small, capsys):
         assert len(index.search("red moon", mode="rerank", recall=0.9, k=3)) == 3
     model.save(tmp_path / "copy")
     assert Model.load(tmp_path / "copy").fde.spec() == model.fde.spec()
+    assert main([*asked, "--keep", "--calibrate", "100", "--out", str(tmp_path / "kept")]) == 0
+    kept = restore_fde((tmp_path / "kept").read_bytes(), "kept")
+    assert kept.spec() == model.fde.spec() and kept.calibration.measured == 200
+    (folder / FDE).unlink()
+    assert main([*asked, "--keep"]) == 1 and not (folder / FDE).exists()
+    assert "--keep: expected a model with a learned FDE" in capsys.readouterr().err
 
 
 ALONE, TWO = ["--documents", "d.txt"], ["--documents", "d.txt", "q.txt"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-from femtosearch.codes import maxsim_codes, quantise, quantise_rows, row_bits_of
+from femtosearch.codes import Codes, maxsim_parts, quantise, quantise_rows, row_bits_of
 from femtosearch.errors import ShapeError
 from femtosearch.fde.calibration import Calibration, Sample, fit, prefixes_of
 from femtosearch.fde.scan import inner_products
@@ -24,28 +24,48 @@ def calibrate(fde: Fde, collections: Iterable[tuple[Rows, Rows]], *, threads: in
     Store it with `calibrated(fde, calibration)`. Raises FdeError where there is too little to measure;
     ShapeError.
     """
-    return fit([_sample(fde, queries, documents, threads) for queries, documents in collections])
+    return fit(
+        [samples(fde, [queries], [documents], threads=threads)[0] for queries, documents in collections]
+    )
 
 
-def _sample(fde: Fde, queries: Rows, documents: Rows, threads: int) -> Sample:
-    dims = documents.rows.shape[1]
-    if queries.rows.shape[1] != dims:
-        raise ShapeError(
-            f"queries: expected rows of {dims} dims, as the documents', found {queries.rows.shape}"
-        )
-    size = fde.size(dims)
-    sample = Sample(len(documents), prefixes_of(size))
-    codes = quantise_rows(documents.rows, row_bits_of(dims))
-    rows, starts, encoded = codes.rows(), documents.starts, []
-    for at in range(0, len(documents), _PIECE):
-        borders = starts[at : at + _PIECE + 1]
-        piece = Rows(rows[borders[0] : borders[-1]], borders - borders[0])
-        encoded.append(quantise(fde.documents(piece, threads=threads), fde.code_bits))
-    for query, vector in zip(queries, fde.queries(queries, threads=threads), strict=True):
-        if len(query):
-            products = [
-                np.concatenate([inner_products(prefix, codes, threads=threads) for codes in encoded])
-                for prefix in (np.where(np.arange(size) < p, vector, 0) for p in sample.prefixes)
-            ]
-            sample.add(maxsim_codes(query, codes, starts, threads=threads), products)
-    return sample
+def samples(fde: Fde, kinds: Sequence[Rows], documents: Iterable[Rows], *, threads: int = 0) -> list[Sample]:
+    """What one collection shows, for each kind of queries: `calibration.fit` makes a calibration of it.
+
+    documents:  in batches, of which only codes are kept: as many as there are space for in memory.
+    Raises FdeError where there are too few documents; ShapeError.
+    """
+    codes, encoded = list[tuple[Codes, np.ndarray, None]](), list[Codes]()
+    for batch in documents:
+        coded = quantise_rows(batch.rows, row_bits_of(batch.rows.shape[1]))
+        codes.append((coded, batch.starts, None))
+        encoded += _encoded(fde, Rows(coded.rows(), batch.starts), threads)
+    dims = codes[0][0].dims if codes else 0
+    for queries in kinds:
+        if queries.rows.shape[1] != dims:
+            raise ShapeError(
+                f"queries: expected rows of {dims} dims, as the documents', found {queries.rows.shape}"
+            )
+    prefixes = prefixes_of(fde.size(dims))
+    count = sum(len(starts) - 1 for _, starts, _ in codes)
+    measured = [Sample(count, prefixes) for _ in kinds]
+    for sample, queries in zip(measured, kinds, strict=True):
+        for query, vector in zip(queries, fde.queries(queries, threads=threads), strict=True):
+            if len(query):
+                products = [_products(vector, prefix, encoded, threads) for prefix in prefixes]
+                sample.add(maxsim_parts(query, codes, threads=threads), products)
+    return measured
+
+
+def _encoded(fde: Fde, rows: Rows, threads: int) -> Iterator[Codes]:
+    """The FDEs of documents, coded as an index does."""
+    for at in range(0, len(rows), _PIECE):
+        borders = rows.starts[at : at + _PIECE + 1]
+        piece = Rows(rows.rows[borders[0] : borders[-1]], borders - borders[0])
+        yield quantise(fde.documents(piece, threads=threads), fde.code_bits)
+
+
+def _products(vector: np.ndarray, prefix: int, encoded: list[Codes], threads: int) -> np.ndarray:
+    """The inner products of the first numbers of a query's FDE with those of all documents."""
+    first = np.where(np.arange(len(vector)) < prefix, vector, 0)
+    return np.concatenate([inner_products(first, codes, threads=threads) for codes in encoded])

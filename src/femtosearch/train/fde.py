@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from femtosearch.errors import RecipeError
-from femtosearch.fde import Features, Lemur, calibrate, calibrated
+from femtosearch.fde import Features, Lemur, calibrated
+from femtosearch.fde.calibrating import samples
 from femtosearch.fde.calibration import BEST, LEAST_QUERIES
+from femtosearch.fde.calibration import fit as fit_calibration
 from femtosearch.fde.nested import gains_of
 from femtosearch.model.checkpoint.packed import int8_matrix
 from femtosearch.model.model import Model
@@ -27,7 +29,15 @@ _MOST_CODE = 7  # of an anchor's number, in four bits
 _MOVED = 1 << 16  # rows at a time
 
 Report = Callable[[str, int, int, str], object]  # task, done, total, note: what Progress.update takes
-Collection = tuple[Sequence[str], Sequence[str]]  # queries, documents
+_BATCH = 2048  # documents that are encoded at a time
+
+
+class Collection(NamedTuple):
+    """Texts of one kind: queries, documents to fit an FDE to, and all documents, to measure it on."""
+
+    queries: Sequence[str]
+    documents: Sequence[str]
+    all_documents: Sequence[str] = ()
 
 
 class Encoded(NamedTuple):
@@ -43,9 +53,9 @@ class Settings:
     """size, hidden: features of a row, and the width before them. anchors: rows of queries.
 
     rows, documents: how many take part in the training of the features. components: directions in which
-    documents differ the most, that the features have to tell. calibrate: documents of each collection, and
-    a twentieth as many queries at most, that its calibration is measured on: whole, and a few words of each.
-    short: the share of the rows that are of a few words of a query.
+    documents differ the most, that the features have to tell. calibrate, calibrate_queries: documents and
+    queries of each collection, at most, that the calibration is measured with, all together. short: the share
+    of the rows that are of a few words of a query.
     """
 
     size: int = 2048
@@ -59,7 +69,8 @@ class Settings:
     steps: int = 3000
     batch: int = 1024
     learning_rate: float = 2e-3
-    calibrate: int = 3000
+    calibrate: int = 40_000
+    calibrate_queries: int = 40
     short: float = 0.5
     seed: int = 1
 
@@ -94,8 +105,7 @@ class Network(nn.Module):
 
 def fit(model: Model, collections: Sequence[Collection], settings: Settings, progress: Report) -> Lemur:
     """The FDE for a model's rows, fitted to the queries, to two to four words of each, and to the documents
-    of all collections, and calibrated on those of each that did not take part, or on all where there are too
-    few.
+    of all collections, and calibrated on all documents of all.
 
     progress(what, done, of, note) is called as it goes. Raises RecipeError if there are too few queries or
     documents.
@@ -103,11 +113,13 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, pro
     torch.manual_seed(settings.seed)
     rng = np.random.Generator(np.random.PCG64(settings.seed))
     encoded = []
-    for number, (queries, documents) in enumerate(collections):
+    for number, collection in enumerate(collections):
         progress("encode", number, len(collections), "")
-        short = [keywords(query, rng) for query in queries]
-        encode = model.encode_queries
-        encoded.append(Encoded(encode(queries), encode(short), model.encode_documents(documents)))
+        short = [keywords(query, rng) for query in collection.queries]
+        queries, encode = list(collection.queries), model.encode_queries
+        encoded.append(
+            Encoded(encode(queries), encode(short), model.encode_documents(list(collection.documents)))
+        )
     query_rows = torch.from_numpy(_mixed(encoded, settings.short, rng))
     documents = _drawn([collection.documents for collection in encoded], settings.documents, rng)
     if len(query_rows) < LEAST_PER_ANCHOR * settings.anchors:
@@ -118,7 +130,7 @@ def fit(model: Model, collections: Sequence[Collection], settings: Settings, pro
     anchors, scale = _coded(_centres(query_rows, settings.anchors, rng, progress))
     features = _train(query_rows, documents, settings, rng, progress)
     fde = _balanced(features, anchors, scale, documents, settings, model.fingerprint)
-    return _calibrated(fde, encoded, settings, progress)
+    return recalibrated(model, fde, collections, settings, progress)
 
 
 def _mixed(encoded: Sequence[Encoded], share: float, rng: np.random.Generator) -> np.ndarray:
@@ -230,32 +242,30 @@ def _balanced(
     return Lemur(*arrays, centre, gains_of(plain.documents(rows)), **parameters)
 
 
-def _calibrated(fitted: Lemur, encoded: Sequence[Encoded], settings: Settings, progress: Report) -> Lemur:
-    """With a calibration on the last texts of each collection, most of which did not take part, whole queries
-    and short ones apart; without one where every collection is too small.
+def recalibrated(
+    model: Model, fitted: Lemur, collections: Sequence[Collection], settings: Settings, progress: Report
+) -> Lemur:
+    """The FDE with a calibration measured on all documents of all collections together, whole queries and
+    short ones apart; without one where there are too few.
+
+    A calibration is carried over to larger collections by a power law, so it is measured on a large one.
     """
-    most = max(settings.calibrate // 20, LEAST_QUERIES)
-    samples: list[tuple[Rows, Rows]] = []
-    for kind in ("queries", "short"):
-        of_kind = [
-            (_last(getattr(texts, kind), most), _last(texts.documents, settings.calibrate))
-            for texts in encoded
-        ]
-        if len(of_kind) > 1:  # all together, which show how it grows
-            of_kind.append((_joined([asked for asked, _ in of_kind]), _joined([told for _, told in of_kind])))
-        samples += of_kind
-    enough = [
-        (asked, told) for asked, told in samples if len(asked) >= LEAST_QUERIES and len(told) >= 2 * BEST
+    rng = np.random.Generator(np.random.PCG64((settings.seed, 1)))
+    asked = [query for texts in collections for query in texts.queries[-settings.calibrate_queries :]]
+    told = [
+        document
+        for texts in collections
+        for document in (texts.all_documents or texts.documents)[: settings.calibrate]
     ]
-    progress("calibrate", 0, 1, "")
-    return calibrated(fitted, calibrate(fitted, enough)) if enough else fitted
+    if len(asked) < LEAST_QUERIES or len(told) < 2 * BEST:
+        return fitted
+    kinds = [asked, [keywords(query, rng) for query in asked]]
 
+    def batches() -> Iterator[Rows]:
+        for at in range(0, len(told), _BATCH):
+            progress("calibrate", at, len(told), "")
+            yield model.encode_documents(told[at : at + _BATCH])
 
-def _joined(parts: Sequence[Rows]) -> Rows:
-    lengths = np.concatenate([np.diff(rows.starts) for rows in parts])
-    return Rows(np.concatenate([rows.rows for rows in parts]), np.cumsum(np.append(0, lengths)))
-
-
-def _last(rows: Rows, count: int) -> Rows:
-    starts = rows.starts[max(0, len(rows) - count) :]
-    return Rows(rows.rows[starts[0] :], starts - starts[0])
+    return calibrated(
+        fitted, fit_calibration(samples(fitted, [*map(model.encode_queries, kinds)], batches()))
+    )

@@ -10,11 +10,11 @@ import numpy as np
 
 from femtosearch.cli.values import whole
 from femtosearch.errors import RecipeError
-from femtosearch.fde import store_fde
+from femtosearch.fde import Lemur, store_fde
 from femtosearch.model.model import FDE, Model
 from femtosearch.progress import Progress
 from femtosearch.train.exclusion import Exclusion
-from femtosearch.train.fde import Collection, Settings, fit
+from femtosearch.train.fde import Collection, Settings, fit, recalibrated
 from femtosearch.train.fitting import add_model, add_settings, file_of, write
 from femtosearch.train.sources import lines, objects
 
@@ -41,16 +41,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--anchors", type=whole(1), default=defaults.anchors, help="query rows it is fitted at"
     )
+    parser.add_argument(
+        "--calibrate", type=whole(1), default=defaults.calibrate, metavar="N",
+        help=f"documents of a file that it is calibrated on, at most (default: {defaults.calibrate:,})",
+    )  # fmt: skip
+    parser.add_argument("--keep", action="store_true", help="keep the FDE that the model has: calibrate only")
     add_settings(parser, FDE, take="texts", steps=defaults.steps, seed=defaults.seed)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit, write the file whole, and print where it is."""
     place, model = file_of(arguments, FDE), Model.load(arguments.model)
-    options = {name: getattr(arguments, name) for name in ("size", "code_bits", "anchors", "steps", "seed")}
-    progress = Progress(quiet=arguments.quiet)
-    fde = fit(model, _collections(arguments), Settings(**options), progress.update)
-    progress.clear()
+    names = ("size", "code_bits", "anchors", "steps", "seed", "calibrate")
+    settings = Settings(**{name: getattr(arguments, name) for name in names})
+    if arguments.keep and not isinstance(model.fde, Lemur):
+        raise RecipeError(f"--keep: expected a model with a learned FDE, {model.name!r} has none: fit one")
+    collections = _collections(arguments)
+    with Progress(quiet=arguments.quiet) as progress:
+        if arguments.keep:
+            assert isinstance(model.fde, Lemur)
+            fde = recalibrated(model, model.fde, collections, settings, progress.update)
+        else:
+            fde = fit(model, collections, settings, progress.update)
     write(place, store_fde(fde, model.dims))
     return 0
 
@@ -65,12 +77,11 @@ def _collections(arguments: argparse.Namespace) -> list[Collection]:
     collections = []
     for number, (asked, told) in enumerate(zip(queries, documents, strict=True)):
         rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))
-        collections.append(
-            (
-                _texts(asked, QUERY, excluded, arguments.take, rng),
-                _texts(told, DOCUMENT, excluded, arguments.take, rng),
-            )
+        taken = (
+            _texts(asked, QUERY, excluded, arguments.take, rng),
+            _texts(told, DOCUMENT, excluded, arguments.take, rng),
         )
+        collections.append(Collection(*taken, _texts(told, DOCUMENT, excluded, arguments.calibrate, rng)))
     return collections
 
 
