@@ -34,18 +34,19 @@ from femtosearch.frozen import frozen
 
 LANES = 16  # rows in a block
 GROUP = 4  # bytes of a row that lie together
-FIRST_SLICE = 256  # numbers
-HEAD = 128  # numbers
-MANY_DIMS = 32
+FIRST_SLICE = 256  # numbers of a vector in the first slice of `Order.SLICES`
+HEAD = 128  # numbers of a vector that `Order.SPLIT` keeps apart, for the first scan
+MANY_DIMS = 32  # from so many on the errors of 4 bits even out over a row
 
 
 class Order(IntEnum):
-    """BLOCKS: all groups of a block after each other.
+    """The order in which the groups of blocks lie in memory and on disk.
 
-    SLICES: all blocks' groups of the first 256 numbers, then those of the next 256, 512, 1024, ...: the first
-    numbers of all vectors are one run of bytes.
-    SPLIT: all blocks' groups of the first 128 numbers, then vector by vector the others of each: the first
-    are scanned, and of those that are near the others are read one by one.
+    BLOCKS: block after block, each with all of its groups.
+    SLICES: the groups of the first 256 numbers for all blocks, then those of the next 256, 512, 1024, ...: so
+        the first numbers of all vectors are one run of bytes.
+    SPLIT: the groups of the first 128 numbers for all blocks, then the remaining numbers vector by vector: a
+        scan reads the first run, and the remaining numbers only of the vectors that were near.
     """
 
     BLOCKS = 0
@@ -55,14 +56,14 @@ class Order(IntEnum):
 
 @frozen(eq=False)
 class Codes:
-    """T rows as int8, each with a scale of its own, so that a row's code depends on the row alone.
+    """T rows as int8 codes. Each row has a scale of its own, so that its codes depend on the row alone.
 
     blocks:  [ceil(T/16), ceil(D · bits/32), 16, 4] int8, C order.
     scales:  [ceil(T/16) * 16] float32; 0 for a zero row and for padding.
     count:   T.
     dims:    D.
-    bits:    8, 4 or 2, of a number.
-    order:   in which the bytes of `blocks` lie.
+    bits:    how many bits the code of one number has: 8, 4 or 2.
+    order:   the order in which the bytes of `blocks` lie.
     levels:  whether a code of 4 bits is the number of a level of a turned row, as `quantise_rows` makes them.
     Raises ShapeError if the arrays do not fit `count` and `dims`.
     """
@@ -84,23 +85,23 @@ class Codes:
         return self.count
 
     @property
-    def whole(self) -> np.ndarray:
-        """The blocks, block by block."""
+    def all_blocks(self) -> np.ndarray:
+        """All blocks in the order BLOCKS, [ceil(T/16), groups, 16, 4] int8."""
         return self.between(0, len(self.blocks))
 
     def between(self, first: int, last: int) -> np.ndarray:
-        """Blocks first to last, block by block."""
+        """Blocks first (included) to last (excluded) in the order BLOCKS, [*, groups, 16, 4] int8."""
         return blocks_of(self.blocks, self.bits, self.order, first, last)
 
     def rows(self) -> np.ndarray:
         """The rows that the codes stand for: [T, D] float32."""
-        values = self.whole.transpose(0, 2, 1, 3).reshape(len(self.scales), width(self.dims, self.bits))
+        values = self.all_blocks.transpose(0, 2, 1, 3).reshape(len(self.scales), width(self.dims, self.bits))
         counted = slice(0, self.count)
         return rows_of(values[counted], self.scales[counted], self.dims, self.bits, levels=self.levels)
 
 
 def width(dims: int, bits: int = 8) -> int:
-    """Bytes of a row's codes, in whole groups.
+    """How many bytes the codes of one row take, rounded up to whole groups of 4.
 
     >>> width(50), width(2048, 4), width(2048, 2)
     (52, 1024, 512)
@@ -111,9 +112,9 @@ def width(dims: int, bits: int = 8) -> int:
 def rows_of(
     values: np.ndarray, scales: np.ndarray, dims: int, bits: int = 8, *, levels: bool = False
 ) -> np.ndarray:
-    """The rows that codes stand for, [T, D] float32, of their bytes row by row.
+    """Decode codes that lie row by row: the rows that they stand for, [T, D] float32.
 
-    values:  [T, W] int8, `width` bytes each. scales: [T] float32.
+    values:  [T, W] int8, where W is `width(dims, bits)`. scales: [T] float32.
     bits, levels:  as in `Codes`.
     """
     if levels:
@@ -128,8 +129,8 @@ def rows_of(
 
 
 def turned(rows: np.ndarray) -> np.ndarray:
-    """Rows [T, D] float32 times Hadamard's matrices of the powers of two that make up D, the largest first.
-    Turned twice they are as before, but for rounding.
+    """Multiply rows [T, D] float32 with Hadamard matrices whose sizes are the powers of two that add up to D,
+    the largest first. To turn rows a second time gives them back, but for rounding.
 
     >>> turned(np.array([[3, 1, 0, 0, 7]], dtype="f4")).tolist()
     [[2.0, 1.0, 2.0, 1.0, 7.0]]
@@ -149,7 +150,8 @@ def turned(rows: np.ndarray) -> np.ndarray:
 
 
 def row_bits_of(dims: int) -> int:
-    """How many bits a number of a row has in a new index: 4 from so many dims on that errors even out.
+    """How many bits a number of a row has in a new index: 4, or 8 where a row has fewer than 32 dims, too few
+    for the errors of 4 bits to even out.
 
     >>> row_bits_of(50), row_bits_of(16)
     (4, 8)
@@ -158,7 +160,10 @@ def row_bits_of(dims: int) -> int:
 
 
 class Run(NamedTuple):
-    """Groups begin to end of all blocks; vector by vector, or block by block."""
+    """A run of bytes: the groups begin (included) to end (excluded) of all blocks.
+
+    by_vector:  whether they lie vector by vector, and not block by block.
+    """
 
     begin: int
     end: int
@@ -166,7 +171,7 @@ class Run(NamedTuple):
 
 
 def runs_of(groups: int, bits: int, order: Order) -> list[Run]:
-    """What lies after each other, of vectors of so many groups.
+    """The runs of bytes, one after the other, in which vectors of so many groups lie in an order.
 
     >>> runs_of(256, 4, Order.SPLIT)
     [Run(begin=0, end=16, by_vector=False), Run(begin=16, end=256, by_vector=True)]
@@ -185,7 +190,9 @@ def runs_of(groups: int, bits: int, order: Order) -> list[Run]:
 
 
 def in_order(blocks: Sequence[np.ndarray], bits: int, order: Order) -> list[np.ndarray]:
-    """Arrays whose bytes, after each other, are those of blocks [B, groups, 16, 4] in an order."""
+    """Put blocks, [B, groups, 16, 4] each, into an order: views whose bytes, written one after the other, are
+    the vectors in that order.
+    """
     return [
         array[:, run.begin : run.end].transpose(0, 2, 1, 3)
         if run.by_vector
@@ -198,9 +205,10 @@ def in_order(blocks: Sequence[np.ndarray], bits: int, order: Order) -> list[np.n
 def blocks_of(
     content: np.ndarray, bits: int, order: Order, first: int = 0, last: int | None = None
 ) -> np.ndarray:
-    """Blocks first to last of those that lie in an order; all of them by default.
+    """Read blocks first (included) to last (excluded) back from an order; by default all of them.
 
-    content:  [B, groups, 16, 4], whose bytes are those of `in_order`, whatever its shape says.
+    content:  [B, groups, 16, 4], whose bytes lie as `in_order` puts them, whatever its shape says.
+    Returns [last - first, groups, 16, 4] in the order BLOCKS.
     """
     if order == Order.BLOCKS:
         return content[first:last]
@@ -231,9 +239,12 @@ def shapes(count: int, dims: int, bits: int = 8) -> tuple[tuple[int, int, int, i
 
 
 def quantise(rows: np.ndarray, bits: int = 8) -> Codes:
-    """Codes of rows. In 8 bits: code = round(row / scale), scale = max |row| / 127. In 4 or 2: code u stands
-    for (u - (2^bits - 1) / 2) · scale, and is the next such to the number; scale = 0.3352 or 0.9957 times the
-    row's root mean square, which is best for numbers of a normal distribution (J. Max, 1960).
+    """Code rows.
+
+    In 8 bits code = round(row / scale), where scale = max |row| / 127. In 4 or 2 bits the code u stands for
+    (u - (2^bits - 1) / 2) · scale, and each number gets the code that is nearest to it; scale is 0.3352 (4
+    bits) or 0.9957 (2 bits) times the row's root mean square, which is best for numbers of a normal
+    distribution (J. Max, 1960).
 
     rows:  [T, D] float32, finite.
     bits:  8, 4 or 2.
@@ -251,7 +262,7 @@ def quantise(rows: np.ndarray, bits: int = 8) -> Codes:
 
 
 def quantise_rows(rows: np.ndarray, bits: int = 8) -> Codes:
-    """Codes of rows that are compared by MaxSim: `quantise` in 8 bits, or in 4 the levels of turned rows.
+    """Code rows that MaxSim compares: in 8 bits as `quantise` does, in 4 bits as levels of turned rows.
 
     rows:  [T, D] float32, finite.
     bits:  8 or 4.
@@ -304,7 +315,10 @@ def maxsim_parts(
     *,
     threads: int = 0,
 ) -> np.ndarray:
-    """`maxsim_codes` of one query with several parts (codes, starts, which), end to end, in one go."""
+    """`maxsim_codes` of one query with several parts in one call of the native core.
+
+    parts:  (codes, starts, which) each, as `maxsim_codes` takes them; their scores come end to end.
+    """
     borrowed = []
     for codes, starts, which in parts:
         if np.ndim(query) != 2 or query.shape[1] != codes.dims:
@@ -322,7 +336,7 @@ def maxsim_parts(
 
 
 def _apart(bytes_: np.ndarray, bits: int) -> np.ndarray:
-    """[.., 4] int8 -> [.., 8 / bits, 4] uint8: the codes in each byte."""
+    """Take apart the codes that share a byte: [.., 4] int8 -> [.., 8 / bits, 4] uint8."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)[:, None]
     return bytes_.view(np.uint8)[..., None, :] >> shifts & np.uint8((1 << bits) - 1)
 

@@ -120,10 +120,11 @@ def check_folder(path: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[BinaryIO]:
-    """A file to write: it takes the place of what is at `path` when the block ends, synced, or not at all.
+    """Open a new file to write. When the block ends it is synced and takes the place of what is at `path`; if
+    the block raises, nothing is changed.
 
-    What is no regular file, such as /dev/stdout, is written to as it is. A file that is there is replaced by
-    one that the same people may read and write. Raises OSError.
+    What is not a regular file, such as /dev/stdout, is written to directly. A file that is replaced hands its
+    mode (who may read and write it) on to the new one. Raises OSError.
     """
     from secrets import token_hex
 
@@ -158,8 +159,10 @@ def write_whole(path: Path, content: bytes) -> None:
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """A place to write to: what is in it moves, synced, into `folder`, made if absent, when the block ends;
-    else nothing of it is left. Raises OSError, FileExistsError if a name is taken.
+    """Give a temporary folder to write to. When the block ends, what is in it is synced and moved into
+    `folder`, which is made if absent; if the block raises, nothing of it is left.
+
+    Raises FileExistsError if a name is taken, and other kinds of OSError.
     """
     from secrets import token_hex  # slow to import
 
@@ -195,7 +198,9 @@ def make_folder(folder: Path) -> None:
 
 
 def replace_folder(draft: Path, folder: Path) -> None:
-    """Put a folder that is ready in the place of another one, which goes only then. Raises OSError."""
+    """Put a folder that is ready in the place of another one, which is removed only afterwards. Raises
+    OSError.
+    """
     import shutil
     from tempfile import mkdtemp
 

@@ -1,7 +1,7 @@
-"""Every error that femtosearch raises on purpose, and what is checked and said in many places.
+"""Every error that femtosearch raises on purpose, and checks of numbers and texts that many modules share.
 
     FemtosearchError
-    ├── CheckpointError    a model folder is missing a file, is damaged, or says what it cannot mean
+    ├── CheckpointError    a model folder lacks a file, is damaged, or has settings that contradict each other
     ├── ShapeError         an array has the wrong shape, dtype or order
     ├── DocumentError      a document cannot be stored: its id, its text or its metadata
     ├── FdeError           an FDE cannot be made: its parameters, or a file that holds one
@@ -14,11 +14,11 @@
     ├── ReadError          a user's file cannot be read as documents
     ├── RecipeError        a training recipe or its data cannot be used
     ├── ServerError        a server cannot be reached, refuses, or does not answer as ours do
-    └── MissingExtraError       an optional dependency is not installed
+    └── MissingExtraError  an optional dependency is not installed
 
 A message says what was expected, what was found and what to do.
 
-    UnknownQueryWarning    a query finds nothing, for the model knows no word of it
+    UnknownQueryWarning    a query finds nothing by meaning, because the model knows no word of it
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import TypeGuard
 
 
 class UnknownQueryWarning(UserWarning):
-    """A query finds nothing by meaning, for the model knows no word of it."""
+    """A query finds nothing by meaning, because the model knows no word of it."""
 
 
 class FemtosearchError(Exception):
@@ -36,7 +36,7 @@ class FemtosearchError(Exception):
 
 
 class CheckpointError(FemtosearchError):
-    """A model folder is missing a file, is damaged, or says what it cannot mean."""
+    """A model folder lacks a file, is damaged, or has settings that contradict each other."""
 
 
 class ShapeError(FemtosearchError, ValueError):
@@ -92,17 +92,17 @@ class MissingExtraError(FemtosearchError, ImportError):
 
 
 def is_number(value: object, least: float = -math.inf, most: float = math.inf) -> TypeGuard[float]:
-    """Whether a value is a number between two, which True, False and NaN are not."""
+    """Whether a value is a number from `least` to `most`. True, False and NaN are not numbers here."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and least <= value <= most
 
 
 def is_whole(value: object, least: int, most: float = math.inf) -> TypeGuard[int]:
-    """Whether a value is a whole number between two, of Python's own kind."""
+    """Whether a value is an int (not a bool, not numpy's) from `least` to `most`."""
     return isinstance(value, int) and is_number(value, least, most)
 
 
 def whole_number(least: int, most: int | None = None) -> str:
-    """How the whole numbers between two are called.
+    """The words by which a message names the whole numbers from `least` to `most`.
 
     >>> whole_number(1), whole_number(1, 1000)
     ('a whole number of 1 or more', 'a whole number from 1 to 1,000')
@@ -114,7 +114,10 @@ def whole_number(least: int, most: int | None = None) -> str:
 def check_whole(
     kind: type[FemtosearchError], name: str, value: object, least: int, most: int | None = None
 ) -> int:
-    """The value, which is a whole number between two; else an error of a kind is raised, which says so.
+    """Return the value if it is a whole number from `least` to `most`; else raise an error of class `kind`,
+    which says what was expected and what was found.
+
+    name:  what the value is called in the message.
 
     >>> check_whole(QueryError, "k", 0, 1)
     Traceback (most recent call last):
@@ -125,19 +128,22 @@ def check_whole(
     return value
 
 
-def utf8(kind: type[FemtosearchError], what: str, text: str) -> bytes:
-    """A text in UTF-8; else an error of a kind is raised, which says so of what it is."""
+def utf8(kind: type[FemtosearchError], name: str, text: str) -> bytes:
+    """Encode a text as UTF-8; raise an error of class `kind` if it has a lone surrogate.
+
+    name:  what the text is called in the message.
+    """
     try:
         return text.encode()
     except UnicodeEncodeError as error:
         raise kind(
-            f"{what} has a lone surrogate at character {error.start}: decode it with errors='replace'"
+            f"{name} has a lone surrogate at character {error.start}: decode it with errors='replace'"
         ) from None
 
 
-def missing_extra(what: str, package: str | None, extra: str) -> MissingExtraError:
-    """The error for a package that is not installed: what needs it, and the extra that has it."""
+def missing_extra(feature: str, package: str | None, extra: str) -> MissingExtraError:
+    """The error to raise where `feature` needs a package that is not installed, and that `extra` brings."""
     return MissingExtraError(
-        f"{what} needs {package}, which is not installed: pip install 'femtosearch[{extra}]' "
+        f"{feature} needs {package}, which is not installed: pip install 'femtosearch[{extra}]' "
         f"(or '.[{extra}]' in a clone)"
     )

@@ -1,5 +1,7 @@
-"""Frozen dataclasses that are soon made: their methods are shared, and not compiled for each class, which was
-half of the time that a fresh process took to import this package.
+"""Frozen dataclasses that are fast to define.
+
+`dataclass` compiles new methods for each class, which was half of the time that a fresh process took to
+import this package. Here all classes share one set of methods.
 """
 
 from __future__ import annotations
@@ -18,10 +20,10 @@ def frozen(cls: type[T], /) -> type[T]: ...
 def frozen(*, eq: bool = True) -> Callable[[type[T]], type[T]]: ...
 @dataclass_transform(frozen_default=True, field_specifiers=(field,))
 def frozen(cls: type[T] | None = None, /, *, eq: bool = True) -> type[T] | Callable[[type[T]], type[T]]:
-    """Make a class what `dataclass(frozen=True, slots=True)` makes of it; `fields`, `replace` and `asdict`
-    know it.
+    """Decorate a class as `dataclass(frozen=True, slots=True)` does. `fields`, `replace` and `asdict` of
+    `dataclasses` work with it.
 
-    eq:  whether two of equal fields are equal, and have one hash; else each equals itself alone.
+    eq:  whether two objects with equal fields are equal and have one hash; if not, each equals itself alone.
 
     >>> @frozen
     ... class Place:
@@ -54,9 +56,9 @@ def _init(self: Any, /, *values: Any, **named: Any) -> None:
     for name in names[len(values) :]:
         _set(self, name, named.pop(name) if name in named else _default(cls, name))
     if named:
-        again = next(iter(named))
-        problem = "multiple values for" if again in names else "an unexpected keyword"
-        raise TypeError(f"{cls.__name__} got {problem} argument {again!r}")
+        name = next(iter(named))
+        problem = "multiple values for" if name in names else "an unexpected keyword"
+        raise TypeError(f"{cls.__name__} got {problem} argument {name!r}")
     if hasattr(cls, "__post_init__"):
         self.__post_init__()
 

@@ -33,7 +33,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """Since the start."""
+        """The seconds since this object was made."""
         return time.monotonic() - self._start
 
     def update(
@@ -46,12 +46,13 @@ class Progress:
         share: float | None = None,
         unit: str = "",
     ) -> None:
-        """Draw the line, if it is time to or this is the end.
+        """Draw the line, if the last drawing is 0.1 seconds old or the task has ended.
 
-        name:   of the task; another one begins anew.
-        note:   what else there is to say.
-        share:  what part of all is done, 0 to 1, where that is known otherwise than by done and total.
-        unit:   of done and total.
+        name:   of the task. A new name begins a new task: its time and speed are measured from here.
+        done:   how much is done, and total: of how much, or None where that is not known.
+        note:   a text to show at the end of the line.
+        share:  the share of the work that is done, 0 to 1, where it is not done / total.
+        unit:   of done and total, such as "documents".
         """
         if share is None and total is not None:
             share = done / max(1, total)
@@ -63,7 +64,7 @@ class Progress:
             self._write(CLEAR + self._text(done, total, share, unit, note, now - self._began))
 
     def clear(self) -> None:
-        """Take the line away, if there is one."""
+        """Erase the line, if one was drawn."""
         if self._shown and self._drawn > -math.inf:
             self._drawn = -math.inf
             self._write(CLEAR)
@@ -87,7 +88,7 @@ class Progress:
 
 
 def bar(share: float) -> str:
-    """A bar that is full at 1.
+    """Draw a bar of 24 characters; a share of 1 or more fills it.
 
     >>> bar(0.25)
     '[######------------------]'
@@ -97,7 +98,7 @@ def bar(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time as a person reads it.
+    """Format a duration for a person.
 
     >>> duration(0.05), duration(2.9), duration(192), duration(7500)
     ('0.05 s', '2.9 s', '3 min 12 s', '2 h 5 min')

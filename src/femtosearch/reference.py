@@ -1,6 +1,6 @@
-"""The native kernels once more, in numpy: what they must compute, clear rather than fast.
+"""The native kernels in numpy: they define what `_core` must compute, and are clear rather than fast.
 
-Tests hold `_core` to these. Names are those of `_core`, and arguments too, with three exceptions: `encode`
+Tests compare `_core` with these. Names and arguments are those of `_core`, with three exceptions: `encode`
 takes the weights that `_core.Encoder` keeps, `maxsim_codes` takes one list of passages where `_core` takes
 several, and `quantise` knows codes of 8 bits only (`level_rows` and `maxsim_levels` know those of 4). Float
 kernels are checked against float64; int8 kernels must agree bit for bit.
@@ -20,8 +20,9 @@ from femtosearch.types import BertConfig
 
 LANES = 16  # rows in a block of codes
 GROUP = 4  # dims that lie together in a block of codes
-LEVELS = np.array([6, 18, 31, 44, 58, 75, 96, 127], np.int8)  # above zero, of rows in 4 bits
-BORDERS = np.array([0.2582, 0.5224, 0.7996, 1.0993, 1.4371, 1.8435, 2.4008])  # between them, by the spread
+LEVELS = np.array([6, 18, 31, 44, 58, 75, 96, 127], np.int8)  # the eight levels above zero of rows in 4 bits
+# The borders between two levels, in units of a row's root mean square.
+BORDERS = np.array([0.2582, 0.5224, 0.7996, 1.0993, 1.4371, 1.8435, 2.4008])
 
 _erf = np.vectorize(math.erf, otypes=[np.float64])
 
@@ -32,7 +33,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 def softmax(x: np.ndarray) -> np.ndarray:
-    """Rows of positive numbers that sum to one, by the last axis."""
+    """Softmax over the last axis: positive numbers that sum to one."""
     e = np.exp(x - x.max(axis=-1, keepdims=True))
     return e / e.sum(axis=-1, keepdims=True)
 
@@ -70,8 +71,8 @@ class _Bert:
         return self.norm("embeddings.LayerNorm", x)
 
     def attention(self, name: str, x: np.ndarray, attended: int) -> np.ndarray:
-        def heads(part: str, rows: np.ndarray) -> np.ndarray:
-            y = self.linear(f"{name}.self.{part}", rows)
+        def heads(projection: str, rows: np.ndarray) -> np.ndarray:
+            y = self.linear(f"{name}.self.{projection}", rows)
             return y.reshape(len(rows), self.config.heads, -1).transpose(1, 0, 2)
 
         queries = heads("query", x)
@@ -103,7 +104,7 @@ def encode(
     keep: np.ndarray,
     threads: int = 0,
 ) -> np.ndarray:
-    """What `encoder.Encoder(config, weights, dense).encode(ids, starts, attended, keep)` returns."""
+    """Compute what `encoder.Encoder(config, weights, dense).encode(ids, starts, attended, keep)` returns."""
     bert = _Bert(config, weights)
     dims = dense[-1][0].shape[0] if dense else config.hidden_size
     rows = [np.zeros((0, dims))]
@@ -131,8 +132,10 @@ def maxsim(query: np.ndarray, rows: np.ndarray, starts: np.ndarray, threads: int
 def distinct(
     rows: np.ndarray, starts: np.ndarray, most: float, first: int = 0, last: int = 0, threads: int = 0
 ) -> np.ndarray:
-    """keep[t], [T] bool: false where a kept row before row t of its text has a product with it above `most`.
-    A text's `first` and `last` rows are kept, and compared with none.
+    """Say which rows of texts are kept, [T] bool: row t is dropped if its inner product with a kept row that
+    stands before it in its text is above `most`.
+
+    The `first` first and the `last` last rows of a text are always kept, and no row is compared with them.
 
     rows: [T, D] float32; starts: [N+1] int64. A product is summed in float32 in the order of the dims.
     """
@@ -146,7 +149,9 @@ def distinct(
 
 
 def quantise_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """int8 codes [T, D] and float32 scales [T] with rows ≈ codes · scales; a zero row has scale 0."""
+    """Code rows in 8 bits: int8 codes [T, D] and float32 scales [T], with rows ≈ codes · scales. A zero row
+    has scale 0.
+    """
     scales = np.abs(rows).max(axis=1, initial=0) / np.float32(127)
     safe = np.where(scales > 0, scales, np.float32(1))
     codes = np.clip(np.rint(rows / safe[:, None]), -127, 127)
@@ -154,7 +159,9 @@ def quantise_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def turned(rows: np.ndarray) -> np.ndarray:
-    """Rows [T, D] times Hadamard's matrices of the powers of two that make up D, summed pair by pair."""
+    """Multiply rows [T, D] with Hadamard matrices whose sizes are the powers of two that add up to D; sums
+    are made pair by pair.
+    """
     blocks, begin = [], 0
     while begin < rows.shape[1]:
         size = 1
@@ -172,7 +179,9 @@ def turned(rows: np.ndarray) -> np.ndarray:
 
 
 def level_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Levels [T, D] int8 and scales [T] float32 of rows; level · scale stands for a turned row's number."""
+    """Code rows in 4 bits: levels [T, D] int8 and scales [T] float32. level · scale stands for a number of
+    the turned row.
+    """
     rows = turned(rows)
     exact = rows.astype(np.float64)
     squares = np.cumsum(exact * exact, axis=1)[:, -1]
@@ -185,7 +194,9 @@ def level_rows(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def quantise(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Blocks [ceil(T/16), ceil(D/4), 16, 4] int8 and scales [ceil(T/16)*16] float32, as in `codes.Codes`."""
+    """Code rows in 8 bits and lay them out as `codes.Codes` has them: blocks [ceil(T/16), ceil(D/4), 16, 4]
+    int8 and scales [ceil(T/16)*16] float32.
+    """
     count, dims = rows.shape
     blocks, groups = -(-count // LANES), -(-dims // GROUP)
     codes, scales = quantise_rows(rows)

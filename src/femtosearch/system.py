@@ -48,8 +48,8 @@ def cores() -> int:
 
 
 def cache_folder() -> Path:
-    """The folder of what can be made anew: $FEMTOSEARCH_CACHE, else femtosearch in $XDG_CACHE_HOME or
-    ~/.cache. Raises RuntimeError where the user has no home.
+    """The cache folder, whose content can always be made anew: $FEMTOSEARCH_CACHE, else `femtosearch` in
+    $XDG_CACHE_HOME or ~/.cache. Raises RuntimeError where the user has no home.
     """
     if folder := os.environ.get("FEMTOSEARCH_CACHE"):
         return Path(folder)
@@ -58,7 +58,7 @@ def cache_folder() -> Path:
 
 
 def kind_of(mode: int) -> str:
-    """What is behind a path, in words. mode: the `st_mode` that `os.stat` says.
+    """The words for a kind of file. mode: the `st_mode` of `os.stat`.
 
     >>> kind_of(os.stat("/").st_mode)
     'a folder'
@@ -67,9 +67,9 @@ def kind_of(mode: int) -> str:
 
 
 def own_temporary_folder(name: str) -> Path:
-    """A folder of this user's alone among the temporary files, where others may write, too.
+    """Make, if absent, a folder for this user alone among the temporary files, where other users may write.
 
-    Raises OSError for one that somebody else has made, or may write to.
+    Raises OSError if the folder is another user's, or another user may write to it.
     """
     from tempfile import gettempdir  # slow to import
 
@@ -86,12 +86,12 @@ def own_temporary_folder(name: str) -> Path:
 
 
 def mapped(descriptor: int, size: int) -> mmap.mmap:
-    """A file's bytes, to be read only. Raises OSError, ValueError."""
+    """Map the bytes of an open file into memory, read-only. Raises OSError, ValueError."""
     return mmap.mmap(descriptor, size, access=mmap.ACCESS_READ)
 
 
 def lock(descriptor: int) -> bool:
-    """Lock an open file (flock) if nobody has; whether it is ours now. Raises OSError."""
+    """Try to lock an open file (flock) without waiting; returns whether it is locked now. Raises OSError."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -100,17 +100,19 @@ def lock(descriptor: int) -> bool:
 
 
 def wait_for_lock(descriptor: int, *, shared: bool = False) -> None:
-    """Lock an open file as soon as nobody else has; shared: but for those who share it. Raises OSError."""
+    """Wait until an open file can be locked, and lock it. shared: several may hold it together, as long as
+    nobody holds it alone. Raises OSError.
+    """
     fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
 
 
 def unlock(descriptor: int) -> None:
-    """Give the lock back. Raises OSError."""
+    """Release the lock of an open file. Raises OSError."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def sync(descriptor: int) -> None:
-    """Make the bytes of a file durable, which on Windows must be open for writing. Raises OSError."""
+    """Make the bytes of an open file durable; on Windows it must be open for writing. Raises OSError."""
     if hasattr(fcntl, "F_FULLFSYNC"):  # macOS, whose fsync leaves them in the drive's memory
         fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
     else:
@@ -132,14 +134,14 @@ def sync_folder(path: str | os.PathLike[str]) -> None:
 
 
 def sync_file(path: str | os.PathLike[str]) -> None:
-    """Make the bytes of a file durable that is closed already. Raises OSError."""
+    """Make the bytes of a file that is closed already durable. Raises OSError."""
     with open(path, "r+b" if os.name == "nt" else "rb") as file:
         sync(file.fileno())
 
 
 def discard(path: str | os.PathLike[str]) -> None:
-    """Remove a file that nothing needs. Where somebody still has it mapped, Windows keeps it: the next one
-    to collect garbage tries again. Raises OSError.
+    """Remove a file that nothing needs. Windows keeps a file that a process still has mapped; then nothing is
+    raised, and the next collection of garbage tries again. Raises OSError.
     """
     try:
         os.unlink(path)
@@ -149,13 +151,18 @@ def discard(path: str | os.PathLike[str]) -> None:
 
 
 def in_a_forked_child(work: Callable[[], object]) -> None:
-    """Have something done first in every child that this process forks, where processes can be forked."""
+    """Register a function that every forked child of this process calls first; nothing where the system does
+    not fork.
+    """
     if hasattr(os, "register_at_fork"):
         os.register_at_fork(after_in_child=work)
 
 
 def bound(name: str, most: int) -> None:
-    """Bound what this process may use (RLIMIT_CPU: seconds; RLIMIT_AS: bytes), where the system can."""
+    """Limit what this process may use, where the system can.
+
+    name:  of a limit of `resource`: RLIMIT_CPU (most is in seconds) or RLIMIT_AS (in bytes).
+    """
     kind = getattr(resource, name, None)
     if kind is None:
         return

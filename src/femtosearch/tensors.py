@@ -1,4 +1,4 @@
-"""Files that somebody else made, hostile until checked: bytes of a bounded size, strict JSON, safetensors.
+"""Readers for files that somebody else made, which may be hostile: bounded bytes, strict JSON, safetensors.
 
 A safetensors file has 8 bytes of little-endian header length, a JSON header {name: {dtype, shape,
 data_offsets}}, and the bytes, which the tensors fill without a gap. Every offset, size and dtype is verified
@@ -54,10 +54,10 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def read_limited(path: Path, limit: int) -> bytes:
-    """The content of a regular file of at most `limit` bytes, which is looked at before any of it is read.
+    """Read a regular file of at most `limit` bytes; its kind and size are checked before any of it is read.
 
-    Raises CheckpointError, naming the file: for a folder, pipe or device, without waiting for it; for a file
-    that is larger; if it is missing or cannot be read.
+    Raises CheckpointError, naming the file, if it is missing, larger, cannot be read, or is a folder, pipe or
+    device, for which nothing waits.
     """
     with _opened(path, limit) as (file, size):
         return file.read(size)
@@ -97,14 +97,15 @@ def parse_tensors(data: bytes, place: Path | str) -> tuple[dict[str, np.ndarray]
 def write_tensors(
     path: Path, tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None
 ) -> None:
-    """Write a safetensors file: `tensor_bytes` says which dtypes stay."""
+    """Write a safetensors file with the content that `tensor_bytes` makes. Raises OSError."""
     path.write_bytes(tensor_bytes(tensors, metadata))
 
 
 def tensor_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] | None = None) -> bytes:
-    """A safetensors file of the tensors in the order given, with `{"format": "pt"}` as peers expect.
+    """Make the bytes of a safetensors file, tensors in their order, with the metadata `{"format": "pt"}` that
+    other programs expect.
 
-    Those of float16, int32, int8 and uint8 stay so; all others become float32.
+    Tensors of float16, int32, int8 and uint8 keep their dtype; all others become float32.
     """
     header: dict[str, Any] = {"__metadata__": {"format": "pt", **(metadata or {})}}
     chunks, offset = [], 0
@@ -125,7 +126,7 @@ def tensor_bytes(tensors: Mapping[str, np.ndarray], metadata: Mapping[str, str] 
 
 @contextmanager
 def _opened(path: Path, limit: int) -> Iterator[tuple[BinaryIO, int]]:
-    """Open a regular file, and say its size in bytes. A pipe without a writer does not hold us up."""
+    """Open a regular file: the file and its size in bytes. A pipe that nobody writes to does not block."""
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             status = os.fstat(file.fileno())
@@ -176,7 +177,7 @@ def _header(place: Path | str, text: bytes) -> dict[str, Any]:
 
 
 class _Entry(NamedTuple):
-    """What the header says of a tensor; it is body[start:stop]."""
+    """The header's entry for one tensor, whose bytes are body[start:stop]."""
 
     dtype: str
     shape: list[int]
@@ -222,7 +223,7 @@ def _entry(place: Path | str, name: str, entry: Any, size: int) -> _Entry:
 
 
 def _check_filled(place: Path | str, spans: list[tuple[int, int]], size: int) -> None:
-    """Raises CheckpointError unless the tensors lie end to end and fill the file."""
+    """Raise CheckpointError unless the tensors lie end to end and fill the file."""
     for (_, stop), (start, _) in pairwise(sorted([(0, 0), *spans, (size, size)])):
         if start < stop:
             raise CheckpointError(f"{place}: two tensors overlap at byte {start}; the file is damaged")
@@ -247,9 +248,10 @@ def _as_float32(numbers: np.ndarray, dtype: str) -> np.ndarray:
         return numbers.astype(np.float32)
 
 
-def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
-    """The value of `what` of the file at `path`, JSON in UTF-8.
+def parse_json(path: Path | str, content: bytes, where: str = "") -> Any:
+    """Parse JSON in UTF-8.
 
+    path:   the file that it is from, and where: the place in it, such as "in its metadata, ", for messages.
     Raises CheckpointError if it is not JSON, has a key twice, is deeper than 64 objects and lists, or holds
     half of a surrogate pair.
     """
@@ -259,7 +261,7 @@ def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
         if len(value) < len(pairs):
             counts = Counter(key for key, _ in pairs)
             twice = next(key for key, count in counts.items() if count > 1)
-            raise CheckpointError(f"{path}: {what}the key {short(twice)} is there twice; which one counts?")
+            raise CheckpointError(f"{path}: {where}the key {short(twice)} is there twice; which one counts?")
         return value
 
     try:
@@ -271,20 +273,20 @@ def parse_json(path: Path | str, content: bytes, what: str = "") -> Any:
         if _SURROGATE.search(text):
             json.dumps(value, ensure_ascii=False).encode()
     except (ValueError, RecursionError, MemoryError) as error:
-        raise CheckpointError(f"{path}: {what}not valid JSON: {error}") from error
+        raise CheckpointError(f"{path}: {where}not valid JSON: {error}") from error
     if colons is None:
         raise CheckpointError(
-            f"{path}: {what}not valid JSON: expected at most {DEPTH_LIMIT} objects and lists inside one "
+            f"{path}: {where}not valid JSON: expected at most {DEPTH_LIMIT} objects and lists inside one "
             "another"
         )
     return value
 
 
 def _colons(value: Any) -> int | None:
-    """How many colons the JSON text has that a value was read from, if no key is there twice and no character
-    is spelled by its number; fewer than there are if a key is. None if it is too deep.
+    """Count the colons that the JSON text of a value must have: one for each key, and those inside strings.
 
-    A colon is in a string, or between a key and its value; what a second key has put aside has its own.
+    A text with a key twice has more colons than this, because the parser dropped one of the two values; that
+    is how `parse_json` notices it quickly. Returns None if the value is nested too deeply.
     """
     colons, level = 0, [[value]]
     for _ in range(DEPTH_LIMIT + 1):

@@ -13,14 +13,15 @@ import numpy as np
 
 from femtosearch.frozen import frozen
 
-Precision = Literal["float32", "int8"]  # of what the native engine multiplies
+Precision = Literal["float32", "int8"]  # of the numbers that the native engine multiplies
 
 
 @frozen(eq=False)
 class Rows:
     """Token vectors of N texts, end to end, never padded.
 
-    rows:    [T, D] float32, C order, unit length; a query's are as long as they weigh, if the model says so.
+    rows:    [T, D] float32, C order, of unit length. If the model has query weights, the length of a query's
+             row is its weight.
     starts:  [N+1] int64, rising from 0 to T; text n owns rows[starts[n]:starts[n+1]].
     """
 
@@ -41,14 +42,15 @@ class Rows:
 
 @frozen(eq=False)
 class Passages:
-    """The passages of a batch of texts: a text itself, or pieces of it that fit the model.
+    """The passages of a batch of texts: each is a text, or a piece of a long one that fits the model.
 
     rows:   the token vectors of the N passages.
-    owner:  [N] int64, rising: which text of the batch a passage comes from. A text with no word has none.
+    owner:  [N] int64, rising: the number of the text in the batch that a passage is of. A text without words
+            has no passages.
     spans:  [N, 2] int64: text[start:end] is the passage, in characters.
-    tokens, unknown:  [N] int64: how many tokens a passage has, but for punctuation that is left out, and of
-            how many of them the model knows nothing; None where that was not counted. A passage of unknown
-            tokens alone may have no rows.
+    tokens, unknown:  [N] int64: how many tokens a passage has, without the punctuation that the model skips,
+            and how many of these are unknown to the model; None where that was not counted. A passage of
+            unknown tokens alone may have no rows.
     """
 
     rows: Rows
@@ -63,7 +65,12 @@ class Passages:
 
 @frozen
 class BertConfig:
-    """The shape of a BERT encoder. `code_width` is None for `bert`; for `bert_hash` the numbers per token."""
+    """The shape of a BERT encoder.
+
+    positions:   how many tokens the longest text has.
+    types:       how many token types (segments) the vocabulary of types has.
+    code_width:  None for `bert`; for `bert_hash` how many numbers the table of words has for each token.
+    """
 
     vocab_size: int
     hidden_size: int
@@ -83,8 +90,10 @@ class BertConfig:
 
 @frozen
 class OtherConfig:
-    """A backbone that the native engine does not compute: its config.json, less what asks for code or for
-    another repository, and what of it texts depend on. `positions` is the longest text.
+    """A backbone that the native engine does not compute.
+
+    settings:   its config.json, without the keys that ask for foreign code or for another repository.
+    positions:  how many tokens the longest text has.
     """
 
     settings: dict[str, Any]
@@ -94,7 +103,7 @@ class OtherConfig:
 
     @property
     def architecture(self) -> str:
-        """The name that transformers has for it."""
+        """The name of the architecture in transformers."""
         return str(self.settings["model_type"])
 
 
@@ -147,12 +156,13 @@ class Conventions:
 
 @frozen
 class Coverage:
-    """What of a text a model knows.
+    """How much of a query's text a model knows.
 
-    tokens:   how many it has, but for punctuation that is left out.
-    beyond:   how many of them are cut off.
-    unknown:  its words that no token stands for, in its order. Each is one of the tokens.
-    pieces:   in how many pieces it is asked; 0: the model knows no word of it; it finds nothing by meaning.
+    tokens:   how many tokens the text has, without the punctuation that the model skips.
+    beyond:   how many of them are cut off, because the text is too long.
+    unknown:  the words that no token of the vocabulary stands for, in their order. Each counts as one token.
+    pieces:   into how many pieces the query is cut; 0 if the model knows no word of it, so that it finds
+              nothing by meaning.
     """
 
     tokens: int
@@ -177,12 +187,12 @@ class Document:
 
 @frozen
 class TokenMatch:
-    """A token of a query and the token of the document that is most like it.
+    """A token of a query and the token of the document that is most similar to it.
 
-    token, match:  their texts; "" for one of the model's own, such as [CLS].
-    span:          where the match lies in the document's text, in characters; None for one of the model's.
+    token, match:  their texts; "" for a token that the model adds, such as [CLS].
+    span:          where the match lies in the document's text, in characters; None if the model added it.
     similarity:    the inner product of the two rows at unit length, at most 1.
-    weight:        how often the query's row counts; MaxSim is the sum of weight · similarity over the tokens.
+    weight:        how often the query's row counts; MaxSim is the sum of weight · similarity over tokens.
     """
 
     token: str
@@ -194,14 +204,14 @@ class TokenMatch:
 
 @frozen
 class Explanation:
-    """Why a hit is a hit.
+    """Why a document is a hit.
 
-    tokens:  one for each row of the query, in its order.
-    words:   each word that was looked up and is there, and two of them that stand side by side -> its part of
-             BM25.
-    ranks:   what found the document -> its rank there, from 1: "exact" (MaxSim of everything), "fde" (the
-             passages by the FDE's product) or "words" (BM25).
-    parts:   what the score is the sum of: "maxsim" (less the mean of all passages, where words count too),
+    tokens:  one match for each row of the query, in the query's order.
+    words:   the share of each word in the document's BM25: for each word that was looked up and is in it, and
+             for each pair of them that stand side by side.
+    ranks:   the document's rank, from 1, in each list that has it: "exact" (all passages by MaxSim), "fde"
+             (all passages by the FDE's product) or "words" (documents by BM25).
+    parts:   the addends of the score: "maxsim" (without the mean of all passages, where words count too),
              "words" (BM25), "quotes" (1 where all that is in quotes is there) and "length" (what a document
              of many passages loses). Those that are 0 are left out.
     """
@@ -217,12 +227,12 @@ class Hit:
     """A document that a query found.
 
     passage: (start, end) in characters: hit.text[start:end] is the passage that scored best.
-    maxsim:  that passage's MaxSim, or its FDE's product in the mode "fde"; of a query in pieces the best
-             passage's for each, together; None for a document of which the model knows no word.
-    bm25:    BM25 of the document's words; None where words were not looked up.
-    source:  the path of the file that the document is of; None if no file gave it.
-    lines:   (first, last) of the file, from 1, on which the passage is; or page, cell or row, from 1.
-    heading: the headings that the passage is under, the outermost first.
+    maxsim:  the MaxSim of that passage, or in the mode "fde" the product of its FDE; for a query in pieces
+             the sum of each piece's best; None for a document of which the model knows no word.
+    bm25:    the BM25 of the document's words; None where words were not looked up.
+    source:  the path of the file that the document comes from; None if it was not read from a file.
+    lines:   (first, last) line of that file, from 1, that the passage is on; or page, cell or row, from 1.
+    heading: the headings that the passage stands under, the outermost first.
     span:    (start, end) of the token that matched best; with `spots=True`.
     copies:  the ids of documents with the same text; with `fold=True`.
     explanation:  with `explain=True`.
@@ -248,7 +258,7 @@ class Hit:
 
 @frozen
 class Page:
-    """Some of an index's documents, and with what to ask for the next ones: None after the last."""
+    """A page of an index's documents. after: the value that asks for the next page; None on the last one."""
 
     documents: list[Document]
     after: int | None

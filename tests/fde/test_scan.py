@@ -128,7 +128,7 @@ def test_an_order_changes_where_numbers_lie_and_no_product(kernel, dims, bits, o
     parts = [(quantise(random_vectors(n, n, dims), bits), None) for n in (1, 100, 700)]
     others = [(in_order(codes, order), some) for codes, some in parts]
     for (codes, _), (other, _) in zip(parts, others, strict=True):
-        assert (other.whole == codes.blocks).all() and (other.rows() == codes.rows()).all()
+        assert (other.all_blocks == codes.blocks).all() and (other.rows() == codes.rows()).all()
         assert (other.between(0, 1) == codes.blocks[:1]).all()
     mixed = [parts[0], others[1], parts[2]]
     for size in {1, min(dims, 100), min(dims, 256), min(dims, 300), dims}:

@@ -1,8 +1,8 @@
-"""What took a second to solve for, kept in the user's cache: a Lemur's inverse factor, and its read-out.
+"""The cache of a Lemur's inverse factor and read-out, in the user's cache folder: to solve for them takes a
+second.
 
-A file's name is a digest of all that its numbers follow from, so that no file is ever out of date; what is in
-it is checked, and solved for anew where it is damaged. Nothing here is needed: a cache that cannot be read or
-written is none.
+A file's name is a digest of all inputs of its numbers, so no file is ever out of date. Its content is
+checked, and solved for anew where it is damaged. A cache that cannot be read or written is left out.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from femtosearch.tensors import parse_tensors, read_limited, tensor_bytes
 NO_CACHE = "FEMTOSEARCH_NO_CACHE"  # the environment variable by which nothing is cached
 MOST_FILES = 16
 MOST_BYTES = 1 << 26  # of one file
-_METHOD = "lemur 2"  # another one where the same arrays are to give other numbers
+_METHOD = "lemur 2"  # to be changed when the same arrays give other numbers
 _in_use: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _making = RLock()
 T = TypeVar("T")
 
 
 def digest_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
-    """A digest of all that what is solved for follows from, the instruction set among it."""
+    """A digest of a solution's inputs: the arrays, `ridge`, `size`, the method and the instruction set."""
     digest = blake2b(f"{_METHOD} {_core.kernel()} {size} {ridge!r}".encode(), digest_size=16)
     for array in arrays:
         digest.update(f"{array.dtype.str}{array.shape}".encode())
@@ -43,8 +43,8 @@ def digest_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:
 
 
 def shared(name: str, make: Callable[[], T]) -> T:
-    """What this process has made under a name and still uses, or else what is made now: by one thread, for
-    which the others wait. So an index of many shards has it solved for once, and holds it once.
+    """The object that this process has made under a name and still uses; if there is none, `make` is called,
+    by one thread, for which other threads wait. So an index of many shards makes it once, and holds it once.
     """
     with _making:
         value: T | None = _in_use.get(name)
@@ -56,9 +56,10 @@ def shared(name: str, make: Callable[[], T]) -> T:
 def cached(
     name: str, forms: Sequence[Form], solve: Callable[[], Sequence[np.ndarray]]
 ) -> Sequence[np.ndarray]:
-    """Arrays of those dtypes and shapes, from the cache, or else solved for, and then kept.
+    """Read arrays from the cache; if they are not there, call `solve` and keep what it returns.
 
-    solve:  gives the arrays. What it raises is raised.
+    forms:  the dtypes and shapes that the arrays must have.
+    solve:  returns the arrays. Its exceptions are not caught.
     """
     path = _path(name)
     if path is None:
@@ -81,7 +82,7 @@ def _path(name: str) -> Path | None:
 
 
 def _read(path: Path, forms: Sequence[Form]) -> Sequence[np.ndarray] | None:
-    """The arrays in a file, or None where it is not there, or is not what was written."""
+    """The arrays in a file, or None where it is missing or differs from what was written."""
     try:
         tensors, metadata = parse_tensors(read_limited(path, MOST_BYTES), path)
     except CheckpointError:
@@ -94,7 +95,9 @@ def _read(path: Path, forms: Sequence[Form]) -> Sequence[np.ndarray] | None:
 
 
 def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
-    """Keep a file, and no more than the latest few. Raises OSError, and StoreError for what is no file."""
+    """Write a file, and remove all but the 16 latest. Raises OSError; StoreError if `path` is not a regular
+    file.
+    """
     if sum(array.nbytes for array in arrays) >= MOST_BYTES:
         return
     check_regular(path)  # to open a pipe would wait for its reader
@@ -107,7 +110,7 @@ def _write(path: Path, arrays: Sequence[np.ndarray]) -> None:
 
 
 def _checksum(path: Path, arrays: Iterable[np.ndarray]) -> str:
-    """Of the numbers and of the file's own name, so that no other file's do."""
+    """The CRC-32 of the arrays and of the file's name, so that a file that was renamed does not pass."""
     checksum = zlib.crc32(path.name.encode())
     for array in arrays:
         checksum = zlib.crc32(array.data, checksum)
@@ -115,7 +118,7 @@ def _checksum(path: Path, arrays: Iterable[np.ndarray]) -> str:
 
 
 def _make_anew() -> None:
-    """A child that was forked while a thread of its parent made something would wait for it for ever."""
+    """Make a new lock in a forked child, where the thread of the parent that may hold it does not exist."""
     global _making
     _making = RLock()
 

@@ -1,4 +1,4 @@
-"""Calibrating an FDE on collections of rows."""
+"""Calibrate an FDE on collections of rows."""
 
 from __future__ import annotations
 
@@ -17,12 +17,14 @@ _PIECE = 4096  # passages whose FDEs are made at a time
 
 
 def calibrate(fde: Fde, collections: Iterable[tuple[Rows, Rows]], *, threads: int = 0) -> Calibration:
-    """How many candidates the FDE needs for a stated recall of MaxSim's best ten: docs/fde.md.
+    """Measure how many candidates an FDE needs to find a stated share of MaxSim's best ten (docs/fde.md).
 
-    collections:  (queries, documents) each; rows and FDEs are coded as an index does. More and larger
-                  collections, of other texts than the FDE was fitted on, make it truer elsewhere.
-    Store it with `calibrated(fde, calibration)`. Raises FdeError where there is too little to measure;
-    ShapeError.
+    collections:  (queries, documents) each, both Rows; rows and FDEs are coded as in an index. The more and
+                  the larger collections there are, of texts that the FDE was not fitted on, the better the
+                  calibration holds for others.
+    threads:      0 uses every core that this process may use.
+    Store it with `calibrated(fde, calibration)`. Raises FdeError where there are too few queries or
+    documents, and ShapeError where the dims of queries and documents differ.
     """
     return fit(
         [samples(fde, [queries], [documents], threads=threads)[0] for queries, documents in collections]

@@ -1,4 +1,4 @@
-"""How many candidates find a stated share of MaxSim's best ten: measured, and carried over by a power law.
+"""How many candidates find a stated share of MaxSim's best ten: a measured table, extended by a power law.
 
 Letters: N passages, S sizes of samples, Q queries.
 """
@@ -16,11 +16,11 @@ import numpy as np
 
 from femtosearch.errors import FdeError
 
-BEST = 10  # of the exact order that are looked for
+BEST = 10  # the passages that recall is about: the ten best by MaxSim
 RECALLS = (0.8, 0.9, 0.95, 0.97, 0.98, 0.99, 0.995, 0.999)
-PASSAGES = tuple(1000 * 4**n for n in range(8))  # 1,000 to 16,384,000: what a table tells
+PASSAGES = tuple(1000 * 4**n for n in range(8))  # the columns of a table: 1,000 to 16,384,000
 LEAST_QUERIES = 20
-SHARE = 0.9  # of the collections that a table suffices for
+SHARE = 0.9  # a table suffices for this share of the collections that it was measured on
 _SMALLEST = 500  # passages of a sample
 _LEVELS = 8  # sizes of samples
 _CHUNKS = 4  # samples of one size
@@ -30,13 +30,13 @@ _MOST = 1 << 40
 
 @dataclass(frozen=True)
 class Calibration:
-    """How many candidates an FDE needs.
+    """A table of how many candidates an FDE needs.
 
-    prefixes:    how many of its first numbers are scanned, falling; the first is all of them.
+    prefixes:    how many of the FDE's first numbers a search scans, falling; the first is all of them.
     recalls:     shares of MaxSim's best ten, rising, above 0 and below 1.
-    passages:    counts of passages, rising.
-    candidates:  [prefixes][recalls][passages]: how many find that share among so many passages.
-    measured:    of how many passages the largest collection was that this was measured on.
+    passages:    numbers of passages in an index, rising.
+    candidates:  [prefixes][recalls][passages]: how many candidates reach that recall in such an index.
+    measured:    how many passages the largest collection had that this was measured on.
     """
 
     prefixes: tuple[int, ...]
@@ -46,11 +46,11 @@ class Calibration:
     measured: int
 
     def count(self, prefix: int, recall: float, passages: int) -> int:
-        """How many candidates find `recall` of the best ten among so many passages; all of them where no
-        number in the table is known to.
+        """How many candidates reach a recall in an index of so many passages; all passages where the table
+        has no recall that is as high.
 
-        Between the table's recalls it is the next higher one's, between and beyond its counts of passages a
-        power law of its neighbours.
+        A recall between two of the table's counts as the higher one. Between two numbers of passages, and
+        beyond the last, a power law through the two nearest columns is used.
         """
         enough = [n for n, measured in enumerate(self.recalls) if measured >= recall - 1e-9]
         if not enough or passages < 1:
@@ -64,12 +64,12 @@ class Calibration:
         return min(passages, math.ceil(count - 1e-6))
 
     def spec(self) -> dict[str, Any]:
-        """As JSON."""
+        """The table as JSON."""
         return asdict(self)
 
     @classmethod
     def restore(cls, spec: object) -> Calibration:
-        """The calibration that `spec()` is of, which somebody else may have written. Raises FdeError."""
+        """Make a calibration from what `spec()` returned, after checking it. Raises FdeError."""
         if not isinstance(spec, Mapping) or set(spec) != {field.name for field in fields(cls)}:
             raise FdeError("calibration: expected prefixes, recalls, passages, candidates and measured")
         prefixes = _numbers(spec["prefixes"], "prefixes", falling=True)
@@ -84,9 +84,10 @@ class Calibration:
 
 
 class Sample:
-    """What one collection shows: of each query, where the FDE has MaxSim's best ten, in samples of all sizes.
+    """The measurements on one collection: the rank by FDE of each of MaxSim's best ten, for every query, in
+    random samples of the passages of several sizes.
 
-    passages:  N.
+    passages:  N, of the collection.
     prefixes:  how many of the FDE's first numbers are scanned, falling.
     Raises FdeError if there are too few passages.
     """
@@ -102,7 +103,11 @@ class Sample:
         self._ranks: list[list[np.ndarray]] = []  # [Q][S] of [prefixes, chunks * best]
 
     def add(self, exact: np.ndarray, products: Sequence[np.ndarray]) -> None:
-        """One query: MaxSim with every passage, and of each prefix the inner products, all [N] float32."""
+        """Add a query.
+
+        exact:     [N] float32, its MaxSim with every passage.
+        products:  for each prefix [N] float32, the inner products of its FDE with every passage's.
+        """
         exact, stacked = exact[self._order], np.stack([vector[self._order] for vector in products])
         depths = []
         for size in self.sizes:
@@ -112,8 +117,11 @@ class Sample:
         self._ranks.append(depths)
 
     def depths(self) -> np.ndarray:
-        """[prefixes, recalls, sizes]: the fewest candidates that reach the recall in samples of each size, by
-        the mean over queries less its standard error. Raises FdeError if there were too few queries.
+        """The fewest candidates that reach each recall in samples of each size: [prefixes, recalls, sizes]
+        int.
+
+        A recall counts as reached if the mean over queries, less its standard error, is that high. Raises
+        FdeError if there were fewer than 20 queries.
         """
         if len(self._ranks) < LEAST_QUERIES:
             raise FdeError(
@@ -129,10 +137,11 @@ class Sample:
 
 
 def fit(samples: Sequence[Sample]) -> Calibration:
-    """One calibration of several collections: what suffices for 9 of 10 of them, so the most of fewer.
+    """Fit one calibration to several collections: it suffices for 9 of 10 of them, and for all of fewer than
+    10.
 
-    For each the lowest power law of N that none of its sizes lies above; how steep it is the largest
-    collection says for all. Raises FdeError if there are none, or if one has too few queries.
+    For each collection a power law of N is laid so that no measured size is above it; its slope is that of
+    the largest collection. Raises FdeError if there is no collection, or if one has too few queries.
     """
     if not samples:
         raise FdeError("calibration: expected one collection or more, found none")
@@ -148,7 +157,7 @@ def fit(samples: Sequence[Sample]) -> Calibration:
 
 
 def prefixes_of(size: int) -> tuple[int, ...]:
-    """How many of an FDE's F numbers are tried: all of them, and halves of that down to 64.
+    """The prefixes that a calibration measures: all F numbers of an FDE, and halves of that down to 64.
 
     >>> prefixes_of(1024)
     (1024, 512, 256, 128, 64)
@@ -157,14 +166,18 @@ def prefixes_of(size: int) -> tuple[int, ...]:
 
 
 def _ranks(exact: np.ndarray, products: np.ndarray) -> np.ndarray:
-    """[prefixes, best] int64: how many candidates it takes, at worst, until each of the best is found."""
+    """How many candidates it takes, at worst, until each of the best passages is found: [prefixes, best]
+    int64.
+
+    exact:  [N] float32, MaxSim; products: [prefixes, N] float32, of the FDEs.
+    """
     count = min(BEST, int(np.count_nonzero(exact > -np.inf)))
     best = np.argpartition(-exact, max(0, count - 1))[:count]
     return np.array([[np.count_nonzero(row >= row[n]) for n in best] for row in products])
 
 
 def _depths(ranks: list[np.ndarray]) -> list[int]:
-    """Of each recall, the fewest candidates that reach it. ranks: of each query, [best]."""
+    """The fewest candidates that reach each of RECALLS. ranks: of each query [best], from `_ranks`."""
     ranks = [query for query in ranks if len(query)]
     tried = np.unique(np.concatenate(ranks))
     shares = np.array([np.searchsorted(np.sort(query), tried, side="right") / len(query) for query in ranks])
@@ -173,7 +186,7 @@ def _depths(ranks: list[np.ndarray]) -> list[int]:
 
 
 def _slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Of lines through the points (x, y[..., :]), by least squares, within 0 and 1."""
+    """The slopes of lines through the points (x, y[..., :]), by least squares, clipped to 0 and 1."""
     if len(x) == 1:
         return np.full(y.shape[:-1], _SLOPE)
     apart = x - x.mean()
@@ -181,13 +194,17 @@ def _slopes(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _curves(sizes: Sequence[int], depths: np.ndarray, slopes: np.ndarray) -> np.ndarray:
-    """[prefixes, recalls, passages]: the lowest power laws of these slopes that no depth lies above."""
+    """The lowest power laws of these slopes that no measured depth is above, at PASSAGES: [prefixes, recalls,
+    passages] float64.
+    """
     above = (np.log(depths) - slopes[..., None] * np.log(sizes)).max(-1)
     return np.exp(slopes[..., None] * np.log(PASSAGES) + above[..., None])
 
 
 def _numbers(values: object, name: str, *, below: int = _MOST, falling: bool = False) -> tuple[Any, ...]:
-    """Numbers above 0 and below `below`, whole ones unless below 1, that rise or fall."""
+    """Check numbers of a stored calibration: above 0, below `below`, rising or falling; floats if `below` is
+    1, else ints. Raises FdeError, which names them.
+    """
     if isinstance(values, (list, tuple)) and 1 <= len(values) <= 64:
         kinds = (float,) if below == 1 else (int,)
         good = all(type(value) in kinds and 0 < value < below for value in values)

@@ -57,7 +57,9 @@ class Features:
         return len(self.outer)
 
     def of(self, rows: np.ndarray, threads: int = 0) -> np.ndarray:
-        """[T, F] float32, for rows [T, D] float32. A row's are the same bits beside any others."""
+        """The features of rows [T, D] float32: [T, F] float32. A row's features do not depend, to the bit, on
+        the other rows.
+        """
         out = np.empty((len(rows), self.count), dtype=np.float32)
         for at in range(0, len(rows), _PIECE):
             state = np.ascontiguousarray(rows[at : at + _PIECE])
@@ -79,7 +81,7 @@ class Features:
 
     @classmethod
     def restore(cls, tensors: Mapping[str, np.ndarray]) -> Features:
-        """The features that `tensors()` are of, in float16's precision. Raises FdeError, KeyError."""
+        """Make features from what `tensors()` returned, in float16's precision. Raises FdeError, KeyError."""
         return cls(*(tensors[name] for name in ("inner", "inner_norm", "outer", "scale", "outer_norm")))
 
     @cached_property
@@ -92,7 +94,7 @@ class Features:
 
 
 def normed(x: np.ndarray, norm: np.ndarray) -> np.ndarray:
-    """Each row of x less its mean, over its standard deviation, times norm[0], plus norm[1]."""
+    """Layer norm of the rows of x, in place: (x - mean) / standard deviation · norm[0] + norm[1]."""
     x -= x.mean(1, keepdims=True)
     x /= np.sqrt(np.square(x).mean(1, keepdims=True) + _EPSILON)
     x *= norm[0]
@@ -114,7 +116,7 @@ def gelu(x: np.ndarray) -> np.ndarray:
 
 
 def check(name: str, array: np.ndarray, shape: tuple[int, ...], dtype: type = np.float32) -> None:
-    """Raises FdeError unless the array is of this shape and dtype, not empty, and finite."""
+    """Raise FdeError unless the array has this shape and dtype, is not empty, and holds finite numbers."""
     if np.shape(array) != shape or array.dtype != dtype or 0 in shape:
         raise FdeError(
             f"{name}: expected {np.dtype(dtype)} {list(shape)}, found {array.dtype} {list(np.shape(array))}: "

@@ -35,18 +35,21 @@ LARGEST_SCALE = 1e30  # of coded numbers, whose products have to stay finite
 CODE_BITS = (8, 4, 2)
 _PIECE = 256  # documents at a time
 _ANCHORS = 512  # at a time
-LOSS = 0.345  # root mean square of what 2 bits lose of a normal distribution's numbers (J. Max, 1960)
-_OF_FEATURES = "features."  # names of tensors begin so
+LOSS = (
+    0.345  # root mean square of the error that 2 bits make on numbers of a normal distribution (J. Max, 1960)
+)
+_OF_FEATURES = "features."  # the names of the features' tensors begin with it
 
 
 @dataclass(frozen=True, eq=False)
 class Lemur:
     """A fixed-dimensional encoding, fitted to one model's rows: `femtosearch train fde` makes it.
 
-    Some query rows are the anchors. What a document gives to any query row x, its largest inner product with
-    x, is written as a weighted sum of F features of x; the weights, by ridge regression over the anchors, are
-    the document's FDE. A query's is the sum of its rows' features. Both are then turned so that the numbers
-    are orthonormal over the anchors, and so that the first 64, 128, 256, ... of them are an FDE too.
+    The anchors are a sample of query rows. A document's largest inner product with a query row x is
+    approximated by a weighted sum of F features of x. The weights, found by ridge regression over the
+    anchors, are the document's FDE; the sum of the features of its rows is a query's FDE. Both are then
+    rotated so that the features are orthonormal over the anchors, and so that the first 64, 128, 256, ...
+    numbers are an FDE, too.
 
     features:   of a row of D dims, F of them: 64 · 2^n, at most 8,192.
     anchors:    [A, D] int8, and
@@ -55,8 +58,8 @@ class Lemur:
     gains:      float32, one for each block of numbers (`fde.nested`): what makes their variances alike.
     ridge:      above 0, as a share of the features' mean square.
     numbers:    how many of the F are kept, 64 · 2^n, the first ones; None: all.
-    code_bits:  8, 4 or 2: of a number of a passage's FDE in an index. Of 2, the last 64 numbers are what the
-                codes of the first 64 lose.
+    code_bits:  how many bits a number of a passage's FDE has in an index: 8, 4 or 2. With 2 the last 64
+                numbers are the error that the codes make on the first 64.
     model:      the fingerprint of the model that it was fitted for; None: any of D dims.
     calibration:  how many candidates it needs, where that was measured (`fde.calibrate`).
 
@@ -107,7 +110,9 @@ class Lemur:
             raise FdeError(f"model: expected a fingerprint or none, found {self.model!r}")
 
     def size(self, dims: int) -> int:
-        """F, or how many are kept, for rows of D dims. Raises FdeError if it was fitted for others."""
+        """The numbers of an FDE for rows of D dims: `numbers`, or F. Raises FdeError for another D than it
+        was fitted for.
+        """
         if dims != self.features.dims:
             raise FdeError(
                 f"it was fitted for rows of {self.features.dims} dims, found {dims}: use this model's own"
@@ -119,7 +124,7 @@ class Lemur:
         return replace(self, numbers=numbers, calibration=None)
 
     def queries(self, rows: Rows, *, numbers: int | None = None, threads: int = 0) -> np.ndarray:
-        """[n, F] float32; zeros for a query without rows.
+        """The FDEs of n queries: [n, F] float32; zeros for a query without rows.
 
         rows:     .rows [T, D] float32, finite, and .starts [n+1] int64.
         numbers:  the first so many of the F only, 64 · 2^n, which cost less.
@@ -139,7 +144,7 @@ class Lemur:
         return turned
 
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
-        """[n, F] float32, to be coded in `code_bits`; zeros for a document without rows.
+        """The FDEs of n documents: [n, F] float32, to be coded in `code_bits`; zeros for one without rows.
 
         rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
         """
@@ -155,7 +160,7 @@ class Lemur:
         return out
 
     def spec(self) -> dict[str, Any]:
-        """Its sizes, its model and a digest of its arrays, as JSON: two of one spec are the same."""
+        """Sizes, model and a digest of the arrays, as JSON: Lemurs with equal specs give equal vectors."""
         digest = blake2b(digest_size=16)
         for name, array in self.tensors(self.features.dims).items():
             digest.update(name.encode() + array.tobytes())
@@ -170,7 +175,7 @@ class Lemur:
         }
 
     def tensors(self, dims: int) -> dict[str, np.ndarray]:
-        """What it is made of, by name; anchors two numbers a byte, the smaller arrays in float16."""
+        """The arrays to store, by name: anchors with two numbers a byte, the smaller arrays in float16."""
         self.size(dims)
         return {
             **{_OF_FEATURES + name: array for name, array in self.features.tensors().items()},
@@ -182,7 +187,7 @@ class Lemur:
 
     @classmethod
     def restore(cls, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Lemur:
-        """The Lemur that `spec()` and `tensors(dims)` are of. Raises FdeError."""
+        """Make a Lemur from what `spec()` and `tensors(dims)` returned. Raises FdeError."""
         try:
             features = Features.restore(
                 {
@@ -204,7 +209,7 @@ class Lemur:
 
     @property
     def _stores_residual(self) -> bool:
-        """Whether the last numbers are what two bits lose of the first ones, which weigh the most."""
+        """Whether the last 64 numbers hold the error of the 2-bit codes of the first 64, which weigh most."""
         return self.code_bits == 2 and (self.numbers or self.features.count) > SMALLEST
 
     @cached_property
@@ -212,7 +217,7 @@ class Lemur:
         return _core.Anchors(self.anchors.astype(np.float32) * self.scale[:, None])
 
     def _of_anchors(self) -> Iterator[np.ndarray]:
-        """[*, F] for some of the anchors after the others: all would be tens of megabytes."""
+        """The features of the anchors, 512 at a time, [*, F] float32: of all at once they take tens of MB."""
         for at in range(0, len(self.anchors), _ANCHORS):
             chunk = slice(at, at + _ANCHORS)
             yield self.features.of(self.anchors[chunk].astype(np.float32) * self.scale[chunk, None])
@@ -222,8 +227,8 @@ class Lemur:
         return {}
 
     def _whiten(self, size: int) -> Bands:
-        """Makes the first `size` features orthonormal over the anchors, each by what those before it leave.
-        It depends on these alone, so that a short one is soon made.
+        """The layer that makes the first `size` features orthonormal over the anchors, by Gram-Schmidt in
+        their order. It depends on these features alone, so that a small one is made quickly.
         """
         if size not in self._whiteners:
             arrays = [*self.features.arrays().values(), self.anchors, self.scale]
@@ -239,7 +244,7 @@ class Lemur:
 
     @cached_property
     def _read_out(self) -> Bands:
-        """What makes a document's numbers of what it gives to the anchors: one layer in int8."""
+        """The layer, in int8, from a document's largest inner products with the anchors to its FDE."""
         size = self.numbers or self.features.count
         arrays = [*self.features.arrays().values(), self.anchors, self.scale, self.gains]
         name, forms = digest_of(arrays, self.ridge, size), coded_forms(size, len(self.anchors))
@@ -249,8 +254,8 @@ class Lemur:
         )
 
     def _solved_read_out(self) -> list[np.ndarray]:
-        """The ridge regression's weights for features made orthonormal, spread: what each anchor counts in
-        each number.
+        """Solve for the read-out: the weights [F, A] of the ridge regression for orthonormal features, spread
+        over blocks (`fde.nested`), as codes and scales.
         """
         size, at = self.numbers or self.features.count, 0
         whiten, layer = self._whiten(size), np.empty((size, len(self.anchors)), dtype=np.float32)
@@ -265,8 +270,8 @@ class Lemur:
         return for_each_number(self.gains, self.features.count)[: self.numbers]
 
     def _weights(self, rows: np.ndarray, starts: np.ndarray, threads: int) -> np.ndarray:
-        """The numbers of some documents."""
-        read_out = self._read_out  # solved for before the rest takes memory
+        """The FDEs of some documents, [n, F] float32."""
+        read_out = self._read_out  # before `maxima` takes memory, since to solve takes much
         maxima = self._anchors.maxima(rows, starts, threads)
         maxima -= self.centre
         return read_out.apply(maxima, threads)
@@ -289,7 +294,7 @@ def pack_nibbles(numbers: np.ndarray) -> np.ndarray:
 
 
 def unpack_nibbles(halves: np.ndarray, dims: int) -> np.ndarray:
-    """What `pack_nibbles` made its bytes of."""
+    """The inverse of `pack_nibbles`: [A, ceil(D/2)] uint8 -> [A, D] int8. dims: D. Raises FdeError."""
     check("anchors", halves, (len(halves), -(-dims // 2)), np.uint8)
     pairs = np.stack([halves & 15, halves >> 4], axis=2).reshape(len(halves), -1)
     return pairs[:, :dims].astype(np.int8) - np.int8(8)

@@ -21,12 +21,12 @@ MOST_NUMBERS = 1 << 20  # of a vector before the count-sketch
 MOST_BITS = 16
 MOST_MATRIX = 1 << 26  # numbers of one kind of matrix
 VARIANTS = ("paper", "txtai", "fastembed")
-NO_FILL, MEAN_FILL, FIRST_FILL = 0, 1, 2  # what the kernel does with a document's empty bucket
+NO_FILL, MEAN_FILL, FIRST_FILL = 0, 1, 2  # how the kernel fills a document's empty bucket
 
 
 @frozen(eq=False)
 class Matrices:
-    """All that is random, for rows of D dims.
+    """The random matrices of a MUVERA, for rows of D dims.
 
     planes:      [R, D, bits] float32: a row's code has bit b where <row, planes[r, :, b]> is above 0.
     projection:  [R, D, p] float32; None leaves rows as they are.
@@ -57,11 +57,11 @@ class Muvera:
     final:        how many numbers a count-sketch folds the R · 2^bits · p into; None leaves them.
     seed:         of numpy's PCG64.
     variant:      "paper", or a peer's way to draw, number, fill and scale: "txtai" or "fastembed".
-    matrices:     those that were stored, for rows of one D; None draws them for every D that comes.
+    matrices:     stored matrices, for rows of one D; None draws them from the seed for any D.
     calibration:  how many candidates it needs, where that was measured (`fde.calibrate`).
 
     F is `final`, or R · 2^bits · p, and at most 65,536; R · 2^bits · p is at most 1,048,576.
-    Raises FdeError for parameters that cannot be.
+    Raises FdeError for parameters beyond these bounds.
 
     >>> muvera = Muvera(repetitions=10, bits=4, projection=8)
     >>> rows = Rows(np.eye(50, dtype=np.float32), np.array([0, 20, 50, 50]))
@@ -121,7 +121,7 @@ class Muvera:
         return self.final or numbers
 
     def queries(self, rows: Rows, *, numbers: int | None = None, threads: int = 0) -> np.ndarray:
-        """[n, F] float32: for each query the sums of the rows in each bucket; zeros for one without rows.
+        """The FDEs of n queries, [n, F] float32: the sums of the rows in each bucket; zeros without rows.
 
         rows:     .rows [T, D] float32, finite, and .starts [n+1] int64.
         numbers:  the first so many of the F only.
@@ -130,7 +130,7 @@ class Muvera:
         return self._encode(rows, False, threads)[:, :numbers]
 
     def documents(self, rows: Rows, *, threads: int = 0) -> np.ndarray:
-        """[n, F] float32: for each document the means of the rows in each bucket; zeros for one without rows.
+        """The FDEs of n documents, [n, F] float32: the means of the rows in each bucket; zeros without rows.
 
         rows:  .rows [T, D] float32, finite, and .starts [n+1] int64. Raises FdeError, ShapeError.
         """
@@ -149,7 +149,7 @@ class Muvera:
 
     @classmethod
     def restore(cls, spec: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Muvera:
-        """The MUVERA that `spec()` and `tensors(dims)` are of. Raises FdeError."""
+        """Make a MUVERA from what `spec()` and `tensors(dims)` returned. Raises FdeError."""
         try:
             return cls(**spec, matrices=Matrices(**tensors), calibration=None)
         except TypeError as error:
@@ -171,14 +171,14 @@ class Muvera:
 
     @property
     def fill_kind(self) -> int:
-        """What the kernel does with a document's empty bucket."""
+        """How the kernel fills a document's empty bucket: NO_FILL, MEAN_FILL or FIRST_FILL."""
         if not self.fill:
             return NO_FILL
         return FIRST_FILL if self.variant == "fastembed" else MEAN_FILL
 
     @property
     def scale(self) -> float:
-        """What every number is multiplied with: 1/√R makes the inner product as large as MaxSim."""
+        """The factor of every number: 1/√R makes the inner product of two FDEs as large as their MaxSim."""
         return 1 / math.sqrt(self.repetitions) if self.variant == "paper" else 1.0
 
     @cached_property
@@ -196,7 +196,7 @@ class Muvera:
         return self._encoders[dims].encode(array, starts, documents, threads)
 
     def _check_size(self, width: int) -> int:
-        """R · 2^bits · width, where that many numbers are allowed."""
+        """The size before the count-sketch, R · 2^bits · width. Raises FdeError where it is too large."""
         numbers = self.repetitions * width << self.bits
         problem = (
             f"{self.repetitions} repetitions of 2^{self.bits} buckets of {width} make {numbers:,} numbers"

@@ -1,5 +1,5 @@
-"""Numbers of a vector made alike, block by block, so that few bits code all of them equally well, and the
-first 64, 128, 256, ... of them stay a vector of their own.
+"""Rotate a vector block by block so that its numbers have equal variance, and few bits code all of them
+equally well; the first 64, 128, 256, ... numbers stay a vector of their own.
 
 Letters: F numbers of a vector, N vectors.
 """
@@ -26,9 +26,10 @@ def blocks_of(size: int) -> list[tuple[int, int]]:
 
 
 def spread(vectors: np.ndarray) -> np.ndarray:
-    """[N, F] float32: each block multiplied with the Hadamard matrix of its size, which is orthonormal.
+    """Multiply each block of vectors [N, F] float32 with the orthonormal Hadamard matrix of its size.
 
-    Afterwards every number is a sum of all of the block's, and so about Gaussian, with one variance.
+    Every number of the result is a sum over all numbers of its block, so it is about normally distributed,
+    and all numbers of a block have the same variance.
     """
     out, half = vectors.copy(), 1
     while 2 * half <= max(SMALLEST, out.shape[1] // 2):
@@ -42,7 +43,7 @@ def spread(vectors: np.ndarray) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _scales(size: int) -> np.ndarray:
-    """[F] float32: of each number the root of its block's length, inverted."""
+    """For each number 1 / sqrt(length of its block): [F] float32."""
     lengths = [end - begin for begin, end in blocks_of(size)]
     return np.repeat([np.float32(1 / math.sqrt(length)) for length in lengths], lengths)
 
@@ -55,5 +56,5 @@ def gains_of(vectors: np.ndarray) -> np.ndarray:
 
 
 def for_each_number(gains: np.ndarray, size: int) -> np.ndarray:
-    """[F]: of each number its block's gain."""
+    """Repeat each block's gain for all numbers of the block: [F], where F is `size`."""
     return np.repeat(gains, [end - begin for begin, end in blocks_of(size)])

@@ -1,4 +1,4 @@
-"""MUVERAs by name."""
+"""The named MUVERAs: the paper's, and those of other libraries."""
 
 from __future__ import annotations
 

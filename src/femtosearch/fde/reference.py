@@ -1,4 +1,4 @@
-"""The native kernels of FDEs once more, in numpy: what they must compute, clear rather than fast."""
+"""The native kernels of FDEs in numpy: they define what `_core` must compute; clear rather than fast."""
 
 from __future__ import annotations
 
@@ -57,7 +57,9 @@ def _sketch(m: Muvera, matrices: Matrices, vector: np.ndarray) -> np.ndarray:
 
 
 def nearest(products: np.ndarray, alive: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
-    """What `_core.nearest` returns for products with all vectors, [N] float32, and which of them count."""
+    """Compute what `_core.nearest` returns. products: [N] float32, with all vectors; alive: [N] bool, which
+    of them count.
+    """
     numbers = np.flatnonzero(np.isfinite(products) & alive)
     best = np.sort(numbers[np.argsort(-products[numbers], kind="stable")[:most]])
     return best, products[best]
@@ -83,11 +85,11 @@ def nearest_in_steps(
     first, last = np.zeros((2, codes.dims), np.float32)
     first[: len(vector)][:HEAD] = vector[:HEAD]
     last[HEAD : len(vector)] = vector[HEAD:]
-    products = inner_products(first, codes.whole, codes.scales, codes.bits)[: len(codes)]
+    products = inner_products(first, codes.all_blocks, codes.scales, codes.bits)[: len(codes)]
     near, _ = nearest(products, alive, coarse)
     chosen = np.zeros(len(codes), bool)
     chosen[near] = True
-    products = products + inner_products(last, codes.whole, codes.scales, codes.bits)[: len(codes)]
+    products = products + inner_products(last, codes.all_blocks, codes.scales, codes.bits)[: len(codes)]
     return nearest(products, chosen, most)
 
 

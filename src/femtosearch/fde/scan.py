@@ -1,4 +1,4 @@
-"""The scan: one vector against every coded one."""
+"""The scan: the inner products of one vector with many coded vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from femtosearch.errors import ShapeError
 
 
 def inner_products(vector: np.ndarray, codes: Codes, *, threads: int = 0) -> np.ndarray:
-    """The inner product of a vector, coded alike, with each of N coded vectors: [N] float32.
+    """The inner product of a vector, which is coded as well, with each of N coded vectors: [N] float32.
 
     The products of codes are summed as integers, so every instruction set and any number of threads give the
     same bits. Groups of four numbers that are zero in the vector's codes are not read.
@@ -52,8 +52,9 @@ def nearest(
     vector:  [P] float32, finite, 1 <= P <= F.
     parts:   codes of F numbers, each with alive, [N] bool: which of them count; None for all.
     count:   1 or more; M is less where there are not so many.
-    coarse:  above 0: of so many only, those with the largest products of the first 128 numbers. Products are
-             then the sums of two: of these numbers, and of the others. All codes must be in the order SPLIT.
+    coarse:  above 0: only this many vectors are compared in all numbers, those with the largest products of
+             the first 128 numbers. A product is then the sum of two, of these numbers and of the remaining
+             ones. All codes must be in the order SPLIT.
     Raises ShapeError if a shape or dtype is another.
 
     >>> from femtosearch.codes import quantise

@@ -20,12 +20,13 @@ from femtosearch.types import Rows
 
 
 class Fde(Protocol):
-    """What turns rows into one vector each: `Muvera`, and whatever else does the same.
+    """A fixed-dimensional encoding: it turns the rows of a text into one vector. `Muvera` and `Lemur` are
+    such.
 
     kind:   the name under which it is stored.
-    model:  the fingerprint of the only model that it fits, or None.
-    code_bits:  8, 4 or 2: of a number of a passage's FDE in an index.
-    spec:   what tells it from every other of its kind, as JSON: equal specs give equal vectors.
+    model:  the fingerprint of the only model that it fits, or None if it fits all.
+    code_bits:  how many bits a number of a passage's FDE has in an index: 8, 4 or 2.
+    spec:   its parameters as JSON: two of one kind with equal specs give equal vectors.
     calibration:  how many candidates it needs, where that was measured; a field of a dataclass.
     """
 
@@ -56,15 +57,15 @@ def calibrated(fde: Fde, calibration: Calibration | None) -> Fde:
 
 
 def described(fde: Fde, size: int) -> dict[str, Any]:
-    """An FDE of F = `size` dims for people: its kind, dims and parameters, and on how many passages it was
-    calibrated.
+    """Describe an FDE of F = `size` dims for a person: its kind, dims, parameters, and `calibrated`, on how
+    many passages it was calibrated (None if it was not).
     """
     measured = None if fde.calibration is None else fde.calibration.measured
     return {"kind": fde.kind, "dims": size, **fde.spec(), "calibrated": measured}
 
 
 def store_fde(fde: Fde, dims: int) -> bytes:
-    """A safetensors file with all that encoding rows of D dims needs. Raises FdeError."""
+    """Write an FDE for rows of D dims to the bytes of a safetensors file. Raises FdeError."""
     description = {"kind": fde.kind, "spec": fde.spec()}
     if fde.calibration is not None:
         description["calibration"] = fde.calibration.spec()
@@ -72,8 +73,8 @@ def store_fde(fde: Fde, dims: int) -> bytes:
 
 
 def restore_fde(data: bytes, place: str) -> Fde:
-    """The FDE in such a file, which somebody else may have made; of equal files the same object, while it is
-    in use, for it keeps what it has derived. Raises FdeError, naming `place`.
+    """Read an FDE from the bytes of such a file, which somebody else may have made. Equal bytes give the same
+    object while it is in use, because an FDE keeps what it has derived. Raises FdeError, naming `place`.
     """
     digest = blake2b(data, digest_size=16).digest()
     if (fde_in_use := _IN_USE.get(digest)) is not None:
@@ -93,9 +94,8 @@ def _restored(data: bytes, place: str) -> Fde:
     except (KeyError, TypeError, ValueError, AttributeError):
         raise FdeError(f"{place}: no FDE of a known kind ({', '.join(KINDS)}): upgrade") from None
     try:
-        with np.errstate(
-            over="ignore", invalid="ignore"
-        ):  # what is not finite is refused, or not the digest's
+        # Numbers that are not finite are refused afterwards, or do not fit the digest.
+        with np.errstate(over="ignore", invalid="ignore"):
             fde = restore(spec, tensors)
         return fde if calibration is None else calibrated(fde, Calibration.restore(calibration))
     except (FdeError, ShapeError) as error:

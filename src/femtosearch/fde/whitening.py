@@ -1,4 +1,4 @@
-"""What makes features orthonormal over the anchors: the inverse of a Cholesky factor, and layers in bands.
+"""Whitening: features are made orthonormal over the anchors by the inverse of a Cholesky factor, in bands.
 
 Letters: A anchors, F features, S numbers of a band.
 """
@@ -16,17 +16,17 @@ from femtosearch.fde.nested import SMALLEST
 
 Form = tuple[np.dtype[Any], tuple[int, ...]]  # the dtype and the shape of an array
 BAND = 256  # S
-CODED_BAND = 512  # S of layers in int8, each of which makes codes of its rows again
-_AT_ONCE = 256  # features whose factor is found in one go
+CODED_BAND = 512  # S of layers in int8: wider, because each band codes its input again
+_AT_ONCE = 256  # features whose Cholesky factor numpy computes in one call
 
 
 class Bands:
-    """Layers side by side, each of which reads as many of a row's first numbers as it is wide.
+    """A layer in bands of rows: each band reads only the first numbers of its input, as many as it is wide.
 
-    So the zeros of a triangular matrix are neither kept nor multiplied, and a large one is made piece by
-    piece. A number is the same bits as in one layer of all bands.
+    So the zeros of a triangular matrix are neither stored nor multiplied, and a large layer is made band by
+    band. The result is the same, to the bit, as that of one layer of all bands.
 
-    matrices:  float32 [S, width] each, finite; an iterator's are let go one by one.
+    matrices:  float32 [S, width] each, finite; those of an iterator are released one by one.
     int8:      whether numbers and rows are multiplied as codes of 8 bits.
     """
 
@@ -34,7 +34,7 @@ class Bands:
         self._layers = [(matrix.shape[1], _core.Dense(matrix, None, int8)) for matrix in matrices]
 
     def apply(self, rows: np.ndarray, threads: int = 0) -> np.ndarray:
-        """[n, S + S + ...] float32, for rows [n, the largest width] float32."""
+        """Apply the layer to rows [n, the largest width] float32: [n, S + S + ...] float32."""
         bands = [layer.apply(np.ascontiguousarray(rows[:, :width]), threads) for width, layer in self._layers]
         return np.concatenate(bands, axis=1)
 
@@ -58,8 +58,8 @@ def shapes_of(size: int) -> list[tuple[int, int]]:
 
 
 def coded(layer: np.ndarray) -> list[np.ndarray]:
-    """A layer [F, A] float32 of which each row is S codes times a scale: the codes [S, A] int8 and the scales
-    [S] float32 of each band of rows, one after the other.
+    """Code a layer [F, A] float32 in 8 bits, band by band: the codes [S, A] int8 and the scales [S] float32
+    of the first band, then those of the next one, and so on.
     """
     arrays = []
     for begin in range(0, len(layer), CODED_BAND):
@@ -71,29 +71,29 @@ def coded(layer: np.ndarray) -> list[np.ndarray]:
 
 
 def coded_forms(size: int, anchors: int) -> list[Form]:
-    """What `coded` gives of a layer of those sizes: dtypes and shapes."""
+    """The dtypes and shapes of the arrays that `coded` returns for a layer [size, anchors]."""
     rows = [min(CODED_BAND, size - begin) for begin in range(0, size, CODED_BAND)]
     byte, single = np.dtype(np.int8), np.dtype(np.float32)
     return [form for count in rows for form in ((byte, (count, anchors)), (single, (count,)))]
 
 
 def decoded(arrays: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """The bands of the layer that `coded` was given, as its codes have it: [S, A] float32 each."""
+    """Decode what `coded` returned: the bands of the layer, [S, A] float32 each."""
     for codes, scales in zip(arrays[::2], arrays[1::2], strict=True):
         yield codes * scales[:, None]
 
 
 def factor_forms(size: int) -> list[Form]:
-    """Of the bands of a triangular matrix of so many rows."""
+    """The dtypes and shapes of the bands of a triangular matrix [size, size]."""
     return [(np.dtype(np.float32), shape) for shape in shapes_of(size)]
 
 
 def inverse_factor(pieces: Iterable[np.ndarray], size: int, ridge: float) -> np.ndarray:
-    """L^-1, [size, size] float64, where L L' is the first features' Gram matrix over the anchors, and on its
-    diagonal `ridge` times the mean square of all features.
+    """The inverse L^-1, [size, size] float64, of the Cholesky factor of L L': the Gram matrix of the first
+    `size` features over the anchors, plus `ridge` times the mean square of all features on its diagonal.
 
-    pieces:  some anchors' features each, [*, F] float32.
-    Raises FdeError if the features depend on one another.
+    pieces:  the features of a few anchors each, [*, F] float32.
+    Raises FdeError if the features are linearly dependent.
     """
     gram, squares, count = np.zeros((size, size), dtype=np.float32), 0.0, 1
     for piece in pieces:
@@ -112,8 +112,8 @@ def inverse_factor(pieces: Iterable[np.ndarray], size: int, ridge: float) -> np.
 
 
 def inverse_root(gram: np.ndarray) -> np.ndarray:
-    """The inverse of a Gram matrix's Cholesky factor, float64, by halves, so that little is held at a time.
-    Raises LinAlgError if it has none.
+    """The inverse of a Gram matrix's Cholesky factor, float64, computed by halves to save memory. Raises
+    LinAlgError if the matrix has no such factor.
     """
     size = len(gram)
     if size <= _AT_ONCE:
@@ -138,7 +138,10 @@ def lower_inverse(lower: np.ndarray) -> np.ndarray:
 
 
 def _joined(first: np.ndarray, below: np.ndarray, last: np.ndarray) -> np.ndarray:
-    """The inverse of a lower triangular matrix, of its halves' inverses and of what is below the first."""
+    """The inverse of a lower triangular matrix in blocks.
+
+    first, last:  the inverses of the two triangular blocks on the diagonal; below: the block under the first.
+    """
     half, size = len(first), len(first) + len(last)
     inverse = np.zeros((size, size), dtype=first.dtype)
     inverse[:half, :half], inverse[half:, half:] = first, last
