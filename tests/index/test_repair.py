@@ -72,6 +72,20 @@ def test_a_changed_byte_of_a_segment(folder, offset):
         assert new != segment(folder)
 
 
+def test_typeset_texts_are_encoded_as_they_were(fast_path):
+    """The model gets ligatures as letters, and words that a line's end broke whole, then and now."""
+    folder = fast_path / "typeset"
+    with Index(folder, model=MODEL, fde=None) as index:
+        index.add([f"of\ufb01ce infor-\nmation of word{n % 7} w{n}" for n in range(60)])
+    before, content = answers(folder), segment(folder, 1).read_bytes()
+    flip(segment(folder, 1), 500)
+    assert not any("cut anew" in line for line in mended(folder).mended) and answers(folder) == before
+    (path,) = (folder / "segments").iterdir()
+    assert path.read_bytes() == content
+    path.unlink()
+    assert mended(folder).lost == [] and answers(folder) == before
+
+
 def test_a_segment_that_is_gone_or_cut(folder):
     before = answers(folder)
     os.unlink(segment(folder))

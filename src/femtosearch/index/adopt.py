@@ -1,4 +1,6 @@
-"""Documents of an exported file taken into an index, with their rows where the model is the same."""
+"""Import: the documents of an exported file are added to an index, with their rows if the model is
+the same.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +37,9 @@ _GROUP = 100  # rows of a Parquet file that are read at a time
 
 @frozen
 class Adopted:
-    """How many documents a file had, and of how many the rows were taken as they are."""
+    """How many documents an imported file had, and how many of them came with rows that needed no
+    encoding.
+    """
 
     documents: int
     with_rows: int
@@ -44,9 +48,12 @@ class Adopted:
 def adopt(
     commit: Commit, path: Path, encode: Encode, batch: int, progress: Callable[[int], object] | None = None
 ) -> Adopted:
-    """Add the documents of an exported file; what has no rows, or another model's, is encoded.
+    """Add the documents of an exported file. Those without rows, or with the rows of another model, are
+    encoded.
 
-    Raises DocumentError, which names the line or row, StoreError.
+    batch:     how many documents are encoded at once.
+    progress:  called with the number of documents that were added.
+    Raises DocumentError, which names the line or row, and StoreError.
     """
     documents = with_rows = 0
     try:
@@ -71,7 +78,7 @@ def adopt(
 
 
 def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch | None]]:
-    """Each document with its rows, of key 0; None where they are to be encoded."""
+    """Each document with its passages, whose keys are 0; None in place of them if it has to be encoded."""
     kind, has_header = kind_of(path), False
     bits: int | None = None  # of the rows that are this model's
     for where, record in _rows(path) if kind == ".parquet" else _lines(path, kind):
@@ -85,7 +92,7 @@ def _checked(path: Path, origin: Origin) -> Iterator[tuple[Draft, PassageBatch |
 
 
 def _draft(record: dict[str, Any], where: str) -> Draft:
-    """A document as it was exported, or of a flat record, whose other fields are metadata."""
+    """Make a document of a record as `export` wrote it, or of a flat one, whose other fields are metadata."""
     if "id" not in record and "_id" in record:  # as BEIR has it
         record["id"] = record.pop("_id")
     if "id" in record:
@@ -116,7 +123,10 @@ def _lines(path: Path, kind: str) -> Iterator[tuple[str, dict[str, Any]]]:
             number += 1
             where = f"{path}, line {number}"
             if len(line) == _MOST_LINE:
-                raise DocumentError(f"{where}: longer than {_MOST_LINE:,} bytes")
+                raise DocumentError(
+                    f"{where}: expected at most {_MOST_LINE:,} bytes, found more: is each document on a line "
+                    "of its own?"
+                )
             if line.strip():
                 yield where, _object(line, where)
 
@@ -151,9 +161,10 @@ def _object(text: bytes | str, where: str) -> dict[str, Any]:
 
 
 def _batch(passages: object, text: str, shape: tuple[int, int], where: str) -> PassageBatch:
-    """The passages of one document, checked to be some of that text.
+    """Check the passages of one document, and put them into a batch.
 
-    shape:  how many numbers a row has, and bits a number.
+    shape:  how many numbers a row has, and how many bits a number.
+    Raises DocumentError, which names `where`.
     """
     if not isinstance(passages, list):
         raise DocumentError(f"{where}: passages: expected a list, found {type(passages).__name__}")
@@ -190,7 +201,7 @@ def _passage(
 
 
 def _bytes(content: object, length: int, where: str) -> bytes:
-    """Bytes, as Parquet has them, or in base64."""
+    """Decode bytes, which Parquet holds as they are, and JSON in base64."""
     if isinstance(content, str):
         with suppress(ValueError):
             content = base64.b64decode(content, validate=True)

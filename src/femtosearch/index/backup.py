@@ -17,7 +17,7 @@ from femtosearch.index.store import CATALOG, SEGMENTS
 
 
 def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
-    """Write a snapshot as an index of its own, whole or not at all; its bytes.
+    """Write a snapshot as an index of its own, whole or not at all. Returns how many bytes it has.
 
     The snapshot has its segments open, so they can be copied though a compaction removes their files. They
     are copied and not linked: a file with a second name is refused when an index is opened.
@@ -34,7 +34,7 @@ def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
             _copy_catalog(catalog, snapshot, draft / CATALOG)
             (draft / SEGMENTS).mkdir()
             for number, view in snapshot.views.items():
-                view.segment.verify()  # or damage would take the place of a copy that is whole
+                view.segment.verify()  # or an intact earlier copy might be replaced by a damaged one
                 (draft / SEGMENTS / f"{number}.seg").write_bytes(view.segment.content.data)
             total = sum(path.stat().st_size for path in draft.rglob("*") if path.is_file())
             _put(draft, target)
@@ -68,7 +68,7 @@ def _check_target(target: Path) -> None:
 
 
 def _put(draft: Path, target: Path) -> None:
-    """Put a folder that is ready under its name, where by now nothing else is."""
+    """Rename a finished folder to its name. Raises StoreError if something lies there by now."""
     _check_target(target)
     if target.exists():
         target.rmdir()

@@ -1,4 +1,4 @@
-"""A batch of passages on its way into a segment, and row codes on their way into blocks."""
+"""Batches of passages that are appended to a segment, and codes that are collected into blocks."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class RowCodes:
 
     @classmethod
     def of(cls, codes: Codes, begin: int = 0, end: int | None = None) -> RowCodes:
-        """Rows begin to end of the codes that lie in blocks; all of them by default."""
+        """Take rows begin (included) to end (excluded) out of codes that lie in blocks; by default all."""
         end = codes.count if end is None else end
         first = begin // LANES
         rows = codes.between(first, -(-end // LANES)).transpose(0, 2, 1, 3)
@@ -35,7 +35,7 @@ class RowCodes:
         return cls(chosen, codes.scales[begin:end], codes.bits, codes.levels)
 
     def in_bits(self, bits: int, dims: int) -> RowCodes:
-        """The same rows in 8 or 4 bits a number; themselves where they have these."""
+        """The same rows coded in 8 or 4 bits a number; this object if it has so many bits already."""
         return self if self.bits == bits else RowCodes.of(quantise_rows(self.rows(dims), bits))
 
     def rows(self, dims: int) -> np.ndarray:
@@ -50,6 +50,7 @@ class RowCodes:
 
     @property
     def bytes(self) -> int:
+        """How many bytes the codes and scales take."""
         return self.values.nbytes + self.scales.nbytes
 
 
@@ -57,7 +58,7 @@ class RowCodes:
 class PassageBatch:
     """Passages that are appended to a segment together.
 
-    keys:    [N] int64, rising: the catalog's key of the document that each passage is of.
+    keys:    [N] int64, rising: the catalogue's key of each passage's document.
     starts:  [N+1] int64, rising from 0 to T.
     spans:   [N, 2] int32: the passage is text[start:end], in characters.
     rows:    T rows of D dims.
@@ -72,6 +73,7 @@ class PassageBatch:
 
     @property
     def bytes(self) -> int:
+        """How many bytes the passages take in a segment, about."""
         columns = self.keys.nbytes + self.starts.nbytes + self.spans.nbytes
         return columns + self.rows.bytes + (self.fde.bytes if self.fde else 0)
 
@@ -89,20 +91,20 @@ class PassageBatch:
 
 
 class BlockBuffer:
-    """Codes that come batch by batch and leave in whole blocks of 16 rows."""
+    """A buffer that takes codes batch by batch and gives them back in full blocks of 16 rows."""
 
     def __init__(self, dims: int, bits: int = 8) -> None:
         self._waiting = np.empty((0, width(dims, bits)), np.int8)
 
     def add(self, codes: np.ndarray) -> np.ndarray:
-        """The blocks that are full now: [B, W/4, 16, 4] int8 for codes [T, W]."""
+        """Add codes [T, W] int8, and take the blocks that are full now: [B, W/4, 16, 4] int8."""
         codes = np.concatenate([self._waiting, codes]) if len(self._waiting) else codes
         full = len(codes) // LANES * LANES
         self._waiting = codes[full:].copy()
         return _blocks_of_codes(codes[:full])
 
     def end(self) -> np.ndarray:
-        """The last block, padded with zeros; none where no code waits."""
+        """Take the last block, padded with zeros: [1 or 0, W/4, 16, 4] int8."""
         return self.add(np.zeros((-len(self._waiting) % LANES, self._waiting.shape[1]), np.int8))
 
 

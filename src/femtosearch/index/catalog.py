@@ -1,7 +1,7 @@
 """The catalogue: a SQLite database of the documents, and of which segments and passages count.
 
-A commit here is a commit of the index: what no transaction names does not exist. A document is never changed
-in place: an upsert gives it a new key, and the passages of the old one are dead.
+A commit here is a commit of the index: a segment that no transaction has named does not count. A document is
+never changed in place: an upsert gives it a new key, and the old key becomes a tombstone.
 """
 
 from __future__ import annotations
@@ -49,17 +49,17 @@ _CHUNK = 500  # parameters of one statement
 
 @frozen(eq=False)
 class State:
-    """What counts at one moment.
+    """The state of the catalogue at one moment.
 
-    version:     compares equal to `Catalog.version()` while nothing was committed since.
+    version:     equal to `Catalog.version()` as long as nothing has been committed since.
     segments:    by number, in the order of their first keys, which is the order of their documents.
     tombstones:  [*] int64, rising: keys whose passages may still lie in a segment and do not count.
     fde:         the digest of the FDE, or None where the index has none.
     layout:      the number of the catalogue's layout.
     has_words:   whether there is the table of words; has_plain_words: whether it has them in plain letters.
-    counts:      how many tokens were encoded, and of how many the model knows nothing; None where an older
+    counts:      how many tokens were encoded, and how many of them are unknown to the model; None if an older
                  femtosearch made the index, which did not count them.
-    row_bits:    the bits of a number of the rows, 8 or 4.
+    row_bits:    how many bits a number of the rows has, 8 or 4.
     """
 
     version: tuple[int, ...]
@@ -74,11 +74,11 @@ class State:
 
 
 class Catalog(Database):
-    """One index's catalogue: what there is to be read in its database."""
+    """The catalogue of one index, as far as it is read. `Transaction` has what changes it."""
 
     @classmethod
     def in_memory(cls, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> Catalog:
-        """A new catalogue that dies with its process."""
+        """Make a catalogue in memory, which ends with its process."""
         catalog = cls(None)
         catalog.origin = origin
         catalog._reader = connections.connect_to_memory()
@@ -87,7 +87,7 @@ class Catalog(Database):
 
     @on_disk
     def state(self) -> State:
-        """What counts as of the last commit."""
+        """The state as of the last commit."""
         return self.read(self._state_of)
 
     @on_disk
@@ -110,28 +110,29 @@ class Catalog(Database):
 
     @on_disk
     def get(self, document_id: str) -> Document | None:
+        """The document with that id, or None."""
         query = "SELECT * FROM documents WHERE id = ?"
         row = self.read(lambda reader: reader.execute(query, (document_id,)).fetchone())
         return None if row is None else self.document(row)
 
     @on_disk
     def get_all(self, document_ids: Sequence[str]) -> dict[str, Document]:
-        """The documents of those ids that there are, as of one moment."""
+        """The documents with those ids, by id, as of one moment; ids that no document has are left out."""
         return {row[1]: self.document(row) for row in self._select("*", document_ids, "id")}
 
     @on_disk
     def fetch(self, keys: Sequence[int]) -> dict[int, Document]:
-        """The documents of those keys that there still are, as of one moment."""
+        """The documents with those keys, by key, as of one moment; keys that no longer exist are left out."""
         return {row[0]: self.document(row) for row in self._select("*", keys)}
 
     @on_disk
     def ids(self, keys: Sequence[int]) -> dict[int, str]:
-        """The ids of those keys that there still are."""
+        """The ids of the documents with those keys, by key; keys that no longer exist are left out."""
         return dict(self._select("key, id", keys))
 
     @on_disk
     def keys(self, document_ids: Sequence[str]) -> dict[str, int]:
-        """The keys of the documents of those ids that there are."""
+        """The keys of the documents with those ids, by id; ids that no document has are left out."""
         return {name: key for key, name in self._select("key, id", document_ids, "id")}
 
     @on_disk
@@ -143,7 +144,9 @@ class Catalog(Database):
 
     @on_disk
     def read_rows(self, query: str, parameters: Sequence[Any], after: int) -> list[tuple[Any, ...]]:
-        """The rows of documents that a query gives, whose keys rise and are above `after`."""
+        """Run a query for rows of documents, whose keys must rise and be above `after`. Raises
+        CorruptError.
+        """
 
         def rows(reader: sqlite3.Connection) -> list[tuple[Any, ...]]:
             return list(rising(reader.execute(query, parameters), "documents", after))
@@ -162,7 +165,7 @@ class Catalog(Database):
 
     @on_disk
     def places(self, keys: Sequence[int]) -> dict[int, Place]:
-        """Where the documents of those keys come from; one that no file gave is left out."""
+        """The places in files of the documents with those keys; documents that no file gave are left out."""
 
         def places(reader: sqlite3.Connection) -> dict[int, Place]:
             chunks = [[*keys[at : at + _CHUNK]] for at in range(0, len(keys), _CHUNK)]
@@ -172,14 +175,13 @@ class Catalog(Database):
 
     @on_disk
     def places_of(self, ids: Sequence[str]) -> dict[str, Place]:
-        """The same by id."""
+        """The places in files of the documents with those ids; documents that no file gave are left out."""
 
         def places(reader: sqlite3.Connection) -> dict[str, Place]:
             places_of: dict[str, Place] = {}
             for at in range(0, len(ids), _CHUNK):
                 chunk = [*ids[at : at + _CHUNK]]
-                query = f"SELECT key, id FROM documents WHERE id IN ({','.join('?' * len(chunk))})"
-                names = dict(reader.execute(query, chunk))
+                names = dict(reader.execute(_by("id", "key, id", len(chunk)), chunk))
                 places_of.update({names[key]: place for key, place in read_places(reader, [*names]).items()})
             return places_of
 
@@ -191,12 +193,14 @@ class Catalog(Database):
         return self.read(lambda reader: self._of_sources(reader, lambda _: list(place_damage(reader)), []))
 
     def _of_sources(self, reader: sqlite3.Connection, query: Callable[[sqlite3.Connection], T], none: T) -> T:
-        """What a function reads of the tables of sources, or `none` where there are no such tables."""
+        """Run a query on the tables of sources; `none` is the answer where there are no such tables."""
         return query(reader) if read_schema(reader, self.place).has_sources else none
 
     @on_disk
     def read_at(self, state: State, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function reads, seeing the moment of a state. Raises OutdatedError after a commit since."""
+        """Run a query that sees the catalogue as of a state. Raises OutdatedError if there was a
+        commit since.
+        """
 
         def checked(reader: sqlite3.Connection) -> T:
             self._check_current(state, self._version_of(reader))
@@ -206,8 +210,8 @@ class Catalog(Database):
 
     @on_disk
     def read_long_at(self, state: State, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function reads that takes its time, as `read_at` has it: meanwhile others read, too, unless
-        the index is in memory.
+        """Run a long query as `read_at` does, but on a connection of its own, so that other threads can read
+        meanwhile; not so for an index in memory.
         """
 
         def checked(reader: sqlite3.Connection) -> T:
@@ -254,4 +258,5 @@ class Catalog(Database):
 
 
 def _by(name: str, columns: str, count: int) -> str:
+    """A query for columns of the documents whose column `name` is one of `count` parameters."""
     return f"SELECT {columns} FROM documents WHERE {name} IN ({','.join('?' * count)})"

@@ -1,4 +1,6 @@
-"""Damage looked for: every checksum of an index, and its catalogue compared with its segments."""
+"""The check for damage: every checksum of an index is verified, and its catalogue compared with its
+segments.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,7 @@ _MOST_PROBLEMS = 100  # that SQLite reports
 
 @frozen
 class Damage:
-    """One thing that is wrong with an index: the file or document that it is in, and what is wrong."""
+    """One damage of an index. place: the file or document that it is in; message: what is wrong."""
 
     place: str
     message: str
@@ -58,7 +60,7 @@ def _verify_once(store: Store) -> list[Damage] | None:
 
 
 def _database_damage(catalog: Catalog) -> Iterator[Damage]:
-    """What SQLite finds wrong with the pages and indexes of the database."""
+    """The damage that SQLite finds in the pages and indexes of the database."""
     query = f"PRAGMA integrity_check({_MOST_PROBLEMS})"
     try:
         messages = catalog.read(lambda reader: reader.execute(query).fetchall())
@@ -68,7 +70,7 @@ def _database_damage(catalog: Catalog) -> Iterator[Damage]:
 
 
 def _content_damage(store: Store, state: State) -> Iterator[Damage]:
-    """What is wrong with documents, with the FDE and with segments."""
+    """The damage of documents, of the tables made from them, of the FDE and of segments."""
     lengths: dict[int, int] = {}
     yield from _document_damage(store.catalog, lengths)
     if state.has_words:
@@ -87,7 +89,7 @@ def _content_damage(store: Store, state: State) -> Iterator[Damage]:
 
 
 def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Damage]:
-    """What is wrong with documents. The length of each text, in characters, is put into `lengths` by key."""
+    """The damage of documents. Puts the length of each text, in characters, into `lengths` by key."""
     after = -1
     while rows := catalog.rows(after, _PAGE):
         for key, *columns in rows:
@@ -100,7 +102,7 @@ def _document_damage(catalog: Catalog, lengths: dict[int, int]) -> Iterator[Dama
 
 
 def _word_damage(catalog: Catalog, *, in_plain: bool) -> Iterator[Damage]:
-    """What is wrong with the table of words, by which no document is lost: it can be made anew."""
+    """The damage of the table of words. It costs no document, for the table can be made anew."""
     try:
         yield from (Damage(catalog.place, message) for message in word_damage(catalog, in_plain=in_plain))
     except sqlite3.DatabaseError as error:
@@ -110,7 +112,7 @@ def _word_damage(catalog: Catalog, *, in_plain: bool) -> Iterator[Damage]:
 def _segment_damage(
     store: Store, state: State, encoding: Encoding | None, lengths: dict[int, int]
 ) -> Iterator[Damage]:
-    """What is wrong with segments, and where they and the catalogue do not agree."""
+    """The damage of segments, and where they disagree with the catalogue."""
     for number, summary in state.segments.items():
         try:
             segment = open_segment(store.directory, number, summary, store.origin.dims)
@@ -130,7 +132,7 @@ def _segment_damage(
 
 
 def _unknown_passages(segment: Segment, tombstones: np.ndarray, lengths: dict[int, int]) -> Iterator[Damage]:
-    """Passages of documents that are not there, and passages beyond the end of their document."""
+    """Passages whose document does not exist, and passages beyond the end of their document."""
     keys = segment.keys.tolist()
     dead = set(tombstones.tolist())
     lost = {key for key in keys if key not in lengths and key not in dead}

@@ -1,4 +1,4 @@
-"""The table of words compared with one that is made anew from the documents."""
+"""The check of the table of words: it is compared with one that is made anew from the documents."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from femtosearch.index.schema import create_words
 
 _VOCABULARY = "CREATE VIRTUAL TABLE temp.vocabulary USING fts5vocab('main', 'words', 'instance')"
 _PLACE = "((doc * 1009 + col * 331 + offset) % 2147483647)"
-_TERMS = (  # how often each is there, and a sum of its places that changes with any of them
+_TERMS = (  # of each term how often it is there, and a checksum of its places
     f"SELECT term, count(*) || ' ' || sum({_PLACE} * {_PLACE} % 2147483647) "
     "FROM vocabulary GROUP BY term ORDER BY term"
 )
-_LENGTHS = (  # zeros once all documents have been taken out, and nothing where there were none
+_LENGTHS = (  # the block is all zeros once all documents were removed, and empty where there never were any
     "SELECT id, CASE WHEN block = zeroblob(length(block)) THEN '' ELSE hex(block) END "
     "FROM words_data WHERE id = 1"
 )
@@ -25,10 +25,11 @@ _PAGE = 256  # documents that are read at a time
 
 
 def word_damage(catalog: Catalog, *, in_plain: bool) -> Iterator[str]:
-    """What is wrong with the table of words. in_plain: whether it has them in plain letters. Raises
-    sqlite3.Error where it cannot be read.
+    """Say what is wrong with the table of words: it is compared with a new one term by term (how often each
+    is there, and where) and document by document (how many words each has).
 
-    It is compared term by term (how often, and where) and document by document (how many words).
+    in_plain:  whether the words are in plain letters.
+    Raises sqlite3.Error where the table cannot be read.
     """
     with closing(sqlite3.connect("")) as database:  # a file of SQLite's own, that goes with it
         create_words(database)
@@ -42,7 +43,7 @@ def word_damage(catalog: Catalog, *, in_plain: bool) -> Iterator[str]:
 
 
 def _differences(reader: sqlite3.Connection, expected: sqlite3.Connection) -> Iterator[str]:
-    for query, what in (
+    for query, label in (
         ("SELECT id, hex(sz) FROM words_docsize ORDER BY id", "the document of key"),
         (_TERMS, "the word"),
         (_LENGTHS, "the lengths of all documents, record"),
@@ -53,6 +54,6 @@ def _differences(reader: sqlite3.Connection, expected: sqlite3.Connection) -> It
         stored, anew = dict(reader.execute(query)), dict(expected.execute(query))
         wrong = [name for name in stored.keys() | anew.keys() if stored.get(name) != anew.get(name)]
         for name in sorted(wrong)[:_MOST]:
-            yield f"the table of words is not that of the documents: {what} {name!r}"
+            yield f"the table of words is not that of the documents: {label} {name!r}"
         if len(wrong) > _MOST:
-            yield f"the table of words is not that of the documents: {len(wrong) - _MOST} more of {what} ..."
+            yield f"the table of words is not that of the documents: {len(wrong) - _MOST} more of {label} ..."

@@ -1,5 +1,5 @@
-"""What a writer's lock is made of: flock on its file, or, where the system has none (Windows), SQLite's lock
-on an empty database beside it. The system lets go of both when the process dies.
+"""Claims, the operating system's part of a writer's lock: flock on its file or, where the system has no flock
+(Windows), SQLite's lock on an empty database beside it. The system releases both when the process dies.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ class Claim(Protocol):
     """A lock that one holder may have."""
 
     def take(self) -> bool:
-        """Whether the lock is ours now. Raises OSError, sqlite3.Error."""
+        """Try to take the lock without waiting; returns whether it is ours now. Raises OSError,
+        sqlite3.Error.
+        """
 
     def release(self) -> None:
-        """Give the lock back. Raises OSError, sqlite3.Error."""
+        """Release the lock. Raises OSError, sqlite3.Error."""
 
 
 def claim_of(place: str, descriptor: int) -> Claim:
@@ -47,7 +49,7 @@ class FileClaim:
 
 
 class DatabaseClaim:
-    """An exclusive transaction in a database that stays empty. Raises StoreError if it is not."""
+    """An exclusive transaction in a database that stays empty. Raises StoreError if the file is not empty."""
 
     def __init__(self, place: str) -> None:
         journal = f"{place}-journal"

@@ -1,4 +1,4 @@
-"""One commit: what a write may touch. Documents go through its transaction, passages into new segments."""
+"""One commit: a write stores documents by its transaction, and passages in new segments."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ class Commit:
 
     @property
     def row_bits(self) -> int:
-        """The bits of a number of the rows, as this commit leaves them: 8 or 4. Raises StoreError."""
+        """How many bits a number of the rows has after this commit: 8 or 4. Raises StoreError."""
         return self.transaction.row_bits()
 
     @property
     def encoding(self) -> Encoding | None:
-        """The FDE of the index, as this commit leaves it. Raises StoreError."""
+        """The FDE of the index after this commit. Raises StoreError."""
         return self.store.encoding(self.transaction)
 
     @property
     def readable_encoding(self) -> Encoding | None:
-        """The FDE that segments have, or None; None also where it is damaged, which `verify` reports."""
+        """The FDE of the index, or None if it has none or a damaged one, which `verify` reports."""
         try:
             return self.encoding
         except (CorruptError, FdeError):
@@ -75,12 +75,12 @@ class Commit:
         self._writer.append(batch if encoding is None else encoding.add_to(batch, self.dims))
 
     def count_tokens(self, tokens: int, unknown: int) -> None:
-        """Count tokens of new documents, and of how many the model knows nothing."""
+        """Add to the counts of encoded tokens, and of those unknown to the model."""
         self._tokens += tokens
         self._unknown += unknown
 
     def add_segments(self) -> None:
-        """Finish the segments of new documents, and name them."""
+        """Finish the segments of new documents, and add them to the catalogue."""
         if self._tokens:
             self.transaction.count_tokens(self._tokens, self._unknown)
             self._tokens = self._unknown = 0
@@ -107,21 +107,23 @@ class Commit:
         return segment
 
     def replace(self, numbers: list[int], segments: dict[int, Summary], keys: np.ndarray) -> None:
-        """Put segments in the place of others, and forget the tombstones that lay in those alone.
+        """Replace segments by others, and remove the tombstones that are needed no longer.
 
-        keys:  [*] int64, the dead keys that are in no segment any more.
+        keys:  [*] int64, the deleted keys whose passages are in no segment any more.
         """
         self.transaction.drop_segments(numbers, keys)
         self.transaction.add_segments(segments)
         self._replaced += numbers
 
     def set_fde(self, fde: Fde | None, when: str = ALWAYS) -> None:
-        """Store another FDE for the index, or none; `when` says when segments get it."""
+        """Replace the FDE of the index, or remove it. when: ALWAYS or LARGE, when segments get FDEs."""
         content = None if fde is None else store_fde(fde, self.dims)
         self.transaction.set_fde(content, when)
 
     def discard(self, writer: SegmentsWriter) -> None:
-        """Remove the files of segments that shall not count, where the disk lets us: they are garbage."""
+        """Remove the files of segments that are not needed; if the disk fails, they stay behind as
+        garbage.
+        """
         writer.abandon()
         self._writers.remove(writer)
         with suppress(StoreError):
@@ -140,6 +142,6 @@ class Commit:
                 self.store.directory.remove(set(writer.numbers) - set(named))
 
     def remove_replaced(self) -> None:
-        """Remove the files that this commit, which is over, has put others in the place of."""
+        """Remove the files of the segments that this commit, which has ended, replaced."""
         with suppress(StoreError):
             self.store.directory.remove(self._replaced)

@@ -1,4 +1,4 @@
-"""How a catalogue's database is opened: by SQLite alone, and never where anything else lies in its place.
+"""Opening and making a catalogue's database: by SQLite alone, and only after checking what lies at its path.
 
 SQLite's locks are the process's (POSIX): closing any descriptor of the file drops them all, so that another
 process could delete the log while it is in use (sqlite.org/howtocorrupt.html, 2.2). So nothing in the package
@@ -24,17 +24,17 @@ _READ_PATIENCE = 30.0  # seconds that a reader waits for SQLite's own short lock
 _DURABLE = ("synchronous = FULL", "fullfsync = ON", "checkpoint_fullfsync = ON")  # the last two for macOS
 _SAFE = ("trusted_schema = OFF", "cell_size_check = ON", "cache_size = -8192")
 _HEADER_BYTES = 100
-_SHARED_BYTES = 1 << 15  # of a log's index that is in use, at least
+_SHARED_BYTES = 1 << 15  # the least size of a log's index (-shm) that is in use
 _NO_LOCKS = "vfs=win32-none" if os.name == "nt" else "vfs=unix-none"  # as SQLite calls them
 
 
 def log_of(path: Path) -> Path:
-    """Where SQLite has the write-ahead log of a database."""
+    """The path of the write-ahead log of a database."""
     return path.with_name(path.name + "-wal")
 
 
 def connect_to_memory() -> sqlite3.Connection:
-    """A database that dies with its connection."""
+    """Make a database in memory, which ends with its connection."""
     return sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
 
@@ -66,7 +66,9 @@ def connect(path: Path, *, writable: bool, patience: float = _READ_PATIENCE) -> 
 
 
 def _text(content: bytes) -> str:
-    """A text that is stored. A byte that is damaged makes it another one, which its digest tells."""
+    """Decode a stored text. Bytes that are no UTF-8 are replaced; the document's digest then shows
+    the damage.
+    """
     return content.decode(errors="replace")
 
 
@@ -89,11 +91,11 @@ _RESTORE = "restore a copy of the index, or choose another folder if this is non
 
 
 def _read_only(path: Path) -> str:
-    """The mode in which a catalogue can be read that may not be written.
+    """The SQLite mode for reading a catalogue that this process may not write.
 
-    SQLite follows a log only where its index (-shm) lies ready. Where there is no log, it needs our word that
-    nobody writes; where there is a log that nobody has open, it has to keep that index in its own memory.
-    A full disk leaves an empty log and a piece of its index behind: nobody writes there either.
+    SQLite reads a log only with its index file (-shm). Where there is no log, SQLite has to be told that
+    nobody writes (`immutable`); where there is a log without that file, it has to keep the index in its own
+    memory. A full disk leaves an empty log and a part of its index behind: nobody writes there either.
     """
     log, shared = log_of(path), path.with_name(path.name + "-shm")
     if not log.exists() or (shared.exists() and _bytes(shared) < _SHARED_BYTES and not _bytes(log)):
@@ -102,7 +104,7 @@ def _read_only(path: Path) -> str:
 
 
 def _bytes(path: Path) -> int:
-    """The size of a file, which may just be gone."""
+    """The size of a file in bytes; 0 if it does not exist."""
     try:
         return path.stat().st_size
     except FileNotFoundError:
@@ -110,7 +112,11 @@ def _bytes(path: Path) -> int:
 
 
 def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALWAYS) -> None:
-    """Write a new catalogue, whole or not at all. Raises StoreError, sqlite3.Error, OSError."""
+    """Write a new catalogue, whole or not at all.
+
+    fde, when:  the bytes of the index's FDE, and when segments get FDEs (ALWAYS or LARGE).
+    Raises StoreError, sqlite3.Error, OSError.
+    """
     draft = path.with_name(path.name + ".part")
     for leftover in path.parent.glob(draft.name + "*"):
         leftover.unlink()
@@ -134,7 +140,7 @@ def create(path: Path, origin: Origin, fde: bytes | None = None, when: str = ALW
 
 
 def fill(connection: sqlite3.Connection, origin: Origin, fde: bytes | None, when: str) -> None:
-    """Make the tables and say which model the index is of, which FDE it has and how many bits rows have."""
+    """Make the tables of a new catalogue, and write the model, the FDE and the bits of rows of the index."""
     from femtosearch.index.tables import write_fde, write_row_bits
 
     create_tables(connection, origin)

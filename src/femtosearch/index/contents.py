@@ -1,4 +1,6 @@
-"""The documents of an index, without a search: read, counted, changed and taken out."""
+"""The documents of an index without a search: `Index` inherits how they are read, counted, changed,
+deleted.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ class Contents(ABC):
     @overload
     def get(self, document_id: list[str] | tuple[str, ...]) -> list[Document | None]: ...
     def get(self, document_id: str | Iterable[str]) -> Document | list[Document | None] | None:
-        """The document with that id, or None; for several ids a list, in their order, as of one moment.
+        """The document with that id, or None; for several ids a list in their order, as of one moment.
 
         Raises DocumentError, StoreError.
         """
@@ -45,9 +47,10 @@ class Contents(ABC):
         return [documents.get(name) for name in ids]
 
     def delete(self, ids: str | Iterable[str] | None = None, *, where: Where | None = None) -> int:
-        """Take out documents, by one id or many, or all that pass a filter; how many there were.
+        """Delete documents by one id or many, or all that pass a filter. Returns how many were deleted.
 
-        With both, those of the ids that pass. Raises DocumentError, QueryError, LockedError, StoreError.
+        With both, the documents with these ids that pass are deleted. Raises DocumentError, QueryError,
+        LockedError, StoreError.
         """
         from femtosearch.index.documents import checked_ids
         from femtosearch.index.writer import writing
@@ -55,7 +58,7 @@ class Contents(ABC):
         store = self._ready()
         if ids is None and where is None:
             raise DocumentError("delete: expected ids or where, found neither")
-        chosen, filter = None if ids is None else checked_ids(ids), _given(where)
+        chosen, filter = None if ids is None else checked_ids(ids), _restricting(where)
         with writing(store) as commit:
             if filter is not None:
                 passing = commit.transaction.ids(filter)
@@ -64,11 +67,12 @@ class Contents(ABC):
             return sum(commit.transaction.remove(name) for name in chosen or ())
 
     def update(self, ids: str | Iterable[str], metadata: Mapping[str, Any], *, replace: bool = False) -> int:
-        """Change the metadata of documents, by one id or many; how many there are. Nothing is encoded.
+        """Change the metadata of documents, by one id or many. Nothing is encoded.
 
-        metadata:  the keys to set; others stay as they are. An unknown id is left out.
-        replace:   put it in the place of all metadata.
-        Raises DocumentError, LockedError, StoreError.
+        metadata:  the keys to set; other keys stay as they are.
+        replace:   whether all other keys are removed.
+        Returns how many documents there are with these ids; unknown ids are skipped. Raises DocumentError,
+        LockedError, StoreError.
         """
         import json
 
@@ -87,19 +91,19 @@ class Contents(ABC):
             return copy_documents(commit, checked, change)
 
     def count(self, where: Where | None = None) -> int:
-        """How many documents there are, or pass a filter. Raises QueryError, StoreError."""
+        """Count all documents, or those that pass a filter. Raises QueryError, StoreError."""
         from femtosearch.index import filtering
         from femtosearch.index.where import read_filter
 
         return filtering.count(self._ready().catalog, read_filter(where))
 
     def documents(self, where: Where | None = None) -> Iterator[Document]:
-        """The documents that pass a filter, each once, in the order in which they were added; memory holds a
-        few. They may be changed meanwhile, and others added.
+        """Iterate over the documents that pass a filter, or all, in the order in which they were added.
 
-        They are read 256 at a time, each time as of one moment: what is replaced before its turn comes as it
-        is then, and what is added does not come. `export` and `snapshot` are of one moment as a whole.
-        Raises QueryError, StoreError.
+        They are read 256 at a time, each time as of one moment, so memory holds few, and the index may be
+        changed meanwhile: a document that is replaced before its turn is given once, with its new content,
+        and one that is added is not given. `export` and `snapshot` see one moment throughout. Raises
+        QueryError, StoreError.
         """
         from femtosearch.index import filtering
         from femtosearch.index.where import read_filter
@@ -108,9 +112,9 @@ class Contents(ABC):
         yield from map(catalog.document, filtering.rows_of_all(catalog, filter, _PAGE))
 
     def page(self, after: int = -1, limit: int = _PAGE, *, where: Where | None = None) -> Page:
-        """At most `limit` documents in the order in which they were added, from the first one on or, with the
-        `after` of the page before, from where that ended.
+        """A page of at most `limit` documents, in the order in which they were added.
 
+        after:  -1 for the first page; for each further one the `after` of the page before.
         where:  only documents that pass. Raises DocumentError, QueryError, StoreError.
         """
         from femtosearch.index import filtering
@@ -125,11 +129,11 @@ class Contents(ABC):
     def facets(
         self, field: str, *, where: Where | None = None, limit: int | None = None
     ) -> dict[str | int | float | bool | None, int]:
-        """How many documents have each value of a field, the commonest value first.
+        """Count how many documents have each value of a field: value -> count, the commonest value first.
 
-        field:  a key of the metadata, or keys with dots between. Each element of a list counts.
-        where:  only documents that pass.
-        limit:  so many values; None for all.
+        field:  a key of the metadata, or keys with dots between. Each element of a list counts as a value.
+        where:  count only documents that pass.
+        limit:  how many values to give at most; None for all.
         Raises QueryError, StoreError.
         """
         from femtosearch.index import filtering
@@ -154,11 +158,14 @@ class Contents(ABC):
         return is_id(document_id) and bool(self._ready().catalog.keys([str(document_id)]))
 
 
-def _given(where: Where | None) -> Filter | None:
-    """A filter that leaves something out. Raises QueryError for one that is empty, which would mean all."""
+def _restricting(where: Where | None) -> Filter | None:
+    """Read a filter. Raises QueryError for an empty one, which all documents would pass."""
     from femtosearch.index.where import read_filter
 
     filter = read_filter(where)
     if where is not None and filter is None:
-        raise QueryError("where: expected a filter, found an empty one, which every document passes")
+        raise QueryError(
+            "where: expected a filter, found an empty one, which every document passes: to delete all, name "
+            "their ids"
+        )
     return filter

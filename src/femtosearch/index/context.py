@@ -1,4 +1,4 @@
-"""The context for a question to a language model: passages without repetition, in reading order, cited."""
+"""Context for a language model's prompt: passages without repetition, in reading order, with citations."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from femtosearch.index.words import UNSPACED
 from femtosearch.types import Hit
 
 BYTES_PER_TOKEN = 4  # of UTF-8, about, in the tokens of language models
-RUN = 4  # words
-ALIKE = 0.6  # of a passage's runs of words that are there already make it a repetition
-GROWTH = 2  # times its length, that a passage may grow to whole paragraphs
+RUN = 4  # words that follow one another, by which passages are compared
+ALIKE = 0.6  # a passage is a repetition if this share of its runs is in the context already
+GROWTH = 2  # a passage grows to whole paragraphs if it is at most this many times as long then
 MOST_TOKENS = 10_000_000
-DEEP = 5  # documents, the best ones, of which more than one passage is looked at
+DEEP = 5  # best documents of which further passages are considered
 
 _WHOLE_WORDS = re.compile(rf".*(?:\S(?=\s)|{UNSPACED})", re.DOTALL)
 
@@ -42,9 +42,11 @@ class Citation:
 
 @frozen
 class Context:
-    """Passages for a prompt. `str(context)` is the text, `[1] place` above each, citations whose they are.
+    """Passages for a prompt. `str(context)` is the text.
 
-    tokens:  about how many tokens of a language model the text has: a quarter of its bytes.
+    text:       the passages, each below a line `[number] place`.
+    citations:  which document, and which place in it, each number stands for.
+    tokens:     about how many tokens of a language model the text has: a quarter of its bytes.
     """
 
     text: str
@@ -56,10 +58,12 @@ class Context:
 
 
 def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None = None) -> Context:
-    """The context that hits, best first, give within so many tokens: the best passages, those of one document
-    together and as they follow in it. Where none fits it is the beginning of the best one.
+    """Choose passages of hits, best first, that fit into so many tokens.
 
-    further:  what gives the other passages of a long document; None for the best one of each alone.
+    Passages of one document stand together, in their order in it. If no passage fits, the context is the
+    beginning of the best one.
+
+    further:  returns the other passages of a hit's document; None to use only the best passage of each.
     Raises QueryError.
     """
     room, chosen, runs = check_max_tokens(max_tokens) * BYTES_PER_TOKEN, list[Citation](), set[Words]()
@@ -79,14 +83,12 @@ def make_context(hits: Iterable[Hit], max_tokens: int, further: Further | None =
 
 
 def check_max_tokens(max_tokens: object) -> int:
-    """The number of tokens that a context may have. Raises QueryError for what is none."""
+    """Check the number of tokens that a context may have. Raises QueryError."""
     return check_whole(QueryError, "max_tokens", json_scalar(max_tokens), 1, MOST_TOKENS)
 
 
 def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]:
-    """The hits, and after its own each other passage of a long document, before the first hit of a lower
-    MaxSim.
-    """
+    """The hits, and among them, by MaxSim, the further passages of the best ones' documents."""
     waiting: list[tuple[float, Hit]] = []  # other passages, the best ones last
     for number, hit in enumerate(hits):
         while waiting and hit.maxsim is not None and waiting[-1][0] > hit.maxsim:
@@ -99,7 +101,7 @@ def _by_relevance(hits: Iterable[Hit], further: Further | None) -> Iterator[Hit]
 
 
 def _elsewhere(hit: Hit, start: int, end: int) -> Hit:
-    """The hit with another passage of its document; of a file's document its line is counted from there."""
+    """The hit with another passage of its document. Its lines in the file, if known, move along."""
     first = None
     if hit.lines is not None and hit.passage is not None:
         between = hit.text.count("\n", *sorted((start, hit.passage[0])))
@@ -117,9 +119,9 @@ def _in_reading_order(citations: Sequence[Citation]) -> list[Citation]:
 
 
 def _addition(hit: Hit, chosen: Sequence[Citation], runs: Set[Words]) -> Citation | None:
-    """What a hit's passage adds to those chosen; None where it says again what they say.
+    """A citation of what a hit's passage adds to the chosen ones; None if it is a repetition of them.
 
-    runs:  the runs of words that they have.
+    runs:  the runs of words of the chosen ones.
     """
     if hit.passage is None or hit.passage[0] == hit.passage[1]:
         return None
@@ -138,13 +140,15 @@ def _addition(hit: Hit, chosen: Sequence[Citation], runs: Set[Words]) -> Citatio
 
 
 def _beside(start: int, end: int, citation: Citation) -> tuple[int, int]:
-    """The longer piece of a passage that lies before or after another one of its document."""
+    """Cut a passage so that it does not overlap a citation of its document: the longer of what is before and
+    what is after.
+    """
     before, after = (start, min(end, citation.start)), (max(start, citation.end), end)
     return max(before, after, key=lambda piece: piece[1] - piece[0])
 
 
 def place_of(hit: Hit) -> str:
-    """`path:line` of the best passage, or path and page; the id where no path is known.
+    """The place of a hit for a citation: `path:line` of the passage, or path and page; the id without a path.
 
     >>> place_of(Hit("a", 1.0, "one line\\nanother", {"path": "notes/a.txt"}, (9, 16)))
     'notes/a.txt:2'
@@ -160,7 +164,7 @@ def place_of(hit: Hit) -> str:
 
 
 def _paragraphs(text: str, start: int, end: int) -> tuple[int, int]:
-    """The passage grown to whole paragraphs, where these are not much longer than it is."""
+    """Extend a passage to whole paragraphs, unless these are more than twice as long."""
     before = text.rfind("\n\n", 0, start)
     after = text.find("\n\n", end)
     first, last = 0 if before < 0 else before + 2, len(text) if after < 0 else after
@@ -170,19 +174,19 @@ def _paragraphs(text: str, start: int, end: int) -> tuple[int, int]:
 
 
 def _stripped(text: str, start: int, end: int) -> tuple[int, int]:
-    """A passage without the white space at its ends."""
+    """Cut the white space off both ends of a passage."""
     passage = text[start:end]
     return start + len(passage) - len(passage.lstrip()), end - (len(passage) - len(passage.rstrip()))
 
 
 def _runs(text: str) -> set[Words]:
-    """The runs of words in a text; of a short one all of it."""
+    """All runs of four words in a text; one run of all words where there are fewer."""
     words = re.findall(r"\w+", text.lower())
     return {tuple(words[at : at + RUN]) for at in range(max(1, len(words) - RUN + 1))} if words else set()
 
 
 def _cut(citation: Citation, room: int) -> Citation | None:
-    """The citation with the words at the beginning of its text that fit into so many bytes, if any do."""
+    """Cut a citation after the last word that fits into `room` bytes; None if not even one word fits."""
     above = len(_block(replace(citation, number=1, text="")).encode())
     beginning = citation.text.encode()[: max(0, room - above)].decode(errors="ignore")
     words = _WHOLE_WORDS.match(beginning)

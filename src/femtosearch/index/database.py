@@ -1,4 +1,4 @@
-"""The SQLite database of one index: who reads and who writes it, and that each sees one moment."""
+"""The SQLite database of one index: its readers, its writer, and that each of them sees one moment."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Database:
     StoreError, or CorruptError where the database is damaged.
 
     timeout:  seconds that a write waits for another one.
-    reason:   why it is not writable.
+    reason:   why it is not writable, for messages.
     origin:   the model that the index was made with.
     """
 
@@ -68,7 +68,7 @@ class Database:
 
     @on_disk
     def version(self) -> tuple[int, ...]:
-        """A value that differs after a commit by any process."""
+        """A value that changes with every commit by any process."""
         with self._lock:
             return self._steady(self._version_of)
 
@@ -95,13 +95,14 @@ class Database:
         return [connection for connection in (self._reader, self._writer) if connection is not None]
 
     def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function reads, seeing one moment."""
+        """Run a query in one read transaction, so that it sees one moment."""
         with self._lock:
             return self._steady(lambda reader: _in_transaction(reader, query))
 
     def read_apart(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function reads of files, seeing one moment, on a connection of its own: nobody waits for its
-        end. Raises OutdatedError where files that this process may only read were changed meanwhile.
+        """Run a query in one read transaction on a connection of its own, so that no other thread waits for
+        it; not for an index in memory. Raises OutdatedError if the files of a read-only index changed
+        meanwhile.
         """
         with self._lock:
             if self._closed:
@@ -116,7 +117,7 @@ class Database:
 
     @on_disk
     def ask(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function reads, seeing one moment; SQLite's errors become ours."""
+        """Run a query as `read` does, and turn SQLite's errors into StoreError."""
         return self.read(query)
 
     @on_disk
@@ -125,9 +126,9 @@ class Database:
             return self._steady(lambda reader: read_origin(reader, self.place))
 
     def _steady(self, query: Callable[[sqlite3.Connection], T]) -> T:
-        """What a function reads while the files stay as they are; the lock is held.
+        """Run a query, again if the files changed meanwhile; the lock must be held.
 
-        Only a reader that may not write has to look at what is in them: SQLite keeps all others apart.
+        Only a reader that may not write can meet such a change: SQLite's locks keep all others apart.
         """
         for attempt in range(_ATTEMPTS):
             before = self._signature()
@@ -143,8 +144,8 @@ class Database:
         raise StoreError(f"{self.place}: it was changed faster than it could be read: try again")
 
     def _current_reader(self, signature: tuple[int, ...]) -> sqlite3.Connection:
-        """The reader's connection; a new one where the files of a read-only catalogue have changed, or where
-        another catalogue lies in the place of this one.
+        """The reader's connection; a new one if the files of a read-only catalogue have changed, or if
+        another file was put at the path.
         """
         if self._closed:
             raise StoreError(_CLOSED)
@@ -159,7 +160,9 @@ class Database:
         return self._reader
 
     def _connect(self, **options: float) -> sqlite3.Connection:
-        """A connection to what lies at the path now: an index of the same model. Raises StoreError."""
+        """Connect to the file that lies at the path now. Raises StoreError if it is an index of
+        another model.
+        """
         assert self._path is not None
         connection = connections.connect(self._path, writable=self._writable, **options)
         origin = getattr(self, "origin", None)
@@ -169,15 +172,15 @@ class Database:
         return connection
 
     def _heal(self, reader: sqlite3.Connection) -> None:
-        """Roll back what an interrupt left open. Raises StoreError inside an open write in memory."""
+        """Roll back a transaction that an interrupt left open. Raises StoreError inside a write in memory."""
         if reader.in_transaction:
             if self._transaction is not None and self._transaction() is not None:
                 raise StoreError("an index in memory cannot be read inside its own add: read it later")
             reader.execute("ROLLBACK")
 
     def _signature(self) -> tuple[int, ...]:
-        """What changes when somebody puts another catalogue in the place of this one; and when somebody else
-        writes to one that this process may only read.
+        """A value that changes when another file is put at the path, and for a read-only catalogue also when
+        another process writes to it.
         """
         if self._path is None:
             return ()
@@ -208,8 +211,8 @@ class Database:
 
     @on_disk
     def _take_writer(self) -> sqlite3.Connection:
-        """The connection for a write. It is nobody's until the write has ended well, so that an interrupt at
-        any moment drops it, and with it whatever it had open.
+        """Take the connection for a write. No attribute refers to it until the write has ended well, so that
+        an interrupt at any moment drops it together with its open transaction.
         """
         assert self._path is not None
         with self._lock:
@@ -264,8 +267,8 @@ class Database:
                 self._writer = None if self._closed else connection
 
     def _end(self, connection: sqlite3.Connection) -> None:
-        """Roll back what is open, and close a file's connection that was not given back: after a disk's error
-        it is in an unknown state.
+        """Roll back an open transaction, and close a file's connection that was not given back: after an
+        error of the disk its state is unknown.
         """
         with suppress(sqlite3.Error):
             if connection.in_transaction:

@@ -1,4 +1,4 @@
-"""What a user adds, checked and made ready to store."""
+"""Documents as a user adds them: they are checked, and become drafts that can be stored."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MOST_VALUES = 10_000_000  # of one document's metadata, each list or mapping cou
 
 @frozen
 class Draft:
-    """A document that can be stored: `id` is None if the index shall make one, `metadata` is JSON text."""
+    """A checked document, ready to be stored. id: None if the index makes one; metadata: JSON text."""
 
     id: str | None
     text: str
@@ -56,12 +56,14 @@ def check_id(value: object, where: str) -> str:
 
 
 def id_text(value: Any) -> Any:
-    """An id of JSON or of a table: the number 17 is "17", as it is in CSV; anything else as it is."""
+    """Turn a whole number into text, as an id: 17 becomes "17", as in CSV. Anything else is returned
+    as it is.
+    """
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def content_name(*texts: str) -> str:
-    """A name for a document that has none, made of its content: the same content has it again.
+    """Make a name for a document without an id out of its content, so that equal content has an equal name.
 
     >>> content_name("a text") == content_name("a text")
     True
@@ -71,7 +73,7 @@ def content_name(*texts: str) -> str:
 
 
 def named(draft: Draft) -> Draft:
-    """The draft with an id; one made of its content where it has none."""
+    """The draft with an id, which is made of its content if it has none."""
     if draft.id is not None:
         return draft
     texts = (draft.text,) if draft.metadata == "{}" else (draft.text, draft.metadata)
@@ -79,14 +81,14 @@ def named(draft: Draft) -> Draft:
 
 
 def titled(title: object, text: str) -> str:
-    """The text with its title before it, where it has one that is not blank and does not begin with it."""
+    """The text with its title before it, unless the title is blank or the text begins with it."""
     if not isinstance(title, str) or not title.strip() or text.startswith(title):
         return text
     return f"{title} {text}".strip()
 
 
 def is_id(value: object) -> bool:
-    """Whether a document can have that id."""
+    """Whether a value can be a document's id."""
     try:
         return bool(check_id(value, "id"))
     except DocumentError:
@@ -94,7 +96,7 @@ def is_id(value: object) -> bool:
 
 
 def checked_ids(ids: str | Iterable[str]) -> list[str]:
-    """The ids of one document or of several. Raises DocumentError for what no document can have."""
+    """A list of one id or of several, checked. Raises DocumentError for a value that cannot be an id."""
     if not isinstance(ids, (str, Iterable)):
         raise DocumentError(f"ids: expected an id or an iterable of ids, found {type(ids).__name__}")
     names = [ids] if isinstance(ids, str) else ids
@@ -102,8 +104,8 @@ def checked_ids(ids: str | Iterable[str]) -> list[str]:
 
 
 def wanted_ids(document_id: str | Iterable[str]) -> list[str]:
-    """The strings by which `get` is asked, one or several, whether a document can have them or not. Raises
-    DocumentError for what is none.
+    """A list of the strings that `get` was called with, one or several; they need not be possible ids. Raises
+    DocumentError for a value that is no string.
     """
     if not isinstance(document_id, (str, Iterable)):
         kind = type(document_id).__name__
@@ -138,8 +140,8 @@ def _draft(document: object, position: int) -> Draft:
 
 
 def _titled(text: Any, metadata: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-    """A mapping's text and metadata as those of a line of JSON: its title before the text, and what is inside
-    a mapping called "metadata" beside the other keys.
+    """The text and metadata of a mapping, as for a line of JSON: the title is put before the text, and the
+    keys of an inner mapping "metadata" are put beside the other keys.
     """
     inner = metadata.get("metadata")
     if isinstance(inner, Mapping) and inner:
@@ -160,7 +162,7 @@ def _text(value: object, where: str) -> str:
 
 
 def check_metadata(value: object, where: str) -> str:
-    """Metadata as text, a JSON object; dates become ISO text, other numbers Python's. Raises
+    """Turn metadata into the text of a JSON object: dates become ISO text, numpy's numbers Python's. Raises
     DocumentError.
     """
     if not isinstance(value, Mapping):
@@ -176,9 +178,10 @@ def check_metadata(value: object, where: str) -> str:
 
 
 def _check_json(value: object, where: str, depth: int, values: Iterator[int]) -> None:
-    """Refuse what `json.dumps` would let pass or would not name: keys that are not strings, depth, odd types.
+    """Raise DocumentError for what `json.dumps` accepts or reports without a place: keys that are no strings,
+    values nested too deeply, other types.
 
-    values:  counts the values, for lists that share lists can stand for more than there is time for.
+    values:  counts the values: lists that contain one list many times can have more than fit into memory.
     """
     if next(values) > MOST_VALUES:
         raise DocumentError(f"{where[:200]}: more than {MOST_VALUES:,} values: make it smaller")

@@ -1,4 +1,4 @@
-"""The FDE of an index: the bytes that it is stored as, and the FDEs of passages."""
+"""The FDE of an index: it is restored from its stored bytes, and makes the FDEs of passages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Encoding:
     """The FDE of an index.
 
-    digest:  what tells the bytes that it is stored as from all others.
+    digest:  the digest of the bytes that it is stored as.
     size:    F, the numbers of a passage's FDE.
     """
 
@@ -39,11 +39,11 @@ class Encoding:
         return described(self.fde, self.size)
 
     def add_to(self, batch: PassageBatch, dims: int) -> PassageBatch:
-        """The batch with the FDEs of its passages, made of the rows as they are stored."""
+        """Add the FDEs of its passages to a batch; they are made of the coded rows, not of the exact ones."""
         return replace(batch, fde=RowCodes.of(self._codes(batch, dims)))
 
     def of_segment(self, segment: Segment) -> Codes:
-        """The FDEs of a segment that has none, as they would be stored."""
+        """Make the FDEs of a segment that was stored without, coded as they would be stored."""
         empty = quantise(np.empty((0, self.size), np.float32), self.fde.code_bits)
         codes = [empty, *(self._codes(batch, segment.dims) for batch in segment.batches())]
         blocks = np.concatenate([batch.blocks for batch in codes])
@@ -56,7 +56,11 @@ class Encoding:
 
 
 def restore(content: bytes, digest: str, dims: int, place: str) -> Encoding:
-    """The FDE in a catalogue's bytes, for rows of `dims`. Raises CorruptError."""
+    """Restore the FDE of an index from its stored bytes.
+
+    dims:   D of the index's rows; place: what messages name.
+    Raises CorruptError if the bytes do not have that digest, or are no FDE for such rows.
+    """
     from femtosearch.fde import restore_fde
 
     if fde_digest(content) != digest:
@@ -69,5 +73,5 @@ def restore(content: bytes, digest: str, dims: int, place: str) -> Encoding:
 
 
 def widths_of(dims: int, encoding: Encoding | None) -> Widths:
-    """The widths of an index's segments that have FDEs."""
+    """The widths of segments of an index with rows of `dims`, and with FDEs if it has any."""
     return Widths(dims) if encoding is None else Widths(dims, encoding.size, encoding.fde.code_bits)

@@ -1,4 +1,4 @@
-"""Why a hit is a hit: which token found which, what each word counts, and where the document ranked."""
+"""Explanations of hits: which token matched which, what each word counts, and how the document ranked."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ TokenRows = Callable[[str, bool], tuple[np.ndarray, np.ndarray]]
 
 @frozen(eq=False)
 class Lookup:
-    """A query, and what was looked up for it.
+    """A query, and the results of its lookups.
 
     rows:       [Q, D] float32.
-    vector:     [F] float32, the query's FDE, if it found the candidates.
-    words:      None where words were not looked up.
-    selection:  None where no filter was given.
+    vector:     [F] float32, the query's FDE; None if the FDE did not select the candidates.
+    words:      the documents that have words of the query; None if words were not looked up.
+    selection:  what passes the filter; None without a filter.
     """
 
     text: str
@@ -41,8 +41,8 @@ class Lookup:
 
 
 def token_rows_of(model: PassageEncoder) -> TokenRows:
-    """What gives a model's rows of a query, and of a passage as it was indexed. A model without `token_rows`
-    has no tokens to show.
+    """Make a function that gives the rows of a query, or of a passage as it was indexed. For a model without
+    `token_rows` it gives no rows.
     """
     rows_of = getattr(model, "token_rows", None)
     passage_rows = getattr(model, "passage_rows", rows_of)
@@ -63,7 +63,7 @@ def explained(
     fused: Fused,
     hits: list[Numbered],
 ) -> list[Hit]:
-    """The hits with their explanations. Raises OutdatedError if a commit came in between."""
+    """Add explanations to hits. Raises OutdatedError if a commit came in between."""
     keys = [int(fused.ranking.keys[number]) for number, _ in hits]
     words = word_scores(catalog, snapshot, lookup.words, keys)
     measures = Measures(snapshot, lookup, fused)
@@ -92,7 +92,7 @@ def with_reasons(
     before: dict[str, int],
     parts: dict[str, float],
 ) -> Hit:
-    """A hit with its explanation. before: how many are ranked before it, of each list that has it."""
+    """Add an explanation to a hit. before: for each list that has it, how many entries rank before it."""
     ranks = {name: 1 + count for name, count in before.items()}
     return replace(hit, explanation=Explanation(matches, words, ranks, parts))
 
@@ -100,7 +100,7 @@ def with_reasons(
 def token_matches(
     text: str, query: tuple[np.ndarray, np.ndarray], hit: Hit, token_rows: TokenRows
 ) -> list[TokenMatch]:
-    """For each row of the query the row of the hit's best passage that is most like it.
+    """For each row of the query, the row of the hit's best passage that has the largest product with it.
 
     query:  the rows of the text, [Q, D] float32, and their spans, [Q, 2].
     """
@@ -123,8 +123,8 @@ def token_matches(
 
 
 class Measures:
-    """What documents are ranked by: of each list that has found some, as `Explanation.ranks` names it, the
-    numbers of all that are in it.
+    """The numbers by which documents are ranked, for each list that `Explanation.ranks` names: MaxSim for
+    "exact", the FDE's products for "fde", BM25 for "words".
     """
 
     def __init__(self, snapshot: Snapshot, lookup: Lookup, fused: Fused) -> None:
@@ -139,7 +139,7 @@ class Measures:
             self._lists["words"] = lookup.words.bm25
 
     def of(self, number: int, key: int) -> dict[str, float]:
-        """The numbers of one document of the ranking."""
+        """The numbers of one document, by list. number: its place in the ranking; key: of the catalogue."""
         numbers = {}
         words = self._lookup.words
         if "fde" in self._lists:
@@ -151,12 +151,12 @@ class Measures:
         return numbers
 
     def larger(self, name: str, number: float) -> int:
-        """How many of a list have a larger number."""
+        """How many entries of a list have a larger number; 0 for a list that was not made."""
         return int(np.count_nonzero(self._lists[name] > number)) if name in self._lists else 0
 
 
 def _products(snapshot: Snapshot, vector: np.ndarray, selection: Selection | None) -> np.ndarray:
-    """The product of a query's FDE with each passage's; -inf for one that is not selected."""
+    """The product of a query's FDE with each passage's: [passages] float32, -inf where not selected."""
     products = snapshot.products(vector)
     if selection is None:
         return products

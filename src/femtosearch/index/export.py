@@ -1,4 +1,4 @@
-"""Documents of an index written to a file that other programs read: JSON lines, or Parquet."""
+"""Export: the documents of an index are written to JSON lines or Parquet, which other programs read."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from femtosearch.index.catalog import Catalog
 from femtosearch.index.interchange import HEADER, header_of, kind_of, parquet
 from femtosearch.index.schema import Origin
 from femtosearch.index.snapshot import Snapshot
-from femtosearch.index.where import Condition, Filter, compile_filter
+from femtosearch.index.where import EVERYTHING, Filter, compile_filter
 
 _GROUP = 1000  # documents of a row group
 
 
 @frozen
 class Record:
-    """A document as it is written.
+    """A document as it is exported.
 
-    passages:  for each its `span`, its number of `rows`, and its `codes` and `scales`; None without vectors.
+    passages:  a mapping with `span`, `rows` (how many), `codes` and `scales` for each; None without vectors.
     """
 
     id: str
@@ -38,8 +38,10 @@ class Record:
 
 
 def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | None, *, vectors: bool) -> int:
-    """Write the documents that pass a filter, as of a snapshot, in the order in which they were added; their
-    number. The file is whole or not there. Raises StoreError; OutdatedError if a commit came in between.
+    """Write the documents of a snapshot that pass a filter, in the order in which they were added. Returns
+    their number.
+
+    The file is written whole or not at all. Raises StoreError; OutdatedError if a commit came in between.
     """
     kind = kind_of(path)
     bits = snapshot.state.row_bits
@@ -61,11 +63,11 @@ def export(catalog: Catalog, snapshot: Snapshot, path: Path, filter: Filter | No
 
 @frozen(eq=False)
 class Handed:
-    """All that an index holds, as of one moment, for whoever keeps it elsewhere.
+    """The content of an index as of one moment, for a caller that stores it elsewhere.
 
-    fde:      the FDE, and `fde_content` what it is stored as; None where the index has none.
-    row_bits: of a number of the rows, 8 or 4.
-    records:  the documents with the rows of their passages, as they are stored, read as they come.
+    fde:      the FDE, and fde_content: the bytes that it is stored as; None if the index has none.
+    row_bits: how many bits a number of the rows has, 8 or 4.
+    records:  the documents with the coded rows of their passages, read from the index one by one.
     """
 
     origin: Origin
@@ -78,7 +80,7 @@ class Handed:
 def hand_over(
     catalog: Catalog, snapshot: Snapshot, filter: Filter | None, keep: Callable[[Handed], int]
 ) -> int:
-    """What somebody makes of the contents of an index, who gets them while they can be read.
+    """Call `keep` with the content of a snapshot, which can be read until it returns; the result is `keep`'s.
 
     Raises OutdatedError if a commit came in between.
     """
@@ -96,8 +98,8 @@ def hand_over(
 def _records(
     catalog: Catalog, reader: sqlite3.Connection, snapshot: Snapshot, filter: Filter | None, bits: int | None
 ) -> Iterator[Record]:
-    """The documents that pass, with rows of so many bits a number, or without."""
-    condition = Condition("TRUE") if filter is None else compile_filter(filter)
+    """The documents that pass a filter. bits: of a number of their rows; None to leave the rows out."""
+    condition = EVERYTHING if filter is None else compile_filter(filter)
     sql = f"SELECT * FROM documents WHERE {condition.sql} ORDER BY key"
     passages = iter(()) if bits is None else _passages(snapshot, bits)
     at, current = next(passages, (1 << 62, []))
@@ -105,8 +107,8 @@ def _records(
         document = catalog.document(row)
         while at < row[0]:
             at, current = next(passages, (1 << 62, []))
-        passages_of = None if bits is None else current if at == row[0] else []
-        yield Record(document.id, document.text, document.metadata, passages_of)
+        own_passages = None if bits is None else current if at == row[0] else []
+        yield Record(document.id, document.text, document.metadata, own_passages)
 
 
 def _passages(snapshot: Snapshot, bits: int) -> Iterator[tuple[int, list[dict[str, Any]]]]:
@@ -117,7 +119,7 @@ def _passages(snapshot: Snapshot, bits: int) -> Iterator[tuple[int, list[dict[st
 
 
 def _of_view(view: Any, bits: int) -> Iterator[tuple[int, dict[str, Any]]]:
-    view.segment.verify()  # or damage would be written as if it were whole
+    view.segment.verify()  # or damaged rows would be exported as if they were sound
     for batch in view.segment.batches(view.alive):
         recoded = batch.rows.in_bits(bits, view.segment.dims)
         for n, key in enumerate(batch.keys.tolist()):

@@ -1,4 +1,6 @@
-"""The values of declared fields, keys of the metadata, in a table with indexes: filters read that alone."""
+"""The table of declared fields: it holds the values of these keys of the metadata, with indexes for
+filters.
+"""
 
 from __future__ import annotations
 
@@ -7,14 +9,12 @@ import sqlite3
 from collections.abc import Iterable
 
 from femtosearch.errors import CorruptError
-from femtosearch.index.where import Condition, values_of
+from femtosearch.index.where import EVERYTHING, Condition, values_of
 from femtosearch.index.where.tree import Path
-
-_EVERYTHING = Condition("TRUE")
 
 
 def declared(connection: sqlite3.Connection) -> dict[Path, int]:
-    """The declared fields and their numbers; none where none was ever declared. Raises sqlite3.Error."""
+    """The declared fields and their numbers in the table; empty if there are none. Raises sqlite3.Error."""
     if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'keys'").fetchall():
         return {}
     rows = connection.execute("SELECT path, number FROM keys ORDER BY number").fetchall()
@@ -22,27 +22,27 @@ def declared(connection: sqlite3.Connection) -> dict[Path, int]:
 
 
 def declare(connection: sqlite3.Connection, paths: Iterable[Path]) -> None:
-    """Keep the values of those fields, and of no others, for all documents. Raises sqlite3.Error."""
+    """Replace the declared fields, and store their values for all documents. Raises sqlite3.Error."""
     connection.execute("DELETE FROM fields")
     connection.execute("DELETE FROM keys")
     connection.executemany("INSERT INTO keys (path) VALUES (?)", [(json.dumps(path),) for path in paths])
     for path, number in declared(connection).items():
-        _insert(connection, path, number, _EVERYTHING)
+        _insert(connection, path, number, EVERYTHING)
 
 
 def add(connection: sqlite3.Connection, key: int, paths: dict[Path, int]) -> None:
-    """Keep the values of a document that has just been stored. Raises sqlite3.Error."""
+    """Store the values of the declared fields of a new document. Raises sqlite3.Error."""
     for path, number in paths.items():
         _insert(connection, path, number, Condition("documents.key = ?", (key,)))
 
 
 def remove(connection: sqlite3.Connection, key: int) -> None:
-    """Forget the values of a document. Raises sqlite3.Error."""
+    """Remove the values of a document. Raises sqlite3.Error."""
     connection.execute("DELETE FROM fields WHERE key = ?", (key,))
 
 
 def differing(connection: sqlite3.Connection) -> list[Path]:
-    """The declared fields whose values are not those of the documents. Raises sqlite3.Error."""
+    """The declared fields whose stored values differ from those in the documents. Raises sqlite3.Error."""
     return [path for path, number in declared(connection).items() if _differs(connection, path, number)]
 
 
@@ -53,7 +53,7 @@ def _insert(connection: sqlite3.Connection, path: Path, number: int, condition: 
 
 
 def _differs(connection: sqlite3.Connection, path: Path, number: int) -> bool:
-    values = values_of(path, _EVERYTHING)
+    values = values_of(path, EVERYTHING)
     stored = "SELECT kind, value, listed, key FROM fields WHERE number = ?"
     expected = f"SELECT kind, value, listed, key FROM ({values.sql})"
     for first, second, parameters in (
@@ -73,6 +73,7 @@ def _path(text: object) -> Path:
         names = None
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise CorruptError(
-            f"the catalog declares the field {str(text)[:80]!r}, which is none: restore a copy"
+            f"the catalogue declares the field {str(text)[:80]!r}, expected a JSON list of names: restore a "
+            "copy of the index, or declare the fields again with set_keys"
         )
     return tuple(names)

@@ -1,7 +1,8 @@
-"""Documents of files into the index: what did not change is left alone, what is gone goes, no id is taken.
+"""Filing: documents of files are stored in the index. Unchanged documents are left as they are, documents
+that are no longer in their file are removed, and no document takes another one's id.
 
-A document is known by its file and by its name in the file. Its id is the first of those proposed that no
-other document has.
+A document is identified by its file and by its name in the file. Its id is the first of several proposed ids
+that no other document has.
 """
 
 from __future__ import annotations
@@ -24,8 +25,8 @@ Mark = tuple[int, dict[str, Any]]
 class Cut(NamedTuple):
     """How a text is cut into passages.
 
-    cuts:          where no passage goes on, in characters, rising.
-    splits_words:  identifiers such as camelCase are found by their parts, too.
+    cuts:          offsets in characters, rising, that no passage extends over.
+    splits_words:  whether identifiers such as camelCase are encoded with their parts, too.
     """
 
     cuts: Sequence[int] = ()
@@ -40,12 +41,12 @@ Encode = Callable[[int, str, Cut], None]
 class Filed:
     """A document of a file.
 
-    name:   what it is called in the file, so that it is known again.
-    ids:    what it may be called in the index, the best first.
-    draft:  its text and metadata; its id is not looked at.
-    marks:  where in the text lines, pages, cells, rows and headings begin; offsets in characters, rising.
+    name:   its name in the file, by which it is recognised when the file is read again.
+    ids:    the proposed ids, the best first.
+    draft:  its text and metadata; the draft's own id is ignored.
+    marks:  where lines, pages, cells, rows and headings begin in the text; offsets in characters, rising.
     cut:    how the text is cut into passages.
-    again:  what it is called in the file, and may be called in the index, if the name has come before.
+    again:  a prefix for its name and id, used if the name has already occurred in the file.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Filed:
 
 
 class IdConflict(NamedTuple):
-    """An id that was not free: which document has it, and what this one is called instead."""
+    """An id that another document has. chosen: the id given instead; place: where the other document is."""
 
     id: str
     chosen: str
@@ -66,7 +67,7 @@ class IdConflict(NamedTuple):
 
 @dataclass(slots=True)
 class Tally:
-    """How many documents were stored, were there unchanged, and were removed; and how many files went."""
+    """How many documents were stored, found unchanged, and removed; and how many files were removed."""
 
     stored: int = 0
     unchanged: int = 0
@@ -76,7 +77,7 @@ class Tally:
 
 @dataclass(slots=True)
 class OpenFile:
-    """A file that is being read, and the turn in which it is."""
+    """A file that is being read. turn: how many times it has been begun; older documents are stale."""
 
     number: int
     turn: int
@@ -88,7 +89,7 @@ class OpenFile:
 class Filing:
     """One commit of documents of files. Every method raises StoreError.
 
-    encode:  takes a new document's key and text, and how that is cut; they come with rising keys.
+    encode:  called with the key, the text and the cut of each new document, in the order of rising keys.
     """
 
     transaction: Transaction
@@ -96,19 +97,19 @@ class Filing:
     tally: Tally = field(default_factory=Tally)
 
     def source(self, path: str, options: dict[str, Any]) -> int:
-        """Remember a source; its number."""
+        """Store a source and how its files are read; returns its number."""
         return self.transaction.sources().add_source(path, options)
 
     def file(self, path: str) -> FileRow | None:
-        """What is known of a file."""
+        """The row of a file in the catalogue, or None."""
         return self.transaction.sources().file(path)
 
     def begin(self, source: int, path: str) -> OpenFile:
-        """Begin to read a file: what is put with what this returns are its documents."""
+        """Begin to read a file; `put` takes what this returns, with each document of the file."""
         return OpenFile(*self.transaction.sources().begin(source, path), path, source)
 
     def go_on(self, file: OpenFile) -> OpenFile:
-        """Go on with a file that another commit began to read."""
+        """Continue with a file that another commit began to read."""
         row = self.file(file.path)
         if row is not None and row.number == file.number:
             return file
@@ -116,7 +117,9 @@ class Filing:
         return OpenFile(number, turn, file.path, file.source)
 
     def put(self, file: OpenFile, document: Filed) -> IdConflict | None:
-        """Store a document, unless it is there as it is. What has its id, if that is another document."""
+        """Store a document, unless it is stored unchanged already. Returns a conflict if another document has
+        its first proposed id, else None.
+        """
         table = self.transaction.sources()
         record = table.document(file.number, document.name)
         if record is not None and record.turn == file.turn:
@@ -134,20 +137,20 @@ class Filing:
         return conflict
 
     def end(self, file: OpenFile, stamp: str, digest: bytes, *, prune: bool = True) -> None:
-        """The file was read to its end: documents of it that were not there are removed."""
+        """End a file that was read completely. prune: remove its documents that were not put this time."""
         for key in [] if not prune else self.transaction.sources().keys_before(file.number, file.turn):
             self.transaction.remove_key(key)
             self.tally.removed += 1
         self.transaction.sources().end(file.number, stamp, digest)
 
     def touch(self, path: str, stamp: str, digest: bytes) -> None:
-        """A file is as it was, though its stamp is not."""
+        """Store a new stamp for a file whose content has not changed."""
         row = self.file(path)
         if row is not None:
             self.transaction.sources().end(row.number, stamp, digest)
 
     def remove_file(self, path: str) -> None:
-        """Remove a file that is gone, and its documents."""
+        """Remove a file that no longer exists, and its documents."""
         row = self.file(path)
         if row is None:
             return
@@ -162,7 +165,7 @@ class Filing:
         return self.transaction.sources().source_number(path)
 
     def remove_source(self, path: str) -> None:
-        """Forget a source, and remove the files with their documents that no other source leads to."""
+        """Remove a source, and its files with their documents, unless they lie below another source."""
         number = self.source_number(path)
         if number is not None:
             self.transaction.sources().hand_over(number)
@@ -171,7 +174,7 @@ class Filing:
             self.transaction.sources().remove_source(number)
 
     def _put_again(self, file: OpenFile, document: Filed, place: Place) -> IdConflict | None:
-        """Store a document whose name has come before in its file."""
+        """Store a document whose name has already occurred in its file."""
         ids = [f"{document.again}#{document.ids[0]}"]
         renamed = Filed(
             f"{document.again}\0{document.name}", ids, document.draft, document.marks, document.cut
@@ -181,7 +184,9 @@ class Filing:
         return IdConflict(document.ids[0], chosen, place)
 
     def _free_id(self, file: OpenFile, document: Filed) -> tuple[str, IdConflict | None]:
-        """The first id that no other document has; a document that no file gave may be this one already."""
+        """The first proposed id that no other document has. A stored document that came from no known file
+        may be this very one; then its id counts as free.
+        """
         first: Place | None = None
         further = (f"{document.ids[-1]} ({n})" for n in itertools.count(2))
         candidates = itertools.chain(document.ids, further)
@@ -194,7 +199,7 @@ class Filing:
         raise AssertionError("unreachable")
 
     def _is_the_same(self, stored: tuple[int, str, str], file: OpenFile, draft: Draft) -> bool:
-        """Whether a stored document, which no file is known to have given, came from this file."""
+        """Whether a stored document without a known file has this content, or the path of this file."""
         key, text, metadata = stored
         if self.transaction.sources().place_of(key) is not None:
             return False
@@ -204,7 +209,7 @@ class Filing:
         )
 
     def _stored(self, chosen: str, document: Filed) -> int:
-        """The key under which the document is stored."""
+        """Store a document under an id, if it differs from what is stored there; returns its key."""
         stored = self.transaction.stored(chosen)
         if stored is not None and stored[1:] == _content(document.draft):
             self.tally.unchanged += 1

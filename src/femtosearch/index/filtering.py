@@ -1,4 +1,4 @@
-"""Filters within an index: which documents of the catalogue pass, and which passages that is."""
+"""Filters applied to an index: which documents of the catalogue pass, and which passages these have."""
 
 from __future__ import annotations
 
@@ -15,12 +15,11 @@ from femtosearch.index.catalog import Catalog
 from femtosearch.index.fields import declared
 from femtosearch.index.segment import Segment
 from femtosearch.index.snapshot import Snapshot
-from femtosearch.index.where import Condition, Filter, compile_filter, values_of
+from femtosearch.index.where import EVERYTHING, Condition, Filter, compile_filter, values_of
 from femtosearch.index.where.sql import LAST
 from femtosearch.index.where.tree import Path
 
-_KEPT = 8  # selections of a snapshot, for filters that are asked again
-_EVERYTHING = Condition("TRUE")
+_MOST_SELECTIONS = 8  # that a snapshot keeps, for filters that are used again
 Value = str | int | float | bool | None
 
 
@@ -28,9 +27,9 @@ Value = str | int | float | bool | None
 class Selection:
     """The passages of a snapshot whose documents pass a filter.
 
-    keys:       [K] int64, rising: the documents that they are of.
-    places:     [M] int64, rising.
-    alive:      for each segment [N] bool: which of all its passages they are.
+    keys:       [K] int64, rising: the documents that pass and have passages.
+    places:     [M] int64, rising: their passages, as numbers among the snapshot's living passages.
+    alive:      for each segment [N] bool: which of all its passages are selected.
     """
 
     keys: np.ndarray
@@ -39,7 +38,7 @@ class Selection:
 
 
 def select(catalog: Catalog, snapshot: Snapshot, filter: Filter) -> Selection:
-    """What passes a filter, as of the snapshot. Raises OutdatedError if a commit came in between."""
+    """Apply a filter to a snapshot. Raises OutdatedError if a commit came in between."""
     condition = compile_filter(filter)
     selection = snapshot.selections.get(condition)
     if selection is None:
@@ -51,7 +50,7 @@ def select(catalog: Catalog, snapshot: Snapshot, filter: Filter) -> Selection:
             return np.fromiter((key for (key,) in rows), np.int64)
 
         selection = _selection(snapshot, catalog.read_at(snapshot.state, keys))
-        while len(snapshot.selections) >= _KEPT:
+        while len(snapshot.selections) >= _MOST_SELECTIONS:
             snapshot.selections.pop(next(iter(snapshot.selections)), None)
         snapshot.selections[condition] = selection
     return selection
@@ -88,9 +87,10 @@ def pages(
 
 
 def rows_of_all(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[tuple[Any, ...]]:
-    """The rows of the documents that pass, of those that are there at the beginning, each once: what is
-    replaced meanwhile comes again under a larger key, and is left out there if it has come. Memory holds 16
-    bytes a document.
+    """The rows of the documents that pass, each document that exists at the beginning once.
+
+    A document that is replaced meanwhile gets a larger key: its row is given there, unless it was given
+    before. Takes 16 bytes of memory a document.
     """
     query = "SELECT coalesce(max(key), -1) FROM documents"
     (last,) = catalog.ask(lambda reader: reader.execute(query).fetchone())
@@ -99,15 +99,15 @@ def rows_of_all(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[
     if len(rows) < size:
         yield from rows
         return
-    present, come = catalog.ask(_hashes_of_ids), array("q")
-    waiting: set[int] | None = None  # of what was there and has not come, once larger keys come
+    present, given = catalog.ask(_hashes_of_ids), array("q")  # hashes of ids
+    waiting: set[int] | None = None  # present and not given, once larger keys come
     for row in chain(rows, chain.from_iterable(following)):
         name = hash(row[1])
         if row[0] <= last:
-            come.append(name)
+            given.append(name)
             yield row
             continue
-        waiting = set(present).difference(come) if waiting is None else waiting
+        waiting = set(present).difference(given) if waiting is None else waiting
         if name in waiting:
             waiting.remove(name)
             yield row
@@ -120,9 +120,11 @@ def _hashes_of_ids(reader: sqlite3.Connection) -> array[int]:
 
 
 def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, limit: int) -> dict[Value, int]:
-    """How many of the documents that pass have each value of a field, the commonest first. An element of a
-    list counts as a value; what is inside a mapping does not. true and 1 are one key in Python, which is
-    shown as 1. Raises StoreError.
+    """Count how many of the documents that pass have each value of a field: value -> count, the commonest
+    first.
+
+    An element of a list counts as a value; values inside a mapping do not count. True and 1 are one key of a
+    Python dict, which is shown as 1. Raises StoreError.
     """
 
     def rows(reader: sqlite3.Connection) -> list[tuple[int, Any, int]]:
@@ -145,8 +147,8 @@ def facets(catalog: Catalog, paths: tuple[Path, ...], filter: Filter | None, lim
 
 
 def commonest(counts: Iterable[tuple[Value, int]], limit: int | None) -> dict[Value, int]:
-    """Values and how many documents have each, the commonest first; of equals numbers are first, then texts,
-    in their order. What is counted twice is summed.
+    """Join counts of values: value -> sum of its counts, the commonest first. Values with equal counts stand
+    in the order numbers, texts, booleans, null, and among themselves in their own order.
     """
     total: dict[Value, int] = {}
     for value, count in sorted(counts, key=lambda pair: _kind_of(pair[0])):
@@ -158,7 +160,7 @@ def commonest(counts: Iterable[tuple[Value, int]], limit: int | None) -> dict[Va
 
 
 def _kind_of(value: Value) -> int:
-    """The kinds in the order that they have in `where.sql`."""
+    """The number that the kind of a value has in `where.sql`."""
     return 4 if value is None else 3 if isinstance(value, bool) else 2 if isinstance(value, str) else 1
 
 
@@ -172,7 +174,7 @@ def _values(path: Path, condition: Condition, keys: Mapping[Path, int]) -> Condi
 
 
 def _condition(filter: Filter | None, keys: Mapping[Path, int]) -> Condition:
-    return _EVERYTHING if filter is None else compile_filter(filter, keys)
+    return EVERYTHING if filter is None else compile_filter(filter, keys)
 
 
 def _selection(snapshot: Snapshot, keys: np.ndarray) -> Selection:

@@ -1,4 +1,4 @@
-"""What a document's score is made of: MaxSim, less what a long document has by luck, and BM25."""
+"""Fusion: a document's score is made of MaxSim, less a penalty for many passages, and of BM25."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from femtosearch.index.keys import contains, positions
 from femtosearch.index.keywords import WordScores
 from femtosearch.index.snapshot import Pieces, Ranking, Snapshot
 
-WEIGHT = 0.37  # of BM25 in a score, the rest being MaxSim's
-PENALTY = 0.15  # of what the best of so many passages gains by chance
+WEIGHT = 0.37  # of BM25 in a score; MaxSim has the remaining weight
+PENALTY = 0.15  # the share that is taken off of what the best of many passages gains by chance
 SPREADS = 8.0  # how many standard deviations of MaxSim count as much as all words
-_SAMPLE = 512  # passages that a query's MaxSim is taken to be spread over like all
-_UNIT = 1 << 14  # of a MaxSim, when its moments are summed as whole numbers
-_MOST = 4096.0  # what a larger MaxSim counts as there
-_TOGETHER = 1024  # squares that an int64 holds the sum of
+SAMPLE = 512  # passages by which the spread of a query's MaxSim over all passages is estimated
+_UNIT = 1 << 14  # a MaxSim of 1 as a whole number, when moments are summed
+_MOST = 4096.0  # a larger MaxSim counts as this when moments are summed
+_TOGETHER = 1024  # squares whose sum an int64 can hold
 
 
 @frozen(eq=False)
 class Fused:
-    """A ranking by fused scores, and the parts of the score of each document.
+    """A ranking by fused scores, and the addends of each document's score.
 
-    ranking:  its `scores` are those that count.
-    maxsim:   [K] float32, the best passage's.
+    ranking:  the ranking whose `scores` are the fused ones.
+    maxsim:   [K] float32, of each document's best passage.
     bm25:     [K] float64, 0 where a document has none of the words; None without words.
-    shares:   what is added to a score for the words and what is quoted, and taken off for its length, by the
-              names that `Explanation.parts` has: [K] each.
-    weight:   that of words in a score.
+    shares:   the addends of the scores, [K] float64 each, by the names that `Explanation.parts` has: for
+              words, for quoted phrases, and for the length (negative).
+    weight:   the weight of words in a score.
     """
 
     ranking: Ranking
@@ -42,7 +42,7 @@ class Fused:
     weight: float = 0.0
 
     def parts(self, number: int) -> dict[str, float]:
-        """What the score of one document of the ranking is the sum of, without parts that are 0."""
+        """The addends of the score of one document of the ranking, by name, without those that are 0."""
         addends = {name: float(share[number]) for name, share in self.shares.items() if share[number]}
         if self.weight == 1:
             return addends
@@ -51,12 +51,12 @@ class Fused:
 
 @frozen
 class Moments:
-    """How a query's MaxSim is spread over passages: sums of whole numbers, which are the same in any order
-    and over any shards.
+    """The moments of a query's MaxSim over passages, as sums of whole numbers, which do not depend on the
+    order of summing, nor on how passages are divided among shards.
 
-    passages:  how many the sums stand for.
-    count:     how many were summed.
-    total:     the sum of their MaxSim, in 16,384ths; squares: the sum of its squares.
+    passages:  how many passages the sums stand for.
+    count:     how many passages were summed.
+    total:     the sum of their MaxSim, in units of 1/16,384; squares: the sum of its squares.
     """
 
     passages: int = 0
@@ -71,14 +71,14 @@ class Moments:
 
     @property
     def spread(self) -> float:
-        """Its standard deviation."""
+        """The standard deviation of the query's MaxSim."""
         count = max(1, self.count)
         return math.sqrt((count * self.squares - self.total**2) / count**2) / _UNIT
 
     @classmethod
     def of(cls, scores: np.ndarray, passages: int) -> Moments:
-        """Those of some scores, [N] float32, that stand for so many passages; -inf, that of a passage without
-        rows, does not count, and neither do the passages that it stands for.
+        """The moments of scores, [N] float32, that are a sample of so many passages. A score of -inf, which a
+        passage without rows has, is left out, together with the passages that it stands for.
         """
         units = np.rint(np.clip(scores[np.isfinite(scores)], -_MOST, _MOST).astype(np.float64) * _UNIT)
         units = units.astype(np.int64)
@@ -89,9 +89,11 @@ class Moments:
         return cls(passages, len(units), int(units.sum()), sum(squares.tolist()))
 
     @classmethod
-    def joined(cls, several: Iterable[Moments]) -> Moments:
-        """Those of all passages together: exact where all were summed; else each stands for its passages."""
-        summed = [moments for moments in several if moments.count]
+    def joined(cls, of_shards: Iterable[Moments]) -> Moments:
+        """Join the moments of shards: exact if all passages were summed; else each sample is scaled to the
+        passages that it stands for.
+        """
+        summed = [moments for moments in of_shards if moments.count]
         shares = [max(1, round(moments.passages / moments.count)) for moments in summed]
         return cls(
             sum(moments.passages for moments in summed),
@@ -112,17 +114,21 @@ def fuse(
     moments: tuple[Moments, ...] | None = None,
     lowest: Mapping[int, float] | None = None,
 ) -> Fused:
-    """The score of each document: (1 - weight) · (MaxSim - mean) / (8 s) + weight · BM25 / sqrt(2 · best ·
-    most), and 1 more where all that stands in quotes is there. `most` is what BM25 could be for the query,
-    `best` what a document has: halfway between what its words are worth to the query and how many of them
-    are to be found together. Of words alone it is BM25 / most; without words it is MaxSim.
+    """Fuse MaxSim and BM25 to one score for each document.
 
-    From MaxSim goes penalty · s · sqrt(2 ln n), for a document of n passages: what the best of n draws gains
-    by chance. Mean and s, the standard deviation, are those of the query's MaxSim over all passages; of a
-    query in pieces what goes is that of each. A document without rows counts as the least that is scored.
+        (1 - weight) · (MaxSim - mean) / (8 s) + weight · BM25 / sqrt(2 · best · most)
 
-    moments, lowest:  as `moments_of` and `lowest_of` give them, where the passages here are not all; None:
-              those of the snapshot.
+    and 1 more if the document has all that stands in quotes. Here `most` is the largest BM25 that any
+    document could have for the query, and `best` the largest that a document of the index has; mean and s,
+    the standard deviation, are those of the query's MaxSim over all passages. With weight 1 the score is BM25
+    / most; without words it is MaxSim.
+
+    Before, penalty · s · sqrt(2 ln n) is taken off the MaxSim of a document of n passages: about what the
+    best of n draws gains by chance. For a query in pieces s is the sum over the pieces here. A document
+    without rows gets the lowest MaxSim of all that are ranked.
+
+    moments, lowest:  of all shards, as `moments_of` and `lowest_of` give them, if the index is one of
+              several; None to use those of the snapshot.
     """
     counts = _counts_of(snapshot, ranking)
     mean, spread, luck = 0.0, 0.0, 0.0
@@ -154,9 +160,9 @@ def fuse(
 
 
 def lowest_of(snapshot: Snapshot, ranking: Ranking) -> dict[int, float]:
-    """The lowest MaxSim of the documents that are ranked, for each number of passages that some of them have.
+    """The lowest MaxSim among the ranked documents with the same number of passages: number -> MaxSim.
 
-    Of all shards together it says what a document without rows counts as. Raises CorruptError.
+    Over all shards it determines the MaxSim that a document without rows gets. Raises CorruptError.
     """
     has_rows = np.isfinite(ranking.scores)
     counts = _counts_of(snapshot, ranking)[has_rows]
@@ -169,7 +175,10 @@ def _counts_of(snapshot: Snapshot, ranking: Ranking) -> np.ndarray:
     """How many passages the documents of a ranking have. Raises CorruptError."""
     documents = positions(snapshot.keys, ranking.keys)
     if documents.max(initial=-1) >= len(snapshot.keys):
-        raise CorruptError("the segments name documents in no order: femtosearch check says where")
+        raise CorruptError(
+            "expected segments that name documents in rising order, found others: femtosearch check FOLDER "
+            "says where, and with --repair mends it"
+        )
     counts: np.ndarray = snapshot.counts[documents]
     return counts
 
@@ -180,15 +189,17 @@ def _least(lowest: Mapping[int, float], penalty: float) -> float:
 
 
 def _luck_of(counts: np.ndarray, penalty: float) -> np.ndarray:
-    """What documents of so many passages lose of their MaxSim. penalty: times the spread of the query's."""
+    """What is taken off the MaxSim of documents with so many passages. penalty: already times the spread."""
     return np.asarray(penalty * np.sqrt(2 * np.log(counts)))
 
 
 def moments_of(
-    snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int = _SAMPLE
+    snapshot: Snapshot, pieces: Pieces, ranking: Ranking, sample: int = SAMPLE
 ) -> tuple[Moments, ...]:
-    """The moments of a query's MaxSim over the passages: over all of them if they have been scored, else over
-    some that lie evenly among them. Behind them, for a query in several pieces, those of each piece.
+    """The moments of a query's MaxSim over all passages if these were scored, else over a sample that lies
+    evenly among them. For a query in several pieces the moments of each piece follow.
+
+    sample:  how many passages the sample has.
     """
     by_piece = ranking.by_piece
     if ranking.places is not None:
@@ -198,7 +209,7 @@ def moments_of(
 
 
 def _aligned(words: WordScores, keys: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """BM25, its shares, and whether the phrases are there, for the documents of those keys."""
+    """BM25, its shares, and whether the quoted phrases occur, for documents by key: [K] float64 each."""
     columns = np.zeros((3, len(keys)))
     present = contains(keys, words.keys)
     columns[:, np.searchsorted(keys, words.keys[present])] = np.stack(

@@ -1,4 +1,4 @@
-"""From a ranking to hits: the k best documents with their texts, of each source as many as asked for."""
+"""From a ranking to hits: the k best documents with their texts, within the quota of each source or field."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ Numbered = tuple[int, Hit]  # the number of a document in its ranking, and the h
 
 
 class Spread:
-    """Hits taken one by one, of which no more than a quota says have one value of its field."""
+    """Takes hits one by one, and refuses those that would exceed a quota."""
 
     def __init__(self, quota: Quota) -> None:
         self._quota, self._counts = quota, Counter[str]()
 
     def takes(self, hit: Hit) -> bool:
-        """Whether there is room for a hit, which is counted then."""
+        """Take a hit if the quota allows it; returns whether it was taken."""
         values = _values_of(hit, self._quota)
         if any(self._counts[value] >= self._quota.most for value in values):
             return False
@@ -40,7 +40,7 @@ class Spread:
 
 
 def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Request) -> list[Numbered] | None:
-    """The k best documents; of equals the smaller id first. None where one has gone meanwhile."""
+    """The k best documents; of equal scores the smaller id first. None if one was deleted meanwhile."""
     scores = fused.ranking.scores
     if request.min_score is not None:
         enough = scores >= np.float64(request.min_score)  # which may be larger than any float32
@@ -52,7 +52,7 @@ def best_hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, request: Reque
 
 
 def best(scores: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of the k largest scores: those that are so for sure, and those that tie for the last ones.
+    """The places of the k largest scores: those above the k-th score, and those that tie with it.
 
     scores:  [N] float32, -inf where there is no hit.
     >>> best(np.array([1, 3, 2, 2, -np.inf], np.float32), 2)
@@ -99,7 +99,7 @@ def _hits(catalog: Catalog, snapshot: Snapshot, fused: Fused, numbers: list[int]
 def _spread_hits(
     catalog: Catalog, snapshot: Snapshot, fused: Fused, scores: np.ndarray, k: int, quota: Quota
 ) -> list[Numbered] | None:
-    """The k best documents of which no more than so many have one value of a field."""
+    """The k best documents within a quota."""
     chosen: list[Numbered] = []
     spread = Spread(quota)
     for numbers in _in_order(scores):
@@ -115,7 +115,7 @@ def _spread_hits(
 
 
 def _in_order(scores: np.ndarray) -> Iterator[list[int]]:
-    """The numbers of documents, best first, in chunks that never part equal scores."""
+    """The numbers of documents, best first, in chunks of about 256; equal scores are in one chunk."""
     order = np.argsort(-scores, kind="stable")[: np.count_nonzero(scores > -np.inf)]
     begin = 0
     while begin < len(order):
@@ -126,7 +126,7 @@ def _in_order(scores: np.ndarray) -> Iterator[list[int]]:
 
 
 def _values_of(hit: Hit, quota: Quota) -> list[str]:
-    """The values by which a hit is counted, each as JSON; none where it has no such field."""
+    """The values of a hit in the field of a quota, each as JSON; empty if it has no such field."""
     paths = quota.paths or (("source",), ("path",))
     for path in paths:
         is_there, value = _at(Document(hit.id, hit.text, hit.metadata), path)

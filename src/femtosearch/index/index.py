@@ -87,11 +87,11 @@ class Index(Upkeep):
         threads: int = 0,
         progress: Callable[[int], object] | None = None,
     ) -> list[str]:
-        """Store documents, each in the place of one with the same id. Their ids, in the order given.
+        """Store documents; each replaces a stored one with the same id. Returns their ids, in their order.
 
         documents:  texts, mappings {"id", "text", ...metadata}, or Documents; any iterable, read as it comes.
-                    Without an id one is made of the content. Of several with one id the last counts. What is
-                    there as it is is not encoded again.
+                    A document without an id gets one made of its content. Of several with one id the last
+                    counts. A document that is stored unchanged already is not encoded again.
         batch:      how many are encoded at once; memory grows with it, not with the number of documents.
         threads:    how many threads encode; 0 uses every core that this process may use.
         progress:   called with the number of documents done, after each batch.
@@ -115,11 +115,11 @@ class Index(Upkeep):
     def filing(
         self, *, batch: int = 256, threads: int = 0, progress: Callable[[int], object] | None = None
     ) -> Iterator[Filing]:
-        """One commit of documents of files, which `read.refresh` makes of files and folders.
+        """Open one commit for documents of files; `read.refresh` reads files and folders into it.
 
         batch, threads:  as for `add`.
         progress:        called with the number of documents encoded, after each batch.
-        All of it is stored when the block ends, and none of it if it raises. Raises LockedError, StoreError.
+        All documents are stored when the block ends, and none if it raises. Raises LockedError, StoreError.
         """
         from femtosearch.index.filing import Filing
         from femtosearch.index.writer import Queue, writing
@@ -206,19 +206,20 @@ class Index(Upkeep):
         recall:      the share of the ten best passages that re-ranking should find, above 0 and at most 1.
                      The search picks the number of candidates that reaches it; this needs a calibrated FDE.
                      With neither it is 0.99 with a calibrated FDE, and else 100 candidates.
-        where:       only documents whose metadata pass: {"year": {"$gte": 2020}, "lang": "en"}, or in words
-                     'year >= 2020 and lang = "en"' (docs/filters.md). The k best of those that pass.
-        min_score:   hits of a lower score are left out.
-        hybrid:      how much the words themselves count: 0 is MaxSim alone, 1 is BM25 alone. None is 0.37 in
-                     the mode "auto" of an index that has words, as new ones have, and else 0. What stands in
-                     double quotes in the query comes first. Hits carry both parts.
-        length_penalty:  how much of what the best passage of a long document has by luck is taken off:
-                     0.15 by default; with 0 and hybrid=0 the score is MaxSim.
+        where:       rank only documents whose metadata pass: {"year": {"$gte": 2020}, "lang": "en"}, or in
+                     words 'year >= 2020 and lang = "en"' (docs/filters.md).
+        min_score:   hits with a lower score are left out.
+        hybrid:      the weight of words in the score: 0 is MaxSim alone, 1 is BM25 alone. None is 0.37 in
+                     the mode "auto" of an index with a table of words, as new ones have, and else 0.
+                     Documents with all that stands in double quotes in the query come first. Hits carry both
+                     parts.
+        length_penalty:  the share that is taken off of what the best of a document's many passages gains by
+                     chance: 0.15 by default; with 0 and hybrid=0 the score is MaxSim.
         per:         at most so many hits of one source; or of one value of a field: {"author": 1}.
-        spots:       say of each hit where it matched best, `hit.span`, which takes about a millisecond a hit.
-        fold:        of documents with one text give the best alone, and the ids of the others as `copies`.
-
-        explain:     give each hit its `explanation`: which token found which, and what each word counts.
+        spots:       give each hit the `span` where it matched best, which takes about a millisecond a hit.
+        fold:        of documents with the same text give the best one alone, and the ids of the others as its
+                     `copies`.
+        explain:     give each hit its `explanation`: which token matched which, and what each word counts.
 
         Raises QueryError, StoreError.
         """
@@ -241,7 +242,7 @@ class Index(Upkeep):
         return answers[0] if isinstance(query, str) else answers
 
     def coverage(self, query: str) -> Coverage | None:
-        """What of a query the model knows, and what is cut off; None where the model does not say. Raises
+        """How much of a query the model knows, and how much is cut off; None if the model cannot tell. Raises
         QueryError, StoreError.
         """
         self._ready()
@@ -250,11 +251,11 @@ class Index(Upkeep):
     def context(
         self, question: str, *, max_tokens: int = 2000, k: int = CONTEXT_HITS, where: Where | None = None
     ) -> Context:
-        """The best passages for a question, for a language model's prompt: none twice, those of one document
-        as they follow in it, each with its number and place, so that an answer can name them.
+        """The best passages for a question, as text for a language model's prompt: without repetition, those
+        of one document in their order in it, each with a number and its place, which an answer can cite.
 
-        max_tokens:  of the model, about, that the text may have.
-        k:           documents that are looked at; where: only of those that pass.
+        max_tokens:  about how many tokens of the language model the text may have.
+        k:           how many documents are looked at; where: only documents that pass.
         Raises QueryError, StoreError.
         """
         from femtosearch.index.context import make_context
@@ -275,13 +276,14 @@ class Index(Upkeep):
 
             explainer = token_rows_of(model)
         answers = self._best(request, queries, explainer)
-        asked = list(zip(queries, answers, strict=True))
         if fold:
-            asked = [(query, self._folded(request, query, hits, explainer)) for query, hits in asked]
+            pairs = zip(queries, answers, strict=True)
+            answers = [self._folded(request, query, hits, explainer) for query, hits in pairs]
         if spots:
             token_rows = getattr(model, "token_rows", None)
-            asked = [(query, spotted(query.rows, hits, token_rows)) for query, hits in asked]
-        return [located(self._store.catalog, hits) for _, hits in asked]
+            pairs = zip(queries, answers, strict=True)
+            answers = [spotted(query.rows, hits, token_rows) for query, hits in pairs]
+        return [located(self._store.catalog, hits) for hits in answers]
 
     def _best(
         self, request: Request, queries: Sequence[Query], explainer: TokenRows | None
@@ -292,14 +294,14 @@ class Index(Upkeep):
     def _folded(
         self, request: Request, query: Query, hits: list[Hit], explainer: TokenRows | None
     ) -> list[Hit]:
-        """The hits of one query without copies."""
+        """The hits of one query, folded: those with the same text are one."""
         alone = replace(request, texts=[query.text])
         return without_copies(
             hits, request.k, lambda k: self._best(replace(alone, k=k), [query], explainer)[0]
         )
 
     def close(self) -> None:
-        """Let go of the files; a second time does nothing. What was added is on the disk already.
+        """Close the files; a second call does nothing. Documents that were added are on the disk already.
 
         A call of another thread that has begun either ends well or raises StoreError.
         """
@@ -357,7 +359,9 @@ class Index(Upkeep):
         return Store.create(self.folder.absolute(), origin, timeout, chosen, when)
 
     def _encode(self, threads: int) -> Callable[[list[str]], Passages]:
-        """What encodes the passages of texts with so many threads; the model is loaded when it is called."""
+        """A function that encodes the passages of texts with so many threads; its first call loads
+        the model.
+        """
 
         def encode(texts: list[str]) -> Passages:
             encode_passages: Any = self.model.encode_passages

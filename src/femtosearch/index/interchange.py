@@ -1,4 +1,6 @@
-"""The files that documents are exported to and imported from: their kinds, and whose rows they have."""
+"""The files that documents are exported to and imported from: their kinds, and the header that names
+the model.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ HEADER = "femtosearch"  # the key of the line, or the metadata, that names the m
 
 
 def kind_of(path: Path) -> str:
-    """How a file is written or read, by its name. Raises StoreError."""
+    """The kind of a file, one of KINDS, by its name. Raises StoreError."""
     for kind in KINDS:
         if path.name.lower().endswith(kind):
             return kind
@@ -21,18 +23,20 @@ def kind_of(path: Path) -> str:
 
 
 def header_of(origin: Origin, bits: int) -> dict[str, Any]:
-    """What says which model's rows a file has, in so many bits a number; femtosearch 0.1 knows 8 alone."""
+    """The header of a file with rows: the model, D, and how many bits a number has (femtosearch 0.1 knows
+    only 8, which is left out).
+    """
     header = {"model": origin.name, "fingerprint": origin.fingerprint, "dims": origin.dims}
     return header if bits == 8 else {**header, "bits": bits}
 
 
 def bits_of(header: object, origin: Origin) -> int | None:
-    """In how many bits a number the rows are that a header says; None for another model's."""
+    """How many bits a number of a file's rows has, by its header; None if the rows are another model's."""
     return next((bits for bits in (8, 4) if header == header_of(origin, bits)), None)
 
 
 def parquet() -> Any:
-    """pyarrow. Raises MissingExtraError."""
+    """Import pyarrow. Raises MissingExtraError."""
     try:
         import pyarrow
         import pyarrow.parquet

@@ -1,4 +1,4 @@
-"""What JSON has for values that Python and databases have besides: one reading for metadata and filters."""
+"""Values of Python and databases as JSON: metadata and filters convert them by the same rules."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 
 def json_scalar(value: Any) -> Any:
-    """A date or time as ISO text, a number of numpy or of databases as Python's, anything else as it is.
+    """Convert a date or time to ISO text, and a number of numpy or a Decimal to Python's; other values stay.
 
     >>> json_scalar(date(2026, 11, 5)), json_scalar(np.int64(7)), json_scalar(Decimal("1.5"))
     ('2026-11-05', 7, 1.5)
@@ -23,7 +23,7 @@ def json_scalar(value: Any) -> Any:
 
 
 def without_nan(value: Any) -> Any:
-    """A value with null in the place of each NaN, by which tables say that a number is missing.
+    """Replace each NaN in a value, which tables use for a missing number, by None.
 
     >>> without_nan({"a": [1.5, float("nan")], "b": "text"})
     {'a': [1.5, None], 'b': 'text'}

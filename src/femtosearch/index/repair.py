@@ -1,16 +1,16 @@
-"""A damaged index mended from the texts that it has: words, tombstones, and segments encoded anew."""
+"""Repair of a damaged index from its stored texts: its tables are made anew, its segments encoded anew."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
-from femtosearch.codes import quantise_rows
 from femtosearch.errors import StoreError
 from femtosearch.fde import Fde, store_fde
 from femtosearch.frozen import frozen
-from femtosearch.index.batch import PassageBatch, RowCodes
+from femtosearch.index.batch import PassageBatch
 from femtosearch.index.check import Damage
 from femtosearch.index.commit import Commit
 from femtosearch.index.documents import Draft
@@ -18,20 +18,19 @@ from femtosearch.index.encoding import Encoding
 from femtosearch.index.schema import fde_digest
 from femtosearch.index.segment import Segment
 from femtosearch.index.segment_header import Summary
+from femtosearch.index.writer import Encode, encode_stretches, passage_batch
+from femtosearch.model.foldings import folded
 from femtosearch.model.stretches import batches
-from femtosearch.types import Passages
 
-_BATCH = 256  # passages, or documents, that are encoded at a time
-
-Encode = Callable[[list[str]], Passages]
+_BATCH = 256  # passages that are encoded at a time
 
 
 @frozen
 class Repair:
-    """What a repair did.
+    """The result of a repair.
 
-    mended:  what was put right, in words.
-    lost:    the damage that is left, which could not be mended from what the index has.
+    mended:  what was mended, a sentence each.
+    lost:    the damage that is left, because the index does not have what it takes to mend it.
     """
 
     mended: list[str]
@@ -39,18 +38,22 @@ class Repair:
 
 
 def mend(commit: Commit, encode: Encode, fde: Fde | None = None) -> list[str]:
-    """Mend what can be mended, within one commit; what was done, in words. Raises StoreError.
+    """Mend what can be mended, within one commit. Returns what was mended, a sentence each.
 
-    fde:  the model's own, which takes the place of one that is damaged if it is the same.
+    fde:  the model's own FDE; it replaces a damaged one if it is the same.
 
-    A segment that is damaged, or gone, is encoded anew from the texts of its documents: bit for bit as it
-    was, by the same model, where it still says which passages it had, else with passages cut anew.
+    A segment that is damaged or missing is encoded anew from the texts of its documents. If it still says
+    which passages it had, the result is equal to it bit for bit; else its texts are cut into passages anew.
+    The passages of source code, which were encoded with the parts of identifiers, are always cut anew. Raises
+    StoreError.
     """
     restored = [] if fde is None else _restore_fde(commit, fde)
-    return restored + _Mending(commit, encode).all()
+    return restored + _Mending(commit, encode).mend()
 
 
 class _Mending:
+    """The repair of one index, within one commit."""
+
     def __init__(self, commit: Commit, encode: Encode) -> None:
         self._commit = commit
         self._encode = encode
@@ -58,7 +61,8 @@ class _Mending:
         self._target = _encoding(commit)
         self._mended: list[str] = []
 
-    def all(self) -> list[str]:
+    def mend(self) -> list[str]:
+        """Mend tables first, then segments, then documents without passages. Returns what was mended."""
         self._transaction.reindex()
         if self._transaction.has_words:
             self._transaction.set_words(True)
@@ -80,7 +84,7 @@ class _Mending:
         return self._mended
 
     def _segment(self, number: int, summary: Summary, end: int) -> set[int]:
-        """The keys whose passages a segment has, once it is mended if it was damaged.
+        """Mend a segment if it is damaged. Returns the keys of the documents whose passages it has.
 
         end:  the first key of the next segment.
         """
@@ -105,40 +109,43 @@ class _Mending:
         return present
 
     def _batches(self, segment: Segment | None, texts: dict[int, str]) -> Iterator[PassageBatch]:
-        """The passages of documents, by their keys: those that the segment had, or others."""
+        """The passages of documents, encoded anew: those that the segment had, or else cut anew.
+
+        texts:  key -> text, by rising keys.
+        """
         if segment is not None:
             living = np.isin(segment.keys, np.array(list(texts), np.int64))
             columns = segment.keys[living], segment.spans[living], np.diff(segment.starts)[living]
-            unchanged = self._same(*columns, texts)
-            if unchanged is not None:
-                yield from unchanged
+            restored = self._restored(*columns, texts)
+            if restored is not None:
+                yield from restored
                 return
             self._mended.append(f"{segment.name}: its passages are cut anew")
-        numbers = np.array(list(texts), np.int64)
-        for stretch in batches(texts.values()):
-            passages = self._encode([piece.text for piece in stretch])
-            owners = np.array([piece.owner for piece in stretch], np.int64)[passages.owner]
-            offsets = np.array([piece.offset for piece in stretch], np.int64)[passages.owner, None]
-            yield _batch(numbers[owners], passages, passages.spans + offsets, self._commit.row_bits)
+        keys = np.array(list(texts), np.int64)
+        for stretches in batches(texts.values()):
+            yield passage_batch(encode_stretches(stretches, self._encode), keys, self._commit.row_bits)
 
-    def _same(
+    def _restored(
         self, keys: np.ndarray, spans: np.ndarray, counts: np.ndarray, texts: dict[int, str]
     ) -> list[PassageBatch] | None:
-        """The passages with those keys, spans and numbers of rows; None if the texts do not give these."""
-        redone = []
+        """The passages with these keys and spans, encoded anew; None if a text does not give one passage, or
+        not with as many rows as `counts` says.
+        """
+        encoded = []
         for begin in range(0, len(keys), _BATCH):
             chosen = slice(begin, begin + _BATCH)
             pairs = zip(keys[chosen].tolist(), spans[chosen].tolist(), strict=True)
-            passages = self._encode([texts[key][start:stop] for key, (start, stop) in pairs])
+            passages = self._encode([folded(texts[key][start:stop]) for key, (start, stop) in pairs])
             if not np.array_equal(passages.owner, np.arange(len(keys[chosen]))):
                 return None
             if not np.array_equal(np.diff(passages.rows.starts), counts[chosen]):
                 return None
-            redone.append(_batch(keys[chosen], passages, spans[chosen], self._commit.row_bits))
-        return redone
+            passages = replace(passages, spans=spans[chosen])
+            encoded.append(passage_batch(passages, keys[chosen], self._commit.row_bits))
+        return encoded
 
     def _buried(self, segment: Segment) -> set[int]:
-        """Count passages of documents that are not in the catalogue as deleted; the keys of the others."""
+        """Bury the passages whose documents are not in the catalogue. Returns the keys of the others."""
         keys = set(segment.keys.tolist())
         unknown = keys - self._transaction.known_keys(keys)
         if unknown:
@@ -149,9 +156,9 @@ class _Mending:
         return keys - unknown
 
     def _complete(self, present: set[int]) -> None:
-        """Encode documents that have words and no passages anywhere."""
+        """Encode the documents with words that have no passages in any segment."""
         for key, (name, text, metadata) in self._transaction.without(present).items():
-            if len(self._encode([text])):
+            if len(self._encode([folded(text)])):
                 renewed = self._transaction.renew(key, Draft(name, text, metadata))
                 for batch in self._batches(None, {renewed: text}):
                     self._commit.append(batch)
@@ -161,7 +168,7 @@ class _Mending:
 
 
 def _restore_fde(commit: Commit, fde: Fde) -> list[str]:
-    """Write the index's FDE anew if it is damaged and was this one; what was done."""
+    """Write the index's FDE anew if it is damaged and was this one. Returns what was mended."""
     digest = commit.transaction.fde_digest()
     content = store_fde(fde, commit.dims)
     if digest != fde_digest(content) or content == commit.transaction.fde_content():
@@ -178,7 +185,7 @@ def _encoding(commit: Commit) -> Encoding | None:
 def _examined(
     commit: Commit, number: int, summary: Summary, encoding: Encoding | None
 ) -> tuple[Segment | None, str | None]:
-    """A segment if it can be opened at all, and what is wrong with it."""
+    """A segment, or None if it cannot be opened at all, and what is wrong with it, or None."""
     try:
         segment = commit.store.directory.open(number)
     except StoreError as error:
@@ -190,8 +197,3 @@ def _examined(
     except StoreError as error:
         return (segment if segment.dims == commit.dims else None), str(error)
     return segment, None
-
-
-def _batch(keys: np.ndarray, passages: Passages, spans: np.ndarray, bits: int) -> PassageBatch:
-    rows = RowCodes.of(quantise_rows(passages.rows.rows, bits))
-    return PassageBatch(keys, passages.rows.starts, spans.astype(np.int32), rows)

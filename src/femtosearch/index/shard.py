@@ -21,7 +21,7 @@ import numpy as np
 from femtosearch.frozen import frozen
 from femtosearch.index.explain import Lookup, Measures
 from femtosearch.index.filtering import Selection, select
-from femtosearch.index.fusion import Fused, Moments, fuse, lowest_of, moments_of
+from femtosearch.index.fusion import SAMPLE, Fused, Moments, fuse, lowest_of, moments_of
 from femtosearch.index.hits import best_hits
 from femtosearch.index.index import Index
 from femtosearch.index.keys import contains
@@ -39,7 +39,6 @@ from femtosearch.types import Hit, Rows
 T = TypeVar("T")
 _MOST_BEGUN = 32  # queries whose first half is kept for the second
 NO_WORDS = WordStatistics(0, 0, 0)
-_SAMPLE = 512  # passages of all shards over which a MaxSim is taken to be spread
 
 
 @frozen
@@ -285,7 +284,7 @@ class Shard:
         if pieces or words is not None:
             scores = None if words is None else words.together()
             ranking = ranked(snapshot, pieces, plan, vectors, selection, scores, weight)
-            sample = max(1, round(_SAMPLE * snapshot.passages / max(1, question.passages)))
+            sample = max(1, round(SAMPLE * snapshot.passages / max(1, question.passages)))
             moments = moments_of(snapshot, pieces, ranking, sample) if snapshot.passages else moments
             lowest = lowest if words is None else lowest_of(snapshot, ranking)
         first = First(moments, _scores(words), lowest)

@@ -1,9 +1,12 @@
-"""The road in: documents become batches of passages, batches segments, and segments a commit."""
+"""The road in: documents are encoded to batches of passages, batches are written to segments, and
+committed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 
@@ -20,14 +23,14 @@ from femtosearch.model.identifiers import with_parts
 from femtosearch.model.stretches import Stretch, batches, bounded
 from femtosearch.types import Passages
 
-_GROUP_CHARACTERS = 1 << 20  # of the texts of a group, beyond the first
+_GROUP_CHARACTERS = 1 << 20  # of the texts that are encoded together, except where one alone is longer
 
 Encode = Callable[[list[str]], Passages]
 
 
 @contextmanager
 def writing(store: Store) -> Iterator[Commit]:
-    """One commit: what is done with it counts when the block ends, or not at all.
+    """Open a commit: it is committed when the block ends, or nothing of it counts if the block raises.
 
     Raises LockedError, StoreError.
     """
@@ -54,7 +57,11 @@ def add_documents(
     batch: int,
     progress: Callable[[int], object] | None,
 ) -> list[str]:
-    """Store and encode documents, at most `batch` at a time. Their ids, in the order given."""
+    """Store and encode documents, at most `batch` at a time. Returns their ids, in their order.
+
+    progress:  called after each batch with the number of documents done.
+    Raises DocumentError, StoreError.
+    """
     ids: list[str] = []
     for group in bounded(drafts, _GROUP_CHARACTERS, batch):
         commit.store.check_process()
@@ -77,7 +84,9 @@ def _add(commit: Commit, group: list[Draft], encode: Encode) -> list[str]:
 
 
 def store_draft(commit: Commit, draft: Draft) -> tuple[int, str, bool]:
-    """A document's key and id, and whether it is new: what is there as it is is left alone."""
+    """Store a document, unless it is stored unchanged already. Returns its key, its id, and whether
+    it is new.
+    """
     draft = named(draft)
     record = commit.transaction.stored(str(draft.id))
     if record is not None and record[1:] == (draft.text, draft.metadata):
@@ -86,22 +95,23 @@ def store_draft(commit: Commit, draft: Draft) -> tuple[int, str, bool]:
 
 
 class Queue:
-    """New documents of files, encoded as many at a time as `add_documents` does.
+    """A queue of new documents of files, which are encoded in batches.
 
-    progress:  called with the number of documents encoded.
+    batch:     how many documents are encoded at once.
+    progress:  called after each batch with the number of documents encoded.
     """
 
     def __init__(
         self, commit: Commit, encode: Encode, batch: int, progress: Callable[[int], object] | None
     ) -> None:
-        self._commit, self._model, self._batch, self._progress = commit, encode, batch, progress
+        self._commit, self._encode, self._batch, self._progress = commit, encode, batch, progress
         self._keys: list[int] = []
         self._texts: list[str] = []
         self._cuts: list[Cut] = []
         self._characters = self._encoded = 0
 
     def append(self, key: int, text: str, cut: Cut) -> None:
-        """Encode a document soon, whose key is larger than all before."""
+        """Add a document, whose key is larger than all before; it is encoded with its batch."""
         if self._keys and self._characters + len(text) > _GROUP_CHARACTERS:
             self.flush()
         self._keys.append(key)
@@ -112,10 +122,10 @@ class Queue:
             self.flush()
 
     def flush(self) -> None:
-        """Encode what waits. Raises DocumentError where memory runs out."""
+        """Encode the documents in the queue. Raises DocumentError if memory runs out."""
         self._commit.store.check_process()
         try:
-            _encode(self._commit, self._keys, self._texts, self._model, self._cuts)
+            _encode(self._commit, self._keys, self._texts, self._encode, self._cuts)
         except MemoryError as error:
             longest = max(map(len, self._texts))
             raise DocumentError(
@@ -134,8 +144,11 @@ def _encode(
     """Encode documents, whose keys rise, and append their passages to the commit."""
     numbers = np.array(keys, np.int64)
     split = {number for number, cut in enumerate(cuts) if cut.splits_words}
-    for batch in batches(texts, [cut.cuts for cut in cuts]):
-        commit.append(_encoded(commit, batch, numbers, encode, split))
+    for stretches in batches(texts, [cut.cuts for cut in cuts]):
+        passages = encode_stretches(stretches, encode, split)
+        if passages.tokens is not None and passages.unknown is not None:
+            commit.count_tokens(int(passages.tokens.sum()), int(passages.unknown.sum()))
+        commit.append(passage_batch(passages, numbers, commit.row_bits))
 
 
 def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
@@ -147,33 +160,35 @@ def _out_of_memory(ids: list[str], group: list[Draft]) -> str:
     )
 
 
-def _encoded(
-    commit: Commit, batch: list[Stretch], keys: np.ndarray, encode: Encode, split: set[int]
-) -> PassageBatch:
-    """The passages of stretches.
+def encode_stretches(stretches: list[Stretch], encode: Encode, split: Set[int] = frozenset()) -> Passages:
+    """Encode stretches of texts, folded, to passages whose owners and spans are those of the texts.
 
-    keys:   [N] int64, of the texts that the stretches are numbered by.
-    split:  the numbers of the texts whose identifiers are found by their parts, too.
+    split:  the numbers of the texts whose identifiers are encoded with their parts, too.
     """
-    heard = dict(_heard(batch, split))
-    passages = encode([heard[n][0] if n in heard else stretch.text for n, stretch in enumerate(batch)])
-    if passages.tokens is not None and passages.unknown is not None:
-        commit.count_tokens(int(passages.tokens.sum()), int(passages.unknown.sum()))
-    owners = np.array([stretch.owner for stretch in batch], np.int64)
-    offsets = np.array([stretch.offset for stretch in batch], np.int64)
+    folded = dict(_folded(stretches, split))
+    passages = encode([folded[n][0] if n in folded else piece.text for n, piece in enumerate(stretches)])
+    owners = np.array([stretch.owner for stretch in stretches], np.int64)
+    offsets = np.array([stretch.offset for stretch in stretches], np.int64)
     spans = passages.spans.copy()
-    for number, (_, places) in heard.items():
-        of_text = passages.owner == number
-        spans[of_text] = places[spans[of_text]]
+    for number, (_, places) in folded.items():
+        of_stretch = passages.owner == number
+        spans[of_stretch] = places[spans[of_stretch]]
     spans += offsets[passages.owner, None]
-    rows = RowCodes.of(quantise_rows(passages.rows.rows, commit.row_bits))
-    return PassageBatch(keys[owners[passages.owner]], passages.rows.starts, spans.astype(np.int32), rows)
+    return replace(passages, owner=owners[passages.owner], spans=spans)
 
 
-def _heard(batch: list[Stretch], split: set[int]) -> Iterator[tuple[int, tuple[str, np.ndarray]]]:
-    """The stretches of which the model is given another text, and where in theirs its places are."""
-    for number, stretch in enumerate(batch):
+def _folded(stretches: list[Stretch], split: Set[int]) -> Iterator[tuple[int, tuple[str, np.ndarray]]]:
+    """The numbers of the stretches that the model gets as another text; that text, and for each place in it
+    the place in the stretch.
+    """
+    for number, stretch in enumerate(stretches):
         if stretch.owner in split:
             yield number, with_parts(stretch.text)
-        elif (text := folded_with_places(stretch.text)) is not None:
-            yield number, text
+        elif (folding := folded_with_places(stretch.text)) is not None:
+            yield number, folding
+
+
+def passage_batch(passages: Passages, keys: np.ndarray, bits: int) -> PassageBatch:
+    """Code the rows of passages for a segment. keys: [texts] int64, of the passages' owners; bits: 8 or 4."""
+    rows = RowCodes.of(quantise_rows(passages.rows.rows, bits))
+    return PassageBatch(keys[passages.owner], passages.rows.starts, passages.spans.astype(np.int32), rows)

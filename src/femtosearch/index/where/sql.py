@@ -37,8 +37,8 @@ class Condition:
     parameters: tuple[object, ...] = ()
 
 
-_EVERY = Condition("TRUE")
-_FEW = 5  # places, with which filters stay in their order
+EVERYTHING = Condition("TRUE")
+_FEW = 5  # filters that need at most so many places on the parser's stack stay in their order
 
 
 def compile_filter(filter: Filter, declared: Mapping[Path, int] | None = None) -> Condition:
@@ -95,7 +95,7 @@ class _Read:
 
 def _reads(path: Path) -> list[_Read]:
     if len(path) == 1 and path[0] in COLUMNS:
-        return [_Read(f"2 AS kind, {COLUMNS[path[0]]} AS value, 0 AS listed", [], _EVERY)]
+        return [_Read(f"2 AS kind, {COLUMNS[path[0]]} AS value, 0 AS listed", [], EVERYTHING)]
     levels = [f"json_each({_METADATA}) AS level0"]
     for depth in range(1, len(path)):
         levels.append(f"json_each({_only('object', depth - 1)}) AS level{depth}")
