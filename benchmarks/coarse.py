@@ -20,7 +20,8 @@ import numpy as np
 
 from benchmarks.judged import collection
 from benchmarks.machine import machine
-from femtosearch.index.snapshot import Snapshot, Snapshots
+from femtosearch.index.snapshot import Snapshot
+from femtosearch.index.snapshots import Snapshots
 from femtosearch.index.store import Store
 from femtosearch.model.model import Model
 

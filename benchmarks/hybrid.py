@@ -105,7 +105,7 @@ def _rankings(subject: Subject, settings: list[Setting]) -> Iterator[tuple[str, 
 def _words(catalog: Any, snapshot: Any, text: str, pairs: float) -> Any:
     keywords.PAIR_SHARE = pairs
     try:
-        return find(catalog, snapshot, text, None, depth=0, exhaustive=False).together()
+        return find(catalog, snapshot, text, None, depth=0, exhaustive=False).joined()
     finally:
         keywords.PAIR_SHARE = CHOSEN[2]
 

@@ -22,7 +22,7 @@ from benchmarks.machine import machine
 from benchmarks.passages import count_of, passages
 from femtosearch.index import keywords
 from femtosearch.index.index import Index
-from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.snapshots import Snapshots
 from femtosearch.index.store import Store
 from femtosearch.model.model import Model
 

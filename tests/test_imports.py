@@ -29,7 +29,7 @@ ROOMS = [
 ]
 # Inside `index`: the road in and the road out stand on one ground, and never import each other.
 ROAD_IN = {"commit", "rewrite", "writer", "repair", "adopt"}
-ROAD_OUT = {"request", "plan", "snapshot", "search", "rerank", "filtering", "hits", "keywords"}
+ROAD_OUT = {"request", "plan", "snapshot", "snapshots", "search", "rerank", "filtering", "hits", "keywords"}
 ROAD_OUT |= {"fusion", "explain", "backup", "export", "word_table", "ranking", "rescoring", "own_queries"}
 ENTRANCES = {"__init__", "index", "stats", "contents", "upkeep", "shard"}
 FLOOR = {name: number for number, names in enumerate(ROOMS) for name in names}

@@ -63,7 +63,10 @@ def test_a_flipped_bit_of_any_section(folder, kind):
 def test_a_scale_that_is_no_number_is_no_silence(folder, scale, mode):
     path = folder / "segments" / "1.seg"
     patch(path, section(path, b"SCAL")[0], struct.pack("<f", scale))
-    with Index(folder, model=MODEL) as index, pytest.raises(CorruptError, match="scale that is no number"):
+    with (
+        Index(folder, model=MODEL) as index,
+        pytest.raises(CorruptError, match="scale that is negative or not finite"),
+    ):
         index.search("word1", mode=mode)
     assert len(damage_of(folder)) == 1
 
@@ -86,7 +89,7 @@ def test_scales_of_chosen_passages_alone(folder):
         ("DELETE FROM documents WHERE id = 'a'", "a document that is not in the catalog"),
         ("INSERT INTO dead SELECT key FROM documents WHERE id = 'a'", "is there and counted as deleted"),
         ("DELETE FROM dead", "a document that is not in the catalog"),
-        ("UPDATE segments SET checksum = 5 WHERE number = 1", "the catalog names"),
+        ("UPDATE segments SET checksum = 5 WHERE number = 1", "the catalogue names"),
     ],
 )
 def test_a_catalogue_that_does_not_agree(folder, statement, says):
@@ -158,8 +161,11 @@ def test_a_scan_reads_the_scales_of_its_candidates_alone(fast_path):
     patch(path, section(path, b"SCAL")[0] + 4 * 30, struct.pack("<f", np.nan))  # the row of document 30
     with Index(fast_path / "i", model=MODEL) as index:
         assert index.search("word7", k=1, mode="rerank", candidates=2) == [best]
-        with pytest.raises(CorruptError, match="scale that is no number"):
+        with pytest.raises(CorruptError, match="scale that is negative or not finite"):
             index.search("word30", k=1, mode="rerank", candidates=2)
     patch(path, section(path, b"FDES")[0], struct.pack("<f", np.nan))
-    with Index(fast_path / "i", model=MODEL) as index, pytest.raises(CorruptError, match="scale that is no"):
+    with (
+        Index(fast_path / "i", model=MODEL) as index,
+        pytest.raises(CorruptError, match="scale that is negative"),
+    ):
         index.search("word7", mode="fde")

@@ -342,7 +342,7 @@ def test_a_models_damaged_fde_is_told_where_it_would_be_used(fast_path):
 
 
 def test_a_model_that_brings_no_fde(index):
-    with pytest.raises(FdeError, match="the model 'fake' brings none: name another, such as 'muvera'"):
+    with pytest.raises(FdeError, match="the model 'fake' has none: name another, such as 'muvera'"):
         index.set_fde("auto")
 
 
@@ -395,7 +395,10 @@ def test_segments_of_another_fde_are_found(fast_path):
         with Index(fast_path / name, model=MODEL, fde=fde) as index:
             index.add(["word1"])
     (fast_path / "other" / "segments" / "1.seg").replace(fast_path / "i" / "segments" / "1.seg")
-    with Index(fast_path / "i", model=MODEL) as index, pytest.raises(CorruptError, match="the catalog names"):
+    with (
+        Index(fast_path / "i", model=MODEL) as index,
+        pytest.raises(CorruptError, match="the catalogue names"),
+    ):
         index.search("word1")
 
 

@@ -78,11 +78,13 @@ def check_all(index, rng):
 
     def check(reader, table, keys):
         alive = set(keys.tolist())
-        assert rows_of(table.any(phrases, keys, depth)) == fts5(reader, " OR ".join(phrases), alive, depth)
-        assert rows_of(table.any(pairs, keys, depth)) == fts5(reader, " OR ".join(pairs), alive, depth)
+        assert rows_of(table.with_any(phrases, keys, depth)) == fts5(
+            reader, " OR ".join(phrases), alive, depth
+        )
+        assert rows_of(table.with_any(pairs, keys, depth)) == fts5(reader, " OR ".join(pairs), alive, depth)
         groups = [(phrases[0],), (phrases[1], pairs[0])]
         match = f"{phrases[0]} AND ({phrases[1]} OR {pairs[0]})"
-        assert rows_of(table.every(groups, keys, depth)) == fts5(reader, match, alive, depth)
+        assert rows_of(table.with_every(groups, keys, depth)) == fts5(reader, match, alive, depth)
         some = keys[::3]
         assert rows_of(table.scores(phrases[2], some)) == fts5(reader, phrases[2], set(some.tolist()), 300)
         return True
@@ -134,7 +136,7 @@ def test_a_table_that_was_made_anew_is_read_anew(index):
     entry = index._store.catalog.read(lambda reader: snapshot.words.postings(reader, '"azz"'))
     assert len(entry) == 2
     words = snapshot.words._cache
-    number, half = snapshot.words.number, entry.those(np.array([True, False]))
+    number, half = snapshot.words.number, entry.only(np.array([True, False]))
     false = postings_module._Entry(number, 2, half, 0, entry)
     words._keep('"azz"', false)  # as of a damaged table
     index.add([{"id": "c", "text": "azz"}])

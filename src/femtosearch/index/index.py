@@ -23,7 +23,7 @@ from femtosearch.index.places import located, spotted, without_copies
 from femtosearch.index.queries import Query, coverage_of, encoded, warn_of_unknown
 from femtosearch.index.request import CONTEXT_HITS, Request, check_request
 from femtosearch.index.search import search
-from femtosearch.index.snapshot import Snapshots
+from femtosearch.index.snapshots import Snapshots
 from femtosearch.index.store import Store
 from femtosearch.index.tables import ALWAYS, LARGE
 from femtosearch.index.upkeep import Upkeep, count_of, folder_of

@@ -29,12 +29,12 @@ from femtosearch.index.words import LUCENE_STOP_WORDS, MOST_LETTERS, WORD, parts
 if TYPE_CHECKING:
     from femtosearch.index.filtering import Selection
 
-DEPTH = 300  # documents that are scored by both words and meaning
+DEPTH = 300  # best documents by words that MaxSim scores, too
 MOST_TERMS = 64  # of a query
-MOST_SCORED = 10_000  # occurrences of terms in documents that a search scores
-MOST_COUNTED = 60_000  # documents of a term that are counted where all are looked up; it is common then
-PAIR_SHARE = 0.2  # what two words side by side count, of what they would as one word
-MOST_ASKED = 20  # words of a query whose quotes ask for what stands in them; in prose they quote
+MOST_SCORED = 10_000  # postings that a search scores
+MOST_COUNTED = 60_000  # a term's document frequency is counted up to this; then it is common
+PAIR_SHARE = 0.2  # the weight of two words side by side, of what they would count as one word
+MOST_QUOTING_WORDS = 20  # a longer query is prose, whose quotes are not taken as phrases to look for
 TOP = 2.2  # the most that a term scores, in units of its inverse document frequency: k1 + 1
 STOP_WORDS = LUCENE_STOP_WORDS | frozenset([
     "about", "all", "also", "am", "any", "been", "being", "between", "can", "could", "did", "do", "does",
@@ -49,14 +49,13 @@ _QUOTES = dict.fromkeys(map(ord, "\u201c\u201d\u201e\u201f\u00ab\u00bb"), '"')
 
 @frozen
 class Keywords:
-    """What a query looks up, each as a phrase of FTS5.
+    """The phrases of FTS5 that a query looks up.
 
     terms:    words, and identifiers by their parts.
     pairs:    two words that stand side by side.
-    phrases:  what stands in double quotes, in a query of at most MOST_ASKED words; of each one way to write
-              it, or several.
-    forms:    of the terms, a word as it is typeset and in plain letters, of which one is meant.
-    beside:   of the terms, those of emoji and the like, which count as nothing where no document has them.
+    phrases:  what stands in double quotes, in a query of at most 20 words; for each the ways to write it.
+    forms:    pairs of terms that are one word, as it is typeset and in plain letters: only one is looked up.
+    beside:   terms for emoji and the like; one that no document has is ignored.
     """
 
     terms: tuple[str, ...]
@@ -66,21 +65,21 @@ class Keywords:
     beside: frozenset[str] = frozenset()
 
     def every(self) -> tuple[str, ...]:
-        """All that is looked up."""
+        """All phrases that are looked up."""
         return (*self.terms, *self.pairs, *(phrase for forms in self.phrases for phrase in forms))
 
 
 @frozen(eq=False)
 class WordScores:
-    """Documents that have words of a query.
+    """The documents that have words of a query.
 
     keys:     [K] int64, rising.
     bm25:     [K] float64, above 0.
-    shares:   [K] float64: of what a document could have at most, if it had every word often.
-    phrases:  [K] bool: whether all that stands in quotes is there.
+    shares:   [K] float64: bm25 as a share of the most that any document could have, at most 1.
+    phrases:  [K] bool: whether the document has all that stands in quotes.
     top:      the share of the document that is best by the terms.
-    terms:    what was looked up, and how many documents have it.
-    pairs:    the words side by side that were looked up; paired: [K] bool, whether `bm25` has them.
+    terms:    the terms that were looked up -> how many documents have each.
+    pairs:    the pairs that were looked up; paired: [K] bool, whether `bm25` includes them.
     """
 
     keys: np.ndarray
@@ -94,7 +93,7 @@ class WordScores:
 
 
 def keywords_in(query: str, *, in_plain: bool) -> Keywords:
-    """What a query looks up in a table of words. in_plain: whether that has them in plain letters."""
+    """The keywords of a query for a table of words. in_plain: whether its words are in plain letters."""
     if not in_plain:
         return keywords_of(query)
     beside = [word.lower() for word in words_beside(query)]
@@ -103,12 +102,12 @@ def keywords_in(query: str, *, in_plain: bool) -> Keywords:
 
 
 def keywords_of(query: str) -> Keywords:
-    """What a query looks up as it is written.
+    """The keywords of a query, in the letters in which it is written.
 
     >>> keywords_of('how does lru_cache work "PX-7300"').terms
     ('"lru_cache"', '"work"', '"px"', '"7300"')
 
-    Of typeset forms, as of a ligature, the plain letters are looked up too.
+    Words with typeset forms, such as a ligature, are looked up in plain letters, too.
 
     >>> keywords_of("of\ufb01ce").terms
     ('"of\ufb01ce"', '"office"')
@@ -128,7 +127,7 @@ def keywords_of(query: str) -> Keywords:
     return Keywords(
         _quoted([*words, *(phrase.lower() for phrase in split if phrase)])[:MOST_TERMS],
         _quoted(pairs)[: MOST_TERMS // 2],
-        _phrases(query, text)[:MOST_TERMS] if len(every) <= MOST_ASKED else (),
+        _phrases(query, text)[:MOST_TERMS] if len(every) <= MOST_QUOTING_WORDS else (),
         tuple((f'"{typeset}"', f'"{word}"') for typeset, word in forms),
     )
 
@@ -149,14 +148,13 @@ def _words(text: str) -> list[str]:
 
 @frozen(eq=False)
 class WordLists:
-    """The best documents of each kind of match, before they are put together.
+    """The best documents of each kind of match, before they are joined to one list.
 
-    terms:   by the words; pairs: by words that stand side by side; quoted: those that have all that stands in
-             quotes.
-    counts:  the terms that were looked up, and how many documents have each.
+    terms:   by the terms; pairs: by the pairs; quoted: the documents that have all that stands in quotes.
+    counts:  the terms that were looked up -> how many documents have each.
     adjacent: the pairs that were looked up.
-    most:    what BM25 would be for a document that had every term, and had it very often.
-    best:    the most that a document has by the terms; of shards, a document of any of them.
+    most:    the limit of BM25 for a document that has every term very often.
+    best:    the largest BM25 of a document by the terms, over all shards.
     """
 
     terms: Scored
@@ -167,8 +165,8 @@ class WordLists:
     most: float
     best: float
 
-    def together(self) -> WordScores:
-        """The score of each document."""
+    def joined(self) -> WordScores:
+        """Join the lists to one score for each document."""
         keys = np.union1d(self.terms.keys, self.quoted.keys)
         has_term, phrases = contains(self.terms.keys, keys), contains(self.quoted.keys, keys)
         bm25 = np.zeros(len(keys))
@@ -192,11 +190,12 @@ def find(
     exhaustive: bool,
     statistics: WordStatistics | None = None,
 ) -> WordLists:
-    """The best documents by BM25, of all or of a selection; those that tie with the last ones, too.
+    """Find the best documents by BM25, of all or of a selection; documents that tie with the last are
+    included.
 
-    depth:       how many, if that is more than are usually scored.
-    exhaustive:  look all words up, however common.
-    statistics:  the words of all shards of which the index is one; None for an index of its own.
+    depth:       how many documents to find; at least DEPTH are.
+    exhaustive:  look up all words, however common.
+    statistics:  the words of all shards, if the index is one of several; None for an index of its own.
     Raises OutdatedError if a commit came in between.
     """
     keywords = keywords_in(query, in_plain=snapshot.state.has_plain_words)
@@ -216,9 +215,9 @@ def word_scores(
     keys: Iterable[int],
     statistics: WordStatistics | None = None,
 ) -> dict[int, dict[str, float]]:
-    """For each document of these keys the words and pairs that it has, and what each is of its BM25.
+    """For each document, by key, the share of each word and pair that it has in its BM25.
 
-    words:  what was looked up; statistics: as for `find`.
+    words:  the words that were looked up; statistics: as for `find`.
     Raises OutdatedError if a commit came in between.
     """
     scores = {key: dict[str, float]() for key in keys}
@@ -242,11 +241,11 @@ def word_scores(
 
 
 class _Lookup:
-    """The words of one query, looked up.
+    """The lookup of one query's words.
 
-    keys:        [K] int64, rising: the documents that count.
-    depth:       how many documents of each kind of match.
-    exhaustive:  every word is scored, and not only MOST_SCORED occurrences.
+    keys:        [K] int64, rising: the documents to rank.
+    depth:       how many documents to find by each kind of match.
+    exhaustive:  score every word, and not only MOST_SCORED postings.
     """
 
     def __init__(self, table: WordTable, keys: np.ndarray, depth: int, exhaustive: bool) -> None:
@@ -257,6 +256,7 @@ class _Lookup:
         self._most = int(min(self._budget + 1, MOST_COUNTED))  # to count: what is beyond is not scored
 
     def lists(self, keywords: Keywords) -> WordLists:
+        """Look up keywords: the best documents of each kind of match."""
         not_meant = self._not_meant(keywords.forms)
         not_meant |= {term for term in keywords.beside if not self._count(term)}
         meant = [term for term in keywords.terms if term not in not_meant]
@@ -264,14 +264,17 @@ class _Lookup:
         pairs = self._affordable(keywords.pairs) if len(terms) == len(meant) else {}
         documents = self._table.documents
         most = sum(TOP * inverse_document_frequency(documents, count) for count in terms.values())
-        table, among = self._table, (self._keys, self._depth)
-        best = table.any([*terms], *among)
-        quoted = table.every(keywords.phrases, *among)
-        top = float(best.scores.max(initial=0.0))
-        return WordLists(best, table.any([*pairs], *among), quoted, terms, (*pairs,), most, top)
+        table, keys, depth = self._table, self._keys, self._depth
+        by_terms = table.with_any([*terms], keys, depth)
+        by_pairs = table.with_any([*pairs], keys, depth)
+        quoted = table.with_every(keywords.phrases, keys, depth)
+        best = float(by_terms.scores.max(initial=0.0))
+        return WordLists(by_terms, by_pairs, quoted, terms, (*pairs,), most, best)
 
     def _not_meant(self, forms: Iterable[tuple[str, str]]) -> set[str]:
-        """Of two forms of a word the one that no document has; the typeset one if none has either."""
+        """For each word with two forms the one that no document has; the typeset one if no document
+        has either.
+        """
         return {
             typeset if self._count(word) or not self._count(typeset) else word
             for typeset, word in forms
@@ -279,7 +282,7 @@ class _Lookup:
         }
 
     def _affordable(self, phrases: Iterable[str]) -> dict[str, int]:
-        """The rarest phrases that there is time to score, and how many documents have each."""
+        """The rarest phrases that the budget allows to score -> how many documents have each."""
         counts = {phrase: self._count(phrase) for phrase in phrases}
         chosen: dict[str, int] = {}
         for phrase, count in sorted(counts.items(), key=lambda pair: pair[1]):
@@ -294,5 +297,5 @@ class _Lookup:
 
 
 def _quoted(phrases: Iterable[str]) -> tuple[str, ...]:
-    """Phrases as FTS5 writes them, each once; there is no quote within, for they are made of words."""
+    """Quote phrases for FTS5, each once. They consist of words, so they contain no quotes."""
     return tuple(dict.fromkeys(f'"{phrase}"' for phrase in phrases))

@@ -1,4 +1,6 @@
-"""The writer's lock: one writer at a time, over threads and processes, and the name of who holds it."""
+"""The writer's lock: one writer at a time among threads and processes, and a note of the process that
+holds it.
+"""
 
 from __future__ import annotations
 
@@ -19,14 +21,14 @@ from femtosearch.errors import LockedError
 from femtosearch.index.claim import Claim, claim_of
 
 _PAUSE = 0.01  # seconds between two attempts
-_NOTE_BYTES, _NOTE_WIDTH = 4096, 255  # that are read, and that a note is filled up to
+_NOTE_BYTES, _NOTE_WIDTH = 4096, 255  # how much of a note is read, and the width that it is padded to
 
 
 class Holder:
-    """A thread that holds a lock, or waits for it, until it releases it or this object dies.
+    """A thread that holds a lock, or waits for it, until it releases the lock or this object is destroyed.
 
     An interrupt may come between any two instructions, also in a `finally`. So a lock does not count its
-    holders: it looks whether the last one lives and has not released it.
+    holders: it checks whether its last holder still exists and has not released it.
     """
 
     def __init__(self) -> None:
@@ -37,13 +39,15 @@ class Holder:
         self._claim: Claim | None = None
 
     def open(self, place: str) -> int:
-        """Open the file of a lock, made if absent, until the lock is released; its descriptor."""
+        """Open the file of a lock, made if absent, until the lock is released. Returns its descriptor."""
         self.place = place
         self._file = io.FileIO(place, "r+", opener=lambda path, _: os.open(path, system.LOCKING, 0o666))
         return self._file.fileno()
 
     def take(self, descriptor: int) -> bool:
-        """Whether the lock, whose file is open, is ours now. Raises OSError, sqlite3.Error, StoreError."""
+        """Try to take the lock, whose file is open; returns whether it is ours now. Raises OSError,
+        sqlite3.Error, StoreError.
+        """
         if self._claim is None:
             self._claim = claim_of(self.place, descriptor)
         return self._claim.take()
@@ -56,7 +60,7 @@ class Holder:
         self.forget()
 
     def forget(self) -> None:
-        """Close the file only: the lock stays with the processes that have the same open file."""
+        """Close the file without releasing the lock: other processes with the same open file keep it."""
         self.active = False
         self._claim = None
         if self._file is not None:
@@ -65,9 +69,9 @@ class Holder:
 
 
 class WriterLock(ABC):
-    """A lock that one thread holds at a time; what it is made of is the subclass's to say.
+    """A lock that one thread holds at a time. A subclass implements `_take`.
 
-    place:  what is locked, for messages.
+    place:  the place that is locked, for messages.
     """
 
     def __init__(self, place: str) -> None:
@@ -95,7 +99,7 @@ class WriterLock(ABC):
 
     @abstractmethod
     def _take(self, holder: Holder, deadline: float) -> None:
-        """Give the lock to a holder once it is free. Raises LockedError after the deadline."""
+        """Wait for the lock and give it to a holder. Raises LockedError after the deadline."""
 
     def _give_to(self, holder: Holder) -> None:
         holder.active = True
@@ -103,9 +107,9 @@ class WriterLock(ABC):
 
 
 class FolderLock(WriterLock):
-    """A lock on a file of the folder (`claim.py`), which the system releases when the holder dies.
+    """A lock on a file of the folder (`claim.py`), which the system releases when the process dies.
 
-    The file is never removed, and says who holds the lock: process, host and since when.
+    The file is never removed. It holds a note of who has the lock: process, host and since when.
     """
 
     def __init__(self, path: Path) -> None:
@@ -124,7 +128,7 @@ class FolderLock(WriterLock):
 
 
 class MemoryLock(WriterLock):
-    """The same for an index in memory: between the threads of one process."""
+    """The lock of an index in memory, among the threads of one process."""
 
     def __init__(self) -> None:
         super().__init__("the index in memory")
@@ -150,7 +154,7 @@ _open_holders: weakref.WeakSet[Holder] = weakref.WeakSet()
 
 
 def _open(place: str, holder: Holder) -> int:
-    """Open a lock's file for a holder; its descriptor. Raises OSError, StoreError."""
+    """Open a lock's file for a holder. Returns its descriptor. Raises OSError, StoreError."""
     check_regular(place)
     _open_holders.add(holder)
     descriptor = holder.open(place)
@@ -166,7 +170,7 @@ def _forget_in_child() -> None:
 
 
 def _close_all(status: os.stat_result) -> None:
-    """Close every descriptor of a file: one may have been opened in the moment of the fork."""
+    """Close every descriptor of a file, also one that a thread opened just before the fork."""
     for name in os.listdir("/dev/fd"):
         with suppress(OSError):
             if os.path.samestat(os.fstat(int(name)), status):
@@ -177,15 +181,15 @@ system.in_a_forked_child(_forget_in_child)
 
 
 def _held_by(reference: weakref.ref[Holder] | None, thread: int | None = None) -> bool:
-    """Whether a lock is held, by that thread or by any."""
+    """Whether a lock is held, by a certain thread or by any."""
     holder = reference() if reference else None
     return holder is not None and holder.active and thread in (None, holder.thread)
 
 
 def _write_owner(descriptor: int) -> None:
-    """Say who holds the lock, unless the file has a text that is not a lock's.
+    """Write a note of this process into the lock's file, unless the file has a text of another kind.
 
-    It is for people only: a disk that is too full for it is no reason to stop.
+    The note is for people only, so errors of the disk are ignored.
     """
     import json
     import platform  # which numpy has imported; socket takes long
@@ -196,19 +200,19 @@ def _write_owner(descriptor: int) -> None:
     with suppress(OSError):
         content = _note(descriptor).strip(b"\0")
         if not content or content.startswith(b'{"pid"'):
-            # Always as long: a file of one size costs the disk less than one that is cut and written anew.
+            # Always the same length: to overwrite costs the disk less than to truncate and write anew.
             os.lseek(descriptor, 0, os.SEEK_SET)
             os.write(descriptor, note.encode().ljust(_NOTE_WIDTH) + b"\n")
 
 
 def _note(descriptor: int) -> bytes:
-    """What stands in a lock's file."""
+    """Read the beginning of a lock's file."""
     os.lseek(descriptor, 0, os.SEEK_SET)
     return os.read(descriptor, _NOTE_BYTES)
 
 
 def _owner(descriptor: int) -> str:
-    """Who holds the lock, as far as the file says."""
+    """The holder of the lock in words, by the note in its file; "another process" if there is none."""
     import json
 
     try:

@@ -1,4 +1,6 @@
-"""What an index needs of a model; and the model of an index, loaded when the first text is encoded."""
+"""The model of an index: the protocol that it fulfils, and how it is loaded when the first text is
+encoded.
+"""
 
 from __future__ import annotations
 
@@ -19,10 +21,11 @@ AUTO = "auto"
 
 
 class PassageEncoder(Protocol):
-    """What an index needs of a model: rows of `dims` numbers, and a name and fingerprint to know it again.
+    """The protocol of a model for an index: it makes rows of `dims` numbers, and has a name and a
+    fingerprint, by which an index recognises it.
 
-    It may also have an attribute `fde`, an Fde or None: the one for its rows. And `encode_passages` may take
-    `threads`, which `Index.add(threads=)` then hands on.
+    It may also have an attribute `fde`: the Fde for its rows, or None. If `encode_passages` takes `threads`,
+    `Index.add(threads=)` passes it on.
     """
 
     @property
@@ -36,9 +39,10 @@ class PassageEncoder(Protocol):
 
 
 class ModelOfIndex:
-    """The model that an index is used with: one that is there already, or a name or folder to load it from.
+    """The model of an index, which is loaded when it is first needed.
 
-    model:  None is the built-in model of the name that the index was made with; for a new index the default.
+    model:  a loaded model, or the name or folder of one; None is the built-in model with the name that the
+            index was made with, and for a new index the default model.
     """
 
     def __init__(self, model: PassageEncoder | str | os.PathLike[str] | None) -> None:
@@ -48,7 +52,7 @@ class ModelOfIndex:
         self.is_given = model is not None
 
     def for_new_index(self) -> PassageEncoder:
-        """The model to make an index with."""
+        """The model for a new index."""
         return self._load(self._source)
 
     def of(self, origin: Origin, place: str) -> PassageEncoder:
@@ -85,14 +89,15 @@ class ModelOfIndex:
 
 
 def origin_of(model: PassageEncoder) -> Origin:
-    """What an index remembers of its model."""
+    """The facts of a model that an index stores."""
     return Origin(model.name, model.fingerprint, model.dims)
 
 
 def fitting_fde(fde: Fde | str | None, origin: Origin, model: PassageEncoder | None) -> Fde | None:
-    """An FDE for the rows of a model, by name or as it is. Raises FdeError, FdeMismatchError, StoreError.
+    """An FDE, by name or as an object, checked to fit the rows of a model.
 
-    model:  where "auto" finds the model's own; None where that is not asked for.
+    origin:  of the index; model: the model, whose own FDE "auto" is; None if `fde` is not "auto".
+    Raises FdeError, FdeMismatchError, StoreError.
     """
     from femtosearch.fde import preset
 
@@ -121,7 +126,7 @@ def check_same_fde(place: str, stored: Fde | None, expected: Fde | None) -> None
 
 
 def check_encoder(model: object) -> None:
-    """Raise StoreError for what is no model."""
+    """Raise StoreError for an object without the attributes of a model."""
     needed = ("name", "fingerprint", "dims", "encode_passages", "encode_queries")
     missing = [name for name in needed if not hasattr(model, name)]
     if missing:
@@ -132,7 +137,7 @@ def check_encoder(model: object) -> None:
 
 
 def _identity(fde: Fde | None) -> str:
-    """What tells an FDE from every other."""
+    """An FDE in words that differ for every two FDEs."""
     return "none" if fde is None else f"{fde.kind} {fde.spec()}"
 
 

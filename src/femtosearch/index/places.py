@@ -1,4 +1,4 @@
-"""Where hits are: the file that a document is of, and in it the lines, page, cell or row, and headings."""
+"""The places of hits: the file of a document, and in it the lines, page, cell or row, and headings."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from femtosearch.model.foldings import rows_of_folded
 from femtosearch.types import Hit
 
 TokenRows = Callable[..., tuple[np.ndarray, np.ndarray]]
-_MOST_FOLDED = 10_000  # hits are looked at to find k that are no copies; more where k is so large
-_WINDOW = 240  # characters of the stretch of a passage whose tokens score best together
+_MOST_FOLDED = 10_000  # hits that are examined to find k that are no copies; 16 k if that is more
+_WINDOW = 240  # characters of the part of a passage in which the best token is looked for
 
 
 def located(catalog: Catalog, hits: Sequence[Hit]) -> list[Hit]:
-    """The hits with their places. A document that no file gave has none."""
+    """Add their places to hits. A document that was not read from a file has none."""
     places = catalog.places_of([hit.id for hit in hits])
     return [_located(hit, places[hit.id]) if hit.id in places else hit for hit in hits]
 
 
 def spotted(query: np.ndarray, hits: Sequence[Hit], token_rows: TokenRows | None) -> list[Hit]:
-    """The hits with the span of the token that is most like one of the query's, in the best stretch.
+    """Add to hits the span of the token that matched best, within the best 240 characters of the passage.
 
     query:       [Q, D] float32, the query's rows.
-    token_rows:  gives a text's rows and the span of each; None where the model cannot say.
+    token_rows:  gives a text's rows and the span of each; None if the model cannot do that.
     """
     if token_rows is None or not len(query):
         return list(hits)
@@ -37,9 +37,9 @@ def spotted(query: np.ndarray, hits: Sequence[Hit], token_rows: TokenRows | None
 
 
 def without_copies(hits: list[Hit], k: int, best: Callable[[int], list[Hit]]) -> list[Hit]:
-    """The k best hits, folded; more are asked for where copies have taken places.
+    """The k best hits without copies. More hits are requested until there are k.
 
-    hits:  the k best with their copies; best: gives as many as it is asked for, or all there are.
+    hits:  the k best, with their copies; best: gives the best hits, as many as requested, or all.
     """
     count, most = k, max(_MOST_FOLDED, 16 * k)
     while len(folded(hits)) < k and len(hits) == count < most:
@@ -49,7 +49,7 @@ def without_copies(hits: list[Hit], k: int, best: Callable[[int], list[Hit]]) ->
 
 
 def folded(hits: Sequence[Hit]) -> list[Hit]:
-    """The hits without those whose text one before has; that one names them."""
+    """Fold hits: of hits with the same text only the first stays, with the ids of the others as `copies`."""
     numbers: dict[str, int] = {}
     copies: list[list[str]] = []
     first: list[Hit] = []
@@ -79,7 +79,7 @@ def _located(hit: Hit, place: Place) -> Hit:
 
 
 def _facts(place: Place, offset: int) -> dict[str, Any]:
-    """What was last said to begin at or before an offset."""
+    """The facts of the last mark at or before an offset."""
     number = bisect_right([start for start, _ in place.marks], offset) - 1
     return place.marks[number][1] if number >= 0 else {}
 
@@ -90,7 +90,7 @@ def _lines(text: str, place: Place, start: int, end: int) -> tuple[int, int] | N
 
 
 def _line(text: str, place: Place, offset: int) -> int | None:
-    """The line of a file at which a character of its text is."""
+    """The line of the file, from 1, that a character of its text is on; None if that is not known."""
     number = bisect_right([start for start, _ in place.marks], offset) - 1
     if number < 0:
         return None
@@ -106,7 +106,7 @@ def _integer(value: object) -> int | None:
 
 
 def _span(query: np.ndarray, hit: Hit, token_rows: TokenRows) -> tuple[int, int] | None:
-    """The best token of the stretch of a passage in which the query's tokens find most."""
+    """The span of the best token, within the 240 characters of the passage that match the query best."""
     begin, end = hit.passage or (0, len(hit.text))
     rows, spans = rows_of_folded(token_rows, hit.text[begin:end])
     order = np.argsort(spans[:, 0], kind="stable")
@@ -115,7 +115,7 @@ def _span(query: np.ndarray, hit: Hit, token_rows: TokenRows) -> tuple[int, int]
     if not len(rows):
         return None
     products = query @ rows.T
-    # A query row that is no word, and finds all alike, tells no place from another.
+    # A query row of no word has about the same product with all tokens, and so is not to count.
     weights = products - products.mean(axis=1, keepdims=True)
     ends = np.searchsorted(spans[:, 0], spans[:, 0] + _WINDOW)
     totals = [float(weights[:, at : ends[at]].max(axis=1).sum()) for at in range(len(spans))]

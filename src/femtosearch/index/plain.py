@@ -1,8 +1,8 @@
-"""Words in plain letters: as they are found, whatever typesetting, accents and invisible characters make of
-them.
+"""Words in plain letters: without typeset forms, accents and invisible characters, so that they are found
+however they are written.
 
-A row of the table of words is taken out by what is made of its text again: another result, of `folded` too,
-is another format, and needs a feature of its own beside `plain`.
+To delete a row of the table of words, its words are made from its text again. So the results here, and those
+of `folded`, are part of the format: other results need a new feature in place of `plain`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _ACCENTS = re.compile(  # of Latin, Greek and Cyrillic letters, Hebrew and Arabi
     "[\u0300-\u036f\u0483-\u0487\u0591-\u05bd\u05bf\u05c1\u05c2\u05c4\u05c5\u05c7\u0610-\u061a\u064b-\u065f\u0670"
     "\u06d6-\u06dc\u06df-\u06e4\u06e7\u06e8\u06ea-\u06ed\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
 )
-_ALONE = {  # letters that are no other letter with an accent, and what is no part of the word before it
+_ALONE = {  # letters that Unicode does not decompose, and signs that do not belong to the word before them
     **{"\u00df": "ss", "\u1e9e": "SS", "\u00e6": "ae", "\u00c6": "AE", "\u0153": "oe", "\u0152": "OE"},
     **{"\u00f8": "o", "\u00d8": "O", "\u0142": "l", "\u0141": "L", "\u0111": "d", "\u0110": "D"},
     **{"\u00f0": "d", "\u00d0": "D", "\u00fe": "th", "\u00de": "Th", "\u0131": "i", "\u0127": "h"},
@@ -26,7 +26,7 @@ _ALONE = {  # letters that are no other letter with an accent, and what is no pa
 }
 _ANY_ALONE = re.compile(f"[{''.join(_ALONE)}]")
 _PICTURES = re.compile("[\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff]")
-_LETTERS, _DIGITS = (  # no word of a picture has a digit, or it would be parted there
+_LETTERS, _DIGITS = (  # the word for a picture has no digits, at which it would be split
     str.maketrans(*pair) for pair in itertools.permutations(("0123456789abcdef", "abcdefghijklmnop"))
 )
 _OF_PICTURE = re.compile("emojix([a-p]{4,5})")
@@ -36,8 +36,8 @@ _APART = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:\u200b+[A-Za-z0-9]+)+")
 
 
 def plain_text(text: str) -> str:
-    """The text in plain letters: of ligatures, full-width and other typeset forms those that they stand for,
-    without accents, invisible characters, and breaks of words at the ends of lines.
+    """Convert a text to plain letters: ligatures, full-width and other typeset forms become the letters that
+    they stand for; accents, invisible characters, and breaks of words at the ends of lines are removed.
 
     >>> plain_text("\ufb01nan\xadcial \u0141\xf3d\u017a, \uff21\uff22\uff23 x\xb2, stra\xdfe")
     'financial Lodz, ABC x2, strasse'
@@ -50,8 +50,8 @@ def plain_text(text: str) -> str:
 
 
 def words_beside(text: str) -> list[str]:
-    """Words for what is none in the text and yet is looked for: pictures such as emoji, the signs of C++ and
-    C#, and the parts of words with blanks of no width in them, which may be breaks of lines or of words.
+    """Additional words of a text, for what a tokenizer of words misses: emoji and other pictures, the signs
+    of C++ and C#, and the parts of words that are divided by zero-width spaces.
 
     >>> words_beside("annual\u200breport of C++")
     ['cplusplus', 'annual', 'report']
@@ -66,7 +66,7 @@ def words_beside(text: str) -> list[str]:
 
 
 def shown_word(word: str) -> str:
-    """What a word stands for that `words_beside` gave a picture.
+    """The picture that a word of `words_beside` stands for; other words are returned unchanged.
 
     >>> [shown_word(word) for word in words_beside("a \U0001f382")] == ["\U0001f382"]
     True

@@ -15,16 +15,16 @@ from femtosearch.index.request import Request
 if TYPE_CHECKING:
     from femtosearch.fde import Fde
 
-CANDIDATES = 100  # of an FDE that is not calibrated
-RECALL = 0.99  # of a calibrated one
-SCORED = 0.25  # of a calibration's candidates, where all numbers of the FDE are scanned
-MORE = 4  # times the candidates of a calibration, where the first numbers have found them
-SCORED_GROWTH = 0.4  # power of how many times fewer numbers are scanned, by which that share grows
+CANDIDATES = 100  # with an FDE that is not calibrated
+RECALL = 0.99  # with a calibrated FDE
+SCORED = 0.25  # the share of a calibration's candidates that is usually scored, if all numbers are scanned
+MORE = 4  # times as many candidates as the calibration says, if a coarse scan selects them first
+SCORED_GROWTH = 0.4  # if n times fewer numbers are scanned, the share that is scored grows by this power of n
 
 
 @frozen
 class Extent:
-    """How much is searched: passages, of so many documents, and their rows in all, of D `dims`.
+    """How much is searched: how many passages, of how many documents, with how many rows of D `dims`.
 
     has_fde:          whether the index has an FDE.
     has_stored_fdes:  whether all passages have their FDEs on the disk; if not, `auto` does without.
@@ -46,12 +46,12 @@ class Plan:
 
     mode:        "maxsim", "rerank" or "fde".
     candidates:  how many passages "rerank" scores, at most.
-    prefix:      how many numbers of the FDE find them; None for all.
-    documents:   of how many documents they are at least, for there may be more passages than one of each.
-    most_missed: of how many of the best documents it may be expected that they are missed, when scoring ends
-                 before all candidates; 0: all are scored.
-    coarse:      how many passages the first 128 numbers find, of which all numbers find the candidates; 0:
-                 there is no such step.
+    prefix:      how many first numbers of the FDE select them; None for all.
+    documents:   how many documents the candidates must belong to, at least.
+    most_missed: how many of the best documents may be missed, by expectation, when scoring stops before all
+                 candidates are scored; 0: all are scored.
+    coarse:      how many passages a coarse scan of the first 128 numbers selects, among which all numbers
+                 select the candidates; 0: there is no such step.
     """
 
     mode: str
@@ -96,7 +96,7 @@ def _is_fast(query_rows: int, extent: Extent) -> bool:
 
 
 def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> Plan:
-    """How many candidates of how many numbers of the FDE."""
+    """The fastest plan that re-ranks: how many candidates, and by how many numbers of the FDE."""
     calibration = fde.calibration
     if calibration is None and request.recall is not None:
         raise QueryError(
@@ -121,14 +121,14 @@ def _reranking(request: Request, query_rows: int, extent: Extent, fde: Fde) -> P
 
 
 def _in_steps(plan: Plan, coarse: int) -> Plan:
-    """The plan by all numbers, but of so many passages that the first ones find. Few of the candidates are
-    scored, so that a query that needs more than most may have them.
+    """The plan with a coarse scan before that of all numbers. It has four times the candidates, for queries
+    that need more than most; usually only few of them are scored.
     """
     return replace(plan, candidates=min(MORE * plan.candidates, coarse), coarse=coarse)
 
 
 def _seconds(plan: Plan, query_rows: int, extent: Extent, bits: int, numbers: int) -> float:
-    """How long a search by a plan takes, by prediction. numbers: of an FDE."""
+    """How many seconds a search after a plan takes, by prediction. numbers: of an FDE."""
     prefix = HEAD if plan.coarse else plan.prefix or numbers
     seconds = cost.scan_seconds(prefix, bits, extent.passages) + cost.rest_seconds(plan.coarse, numbers, bits)
     scored = usually_scored(plan, numbers)
@@ -137,14 +137,16 @@ def _seconds(plan: Plan, query_rows: int, extent: Extent, bits: int, numbers: in
 
 
 def usually_scored(plan: Plan, numbers: int) -> int:
-    """How many of a plan's candidates are scored, by a calibrated FDE of so many numbers."""
+    """How many of a plan's candidates are usually scored, with a calibrated FDE of so many numbers."""
     candidates = plan.candidates // MORE if plan.coarse else plan.candidates
     share = (plan.prefix or numbers) / numbers
     return int(candidates * min(1.0, SCORED / share**SCORED_GROWTH))
 
 
 def _candidates(count: int, k: int, passages: int) -> int:
-    """So many candidates find the ten best: how many find the k best, in the same proportion above ten."""
+    """How many candidates find the k best passages, if `count` find the ten best: for k above 10 in
+    proportion.
+    """
     from femtosearch.fde.calibration import BEST
 
     scaled = -(-count * k // BEST) if k > BEST else count

@@ -49,12 +49,12 @@ class Postings:
     def __len__(self) -> int:
         return len(self.keys)
 
-    def those(self, chosen: np.ndarray) -> Postings:
-        """Some of them. chosen: [K] bool."""
+    def only(self, chosen: np.ndarray) -> Postings:
+        """The postings where `chosen`, [K] bool, is true."""
         return Postings(self.keys[chosen], self.term_frequencies[chosen], self.lengths[chosen])
 
     def followed_by(self, later: Postings) -> Postings:
-        """Both, of which the later ones have larger keys."""
+        """These postings and later ones, all of which have larger keys."""
         return Postings(
             np.concatenate([self.keys, later.keys]),
             np.concatenate([self.term_frequencies, later.term_frequencies]),
@@ -76,7 +76,7 @@ class Totals:
 
     @classmethod
     def read(cls, reader: sqlite3.Connection) -> Totals:
-        """Those of the table. Raises sqlite3.Error."""
+        """Read the totals of the table of words. Raises sqlite3.Error."""
         averages = reader.execute("SELECT block FROM words_data WHERE id = 1").fetchone()
         numbers = _whole_numbers(averages[0]).tolist() if averages and averages[0] else []
         numbers += [0] * (1 + _COLUMNS - len(numbers))
@@ -84,7 +84,7 @@ class Totals:
 
 
 def inverse_document_frequency(rows: int, document_frequency: int) -> float:
-    """The weight that FTS5 gives to a phrase that so many of its rows have."""
+    """The inverse document frequency by FTS5 of a phrase that so many of `rows` rows have."""
     if rows < document_frequency:
         return _LEAST
     weight = math.log((rows - document_frequency + 0.5) / (document_frequency + 0.5))
@@ -99,12 +99,12 @@ def document_frequency(reader: sqlite3.Connection, phrase: str, most: int = -1) 
 
 @frozen(eq=False)
 class _Entry:
-    """What the cache has of a phrase.
+    """The entry of a phrase in the cache.
 
-    state:     the number of the table's state when it was read.
-    last_key:  the largest that the table may have had then.
-    postings:  all that were read, those of documents that are gone, too.
-    orphans:   how many rows of the table were of no document of that state.
+    state:     the number of the table's state when the phrase was read.
+    last_key:  the largest key that the table could have had then.
+    postings:  all postings that were read, including those of documents that were deleted since.
+    orphans:   how many postings in the table belonged to no document of that state.
     living:    the postings of that state's documents.
     """
 
@@ -130,7 +130,7 @@ class TableState:
         self._document_frequencies: dict[str, tuple[int, float]] = {}  # and how far each was counted
 
     def totals(self, reader: sqlite3.Connection) -> Totals:
-        """What the table has in all. Raises sqlite3.Error."""
+        """The totals of the table. Raises sqlite3.Error."""
         if self._totals is None:
             self._totals = Totals.read(reader)
         return self._totals
@@ -147,12 +147,12 @@ class TableState:
         return count if most is None else min(count, most)
 
     def postings(self, reader: sqlite3.Connection, phrase: str) -> Postings:
-        """Those of the documents that count. Raises sqlite3.Error."""
+        """The postings of a phrase in the documents of this state. Raises sqlite3.Error."""
         return self._cache.at(self, reader, phrase)
 
 
 class PostingsCache:
-    """The postings of the phrases that were asked for last. Safe to use from several threads."""
+    """A cache of the postings of the phrases that were used last. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
@@ -186,33 +186,33 @@ class PostingsCache:
         with self._lock:
             self._entries.pop(phrase, None)
             self._entries[phrase] = entry
-            self._size += _size(entry)  # and what it was before, until they are counted
+            self._size += _size(entry)  # too large where an entry was replaced, until `_forget` counts
             if self._size > MOST_CACHED:
                 self._forget()
 
     def _forget(self) -> None:
-        """Keep three quarters of the most there may be: the phrases that were asked for last."""
+        """Shrink the cache to three quarters of its limit; the phrases that were used last stay."""
         self._size = sum(map(_size, self._entries.values()))
         while self._entries and self._size > 3 * MOST_CACHED // 4:
             self._size -= _size(self._entries.popitem(last=False)[1])
 
 
 def _size(entry: _Entry) -> int:
-    """Its occurrences, and something for the entry itself."""
+    """The size of an entry in the cache: its postings, and 16 for the entry itself."""
     copied = 0 if entry.living is entry.postings else len(entry.living)
     return len(entry.postings) + copied + 16
 
 
 def _read(state: TableState, reader: sqlite3.Connection, phrase: str) -> _Entry:
-    """A phrase read anew."""
+    """Read all postings of a phrase."""
     postings = _postings(state, reader, phrase)
     living = _living(postings, state)
     return _Entry(state.number, _last_key(state, postings), postings, len(postings) - len(living), living)
 
 
 def _renewed(entry: _Entry, state: TableState, reader: sqlite3.Connection, phrase: str) -> _Entry | None:
-    """What was read before, in a later state; None if that is not what the table has: somebody has made it
-    anew, or most of the documents are gone.
+    """Bring an entry to a later state by reading the larger keys alone; None if that does not give what the
+    table has now, because it was made anew, or if most of the entry's documents were deleted.
     """
     postings = entry.postings.followed_by(_postings(state, reader, phrase, entry.last_key))
     living = _living(postings, state)
@@ -227,13 +227,13 @@ def _last_key(state: TableState, postings: Postings) -> int:
 
 
 def _living(postings: Postings, state: TableState) -> Postings:
-    """Those of documents that count."""
+    """The postings of the documents of a state."""
     lives = contains(state.keys, postings.keys)
-    return postings if lives.all() else postings.those(lives)
+    return postings if lives.all() else postings.only(lives)
 
 
 def _postings(state: TableState, reader: sqlite3.Connection, phrase: str, after: int = -1) -> Postings:
-    """The postings of keys above one, from the table."""
+    """Read the postings of a phrase whose keys are above `after`."""
     rows: list[tuple[int, float, Any]] = reader.execute(_ROWS, (phrase, after)).fetchall()
     if not rows:
         return Postings(np.empty(0, np.int64), np.empty(0, np.uint32), np.empty(0, np.uint32))
@@ -245,26 +245,26 @@ def _postings(state: TableState, reader: sqlite3.Connection, phrase: str, after:
     with np.errstate(all="ignore"):
         term_frequencies = np.rint(saturation * norm / (K1 + 1 - saturation))
     if not ((term_frequencies >= 1) & (term_frequencies < 1 << 31)).all():
-        raise sqlite3.DatabaseError("the table of words is damaged")
+        raise sqlite3.DatabaseError("the table of words is damaged: a score fits no term frequency")
     postings = Postings(
         np.array(keys, np.int64), term_frequencies.astype(np.uint32), lengths.astype(np.uint32)
     )
     rising = (np.diff(postings.keys) > 0).all()
-    return postings if rising else postings.those(np.argsort(postings.keys))
+    return postings if rising else postings.only(np.argsort(postings.keys))
 
 
 def _lengths(sizes: tuple[Any, ...]) -> np.ndarray:
     """The lengths of documents in tokens, from what the table has of their columns: [K] int64."""
     if not all(isinstance(size, bytes) for size in sizes):
-        raise sqlite3.DatabaseError("the table of words is damaged: a length is no number")
+        raise sqlite3.DatabaseError("the table of words is damaged: a length is not stored as bytes")
     numbers = _whole_numbers(b"".join(sizes))
     if len(numbers) != _COLUMNS * len(sizes):
-        raise sqlite3.DatabaseError("the table of words is damaged: a length is missing")
+        raise sqlite3.DatabaseError("the table of words is damaged: a document's length is missing")
     return np.asarray(numbers.reshape(-1, _COLUMNS).sum(axis=1))
 
 
 def _whole_numbers(content: bytes) -> np.ndarray:
-    """SQLite's numbers of variable length, the highest seven bits first: [N] int64."""
+    """Decode SQLite's variable-length integers, the highest seven bits first: [N] int64."""
     digits = np.frombuffer(content, np.uint8).astype(np.int64)
     ends = np.flatnonzero(digits < 0x80)
     if not len(ends):

@@ -1,4 +1,4 @@
-"""A query as an index asks it: the rows of its pieces, of which a long one has several."""
+"""Queries as an index uses them: a query is encoded to the rows of its pieces; a long one has several."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Query:
 
 
 def encoded(model: PassageEncoder, texts: Sequence[str]) -> list[Query]:
-    """The queries of texts. A model that has no `encode_query_pieces` makes one piece of each."""
-    asked = [folded(text) for text in texts]
+    """Encode the texts of queries. A model without `encode_query_pieces` makes one piece of each."""
+    folded_texts = [folded(text) for text in texts]
     encode: Any = getattr(model, "encode_query_pieces", None)
     if encode is None:
-        rows = model.encode_queries(asked)
+        rows = model.encode_queries(folded_texts)
         return [
             Query(text, (piece,) if len(piece) else (), piece)
             for text, piece in zip(texts, rows, strict=True)
         ]
-    passages = encode(asked)
+    passages = encode(folded_texts)
     pieces: list[list[np.ndarray]] = [[] for _ in texts]
     for owner, piece in zip(passages.owner.tolist(), passages.rows, strict=True):
         pieces[owner] += [piece] if len(piece) else []
@@ -52,13 +52,13 @@ def encoded(model: PassageEncoder, texts: Sequence[str]) -> list[Query]:
 
 
 def coverage_of(model: PassageEncoder, text: str) -> Coverage | None:
-    """What of a query a model knows; None where it does not say."""
+    """How much of a query a model knows; None if the model cannot tell."""
     coverage: Any = getattr(model, "coverage", None)
     return None if coverage is None else coverage(folded(text))
 
 
 def notes_of(coverage: Coverage) -> list[str]:
-    """What there is to tell of a query: that nothing of it is known, or some words not; what is cut off."""
+    """Notes for the user about a query: which words the model does not know, and whether it is cut off."""
     notes = []
     if not coverage.pieces:
         notes.append("the model knows no word of the query: nothing is found by meaning")
@@ -74,7 +74,7 @@ def notes_of(coverage: Coverage) -> list[str]:
 
 
 def warn_of_unknown(queries: Sequence[Query], name: str, *, stacklevel: int) -> None:
-    """Warn of queries of which the model of that name knows no word."""
+    """Warn (UnknownQueryWarning) of each query of which the model knows no word. name: the model's."""
     for query in queries:
         if not query.pieces:
             warnings.warn(

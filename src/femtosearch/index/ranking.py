@@ -1,4 +1,4 @@
-"""The documents of a snapshot in the order of a plan: which passages are candidates, and their MaxSim."""
+"""Ranking: a plan is applied to a snapshot, from the candidates to the MaxSim of their documents."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ def rank(
     selection: Selection | None = None,
     words: WordScores | None = None,
 ) -> Ranking:
-    """The documents, of all or of a selection, with their scores by a plan.
+    """Rank the documents of a snapshot, or of a selection, after a plan.
 
     pieces:   of the query, [Q, D] float32 each.
-    vectors:  [pieces, P] float32, the FDE of each; None where no plan needs them.
-    words:    documents that are candidates, too.
+    vectors:  [pieces, P] float32, the FDE of each piece; None if no plan needs them.
+    words:    documents found by words, which are candidates in addition to those of the FDE.
     """
     places = None if selection is None else selection.places
     if vectors is None or plan.mode == "maxsim":
@@ -46,7 +46,7 @@ def rank(
     chosen, scores = scored_far_enough(
         products,
         snapshot.owners[places],
-        lambda some: snapshot.scores(pieces[0], places[some]),
+        lambda chosen: snapshot.scores(pieces[0], places[chosen]),
         most_missed=plan.most_missed,
         k=plan.documents,
         widening=widening_of(snapshot.encoding.size, plan.prefix),
@@ -57,7 +57,7 @@ def rank(
 def _joined(
     snapshot: Snapshot, pieces: Pieces, places: np.ndarray, scores: np.ndarray, more: np.ndarray
 ) -> Ranking:
-    """The documents of passages that have been scored, and of some more."""
+    """Rank the documents of passages that were scored, and of `more` passages, which are scored now."""
     more = more[~contains(places, more)]
     every = np.concatenate([places, more])
     by_piece = np.concatenate([scores, snapshot.scores(pieces[0], more)])
@@ -68,11 +68,11 @@ def _joined(
 def _candidates(
     snapshot: Snapshot, vectors: np.ndarray, plan: Plan, selection: Selection | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The candidates' places, rising, as many as planned, or as many as are of `plan.documents` documents;
-    and the FDE's products of a query of one piece.
+    """Find the candidates by FDE: their places, rising, and for a query of one piece their products.
 
-    The pieces of a query share them, but for ten that each has in any case; all of those are scored, and so
-    they are no more than a calibration says.
+    There are as many as planned, or more, until they belong to `plan.documents` documents. The pieces of a
+    query share the number of candidates, but each has ten at least. All candidates of a query in pieces are
+    scored, so there are only as many as the calibration says.
     """
     from femtosearch.fde.calibration import BEST
 
@@ -93,7 +93,7 @@ def _candidates(
 
 
 def _places_of_words(snapshot: Snapshot, words: WordScores) -> np.ndarray:
-    """The places of the best documents by their words, as many as do not take long to score."""
+    """The places of the passages of the best documents by words, at most WORD_PASSAGES of them."""
     order = np.argsort(-words.bm25, kind="stable")
     counts = snapshot.counts[positions(snapshot.keys, words.keys[order])]
     few = order[np.cumsum(counts) <= WORD_PASSAGES]

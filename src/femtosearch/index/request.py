@@ -1,4 +1,4 @@
-"""What a search may be asked: the same for the library, the command line and whatever else searches."""
+"""The request of a search, checked: the library, the command line and the server share it."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ MODES = ("auto", "maxsim", "rerank", "fde")
 
 @frozen
 class Quota:
-    """At most `most` hits that have one value of a field; without paths the field is the source."""
+    """A limit of how many hits may have the same value of a field. paths: of the field; without:
+    the source.
+    """
 
     most: int
     paths: tuple[Path, ...] = ()
@@ -30,7 +32,7 @@ class Quota:
 
 @frozen
 class Request:
-    """What a caller asked for, checked."""
+    """The arguments of a search, checked; see `Index.search`."""
 
     texts: list[str]
     k: int
@@ -57,7 +59,7 @@ def check_request(
     hybrid: object = None,
     length_penalty: object = None,
 ) -> Request:
-    """Check what `Index.search` was asked; numpy's numbers are as good as Python's. Raises QueryError."""
+    """Check the arguments of `Index.search`; numbers may be numpy's. Raises QueryError."""
     if not isinstance(texts, (list, tuple)):
         raise QueryError(f"query: expected a string or a list of strings, found {type(texts).__name__}")
     for position, text in enumerate(texts):
@@ -127,7 +129,7 @@ def _least(value: object) -> float:
 
 
 def _quota(value: object) -> Quota:
-    """A number of hits of each source, or a field and such a number: {"author": 1}."""
+    """Read a quota: a number of hits of each source, or a field and a number of hits: {"author": 1}."""
     if not isinstance(value, Mapping):
         return Quota(_count("per", value))
     if len(value) != 1 or not all(isinstance(name, str) and name for name in value):
@@ -146,13 +148,13 @@ def _count(name: str, value: object) -> int:
 
 
 def check_limit(limit: object) -> int | None:
-    """How many values are asked for; None for all. Raises QueryError."""
+    """Check a number of values; None for all. Raises QueryError."""
     return None if limit is None else _count("limit", limit)
 
 
 def check_page(after: object, limit: object, last: int = (1 << 63) - 1) -> tuple[int, int]:
-    """What a page is asked with, `after` being `last` at most. Raises DocumentError for what cannot be."""
+    """Check the arguments of `page`. last: the largest `after`. Raises DocumentError."""
     after = json_scalar(after)
     if not is_whole(after, -1, last):
-        raise DocumentError(f"after: expected what the page before said, found {after!r}")
+        raise DocumentError(f"after: expected -1, or the `after` of the page before, found {after!r}")
     return after, check_whole(DocumentError, "limit", json_scalar(limit), 1, (1 << 31) - 1)

@@ -29,14 +29,17 @@ def rerank(
     *,
     k: int | None = None,
 ) -> list[Hit]:
-    """The documents, best first; k keeps the first ones. A document that is a plain str has its position as
-    id. A model that is named is loaded, each time.
+    """Rank documents by their MaxSim with a query, best first; documents with equal scores keep their order.
 
-    Each document is scored by its best passage, so long ones are not cut off; of a query in pieces the best
-    passage for each counts. A document of which the model knows no word comes last, with score -inf, and a
-    query without such a word finds nothing, with an UnknownQueryWarning. The score is MaxSim, or its mean
-    over the query's rows if the conventions say so. Ties keep the order given. Raises QueryError for an empty
-    query or a k below 1, and DocumentError for what is no document.
+    model:      a Model, or the name or folder of one, which is loaded at each call.
+    documents:  a document that is a plain str gets its position as id.
+    k:          how many to return; None for all.
+
+    A document's score is that of its best passage, so long ones are not cut off; for a query in pieces the
+    best passage for each piece counts. The score is MaxSim, or its mean over the query's rows if the model's
+    conventions say so. A document of which the model knows no word comes last, with score -inf. If the model
+    knows no word of the query, the result is empty, with an UnknownQueryWarning. Raises QueryError for an
+    empty query or a k below 1, and DocumentError.
 
     >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
     ['1', '0']
@@ -47,9 +50,11 @@ def rerank(
 
 
 def similarities(model: Model, query: str, texts: Iterable[str], k: int | None = None) -> list[Hit]:
-    """All texts, or the first k, best first; a hit's id is the text's position, its score the mean of the
-    best products of the query's rows, from -1 to 1: what clients of rerankers expect. Where the model knows
-    no word of the query they are in the order given, and they or a text without a word are at -1.
+    """Rank texts as clients of rerankers expect it: all of them, or the k best, with scores from -1 to 1.
+
+    A hit's id is the text's position. Its score is the mean, over the query's rows, of the best products; -1
+    for a text of which the model knows no word. If it knows no word of the query, all are at -1, in their
+    order.
 
     Raises QueryError, DocumentError as `rerank` does.
     """
@@ -62,11 +67,11 @@ def similarities(model: Model, query: str, texts: Iterable[str], k: int | None =
 
 
 def passages_beside(model: PassageEncoder, question: str) -> Callable[[Hit], list[tuple[float, int, int]]]:
-    """What gives (MaxSim, start, end) of the passages of a hit's document beside the one that it names, in
+    """Make a function that gives (MaxSim, start, end) of the other passages of a hit's document, in their
     order.
 
-    There are none for a question without a known word, or of a document that is not much longer than that
-    passage or has more than a million characters.
+    It gives none if the model knows no word of the question, if the document is not twice as long as the
+    hit's passage, or if it has more than a million characters.
     """
     (query,) = encoded(model, [question])
     return lambda hit: _beside(model, query, hit)
@@ -86,33 +91,33 @@ def _beside(model: PassageEncoder, query: Query, hit: Hit) -> list[tuple[float, 
 def _ranked(
     model: Model, query: str, documents: Iterable[str | Mapping[str, Any] | Document], k: int | None
 ) -> tuple[list[Hit], int]:
-    """What `rerank` gives, and how many rows the query has."""
+    """The hits of `rerank`, and how many rows the query has."""
     request = check_request([query], 1 if k is None else k)
     checked = list(drafts(documents))
-    (asked,) = encoded(model, request.texts)
-    warn_of_unknown([asked], model.name, stacklevel=4)
-    if not asked.pieces:
+    (encoded_query,) = encoded(model, request.texts)
+    warn_of_unknown([encoded_query], model.name, stacklevel=4)
+    if not encoded_query.pieces:
         return [], 0
-    passages, heard = _passages_of(model, [draft.text for draft in checked])
-    by_piece = _products(asked, passages)
+    passages, foldings = _passages_of(model, [draft.text for draft in checked])
+    by_piece = _products(encoded_query, passages)
     if model.conventions.scoring == "mean":
-        by_piece /= len(asked.rows)
+        by_piece /= len(encoded_query.rows)
     best_of = np.full((len(by_piece), len(checked)), -np.inf, dtype=np.float32)
     for best, passage_scores in zip(best_of, by_piece, strict=True):
         np.maximum.at(best, passages.owner, passage_scores)
     scores = best_of.sum(axis=0)
-    spans = _best_spans(by_piece.sum(axis=0), passages, heard)
+    spans = _best_spans(by_piece.sum(axis=0), passages, foldings)
     order = np.argsort(-scores, kind="stable")[: None if k is None else request.k]
-    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()], len(asked.rows)
+    return [_hit(checked[n], n, scores[n], spans[n]) for n in order.tolist()], len(encoded_query.rows)
 
 
 def _passages_of(
     model: PassageEncoder, texts: Sequence[str]
 ) -> tuple[Passages, list[tuple[str, np.ndarray] | None]]:
-    """The passages of texts as they are heard, and how each text was folded for that, if it was."""
-    heard = [folded_with_places(text) for text in texts]
-    folded = [text if folding is None else folding[0] for text, folding in zip(texts, heard, strict=True)]
-    return model.encode_passages(folded), heard
+    """Encode texts, folded; returns their passages, and for each text its folding, or None."""
+    foldings = [folded_with_places(text) for text in texts]
+    folded = [text if folding is None else folding[0] for text, folding in zip(texts, foldings, strict=True)]
+    return model.encode_passages(folded), foldings
 
 
 def _products(query: Query, passages: Passages) -> np.ndarray:
@@ -125,14 +130,14 @@ def _of_one_text(rows: np.ndarray) -> Rows:
 
 
 def _best_spans(
-    scores: np.ndarray, passages: Passages, heard: Sequence[tuple[str, np.ndarray] | None]
+    scores: np.ndarray, passages: Passages, foldings: Sequence[tuple[str, np.ndarray] | None]
 ) -> np.ndarray:
     """Where in each document its best passage is, the first of equals: [documents, 2] int64."""
-    spans = np.zeros((len(heard), 2), dtype=np.int64)
-    best = np.full(len(heard), -np.inf, dtype=np.float32)
+    spans = np.zeros((len(foldings), 2), dtype=np.int64)
+    best = np.full(len(foldings), -np.inf, dtype=np.float32)
     for score, owner, span in zip(scores, passages.owner, passages.spans, strict=True):
         if score > best[owner]:
-            folding = heard[owner]
+            folding = foldings[owner]
             best[owner], spans[owner] = score, span if folding is None else folding[1][span]
     return spans
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-FIRST = 512  # candidates that are scored in any case; then twice as many, and so on
-WIDENING = 1.25  # of the spread, where all numbers of the FDE are read
-TAIL = 0.16  # power of how many times fewer numbers are read, by which it grows
+FIRST = 512  # candidates that are scored first; then twice as many, and so on
+WIDENING = 1.25  # the spread is taken as this many times larger, if all numbers of the FDE are read
+TAIL = 0.16  # if n times fewer numbers are read, the widening grows by this power of n
 _SAMPLES = 256  # of the products that have not been scored
 
 
@@ -28,7 +28,8 @@ def scored_far_enough(
     k: int,
     widening: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Which candidates were scored, [N] bool, and the scores of those, [M] float32.
+    """Score candidates, best products first, until so few of the best documents are expected to be missed
+    that it may stop. Returns which candidates were scored, [N] bool, and their scores, [M] float32.
 
     products:     [N] float32, of the FDEs; owners: [N] int, the document of each candidate.
     score:        gives the MaxSim of some candidates, [N] bool.
@@ -53,7 +54,9 @@ def scored_far_enough(
 
 
 def widening_of(numbers: int, prefix: int | None) -> float:
-    """By how much a spread is widened where the first numbers of an FDE are read; None: all of them."""
+    """The factor by which the spread is widened. numbers: of the FDE; prefix: how many are read, None
+    for all.
+    """
     return float(WIDENING * (numbers / (prefix or numbers)) ** TAIL)
 
 
@@ -68,7 +71,8 @@ def _kth_best(scores: np.ndarray, owners: np.ndarray, k: int) -> float:
 def _expected(
     products: np.ndarray, scores: np.ndarray, remaining: np.ndarray, least: float, widening: float
 ) -> float:
-    """How many of the remaining candidates are expected to score more than the least that counts.
+    """How many of the remaining candidates are expected to score more than `least`, the k-th best score so
+    far.
 
     remaining:  their products, falling.
     """

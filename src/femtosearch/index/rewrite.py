@@ -1,4 +1,4 @@
-"""Segments written anew within a commit: without dead passages, joined, or with other FDEs."""
+"""Rewriting segments within a commit: without the passages of tombstones, joined, or with other FDEs."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from femtosearch.index.encoding import Encoding
 from femtosearch.index.segment_header import Summary
 from femtosearch.index.segments import SegmentsWriter
 
-_TIER = 8  # segments of one size that are left side by side
-_SMALLEST_BYTES = 64 << 10  # of the smallest size
-_FEW = 8  # dead passages that are left where they are
-_SHARE = 0.25  # dead documents for each that lives, from which on dead passages are counted
+_TIER = 8  # segments of one size class that are joined
+_SMALLEST_BYTES = 64 << 10  # the upper bound of the smallest size class
+_FEW = 8  # fewer dead passages than this cause no compaction
+_SHARE = 0.25  # dead passages are counted only from so many tombstones a document on
 
 
 @frozen(eq=False)
@@ -34,7 +34,7 @@ class Copy:
 
 
 def compact(commit: Commit) -> None:
-    """Rewrite the segments that have dead passages, or whose FDEs lie as they once did, and join small
+    """Rewrite the segments that have dead passages, or whose FDEs lie in the old order, and join small
     neighbours. Raises StoreError.
     """
     commit.transaction.split_fdes()
@@ -56,7 +56,9 @@ def compact(commit: Commit) -> None:
 
 
 def tidy(commit: Commit) -> None:
-    """Keep the index small: compact it when more than half is dead, and else join small segments."""
+    """Keep the index small: compact it if more than half of the passages are dead, else join small
+    segments.
+    """
     if commit.transaction.removes and _is_mostly_dead(commit):
         try:
             compact(commit)
@@ -78,7 +80,9 @@ def _is_mostly_dead(commit: Commit) -> bool:
 
 
 def replace_fde(commit: Commit, fde: Fde | None) -> None:
-    """Give every passage another FDE, made of its rows as they are stored, or none. Raises StoreError."""
+    """Replace the FDE of the index and of all passages, made from their stored rows, or remove it. Raises
+    StoreError.
+    """
     before = commit.readable_encoding
     commit.transaction.split_fdes()
     commit.set_fde(fde)
@@ -87,14 +91,14 @@ def replace_fde(commit: Commit, fde: Fde | None) -> None:
 
 
 def replace_rows(commit: Commit, bits: int) -> None:
-    """Give every row 8 or 4 bits a number; FDEs stay as they are. Raises StoreError."""
+    """Recode all rows with 8 or 4 bits a number; FDEs stay as they are. Raises StoreError."""
     commit.transaction.set_row_bits(bits)
     _replace(commit, copy(commit, commit.transaction.segments(), commit.encoding))
     commit.transaction.shrink()
 
 
 def complete_fdes(commit: Commit) -> None:
-    """Give FDEs to the segments that were stored without, once the index is so large that it needs them."""
+    """Make FDEs for the segments that were stored without, if the index is large enough to need them."""
     if not commit.needs_fdes:
         return
     for number, summary in commit.transaction.segments().items():
@@ -103,9 +107,10 @@ def complete_fdes(commit: Commit) -> None:
 
 
 def merge_small(commit: Commit) -> None:
-    """Keep many small adds from becoming many small segments: join the last 8 of a size.
+    """Join the last segments of a size class if there are 8, so that many small adds do not leave many small
+    segments.
 
-    The next size is 8 times as large, so a row is copied a few times in all, however it was added.
+    The next size class is 8 times as large, so a row is copied only a few times, however it was added.
     """
     segments = list(commit.transaction.segments().items())
     size = _SMALLEST_BYTES
@@ -120,9 +125,10 @@ def merge_small(commit: Commit) -> None:
 
 
 def copy_documents(commit: Commit, ids: Iterable[str], change: Callable[[str], str]) -> int:
-    """Give documents other metadata: new keys, and copies of their rows. How many of the ids there are.
+    """Change the metadata of documents, which get new keys, with copies of their rows. Returns how many
+    documents there are with these ids.
 
-    change:  takes metadata as JSON text, and gives the new one. Raises StoreError, and what it raises.
+    change:  takes metadata as JSON text, and returns the new text. Its errors are raised; and StoreError.
     """
     keys = [key for key in map(commit.transaction.key_of, dict.fromkeys(ids)) if key is not None]
     renewed = {key: commit.transaction.replace_metadata(key, change) for key in sorted(keys)}
@@ -139,10 +145,10 @@ def copy_documents(commit: Commit, ids: Iterable[str], change: Callable[[str], s
 
 
 def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Copy:
-    """Copy the living passages of neighbouring segments, code by code. Raises StoreError.
+    """Copy the living passages of neighbouring segments to new ones, code by code. Raises StoreError.
 
-    source:  the FDE that they have. Where the index has another by now, they are given that one; and where
-             its rows have other bits, these.
+    source:  the FDE that they have. If the index has another FDE now, new FDEs are made; if its rows have
+             other bits now, rows are recoded.
     """
     tombstones = commit.transaction.tombstones()
     target, bits = commit.encoding if commit.needs_fdes else None, commit.row_bits
@@ -166,7 +172,9 @@ def copy(commit: Commit, run: dict[int, Summary], source: Encoding | None) -> Co
 def _append(
     writer: SegmentsWriter, batch: PassageBatch, dims: int, target: Encoding | None, is_same: bool
 ) -> None:
-    """Append a batch with FDEs of the target encoding, or none; `is_same` says that it has those."""
+    """Append a batch with FDEs of the target encoding, or without. is_same: whether its FDEs are of
+    that one.
+    """
     if target is None:
         writer.append(batch.without_fde())
     elif is_same and batch.fde is not None:

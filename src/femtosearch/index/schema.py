@@ -1,4 +1,4 @@
-"""The catalogue's tables, its layout number and its features; a database that has anything else is refused.
+"""The catalogue's tables, its layout number and its features. A database with anything else is refused.
 
 Layouts 1 and 2 are femtosearch 0.1's: 1 without FDEs, 2 with them. Since layout 3 a new feature gets a name
 instead of a number: `meta` has a row `features`, a JSON list of the names that a reader has to know. Since
@@ -26,8 +26,8 @@ from femtosearch.errors import CorruptError, StoreError
 from femtosearch.frozen import frozen
 
 APPLICATION = 0x46656D74  # "Femt", in SQLite's header
-LAYOUT = 3  # from which on features say what an index has
-NEWEST = 4  # of a new index
+LAYOUT = 3  # the first layout whose features are listed
+NEWEST = 4  # the layout of a new index
 DIGESTS, FDE, SOURCES, WORDS, FIELDS, BITS = "digests", "fde", "sources", "words", "keys", "bits"
 SPLIT, PLAIN = "split", "plain"
 FEATURES = frozenset({DIGESTS, FDE, SOURCES, WORDS, FIELDS, BITS, SPLIT, PLAIN})
@@ -100,7 +100,7 @@ class Origin:
 
 @frozen
 class Schema:
-    """What a catalogue is made of: its layout number and the names of its features."""
+    """The schema of a catalogue: its layout number and the names of its features."""
 
     layout: int
     features: frozenset[str]
@@ -162,7 +162,7 @@ def create_tables(connection: sqlite3.Connection, origin: Origin) -> None:
 
 
 def create_words(connection: sqlite3.Connection) -> None:
-    """Make the table of words in a database of its own, to compare one with."""
+    """Make an empty table of words in another database, to compare the stored one with."""
     connection.execute(_WORDS)
 
 
@@ -202,13 +202,13 @@ def read_origin(connection: sqlite3.Connection, place: str) -> Origin:
 
 
 def write_features(connection: sqlite3.Connection, features: frozenset[str]) -> None:
-    """List the features that a reader has to know."""
+    """Write the list of the features that a reader has to know."""
     names = json.dumps(sorted(features))
     connection.execute("INSERT OR REPLACE INTO meta VALUES ('features', ?)", (names,))
 
 
 def add_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -> Schema:
-    """Give a catalogue a feature of the newest layout, and with it that layout. An older reader refuses it.
+    """Add a feature to a catalogue, which gets the newest layout with it. Older readers then refuse it.
 
     A transaction must be open.
     """
@@ -225,7 +225,7 @@ def add_feature(connection: sqlite3.Connection, schema: Schema, feature: str) ->
 
 
 def drop_feature(connection: sqlite3.Connection, schema: Schema, feature: str) -> Schema:
-    """Take such a feature out of a catalogue; without any its layout is an older one.
+    """Remove a feature from a catalogue. Without any feature of the newest layout it gets an older one.
 
     A transaction must be open.
     """
@@ -264,12 +264,12 @@ def _downgrade(connection: sqlite3.Connection, features: frozenset[str]) -> Sche
 
 
 def fde_digest(content: bytes) -> str:
-    """What tells the bytes of an FDE from all others."""
+    """The digest of the stored bytes of an FDE."""
     return blake2b(content, digest_size=16).hexdigest()
 
 
 def digest(*values: str) -> bytes:
-    """Sixteen bytes that differ for other texts: BLAKE2b over the length and the UTF-8 of each."""
+    """A digest of texts, 16 bytes: BLAKE2b over the length and the UTF-8 of each."""
     state = blake2b(digest_size=16)
     for value in values:
         content = value.encode()
@@ -291,9 +291,11 @@ def _tables(layout: int, features: frozenset[str]) -> tuple[str, ...]:
     return (_META, documents, _SEGMENTS, _TOMBSTONES, *fde, *of_features, _SEQUENCE)
 
 
-@lru_cache(maxsize=8)  # for each write looks
+@lru_cache(maxsize=8)  # because every write checks it
 def _difference(entries: tuple[tuple[object, ...], ...], layout: int, features: frozenset[str]) -> str | None:
-    """In what the entries (type, name, sql) of a database differ from a catalogue's of that layout."""
+    """How the entries (type, name, sql) of a database differ from those of a catalogue; None if
+    they do not.
+    """
     expected = {_words(statement) for statement in _tables(layout, features)}
     for kind, name, statement in entries:
         if kind == "index" and statement is None:  # SQLite makes it for UNIQUE

@@ -34,10 +34,10 @@ def search(
     request: Request,
     token_rows: TokenRows | None = None,
 ) -> list[list[Hit]] | None:
-    """The hits of every query, best first; None where a document has gone since the snapshot was taken.
+    """Search a snapshot: the hits of every query, best first; None if a document was deleted meanwhile.
 
-    queries:     a query without rows and without words finds nothing.
-    token_rows:  gives the rows of a text, with which hits are explained.
+    queries:     a query without rows and without words has no hits.
+    token_rows:  gives the rows of a text, to explain hits; None if no explanations were requested.
     """
     selection = None
     if request.where is not None:
@@ -49,8 +49,8 @@ def search(
     searches = _Searches(catalog, snapshot, request, selection, weight_of(snapshot, request), token_rows)
     answers: list[list[Hit]] = []
     vectors = fde_vectors(snapshot, [query.pieces for query in queries], plans)
-    for asked in zip(queries, plans, vectors, strict=True):
-        hits = searches.hits(*asked)
+    for query, plan, query_vectors in zip(queries, plans, vectors, strict=True):
+        hits = searches.hits(query, plan, query_vectors)
         if hits is None:
             return None
         answers.append(hits)
@@ -61,8 +61,8 @@ def search(
 class _Searches:
     """What the searches of one request have in common.
 
-    weight:      that of words in a score.
-    token_rows:  what explains hits; None where nobody asked.
+    weight:      the weight of words in a score.
+    token_rows:  gives the rows of a text, to explain hits; None if no explanations were requested.
     """
 
     catalog: Catalog
@@ -73,7 +73,7 @@ class _Searches:
     token_rows: TokenRows | None
 
     def hits(self, query: Query, plan: Plan, vectors: np.ndarray | None) -> list[Hit] | None:
-        """The hits of one query; None where a document has gone meanwhile."""
+        """The hits of one query; None if a document was deleted meanwhile."""
         hits: list[Numbered] = []
         for attempt, words in self._attempts(query, plan):
             fused = self._fused(query.pieces, attempt, vectors, words)
@@ -92,8 +92,8 @@ class _Searches:
         return explained(self.catalog, self.snapshot, self.token_rows, lookup, fused, hits)
 
     def _attempts(self, query: Query, plan: Plan) -> Iterator[tuple[Plan, WordScores | None]]:
-        """The plan, and the documents that have words; and everything, where what they find may be of too few
-        sources for k hits.
+        """The plan and the documents by words; with a quota, then a plan that ranks all documents, in case
+        the first attempt gave fewer than k hits.
         """
         every = len(self.snapshot.keys)
         words = self._words(query.text, min(self.request.k, every)) if self.weight else None
@@ -111,7 +111,7 @@ class _Searches:
         exhaustive = self.weight == 1
         return find(
             self.catalog, self.snapshot, text, self.selection, depth=depth, exhaustive=exhaustive
-        ).together()
+        ).joined()
 
     def _fused(
         self, pieces: Pieces, plan: Plan, vectors: np.ndarray | None, words: WordScores | None
@@ -131,7 +131,7 @@ def ranked(
     words: WordScores | None,
     weight: float,
 ) -> Ranking:
-    """The documents with their MaxSim by a plan; with words alone those that have some."""
+    """Rank documents by MaxSim after a plan; if only words count, rank the documents that have words."""
     if weight == 1.0 and words is not None:
         places = snapshot.places_of(words.keys)
         return snapshot.rank(snapshot.piece_scores(pieces, places), places)
@@ -139,13 +139,13 @@ def ranked(
 
 
 def penalty_of(plan: Plan, request: Request) -> float:
-    """How much of what long documents have by luck is taken off."""
+    """The length penalty of a request: `length_penalty` or the default; 0 in the mode "fde"."""
     penalty = 0.0 if plan.mode == "fde" else request.length_penalty
     return PENALTY if penalty is None else penalty
 
 
 def weight_of(snapshot: Snapshot, request: Request) -> float:
-    """How much words count. Raises QueryError where there are none to look up."""
+    """The weight of words in a score. Raises QueryError if words are to count and the index has none."""
     if request.hybrid and not snapshot.has_words:
         raise QueryError(
             "hybrid: this index has no table of words: make it with set_words() (femtosearch compact FOLDER "
@@ -157,7 +157,7 @@ def weight_of(snapshot: Snapshot, request: Request) -> float:
 
 
 def extent_of(snapshot: Snapshot, selection: Selection | None) -> Extent:
-    """How much is searched; a selection's rows are taken to be as many a passage as all have."""
+    """How much is searched. A selection is taken to have as many rows a passage as all passages have."""
     rows, passages, documents = snapshot.rows, snapshot.passages, len(snapshot.keys)
     if selection is not None:
         rows = rows * len(selection.places) // max(1, passages)
@@ -167,7 +167,7 @@ def extent_of(snapshot: Snapshot, selection: Selection | None) -> Extent:
 
 
 def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibration]:
-    """The index's FDE, and how many candidates it needs for which recall, on all living passages. Raises
+    """Calibrate the index's FDE on all living passages; returns the FDE and its calibration. Raises
     FdeError.
     """
     from femtosearch.fde.calibration import Sample, fit, prefixes_of
@@ -184,8 +184,8 @@ def measure_fde(snapshot: Snapshot, queries: Rows) -> tuple[Encoding, Calibratio
 
 
 def fde_vectors(snapshot: Snapshot, queries: Sequence[Pieces], plans: list[Plan]) -> list[np.ndarray | None]:
-    """The FDEs of each query's pieces, [pieces, P], as long as the longest scan needs them; None for all
-    where no plan scans, and for a query without pieces.
+    """The FDEs of each query's pieces, [pieces, P] float32, where P is what the longest scan needs; None for
+    a query without pieces, and for all queries if no plan scans FDEs.
     """
     scanning = [plan for plan in plans if plan.mode != "maxsim"]
     if not scanning:

@@ -1,4 +1,4 @@
-"""What everything that is searched has: an index here, one of a server, one of a cluster, a collection."""
+"""The protocol of everything that can be searched: a local index, a server's, a cluster's, a collection."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from femtosearch.types import Document, Hit
 
 
 class Hits(list[Hit]):
-    """Hits, and the names of the shards of a cluster that did not answer, which may have better ones."""
+    """Hits of a cluster. missing: the names of shards that did not answer, and may have better hits."""
 
     missing: tuple[str, ...] = ()
 
 
 @runtime_checkable
 class Searches(Protocol):
-    """Documents that are searched, wherever they are. Methods are those of `Index`, and raise what its do.
+    """Documents that can be searched, wherever they are. Methods are those of `Index`, and raise what its do.
 
-    A class that derives from it is given the length, iteration, `in` and `with` by its other methods.
+    A class that derives from it inherits `len`, iteration, `in` and `with`, which use its other methods.
     """
 
     @overload
@@ -50,7 +50,7 @@ class Searches(Protocol):
         """The documents that pass a filter."""
 
     def close(self) -> None:
-        """Let go of files and connections."""
+        """Close files and connections."""
 
     def __len__(self) -> int:
         return self.count()

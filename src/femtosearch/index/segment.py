@@ -1,6 +1,7 @@
-"""A segment: an immutable file of passages' rows and FDEs, written once, memory-mapped, scanned as it lies.
+"""A segment: a file of the rows and FDEs of passages, which is written once and never changed, mapped into
+memory, and scanned in place.
 
-It knows bytes, not search. segment_header.py knows the header; the layout is in docs/format.md.
+The header is in segment_header.py; docs/format.md has the layout.
 """
 
 from __future__ import annotations
@@ -64,11 +65,11 @@ class SegmentWriter:
 
     @property
     def row_bits(self) -> int:
-        """The bits of a number of a row."""
+        """How many bits a number of a row has."""
         return self._widths.row_bits
 
     def append(self, batch: PassageBatch) -> None:
-        """Add passages after those that are there; their keys are larger than those. May raise OSError."""
+        """Append passages, whose keys must not be smaller than those before. Raises OSError."""
         if not len(batch.keys):
             return
         if not self.passages:
@@ -90,7 +91,7 @@ class SegmentWriter:
         self.bytes += batch.bytes
 
     def finish(self) -> Summary:
-        """Write what waits and the header, and flush. May raise OSError."""
+        """Write the columns that wait in memory and the header, and flush. Raises OSError."""
         self._write_codes(self._blocks.end())
         self._columns[b"SCAL"].append(np.zeros(-self.rows % LANES, "<f4"))
         self._columns[b"STRT"].append(np.array([self.rows], "<i8"))
@@ -118,7 +119,7 @@ class SegmentWriter:
         self._at += len(data)
 
     def _write_column(self, kind: bytes, arrays: list[np.ndarray]) -> bytes:
-        """Write one section at the next aligned offset; its entry of the table."""
+        """Write one section at the next aligned offset. Returns its entry for the table of sections."""
         offset = aligned(self._at)
         self._file.write(bytes(offset - self._at))
         self._at, checksum = offset, 0
@@ -165,7 +166,7 @@ class Segment:
         self.keys = self._view(b"KEYS", "<i8")
         self.spans = self._view(b"SPAN", "<i4").reshape(-1, 2)
         self._sound_scales: set[str] = set()
-        self._seen = np.zeros(self.passages, bool)  # whose rows' scales are sound
+        self._sound = np.zeros(self.passages, bool)  # passages whose rows' scales were checked
         self._check_columns()
 
     @classmethod
@@ -214,21 +215,22 @@ class Segment:
             raise self._damaged("bytes other than zero after the last section")
 
     def check_scales(self, passages: np.ndarray | None = None) -> None:
-        """Raise CorruptError for a row's scale that is no number, for no search would find its passage.
+        """Raise CorruptError for a row's scale that is negative or not finite: no search would find its
+        passage.
 
-        passages:  [M] int64: only the rows of these passages are looked at; None for all.
+        passages:  [M] int64: check only the rows of these passages; None for all.
         """
         if passages is None:
             self._check_once("rows", self.codes.scales)
         elif "rows" not in self._sound_scales:
-            unseen = passages[~self._seen[passages]]
-            first, lengths = self.starts[unseen], self.starts[unseen + 1] - self.starts[unseen]
+            unchecked = passages[~self._sound[passages]]
+            first, lengths = self.starts[unchecked], self.starts[unchecked + 1] - self.starts[unchecked]
             places = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
             self._check_scales(self.codes.scales[places])
-            self._seen[unseen] = True
+            self._sound[unchecked] = True
 
     def check_fde_scales(self) -> None:
-        """Raise CorruptError for an FDE's scale that is no number."""
+        """Raise CorruptError for an FDE's scale that is negative or not finite."""
         if self.fde is not None:
             self._check_once("fdes", self.fde.scales)
 
@@ -239,10 +241,12 @@ class Segment:
 
     def _check_scales(self, scales: np.ndarray) -> None:
         if len(scales) and not 0 <= scales.min() <= scales.max() < np.inf:
-            raise self._damaged("a row's scale that is no number")
+            raise self._damaged("a scale that is negative or not finite")
 
     def batches(self, keep: np.ndarray | None = None) -> Iterator[PassageBatch]:
-        """The passages where keep, [N] bool, is true, at most 512 at a time; their codes stay."""
+        """The passages where keep, [N] bool, is true, in batches of at most 512, with their codes
+        unchanged.
+        """
         for begin in range(0, self.passages, BATCH):
             yield self._batch(begin, min(begin + BATCH, self.passages), keep)
 
@@ -263,7 +267,7 @@ class Segment:
         return self._data[section.offset : section.offset + section.length].view(dtype)
 
     def _check_columns(self) -> None:
-        """What the native code and the search rely on, beyond the sizes."""
+        """Check the contents of columns that the native core and the search rely on. Raises CorruptError."""
         for kind in (b"STRT", b"KEYS", b"SPAN"):
             self._check_sum(self._sections[kind])
         starts = self.starts

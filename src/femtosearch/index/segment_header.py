@@ -1,4 +1,4 @@
-"""The header of a segment's file and its table of sections: what lies where, and whether it can be.
+"""The header of a segment's file and its table of sections, read and checked.
 
 The layout, byte by byte, is in docs/format.md.
 """
@@ -16,13 +16,12 @@ from femtosearch.errors import CorruptError, StoreError
 from femtosearch.frozen import frozen
 
 MAGIC = b"\x89femto\r\n"
-VERSION = 4  # of a segment whose FDEs are split; 3 with rows of 4 bits; 2 with FDEs, 1 without
+VERSION = 4  # the version of segments with split FDEs; 3: with rows of 4 bits; 2: with FDEs; 1: without
 ALIGNMENT = 64
 REQUIRED = 1  # the flag of a section that a reader must know
 
-HEADER = struct.Struct(
-    "<8sIIQQIIQIIII"
-)  # magic, version, sections, N, T, D, F, size, an FDE's bits and a row's or 0 for 8, 0, checksum
+# Magic, version, sections, N, T, D, F, size, bits of FDEs and of rows (0 stands for 8), 0, checksum.
+HEADER = struct.Struct("<8sIIQQIIQIIII")
 SECTION = struct.Struct("<4sIQQII")  # kind, flags, offset, length, checksum, 0
 _KNOWN = (b"CODE", b"SCAL", b"STRT", b"KEYS", b"SPAN")
 _FDE = (b"FDEC", b"FDES")
@@ -31,8 +30,12 @@ _MOST_SECTIONS = 64
 
 
 class Widths(NamedTuple):
-    """D, the dims of a segment's rows; F, those of its FDEs, 0 for none; the bits of an FDE's numbers; those
-    of a row's; the order in which FDEs lie.
+    """The widths of a segment's rows and FDEs.
+
+    dims:      D, the numbers of a row.
+    fde_dims:  F, the numbers of an FDE; 0 without FDEs.
+    fde_bits, row_bits:  how many bits a number of an FDE, and of a row, has.
+    order:     the order in which the FDEs lie.
     """
 
     dims: int
@@ -44,7 +47,9 @@ class Widths(NamedTuple):
 
 @frozen
 class Summary:
-    """What the catalog remembers of a segment; `first` and `checksum` tell it from every other."""
+    """The facts of a segment in the catalogue. first: its first key; checksum: of its header, which covers
+    those of all sections, so that the two identify it.
+    """
 
     first: int
     passages: int
@@ -53,16 +58,19 @@ class Summary:
     checksum: int
 
     def has_fdes(self, dims: int, row_bits: int) -> bool:
-        """Whether the passages, of rows of `dims`, have FDEs: without them the file would be smaller."""
+        """Whether the segment has FDEs, by its size: without them its file would be smaller."""
         return self.bytes > file_bytes(self.passages, self.rows, Widths(dims, row_bits=row_bits))
 
 
 def aligned(size: int) -> int:
+    """Round a number of bytes up to a multiple of 64."""
     return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 @frozen
 class Section:
+    """An entry of the table of sections: four letters, flags, and where in the file the section lies."""
+
     kind: bytes
     flags: int
     offset: int
@@ -72,6 +80,8 @@ class Section:
 
 @frozen
 class Header:
+    """The header of a segment, checked; sections are by their kinds."""
+
     passages: int
     rows: int
     widths: Widths
@@ -107,7 +117,7 @@ def file_bytes(passages: int, rows: int, widths: Widths) -> int:
 
 
 def section_lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int]:
-    """What each section must have, in bytes, in the order in which they are written."""
+    """How many bytes each section must have, in the order in which they are written."""
     dims, fde_dims, fde_bits, row_bits, _ = widths
     blocks = -(-rows // LANES)
     lengths = {
@@ -124,7 +134,7 @@ def section_lengths(passages: int, rows: int, widths: Widths) -> dict[bytes, int
 
 
 def read_header(data: np.ndarray, name: str) -> Header:
-    """The counts and the sections by kind, checked. Raises CorruptError, StoreError."""
+    """Read and check a header. data: [bytes] uint8, the whole file. Raises CorruptError, StoreError."""
     raw = data[: HEADER.size].tobytes()
     magic, version, count, *counts, checksum = HEADER.unpack(raw)
     passages, rows, dims, fde_dims, size, bits, row_bits, zero = counts
@@ -155,7 +165,9 @@ def read_header(data: np.ndarray, name: str) -> Header:
 
 
 def _check_places(sections: list[Section], end: int, size: int, name: str) -> None:
-    """Each section aligned, inside the file and behind the one before it."""
+    """Check that each section is aligned, inside the file and behind the one before it. Raises
+    CorruptError.
+    """
     for section in sorted(sections, key=lambda s: s.offset):
         if section.offset % ALIGNMENT or section.offset < end or section.offset + section.length > size:
             raise damaged(
@@ -167,7 +179,9 @@ def _check_places(sections: list[Section], end: int, size: int, name: str) -> No
 
 
 def _by_kind(sections: list[Section], needed: tuple[bytes, ...], name: str) -> dict[bytes, Section]:
-    """The sections by kind: all that we need, none that we must know and do not."""
+    """The sections by kind. Raises CorruptError if a needed one is missing, StoreError if there is a required
+    one that this femtosearch does not know.
+    """
     kinds = {section.kind: section for section in sections}
     if len(kinds) != len(sections):
         raise damaged(name, "two sections of one kind")

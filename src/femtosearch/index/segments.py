@@ -1,4 +1,4 @@
-"""Where segments lie: in a folder, with the order of syncs that a power cut cannot break, or in memory."""
+"""The directory of segments: in a folder, with syncs in an order that survives a power cut, or in memory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SEGMENT_NAME = r"[0-9]+\.seg(\.part)?"
 
 
 class OutdatedError(CorruptError):
-    """What the catalogue named is not there: it has moved on since it was read, or the index is damaged."""
+    """Something that the catalogue named is missing: there was a commit since, or the index is damaged."""
 
 
 class Directory(Protocol):
-    """Segments by number. All raise StoreError."""
+    """The segments of an index by number. All methods raise StoreError."""
 
     place: str
 
@@ -37,9 +37,10 @@ class Directory(Protocol):
 
 
 class FolderDirectory:
-    """Segments as files. A file is written under another name, synced, renamed, and the folder synced.
+    """Segments as files. A file is written under another name, synced, renamed, and then the folder is
+    synced.
 
-    A link or a special file where a segment should lie is refused by name, and left as it is.
+    A link or a special file in the place of a segment is refused, with its name, and left as it is.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,16 +49,16 @@ class FolderDirectory:
 
     @on_disk
     def create(self, number: int) -> BinaryIO:
-        """A new file under a name that is not a segment's yet."""
+        """Open a new file for a segment, under a temporary name."""
         check_folder(self._folder)
         for path in (self._draft(number), self._path(number)):
             if check_regular(path):
-                os.unlink(path)  # of a commit that never came to its end
+                os.unlink(path)  # left by a commit that was not finished
         return os.fdopen(os.open(self._draft(number), system.CREATING, 0o666), "wb")
 
     @on_disk
     def seal(self, number: int, file: BinaryIO) -> None:
-        """Make the file the segment of that number; it is on the disk when this returns."""
+        """Give a finished file the name of its segment; it is durable when this returns."""
         system.sync(file.fileno())
         file.close()
         os.replace(self._draft(number), self._path(number))
@@ -65,7 +66,7 @@ class FolderDirectory:
 
     @on_disk
     def open(self, number: int) -> Segment:
-        """Raises OutdatedError if there is none, CorruptError if it is damaged."""
+        """Open a segment. Raises OutdatedError if there is none, CorruptError if it is damaged."""
         check_folder(self._folder)
         path = self._path(number)
         try:
@@ -103,7 +104,7 @@ class FolderDirectory:
 
 
 class MemoryDirectory:
-    """Segments as buffers."""
+    """Segments in memory."""
 
     place = "the index in memory"
 
@@ -121,7 +122,7 @@ class MemoryDirectory:
         try:
             return self._segments[number]
         except KeyError:
-            raise OutdatedError(f"segment {number} is missing") from None
+            raise OutdatedError(f"segment {number} of the index in memory is missing: search again") from None
 
     def remove(self, numbers: Iterable[int]) -> None:
         for number in numbers:
@@ -132,14 +133,14 @@ class MemoryDirectory:
 
 
 class SegmentsWriter:
-    """New segments of bounded size, filled one after the other, that no transaction names yet.
+    """Writes passages to new segments of bounded size, one after the other, which no transaction names yet.
 
-    A batch lies in one segment whole, and so do a document's passages, which may come in several batches, one
-    after the other: a very long document's segment is larger than the others. The passages of one segment
-    all have FDEs, or none.
+    All passages of a batch, and all of a document, which may come in several batches, lie in one segment; so
+    the segment of a very long document is larger. The passages of one segment all have FDEs, or none.
 
-    dims:    of a row.
-    widths:  gives those of a segment with FDEs, and is asked when the first come: an FDE loads slowly.
+    dims:    D of a row.
+    widths:  gives the widths of a segment with FDEs; called only when these come, because an FDE loads
+             slowly.
     first:   the number of the first new segment.
     """
 
@@ -186,7 +187,7 @@ class SegmentsWriter:
 
     @on_disk
     def finish(self) -> dict[int, Summary]:
-        """Seal the segment that is being written. All the new ones by number."""
+        """Seal the segment that is being written. Returns all new segments by number."""
         if self._file is not None and self._writer is not None:
             self.finished[self._next] = self._writer.finish()
             self._directory.seal(self._next, self._file)
@@ -195,32 +196,33 @@ class SegmentsWriter:
         return self.finished
 
     def abandon(self) -> None:
-        """Let go of the file that is being written; the files themselves are garbage."""
+        """Close the file that is being written. All files of this writer are then garbage."""
         if self._file is not None:
             with suppress(OSError):  # closing flushes, and may find the disk as full as before
                 self._file.close()
             self._file = self._writer = None
 
     def _fits(self, writer: SegmentWriter, batch: PassageBatch) -> bool:
-        is_like_it = writer.has_fde == (batch.fde is not None) and writer.row_bits == batch.rows.bits
-        return is_like_it and writer.bytes + batch.bytes <= self._most_bytes
+        is_alike = writer.has_fde == (batch.fde is not None) and writer.row_bits == batch.rows.bits
+        return is_alike and writer.bytes + batch.bytes <= self._most_bytes
 
 
 def _is_plain(entry: os.DirEntry[str]) -> bool:
-    """Whether it is a file that no other name leads to."""
-    return (
-        entry.is_file(follow_symlinks=False) and os.lstat(entry.path).st_nlink == 1
-    )  # Windows: entry has none
+    """Whether an entry is a regular file with a single name."""
+    # `entry.stat()` has no st_nlink on Windows.
+    return entry.is_file(follow_symlinks=False) and os.lstat(entry.path).st_nlink == 1
 
 
 def open_segment(directory: Directory, number: int, summary: Summary, dims: int) -> Segment:
-    """A segment that the catalogue names, checked to be that very one. Raises CorruptError, OutdatedError."""
+    """Open a segment that the catalogue names, and check that it is that one. Raises CorruptError,
+    OutdatedError.
+    """
     segment = directory.open(number)
     first = int(segment.keys[0]) if segment.passages else 0
     actual = Summary(first, segment.passages, segment.rows, segment.bytes, segment.checksum)
     if actual != summary or segment.dims != dims:
         raise CorruptError(
-            f"{segment.name}: the catalog names {summary} of {dims} dims, the file holds {actual} of "
+            f"{segment.name}: the catalogue names {summary} of {dims} dims, the file holds {actual} of "
             f"{segment.dims}; restore a copy of the whole index or index again"
         )
     return segment

@@ -1,10 +1,10 @@
-"""An index that is one shard of several, whose answers together are those of one index of all documents.
+"""A shard: one index of several, whose answers together are equal to those of one index of all documents.
 
-A query comes twice. First each shard says how the query's MaxSim is spread over its passages, and how good
-its best documents are by words; then, told what that is over all shards, it gives its best hits, whose scores
-are those that one index would give. A shard that was not asked the first time, because another copy of it
-was, does that then. A query that is to be explained comes twice more: for what its hits are ranked by, and
-for how many documents are ranked before them.
+A query has two phases. In the first each shard reports the moments of the query's MaxSim over its passages,
+and the BM25 of its best documents. The router joins these reports and sends the result back; in the second
+phase each shard gives its best hits, with the scores that one index would give. A shard that took no part in
+the first phase, because another copy of it did, does it then. A query that is to be explained has two more
+phases: one for the numbers by which its hits are ranked, and one for how many documents rank before them.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ from femtosearch.index.word_table import WordStatistics
 from femtosearch.types import Hit, Rows
 
 T = TypeVar("T")
-_MOST_BEGUN = 32  # queries whose first half is kept for the second
+_MOST_BEGUN = 32  # queries whose first phase is kept for the second
 NO_WORDS = WordStatistics(0, 0, 0)
 
 
 @frozen
 class Totals:
-    """What a shard has in all.
+    """The totals of a shard.
 
-    rows, tokens:  of its table of words; has_words: whether there is one.
-    long:          whether a document has more than one passage.
+    rows, tokens:  of its table of words; has_words: whether it has one.
+    long:          whether any document has more than one passage.
     """
 
     documents: int
@@ -61,13 +61,13 @@ class Totals:
 class Question:
     """A query to all shards.
 
-    name:        of this query alone, by which a shard knows it again.
-    query:       with its rows.
-    request:     with the one text; its quota is the router's.
+    name:        a unique name, by which a shard recognises the query in its second phase.
+    query:       the query with its rows.
+    request:     the request with one text; its quota is left to the router.
     statistics:  the words of all shards; None where words do not count.
-    passages:    of all shards.
-    spots:       say of each hit where it matched best.
-    explain:     the shard will be asked why its hits are hits.
+    passages:    how many passages all shards have.
+    spots:       give each hit the span where it matched best.
+    explain:     explanations will be requested after the second phase.
     """
 
     name: str
@@ -80,17 +80,17 @@ class Question:
 
     @property
     def depth(self) -> int:
-        """How many documents are scored by words."""
+        """How many best documents by words are scored."""
         documents = self.statistics.documents if self.statistics else 0
         return max(DEPTH, min(self.request.k, documents))
 
 
 @frozen
 class First:
-    """What a shard says first: how MaxSim is spread there, and the BM25 of its best documents by terms, by
-    pairs and by what is quoted.
+    """A shard's report of the first phase.
 
-    moments:  of the query, and of each of its pieces where there are several; see `moments_of`.
+    moments:  of the query's MaxSim, and of each of its pieces where there are several; see `moments_of`.
+    words:    the BM25 of its best documents by terms, by pairs, and by quoted phrases.
     lowest:   the lowest MaxSim; see `lowest_of`.
     """
 
@@ -101,8 +101,11 @@ class First:
 
 @frozen
 class Second:
-    """What all shards are told then: how MaxSim is spread over all, and from what BM25 on a document counts,
-    of each kind of match, and what the best one has by the terms; and the lowest MaxSim.
+    """The joined reports of all shards, which each shard gets for the second phase.
+
+    moments, lowest:  as in `First`, over all shards.
+    least:            the BM25 from which on a document counts, by terms, by pairs and by quoted phrases.
+    best:             the largest BM25 of a document by terms.
     """
 
     moments: tuple[Moments, ...]
@@ -113,11 +116,11 @@ class Second:
 
 @frozen
 class Reasons:
-    """What a shard says of one of its hits.
+    """A shard's part of the explanation of one hit.
 
-    words:     what each word counts that was looked up and is there.
-    measures:  what the document is ranked by; see `Measures`.
-    parts:     what its score is the sum of.
+    words:     the share of each word that was looked up and that it has, in its BM25.
+    measures:  the numbers by which the document is ranked; see `Measures`.
+    parts:     the addends of its score.
     """
 
     words: dict[str, float]
@@ -126,9 +129,9 @@ class Reasons:
 
 
 def second_of(question: Question, firsts: Sequence[First]) -> Second:
-    """What all shards have said first, put together."""
-    several = zip(*(first.words for first in firsts), strict=True)
-    least = [_least([score for scores in lists for score in scores], question.depth) for lists in several]
+    """Join the reports of all shards."""
+    by_kind = zip(*(first.words for first in firsts), strict=True)
+    least = [_least([score for scores in lists for score in scores], question.depth) for lists in by_kind]
     by_piece = zip(*(first.moments for first in firsts), strict=True)
     moments = tuple(Moments.joined(of_shards) for of_shards in by_piece) or (Moments(),)
     best = max((score for first in firsts for score in first.words[0]), default=0.0)
@@ -144,9 +147,9 @@ def _least(scores: list[float], depth: int) -> float:
 
 @frozen(eq=False)
 class _Begun:
-    """A query whose passages have been scored.
+    """A query after its first phase.
 
-    vector:  [P] float32, the query's FDE, where it finds; words: None where they do not count.
+    vector:  [P] float32, the query's FDE, if it selects candidates; words: None where they do not count.
     """
 
     snapshot: Snapshot
@@ -161,13 +164,13 @@ class _Begun:
 
 @frozen(eq=False)
 class _Fusion:
-    """The scores of a query that count, and the words that are in them."""
+    """The fused scores of a query, and the word scores that went into them."""
 
     fused: Fused
     words: WordScores | None
 
     def measures(self, begun: _Begun, question: Question) -> Measures:
-        """What the documents are ranked by."""
+        """The numbers by which the documents are ranked."""
         query = question.query
         lookup = Lookup(query.text, query.rows, begun.vector, self.words, begun.selection)
         return Measures(begun.snapshot, lookup, self.fused)
@@ -175,14 +178,16 @@ class _Fusion:
 
 @dataclass(eq=False)
 class Shard:
-    """One shard, and what it keeps between the two halves of a query. Safe to use from several threads."""
+    """One shard. It keeps queries between their two phases. Safe to use from several threads."""
 
     index: Index
     _begun: OrderedDict[str, _Begun] = field(default_factory=OrderedDict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def totals(self) -> Totals:
-        """What the shard has; and what the first query by FDE needs is made now. Raises StoreError."""
+        """The totals of the shard. Also prepares its FDE, so that the first query need not wait for that.
+        Raises StoreError.
+        """
 
         def totals(snapshot: Snapshot) -> Totals:
             if snapshot.has_stored_fdes:
@@ -208,13 +213,13 @@ class Shard:
         return self.index._snapshots.ask(counts)
 
     def begin(self, question: Question) -> First:
-        """The first half of a query. Raises QueryError, StoreError."""
+        """Run the first phase of a query. Raises QueryError, StoreError."""
         begun = self.index._snapshots.ask(lambda snapshot: self._beginning(snapshot, question))
         self._keep(question, begun)
         return begun.first
 
     def finish(self, question: Question, second: Second) -> list[Hit]:
-        """The second half: the shard's best hits. Raises QueryError, StoreError."""
+        """Run the second phase of a query: the shard's best hits. Raises QueryError, StoreError."""
         hits = self._ask(
             question, lambda begun: self._hits(begun, question, second), last=not question.explain
         )
@@ -224,24 +229,25 @@ class Shard:
         return located(self.index._store.catalog, hits)
 
     def reasons(self, question: Question, second: Second, ids: Sequence[str]) -> list[Reasons | None]:
-        """Why some documents of the shard are hits, as far as one shard knows; None for one that is none.
-        Raises QueryError, StoreError.
+        """The shard's part of the explanations of documents; None for one that it did not rank. Raises
+        QueryError, StoreError.
         """
         return self._ask(question, lambda begun: self._reasons(begun, question, second, ids))
 
     def larger(
         self, question: Question, second: Second, measures: Sequence[dict[str, float]]
     ) -> list[dict[str, int]]:
-        """How many documents or passages of the shard are ranked before some hits of any shards, by each of
-        their measures. Raises QueryError, StoreError.
+        """How many documents or passages of the shard rank before hits of any shards, by each measure of each
+        hit. Raises QueryError, StoreError.
         """
 
         def counts(begun: _Begun) -> list[dict[str, int]]:
             if begun.ranking is None:
                 return [dict.fromkeys(numbers, 0) for numbers in measures]
-            own_measures = self._fusion(begun, question, second).measures(begun, question)
+            ranked_by = self._fusion(begun, question, second).measures(begun, question)
             return [
-                {name: own_measures.larger(name, number) for name, number in of.items()} for of in measures
+                {name: ranked_by.larger(name, number) for name, number in numbers.items()}
+                for numbers in measures
             ]
 
         return self._ask(question, counts, last=True)
@@ -253,11 +259,13 @@ class Shard:
                 self._begun.popitem(last=False)
 
     def _ask(self, question: Question, use: Callable[[_Begun], T | None], *, last: bool = False) -> T:
-        """What is made of a query that has begun; one that has not begins now. last: it is not kept."""
+        """Apply a function to a query after its first phase, which is run now if it was not, or if the index
+        has changed since. last: do not keep the query afterwards.
+        """
         with self._lock:
             former = self._begun.pop(question.name, None)
 
-        def asked(snapshot: Snapshot) -> T | None:
+        def answer(snapshot: Snapshot) -> T | None:
             is_current = former is not None and former.snapshot is snapshot
             begun = former if is_current else self._beginning(snapshot, question)
             assert begun is not None
@@ -265,7 +273,7 @@ class Shard:
                 self._keep(question, begun)
             return use(begun)
 
-        return self.index._snapshots.ask(asked)
+        return self.index._snapshots.ask(answer)
 
     def _beginning(self, snapshot: Snapshot, question: Question) -> _Begun:
         request, pieces = question.request, question.query.pieces
@@ -282,7 +290,7 @@ class Shard:
         moments: tuple[Moments, ...] = (Moments(),) * (1 if len(pieces) < 2 else 1 + len(pieces))
         ranking, lowest = None, dict[int, float]()
         if pieces or words is not None:
-            scores = None if words is None else words.together()
+            scores = None if words is None else words.joined()
             ranking = ranked(snapshot, pieces, plan, vectors, selection, scores, weight)
             sample = max(1, round(SAMPLE * snapshot.passages / max(1, question.passages)))
             moments = moments_of(snapshot, pieces, ranking, sample) if snapshot.passages else moments
@@ -331,7 +339,7 @@ class Shard:
 
     def _fusion(self, begun: _Begun, question: Question, second: Second) -> _Fusion:
         assert begun.ranking is not None
-        words = None if begun.words is None else _cut(begun.words, second).together()
+        words = None if begun.words is None else _cut(begun.words, second).joined()
         fused = fuse(
             begun.snapshot,
             question.query.pieces,
@@ -351,12 +359,12 @@ class Shard:
 def _scores(words: WordLists | None) -> tuple[list[float], list[float], list[float]]:
     if words is None:
         return [], [], []
-    terms, pairs, quoted = (of.scores.tolist() for of in (words.terms, words.pairs, words.quoted))
+    terms, pairs, quoted = (scored.scores.tolist() for scored in (words.terms, words.pairs, words.quoted))
     return terms, pairs, quoted
 
 
 def _cut(words: WordLists, second: Second) -> WordLists:
-    """The lists without the documents that are not among the best of all shards."""
+    """Remove from the lists the documents that are not among the best of all shards."""
     lists = zip((words.terms, words.pairs, words.quoted), second.least, strict=True)
-    terms, pairs, quoted = (of.those(of.scores >= low) for of, low in lists)
+    terms, pairs, quoted = (scored.only(scored.scores >= low) for scored, low in lists)
     return replace(words, terms=terms, pairs=pairs, quoted=quoted, best=max(second.best, words.best))

@@ -1,45 +1,40 @@
-"""All living passages at one moment: what a search scans."""
+"""A snapshot: all living passages at one moment, which a search scans."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from femtosearch.codes import LANES, Codes, Order, maxsim_parts
-from femtosearch.errors import StoreError
 from femtosearch.frozen import frozen
 from femtosearch.index.batch import BlockBuffer, RowCodes
 from femtosearch.index.catalog import State
-from femtosearch.index.keys import between, contains, positions
-from femtosearch.index.lock import MemoryLock
+from femtosearch.index.keys import contains, positions
 from femtosearch.index.postings import PostingsCache, TableState
 from femtosearch.index.segment import Segment
-from femtosearch.index.segments import OutdatedError, check_widths, open_segment
+from femtosearch.index.segments import check_widths
 from femtosearch.index.store import Store
 
 if TYPE_CHECKING:
     from femtosearch.index.encoding import Encoding
 
-_ATTEMPTS = 100  # beside writers; then they have to wait
-
-T = TypeVar("T")
 _Copied = tuple[Codes, np.ndarray, None]  # of some passages, as `maxsim_parts` takes them
 Pieces = Sequence[np.ndarray]  # of a query: the rows of each, [Q, D] float32
 
 
 @frozen(eq=False)
 class View:
-    """One segment and which of its passages live.
+    """One segment and its living passages.
 
     tombstones:  [*] int64: the deleted keys between its first key and its last.
-    alive:       [N] bool: the living passages, or None where all live.
-    which:       [M] int64: their numbers, or None.
+    alive:       [N] bool: which passages live; None if all do.
+    which:       [M] int64: the numbers of the living passages; None if all live.
     """
 
     segment: Segment
@@ -49,15 +44,18 @@ class View:
 
     @property
     def living(self) -> int:
+        """How many passages live."""
         return self.segment.passages if self.which is None else len(self.which)
 
     @property
     def rows(self) -> int:
+        """How many rows the living passages have."""
         lengths = np.diff(self.segment.starts)
         return int(lengths.sum() if self.which is None else lengths[self.which].sum())
 
     @property
     def keys(self) -> np.ndarray:
+        """The keys of the documents of the living passages, [M] int64, rising."""
         return self.segment.keys if self.which is None else self.segment.keys[self.which]
 
 
@@ -66,12 +64,11 @@ class Ranking:
     """Documents and the scores of their passages.
 
     keys:    [K] int64, rising.
-    scores:  [K] float32: of each piece of the query what a document's best passage has, together; -inf for no
-             hit.
+    scores:  [K] float32: the sum over the pieces of the query of the document's best score; -inf for no hit.
     first:   [K] int64: where each document's passages begin in `places` and `by_passage`.
-    places:  [M] int64, rising: the passages that were scored, or None: all of the snapshot's.
-    by_piece:    [pieces, M] float32: what each piece of the query gives each passage.
-    by_passage:  [M] float32: what all give it.
+    places:  [M] int64, rising: the passages that were scored; None for all of the snapshot.
+    by_piece:    [pieces, M] float32: the score of each passage with each piece of the query.
+    by_passage:  [M] float32: the sum of these over the pieces.
     """
 
     keys: np.ndarray
@@ -82,16 +79,17 @@ class Ranking:
     by_passage: np.ndarray
 
     def place(self, document: int) -> int:
-        """The best passage of one of the documents, among the snapshot's; the first of equals."""
+        """The place, in the snapshot, of the best passage of a document; the first of equals."""
         begin, end = np.append(self.first[document : document + 2], len(self.by_passage))[:2]
         best = int(begin + np.argmax(self.by_passage[begin:end]))
         return best if self.places is None else int(self.places[best])
 
 
 class Snapshot:
-    """The living passages, end to end over all segments; never changed.
+    """The living passages of all segments, end to end. A snapshot never changes. A place is the number of a
+    passage among them.
 
-    state:     what the catalogue said when it was taken.
+    state:     the state of the catalogue when the snapshot was taken.
     keys:      [documents] int64, rising: the documents that have passages.
     first:     [documents] int64: where each document's passages begin among the living ones.
     rows:      how many rows the living passages have.
@@ -164,17 +162,19 @@ class Snapshot:
         return _without_infinities([maxsim_parts(query, scored)])
 
     def piece_scores(self, pieces: Pieces, places: np.ndarray | None = None) -> np.ndarray:
-        """`scores` of each piece of a query: [pieces, passages] float32; one row of -inf without pieces."""
+        """The `scores` of each piece of a query: [pieces, passages] float32; one row of -inf
+        without pieces.
+        """
         if not pieces:
             count = self.passages if places is None else len(places)
             return np.full((1, count), -np.inf, np.float32)
         return np.stack([self.scores(piece, places) for piece in pieces])
 
     def sample_scores(self, pieces: Pieces, count: int) -> np.ndarray:
-        """`piece_scores` of so many passages that lie evenly among all: [pieces, M] float32.
+        """The `piece_scores` of a sample of `count` passages that lie evenly among all: [pieces, M] float32.
 
-        Every query asks for the same ones. From the second on their rows lie together in memory, for where
-        they are in the files each has to be waited for.
+        The sample is the same for every query. At its second use its rows are copied side by side in memory,
+        because scattered rows in files are slow to read.
         """
         places = np.unique(np.linspace(0, self.passages - 1, count).astype(np.int64))
         if not pieces or count not in self._samples:
@@ -199,7 +199,7 @@ class Snapshot:
         for view, codes in self._fdes():
             padded = np.pad(vector, (0, codes.dims - len(vector)))
             by_passage = inner_products(padded, codes)
-            by_passage[np.diff(view.segment.starts) == 0] = -np.inf  # which no row was encoded of
+            by_passage[np.diff(view.segment.starts) == 0] = -np.inf  # passages without rows
             products.append(by_passage if view.which is None else by_passage[view.which])
         return _without_infinities(products)
 
@@ -210,12 +210,12 @@ class Snapshot:
         alive: Mapping[int, np.ndarray] | None = None,
         coarse: int = 0,
     ) -> tuple[np.ndarray, np.ndarray]:
-        """The places of the `count` largest products, rising, [M] int64, and the products, [M] float32; of
-        equals the first.
+        """Find the passages with the `count` largest products: their places, rising, [M] int64, and the
+        products, [M] float32; of equal products the first.
 
         vector:  [P] float32: the first P numbers of a query's FDE.
-        alive:   of each segment [N] bool, which of its passages count; None for all that live.
-        coarse:  above 0: of so many only, which the first 128 numbers find; all FDEs must be split.
+        alive:   for each segment [N] bool, which of its passages count; None for all that live.
+        coarse:  above 0: how many passages the first 128 numbers select before; all FDEs must be split.
         """
         from femtosearch.fde import nearest
 
@@ -235,7 +235,7 @@ class Snapshot:
         return places, products
 
     def rank(self, by_piece: np.ndarray, places: np.ndarray | None = None) -> Ranking:
-        """Documents by the best of their passages for each piece of a query, of all or of those at `places`.
+        """Rank documents by their best passage for each piece of a query: of all passages, or of `places`.
 
         by_piece:  [pieces, M] float32.
         """
@@ -249,7 +249,7 @@ class Snapshot:
 
     @cached_property
     def owners(self) -> np.ndarray:
-        """[passages] int32: of each living passage, the number of its document."""
+        """For each living passage the number of its document: [passages] int32."""
         return np.repeat(np.arange(len(self.first), dtype=np.int32), self.counts)
 
     def places_of(self, keys: np.ndarray) -> np.ndarray:
@@ -268,7 +268,7 @@ class Snapshot:
         return int(start), int(stop)
 
     def _chosen(self, places: np.ndarray | None) -> Iterator[tuple[View, np.ndarray | None]]:
-        """Each segment with the numbers of its passages that are meant; None for all."""
+        """Each segment with the numbers of those of its passages that are at `places`; None for all."""
         for view, begin, end in zip(self.views.values(), self._bounds, self._bounds[1:], strict=False):
             if places is None:
                 yield view, view.which
@@ -279,7 +279,7 @@ class Snapshot:
                 yield view, local if view.which is None else view.which[local]
 
     def _fdes(self) -> Iterator[tuple[View, Codes]]:
-        """Each segment with its FDEs; where none are stored, they are made and kept while it is open."""
+        """Each segment with its FDEs. If none are stored, they are made, and kept as long as it is open."""
         for view in self.views.values():
             stored = view.segment.fde
             view.segment.check_fde_scales()
@@ -287,7 +287,7 @@ class Snapshot:
 
 
 class DerivedFdes:
-    """FDEs of segments that were stored without, made for a search that asks for them, and kept in memory."""
+    """FDEs of segments that were stored without: made when a search needs them, and kept in memory."""
 
     def __init__(self) -> None:
         self._codes: WeakKeyDictionary[Segment, tuple[str, Codes]] = WeakKeyDictionary()
@@ -303,89 +303,10 @@ class DerivedFdes:
         return codes
 
 
-class Snapshots:
-    """The snapshots of one store; the last one is kept until a commit, by any process, makes it stale."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._taking = threading.RLock()  # not Lock: an interrupted thread must not wait for itself
-        self._last: Snapshot | None = None
-        self._derived = DerivedFdes()
-        self._postings = PostingsCache()
-
-    def take(self) -> Snapshot:
-        """All living passages as of the last commit of any process. Raises StoreError, CorruptError.
-
-        A segment that is gone means that another process has compacted since the catalogue was read: then it
-        is read again.
-        """
-        if isinstance(self._store.lock, MemoryLock) and self._store.lock.held_here():
-            raise StoreError("an index in memory cannot be searched inside its own add: search it later")
-        catalog = self._store.catalog
-        with self._taking:
-            last = self._last
-            for attempt in range(_ATTEMPTS):
-                if last is not None and last.state.version == catalog.version():
-                    return last
-                state = catalog.state()
-                try:
-                    last = self._last = self._snapshot(state)
-                    return last
-                except OutdatedError:
-                    if catalog.version() == state.version or attempt == _ATTEMPTS - 1:
-                        raise
-        raise AssertionError("unreachable")
-
-    def ask(self, question: Callable[[Snapshot], T | None]) -> T:
-        """The answer to a question about a snapshot, which is asked again where the index has moved on
-        meanwhile: where the answer is None, or something that the snapshot names is gone. Where writers are
-        always faster, they are paused. Raises StoreError, CorruptError, and what the question raises.
-        """
-        for _ in range(_ATTEMPTS):
-            if (answer := self._ask_once(question)) is not None:
-                return answer
-        with self._store.pause_writers():
-            if (answer := self._ask_once(question)) is not None:
-                return answer
-        raise StoreError(f"{self._store.catalog.place}: changed faster than it could be read: try again")
-
-    def _ask_once(self, question: Callable[[Snapshot], T | None]) -> T | None:
-        """The answer to a question about the snapshot of now; None where the index has moved on meanwhile."""
-        snapshot = self.take()
-        try:
-            return question(snapshot)
-        except OutdatedError:
-            if self._store.catalog.version() == snapshot.state.version:
-                raise
-            return None
-
-    def release(self) -> None:
-        """Let go of the segments that the last snapshot has open."""
-        self._last = None
-
-    def _snapshot(self, state: State) -> Snapshot:
-        views: dict[int, View] = {}
-        earlier = self._last.views if self._last else {}
-        if self._last is None or self._last.state.version[0] != state.version[0]:
-            earlier = {}  # for it may be another database, whose keys are other documents'
-            self._postings = PostingsCache()
-        elif self._last.state.has_plain_words != state.has_plain_words:
-            self._postings = PostingsCache()  # documents have other words, under the keys that they had
-        for number, summary in state.segments.items():
-            view = earlier.get(number)
-            if view is None:
-                segment = open_segment(self._store.directory, number, summary, self._store.origin.dims)
-            else:
-                segment = view.segment
-            tombstones = between(state.tombstones, segment.keys)
-            if view is None or not np.array_equal(view.tombstones, tombstones):
-                view = _view(segment, tombstones)
-            views[number] = view
-        return Snapshot(self._store, state, views, self._derived, self._postings)
-
-
 def _copied(segment: Segment, which: np.ndarray) -> _Copied:
-    """The rows of some passages of a segment, copied, and where each begins. Raises CorruptError."""
+    """Copy the rows of passages of a segment side by side: their codes, and where each begins. Raises
+    CorruptError.
+    """
     segment.check_scales(which)
     starts, codes = segment.starts, segment.codes
     passages = [RowCodes.of(codes, int(starts[n]), int(starts[n + 1])) for n in which]
@@ -398,13 +319,8 @@ def _copied(segment: Segment, which: np.ndarray) -> _Copied:
     return replace(codes, blocks=blocks, scales=scales, count=int(ends[-1])), ends, None
 
 
-def _view(segment: Segment, tombstones: np.ndarray) -> View:
-    alive = ~np.isin(segment.keys, tombstones) if len(tombstones) else None
-    return View(segment, tombstones, alive, None if alive is None else np.flatnonzero(alive))
-
-
 def _without_infinities(scores: list[np.ndarray]) -> np.ndarray:
-    """The scores end to end; what a damaged file makes of a score is no hit."""
+    """Join scores end to end. Infinities and NaN, which come from damaged files, become -inf: no hit."""
     joined = np.concatenate([np.empty(0, np.float32), *scores])
     joined[~np.isfinite(joined)] = -np.inf
     return joined

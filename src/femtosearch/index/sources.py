@@ -1,4 +1,4 @@
-"""Where documents come from: the tables of sources, of files, and of the documents that each file gave.
+"""The tables of sources, of their files, and of the documents that each file gave.
 
 A source is a path that a user named: a folder, or a file. A file is known by its path, whichever source leads
 to it, so it is one file however it is spelled. A document of it is known by a name that is the file's own.
@@ -16,12 +16,12 @@ from femtosearch.disk import on_disk
 from femtosearch.errors import CorruptError
 from femtosearch.frozen import frozen
 
-NEVER = ""  # the stamp of a file that was not read to its end
+NEVER = ""  # the stamp of a file that was not read completely
 
 
 @frozen
 class Source:
-    """A path whose documents an index keeps.
+    """A path whose files an index follows.
 
     path:       absolute; "-" is standard input.
     options:    how its files are read.
@@ -39,9 +39,9 @@ class FileRow(NamedTuple):
     """A file that was read.
 
     source:  the number of its source.
-    stamp:   its size and times, and how it was read; NEVER if it was not read to its end.
-    digest:  of its bytes.
-    documents:  how many it gave.
+    stamp:   its size and times, and how it was read; NEVER if it was not read completely.
+    digest:  the digest of its bytes.
+    documents:  how many documents it gave.
     """
 
     number: int
@@ -52,7 +52,7 @@ class FileRow(NamedTuple):
 
 
 class DocumentRow(NamedTuple):
-    """A document of a file: its key, and the turn of reading in which it was last there."""
+    """A document of a file. turn: the last reading of the file in which it occurred; marks: as JSON text."""
 
     key: int
     turn: int
@@ -60,9 +60,9 @@ class DocumentRow(NamedTuple):
 
 
 class Place(NamedTuple):
-    """The file that a document is of, and where in its text lines, pages, cells and headings begin.
+    """The file of a document, and where in its text lines, pages, cells and headings begin.
 
-    marks:  pairs of an offset in the text, in characters, and what begins there; rising.
+    marks:  pairs of an offset in the text, in characters, rising, and the facts that begin there.
     """
 
     path: str
@@ -70,7 +70,7 @@ class Place(NamedTuple):
 
 
 class SourceTable:
-    """The three tables within a transaction. Every method raises StoreError."""
+    """The tables of sources, files and origins within a transaction. Every method raises StoreError."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self.place = place
@@ -79,7 +79,7 @@ class SourceTable:
 
     @on_disk
     def add_source(self, path: str, options: dict[str, Any]) -> int:
-        """Remember a source and how it is read; its number."""
+        """Store a source and how it is read. Returns its number."""
         text, name = json.dumps(options, sort_keys=True), os.fsencode(path)
         insert = (
             "INSERT INTO sources (path, options) VALUES (?, ?) ON CONFLICT (path) DO UPDATE SET options = ?"
@@ -100,7 +100,7 @@ class SourceTable:
 
     @on_disk
     def hand_over(self, number: int) -> None:
-        """Give the files of a source that lie below another one to that, to the nearest of several."""
+        """Give the files of a source that also lie below other sources to the nearest of these."""
         rows = self._execute("SELECT path, number FROM sources WHERE number != ?", (number,)).fetchall()
         numbers = {os.fsdecode(path): source for path, source in rows}
         for path in self.paths_of(number) if numbers else ():
@@ -123,7 +123,7 @@ class SourceTable:
 
     @on_disk
     def begin(self, source: int, path: str) -> tuple[int, int]:
-        """Begin to read a file; its number and the turn, which is another one each time."""
+        """Begin to read a file. Returns its number and the turn, which rises by 1 each time."""
         name = os.fsencode(path)
         insert = "INSERT INTO files (source, path, turn, stamp, digest) VALUES (?, ?, 1, ?, x'')"
         upsert = f"{insert} ON CONFLICT (path) DO UPDATE SET turn = turn + 1, stamp = ?"
@@ -133,7 +133,7 @@ class SourceTable:
 
     @on_disk
     def end(self, number: int, stamp: str, digest: bytes) -> None:
-        """A file was read to its end, or is as it was."""
+        """Store the stamp and digest of a file that was read completely, or has not changed."""
         self._execute("UPDATE files SET stamp = ?, digest = ? WHERE number = ?", (stamp, digest, number))
 
     @on_disk
@@ -152,13 +152,13 @@ class SourceTable:
 
     @on_disk
     def keys_before(self, file: int, turn: int) -> list[int]:
-        """The keys of a file's documents that were last there before a turn of reading."""
+        """The keys of a file's documents that last occurred before a turn of reading."""
         query = "SELECT key FROM origins WHERE file = ? AND turn < ? ORDER BY key"
         return [key for (key,) in self._execute(query, (file, turn)).fetchall()]
 
     @on_disk
     def place_of(self, key: int) -> Place | None:
-        """Where a document comes from, or None where no file is known."""
+        """The place of a document, or None if it is not known to be of a file."""
         return read_places(self._connection, [key]).get(key)
 
 
@@ -186,7 +186,7 @@ def read_files(connection: sqlite3.Connection) -> dict[str, FileRow]:
 
 
 def read_places(connection: sqlite3.Connection, keys: list[int]) -> dict[int, Place]:
-    """Where the documents of those keys come from; one that no file gave is left out. Raises CorruptError."""
+    """The places of documents, by key; documents that are of no file are left out. Raises CorruptError."""
     marks = ", ".join("?" * len(keys))
     query = f"""
     SELECT key, path, marks FROM origins JOIN files ON files.number = origins.file WHERE key IN ({marks})
@@ -206,7 +206,7 @@ def are_marks(text: object) -> bool:
 
 
 def place_damage(connection: sqlite3.Connection) -> Iterator[str]:
-    """What is wrong with the tables of sources, by which no document is lost."""
+    """The damage of the tables of sources. It costs no document."""
     orphans = {
         "a file of an unknown source": "files WHERE source NOT IN (SELECT number FROM sources)",
         "a place in an unknown file": "origins WHERE file NOT IN (SELECT number FROM files)",

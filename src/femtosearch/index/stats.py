@@ -1,4 +1,4 @@
-"""What an index holds, in numbers."""
+"""Statistics of an index: how much it holds."""
 
 from __future__ import annotations
 
@@ -11,20 +11,24 @@ from typing import Any
 
 from femtosearch.errors import StoreError
 from femtosearch.frozen import frozen
-from femtosearch.index.snapshot import Snapshot, Snapshots
+from femtosearch.index.snapshot import Snapshot
+from femtosearch.index.snapshots import Snapshots
 from femtosearch.index.sources import Source
 from femtosearch.index.store import Store
 
 
 @frozen
 class Stats:
-    """What an index holds.
+    """How much an index holds.
 
-    `passages` and `rows` count the living, `bytes` the whole folder (0 in memory). `fde` says its kind, its
-    dims, its parameters and on how many passages it was calibrated. `words`: whether it has the table of
-    words; `plain_words`: whether they are in plain letters. `tokens` were encoded of all documents, of which
-    `unknown_tokens` are words that the model does not know; both None for an index that an older femtosearch
-    made. `row_bits`: of a number of the rows, 8 or 4.
+    passages, rows:  only the living ones.
+    dead_passages:   passages of deleted and replaced documents that are still in segments.
+    bytes:           of the whole folder; 0 for an index in memory.
+    fde:             its kind, dims and parameters, and on how many passages it was calibrated; None without.
+    words:           whether there is the table of words; plain_words: whether it is in plain letters.
+    tokens, unknown_tokens:  how many tokens were encoded, and how many of them are unknown to the model; None
+                     for an index that an older femtosearch made.
+    row_bits:        how many bits a number of the rows has, 8 or 4.
     """
 
     documents: int
@@ -51,7 +55,7 @@ class Stats:
 
 
 def describe(folder: str | os.PathLike[str]) -> Stats:
-    """What the index in a folder holds, without its model. Raises StoreError."""
+    """The statistics of the index in a folder; its model is not loaded. Raises StoreError."""
     with _opened(folder) as store:
         return Snapshots(store).ask(lambda snapshot: stats(store, snapshot, Path(folder)))
 
@@ -73,7 +77,7 @@ def _opened(folder: str | os.PathLike[str]) -> Iterator[Store]:
 
 
 def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
-    """What a store holds. Raises StoreError."""
+    """The statistics of a store. Raises StoreError."""
     views = list(snapshot.views.values())
     passages = sum(view.segment.passages for view in views)
     tokens, unknown = snapshot.state.counts or (None, None)
@@ -98,7 +102,7 @@ def stats(store: Store, snapshot: Snapshot, folder: Path | None) -> Stats:
 
 
 def _bytes(folder: Path) -> int:
-    """The bytes of all files in a folder. A link counts as nothing, and so does one that goes meanwhile."""
+    """The bytes of all regular files in a folder; links, and files that vanish meanwhile, count as 0."""
     total = 0
     for path in folder.rglob("*"):
         with suppress(OSError):

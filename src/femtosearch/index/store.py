@@ -29,7 +29,7 @@ CATALOG, _LOCK, SEGMENTS = "catalog.db", "writer.lock", "segments"
 
 
 class Store:
-    """What an index keeps. One writer at a time; any number of readers.
+    """The storage of an index. It has one writer at a time, and any number of readers.
 
     origin:  the model that the index was made with.
     """
@@ -46,7 +46,7 @@ class Store:
 
     @classmethod
     def in_memory(cls, origin: Origin, timeout: float, fde: Fde | None = None, when: str = ALWAYS) -> Store:
-        """A new store that dies with its process."""
+        """Make a store in memory, which ends with its process."""
         from femtosearch.fde import store_fde
 
         content = None if fde is None else store_fde(fde, origin.dims)
@@ -69,9 +69,9 @@ class Store:
     def create(
         cls, folder: Path, origin: Origin, timeout: float, fde: Fde | None = None, when: str = ALWAYS
     ) -> Store:
-        """A new store in an absent or empty folder, or the one that another process made meanwhile.
+        """Make a store in an absent or empty folder, or open one that another process made meanwhile.
 
-        The catalogue is the last step of making one: a folder without it is no index. Raises StoreError.
+        The catalogue is made last: a folder without it is no index. Raises StoreError.
         """
         from femtosearch.fde import store_fde
 
@@ -103,7 +103,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
-        """Change the catalogue: committed when the block ends, or not at all. The lock must be held.
+        """Open a transaction: it is committed when the block ends, or rolled back. The lock must be held.
 
         Files of segments that no transaction names are removed first. Raises StoreError.
         """
@@ -137,6 +137,7 @@ class Store:
         return encoding
 
     def close(self) -> None:
+        """Close the catalogue."""
         self.catalog.close()
 
 
@@ -146,7 +147,7 @@ def holds_index(folder: str | os.PathLike[str]) -> bool:
 
 
 def is_index(folder: Path) -> bool:
-    """Whether there is a catalogue; False where an index may be made. Raises StoreError where it may not."""
+    """Whether a folder has a catalogue; False if an index may be made in it. Raises StoreError if neither."""
     if "\0" in os.fspath(folder):
         raise StoreError(f"{os.fspath(folder)!r}: expected a folder, found a name with a NUL: choose another")
     if not folder.exists():
@@ -155,7 +156,7 @@ def is_index(folder: Path) -> bool:
         raise StoreError(f"{folder}: expected a folder, found a file: choose another name")
     if os.path.lexists(folder / CATALOG):
         return True
-    # A process that died while it made an index leaves some of its own names behind, and nothing else.
+    # A process that died while it made an index leaves only files with these names behind.
     foreign = [name for name in os.listdir(folder) if not name.startswith(f"{CATALOG}.part")]
     foreign = sorted(set(foreign) - {_LOCK, _LOCK + SUFFIX, SEGMENTS})
     if check_folder(folder / SEGMENTS) and os.listdir(folder / SEGMENTS):
@@ -169,7 +170,7 @@ def is_index(folder: Path) -> bool:
 
 
 def _open_catalog(path: Path, is_writable: bool, timeout: float) -> Catalog:
-    """The catalogue, for reading only where it cannot be written. Raises StoreError."""
+    """Open a catalogue, read-only if it cannot be written. Raises StoreError."""
     if not is_writable:
         reason = "the folder cannot be written"
         return Catalog(path, writable=False, timeout=timeout, reason=reason)

@@ -1,4 +1,6 @@
-"""What the catalogue's tables of segments, tombstones and the FDE say, checked as it is read."""
+"""Reading and writing the catalogue's tables of segments, tombstones and the FDE, and of `meta`,
+with checks.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +23,7 @@ from femtosearch.index.schema import (
 )
 from femtosearch.index.segment_header import Summary
 
-_MOST = 1 << 62  # a key or a number beyond this is damage: SQLite's own limit would be met next
+_MOST = 1 << 62  # a larger key or number is damage: SQLite's own limit is near
 ALWAYS, LARGE = "always", "large"
 
 
@@ -42,9 +44,9 @@ def read_tombstones(connection: sqlite3.Connection) -> np.ndarray:
 
 
 def rising(rows: Iterable[tuple[Any, ...]], table: str, after: int = -(1 << 63)) -> Iterator[tuple[Any, ...]]:
-    """Rows whose first numbers rise, and are above `after`.
+    """Yield rows while their first numbers rise, from above `after`.
 
-    Raises sqlite3.DatabaseError at the first that does not, as in a damaged tree of pages, whose rows may
+    Raises sqlite3.DatabaseError at the first that does not: in a damaged tree of pages the same rows could
     come again and again without an end.
     """
     for row in rows:
@@ -57,7 +59,7 @@ def rising(rows: Iterable[tuple[Any, ...]], table: str, after: int = -(1 << 63))
 
 
 def read_counts(connection: sqlite3.Connection) -> tuple[int, int] | None:
-    """How many tokens were encoded and how many of them are unknown; None where that was not counted."""
+    """How many tokens were encoded, and how many of them are unknown; None if they were not counted."""
     query = "SELECT value FROM meta WHERE name IN (?, ?) ORDER BY name"
     counts = [count for (count,) in connection.execute(query, COUNTS)]
     counted = len(counts) == len(COUNTS) and all(type(count) is int for count in counts)
@@ -75,7 +77,7 @@ def read_row_bits(connection: sqlite3.Connection, schema: Schema) -> int:
 
 
 def write_row_bits(connection: sqlite3.Connection, schema: Schema, bits: int) -> Schema:
-    """Say how many bits a number of the rows has, 8 or 4. The new schema."""
+    """Store how many bits a number of the rows has, 8 or 4. Returns the new schema."""
     connection.execute("DELETE FROM meta WHERE name = 'row_bits'")
     if bits == 8:
         return drop_feature(connection, schema, BITS)
@@ -84,7 +86,7 @@ def write_row_bits(connection: sqlite3.Connection, schema: Schema, bits: int) ->
 
 
 def read_fde_digest(connection: sqlite3.Connection, schema: Schema) -> str | None:
-    """The digest of the FDE, or None where the segments have none."""
+    """The digest of the index's FDE, or None if it has none."""
     if not schema.has_fde:
         return None
     if schema.layout < LAYOUT:
@@ -106,14 +108,14 @@ def read_fde_content(connection: sqlite3.Connection) -> bytes:
 def write_fde(
     connection: sqlite3.Connection, schema: Schema, content: bytes | None, when: str = ALWAYS
 ) -> Schema:
-    """Put the bytes of an FDE in the place of those that are there; None takes them out. The new schema."""
+    """Replace the bytes of the FDE, or remove them (None). Returns the new schema."""
     features = schema.features - {FDE} if content is None else schema.features | {FDE}
     if schema.layout >= LAYOUT:
         connection.execute("DELETE FROM fde")
         connection.execute("DELETE FROM meta WHERE name IN ('fde', 'fde_when')")
         write_features(connection, features)
         layout = schema.layout
-    else:  # there the layout's number says it
+    else:  # layouts 1 and 2 differ by whether there is an FDE
         connection.execute("DROP TABLE IF EXISTS fde")
         layout = 1 if content is None else 2
         if content is not None:
@@ -128,12 +130,12 @@ def write_fde(
 
 
 def checked(number: object, name: str) -> int:
-    """The number, if it can be a key or a count of a table. Raises sqlite3.DatabaseError if it is none."""
+    """Return a number if it can be a key or a count. Raises sqlite3.DatabaseError, which calls it `name`."""
     if type(number) is not int or not 0 <= number < _MOST:
-        raise sqlite3.DatabaseError(f"{name} is {str(number)[:30]!r}, which is none")
+        raise sqlite3.DatabaseError(f"{name}: expected a whole number from 0 on, found {str(number)[:30]!r}")
     return number
 
 
 def segment_row(summary: Summary) -> tuple[int, ...]:
-    """What the table says of a segment, beside its number."""
+    """The row of a segment in the table, without its number."""
     return summary.first, summary.passages, summary.rows, summary.bytes, summary.checksum

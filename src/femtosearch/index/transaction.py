@@ -53,14 +53,16 @@ class Transaction:
         self.removes = False  # whether a document has been taken out, or another put in its place
         self._connection = connection
         self._schema = schema
-        self._fde_digest: str | None = None  # once it was asked for
-        self._row_bits: int | None = None  # likewise
-        self._segments: dict[int, Summary] | None = None  # likewise, until they change
-        self._declared: dict[Path, int] | None = None  # likewise
+        self._fde_digest: str | None = None  # these four are read when first needed, and then kept
+        self._row_bits: int | None = None
+        self._segments: dict[int, Summary] | None = None
+        self._declared: dict[Path, int] | None = None
 
     @on_disk
     def put(self, draft: Draft) -> int:
-        """Store a document that has an id, in the place of one with it. Its key, larger than all before."""
+        """Store a document that has an id; it replaces one with the same id. Returns its key, which is larger
+        than all before.
+        """
         chosen = str(draft.id)
         self.remove(chosen)
         row: tuple[object, ...] = (chosen, draft.text, draft.metadata)
@@ -81,7 +83,7 @@ class Transaction:
 
     @on_disk
     def remove(self, document_id: str) -> bool:
-        """Take a document out; whether there was one."""
+        """Delete a document. Returns whether there was one."""
         key = self._key(document_id)
         if key is None:
             return False
@@ -90,7 +92,7 @@ class Transaction:
 
     @on_disk
     def remove_key(self, key: int) -> None:
-        """Take out the document of a key."""
+        """Delete the document of a key, which becomes a tombstone."""
         self.removes = True
         if self._schema.has_words:
             words.remove(self._connection, key, in_plain=self._schema.has_plain_words)
@@ -103,34 +105,34 @@ class Transaction:
 
     @on_disk
     def count_tokens(self, tokens: int, unknown: int) -> None:
-        """Count what was encoded, and what of it the model does not know; an older index counts nothing."""
+        """Add to the counts of encoded and unknown tokens; an older index has no counts."""
         update = "UPDATE meta SET value = value + ? WHERE name = ?"
         self._connection.executemany(update, zip((tokens, unknown), COUNTS, strict=True))
 
     @on_disk
     def stored(self, document_id: str) -> tuple[int, str, str] | None:
-        """The key, text and metadata (as JSON text) of a document, as this commit leaves them."""
+        """The key, text and metadata (as JSON text) of a document by its id, as this transaction sees it."""
         query = "SELECT key, text, metadata FROM documents WHERE id = ?"
         row: tuple[int, str, str] | None = self._connection.execute(query, (document_id,)).fetchone()
         return row
 
     @on_disk
     def stored_key(self, key: int) -> tuple[str, str, str] | None:
-        """The id, text and metadata (as JSON text) of a document, as this commit leaves them."""
+        """The id, text and metadata (as JSON text) of a document by its key, as this transaction sees it."""
         query = "SELECT id, text, metadata FROM documents WHERE key = ?"
         row: tuple[str, str, str] | None = self._connection.execute(query, (key,)).fetchone()
         return row
 
     @on_disk
     def sources(self) -> SourceTable:
-        """The table of sources, made if there is none: then the index needs the feature `sources`."""
+        """The tables of sources, made if there are none; then the index gets the feature `sources`."""
         if not self._schema.has_sources:
             self._schema = add_feature(self._connection, self._schema, SOURCES)
         return SourceTable(self._connection, self.place)
 
     @on_disk
     def dead_share(self) -> float:
-        """How many documents are dead for each that lives, before anything is compacted."""
+        """How many tombstones there are for each document."""
         (dead,) = self._connection.execute("SELECT count(*) FROM dead").fetchone()
         (living,) = self._connection.execute("SELECT count(*) FROM documents").fetchone()
         return float(dead / max(1, living))
@@ -149,7 +151,9 @@ class Transaction:
 
     @on_disk
     def replace_metadata(self, key: int, change: Callable[[str], str]) -> int:
-        """Store the document of a key with other metadata; its new key, or the same if nothing changed."""
+        """Change the metadata of the document of a key. Returns its new key, or the same if nothing
+        changed.
+        """
         query = "SELECT id, text, metadata, * FROM documents WHERE key = ?"
         name, text, metadata, *row = self._connection.execute(query, (key,)).fetchone()
         if self._schema.has_digests and row[-1] != digest(name, text, metadata):
@@ -161,7 +165,7 @@ class Transaction:
 
     @on_disk
     def renew(self, key: int, draft: Draft) -> int:
-        """Store a document in the place of that of a key, with the same id and of the same file; its key."""
+        """Replace the document of a key by one with the same id, of the same file. Returns the new key."""
         origin = "SELECT file, name, turn, marks FROM origins WHERE key = ?"
         origins = self._connection.execute(origin, (key,)).fetchall() if self._schema.has_sources else []
         renewed = self.put(draft)
@@ -201,19 +205,21 @@ class Transaction:
 
     @on_disk
     def set_fde(self, content: bytes | None, when: str = ALWAYS) -> None:
-        """Store the bytes of another FDE, or none; the segments have to follow in this commit."""
+        """Replace or remove the bytes of the FDE; the caller rewrites the segments in this commit."""
         self._schema = write_fde(self._connection, self._schema, content, when)
         self._fde_digest = None
 
     @property
     def fde_order(self) -> Order:
-        """In which order a new segment's FDEs lie: one that all who can read the catalogue know."""
+        """The order of the FDEs of new segments: one that every femtosearch knows that can read the
+        catalogue.
+        """
         return Order.SPLIT if self._schema.has_split else Order.SLICES
 
     @on_disk
     def split_fdes(self) -> None:
-        """Have new segments' FDEs split from now on, unless the index is of an older layout, which older
-        readers can read.
+        """Write new segments with split FDEs from now on, unless the index has an older layout, which older
+        versions of femtosearch have to stay able to read.
         """
         if self._schema.layout >= NEWEST:
             self._schema = add_feature(self._connection, self._schema, SPLIT)
@@ -227,7 +233,9 @@ class Transaction:
 
     @on_disk
     def set_row_bits(self, bits: int) -> None:
-        """Say that a number of the rows has 8 or 4 bits; the segments have to follow in this commit."""
+        """Store how many bits a number of the rows has, 8 or 4; the caller rewrites the segments in this
+        commit.
+        """
         self._schema = write_row_bits(self._connection, self._schema, bits)
         self._row_bits = None
 
@@ -238,7 +246,7 @@ class Transaction:
 
     @on_disk
     def revive(self) -> list[int]:
-        """No longer count documents as deleted that are there: their keys."""
+        """Remove the tombstones of documents that exist. Returns their keys."""
         query = "SELECT key FROM dead WHERE key IN (SELECT key FROM documents) ORDER BY key"
         keys = [key for (key,) in self._connection.execute(query).fetchall()]
         self._connection.executemany("DELETE FROM dead WHERE key = ?", [(key,) for key in keys])
@@ -246,32 +254,34 @@ class Transaction:
 
     @on_disk
     def bury(self, keys: Sequence[int]) -> None:
-        """Count keys as deleted whose passages may still lie in a segment."""
+        """Add tombstones for keys whose passages may still lie in a segment."""
         self._connection.executemany("INSERT OR IGNORE INTO dead VALUES (?)", [(key,) for key in keys])
 
     @on_disk
     def known_keys(self, keys: Iterable[int]) -> set[int]:
-        """Those of the keys that are a document's, or a tombstone's."""
+        """The keys among these that are a document's or a tombstone's."""
         living = {key for (key,) in self._connection.execute("SELECT key FROM documents")}
         return set(keys) & (living | set(self.tombstones().tolist()))
 
     @on_disk
     def texts(self, first: int, end: int) -> dict[int, str]:
-        """The texts of the documents of keys from `first` to below `end`, rising; not of damaged ones."""
+        """The texts of the documents with keys from `first` to below `end`, by rising key, without
+        damaged ones.
+        """
         query = "SELECT * FROM documents WHERE key >= ? AND key < ? ORDER BY key"
         rows = self._connection.execute(query, (first, end))
         return {row[0]: row[2] for row in rows if self._is_intact(row)}
 
     @on_disk
     def without(self, keys: set[int]) -> dict[int, tuple[str, str, str]]:
-        """Key -> id, text and metadata of the documents of other keys; not of damaged ones."""
+        """The documents with other keys than these, without damaged ones: key -> id, text and metadata."""
         rows = self._connection.execute("SELECT * FROM documents ORDER BY key")
         return {row[0]: row[1:4] for row in rows if row[0] not in keys and self._is_intact(row)}
 
     @on_disk
     def read_again(self) -> list[str]:
-        """Have the next refresh read the files of damaged documents, and of those whose place in a file
-        cannot be read: their ids.
+        """Mark the files of damaged documents, and of documents whose place in the file is damaged, so that
+        the next refresh reads them. Returns the ids of these documents.
         """
         if not self._schema.has_sources:
             return []
@@ -305,7 +315,7 @@ class Transaction:
 
     @on_disk
     def set_words(self, enabled: bool) -> None:
-        """Make the table of words from all documents, in plain letters, or take it out."""
+        """Make the table of words from all documents, in plain letters, or remove it."""
         for feature in (WORDS, PLAIN):
             change = add_feature if enabled else drop_feature
             self._schema = change(self._connection, self._schema, feature)
@@ -314,7 +324,9 @@ class Transaction:
 
     @on_disk
     def set_fields(self, paths: Iterable[Path] | None) -> None:
-        """Keep the values of those fields, and no others, in indexes; None makes the same ones anew."""
+        """Declare the fields whose values have indexes, in place of those before; None makes the
+        table anew.
+        """
         before = fields.declared(self._connection)
         chosen = list(before if paths is None else paths)
         if not chosen:
@@ -326,7 +338,9 @@ class Transaction:
 
     @on_disk
     def next_number(self) -> int:
-        """The number of the next segment; never one that was named before, or readers might mix them up."""
+        """The number of the next segment: never one that was used before, because readers may still
+        know it.
+        """
         row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'segments'").fetchone()
         last = checked(row[0], "the last segment's number") if row else 0
         highest = self._connection.execute("SELECT max(number) FROM segments").fetchone()[0]
@@ -343,19 +357,22 @@ class Transaction:
 
     @on_disk
     def drop_segments(self, numbers: Sequence[int], keys: Iterable[int]) -> None:
-        """Take segments out of the catalogue, and the tombstones of the keys that lay in them alone."""
+        """Remove segments from the catalogue, and the tombstones of keys that are in no other segment."""
         self._connection.executemany("DELETE FROM segments WHERE number = ?", [(n,) for n in numbers])
         self._connection.executemany("DELETE FROM dead WHERE key = ?", [(int(key),) for key in keys])
         self._segments = None
 
     @on_disk
     def shrink(self) -> None:
-        """Forget all tombstones, whose keys no segment has any more, and give free pages back to the disk."""
+        """Remove all tombstones, whose keys are in no segment any more, and give free pages back to
+        the disk.
+        """
         self._connection.execute("DELETE FROM dead")
         self._connection.execute("PRAGMA incremental_vacuum").fetchall()
 
     @on_disk
     def commit(self) -> None:
+        """Commit the transaction."""
         self._connection.execute("COMMIT")
 
     def _key(self, document_id: str) -> int | None:

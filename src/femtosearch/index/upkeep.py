@@ -1,4 +1,6 @@
-"""An index looked after: compacted, measured, checked, repaired, copied, exported and imported."""
+"""Upkeep of an index: `Index` inherits how it is compacted, calibrated, checked, repaired, copied,
+exported.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +14,8 @@ from femtosearch.errors import DocumentError, FdeError, QueryError, StoreError, 
 from femtosearch.index.contents import Contents, Where
 from femtosearch.index.passage_encoder import AUTO, PassageEncoder, fitting_fde
 from femtosearch.index.request import check_request
-from femtosearch.index.snapshot import Snapshot, Snapshots
+from femtosearch.index.snapshot import Snapshot
+from femtosearch.index.snapshots import Snapshots
 from femtosearch.types import Passages
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
     from femtosearch.index.stats import Stats
 
 _MOST = 1_000_000  # documents of a batch, or threads
-OWN = {("id",), ("text",)}  # fields that are no metadata
+COLUMNS = {("id",), ("text",)}  # fields that are no metadata
 
 
 class Upkeep(Contents):
@@ -52,9 +55,11 @@ class Upkeep(Contents):
         return verify(self._ready())
 
     def repair(self) -> Repair:
-        """Mend what `verify` finds, from the texts: segments that are damaged or gone are encoded anew, bit
-        for bit as they were where they still say which passages they had, and the table of words is made
-        anew. All in one commit. What cannot be mended, such as a document whose text was changed, stays.
+        """Mend the damage that `verify` finds, from the stored texts, in one commit.
+
+        Segments that are damaged or missing are encoded anew, bit for bit as they were if they still say
+        which passages they had. The tables of words and of declared fields are made anew. Damage that cannot
+        be mended, such as a document whose text was changed, stays.
 
         Raises LockedError, StoreError.
         """
@@ -71,7 +76,9 @@ class Upkeep(Contents):
         return Repair(mended, verify(store))
 
     def compact(self) -> None:
-        """Rewrite what deletes and upserts have left behind, and join small segments. Raises StoreError."""
+        """Rewrite segments without the passages of deleted and replaced documents, and join small segments.
+        Raises LockedError, StoreError.
+        """
         from femtosearch.index import rewrite
         from femtosearch.index.writer import writing
 
@@ -79,9 +86,9 @@ class Upkeep(Contents):
             rewrite.compact(commit)
 
     def set_fde(self, fde: Fde | str | None) -> None:
-        """Give every passage another FDE, made of its stored rows, in the place of the one that it has.
+        """Replace the FDE of the index and of all passages; new FDEs are made from the stored rows.
 
-        fde:  as for a new index; None takes the FDEs out. All segments are rewritten, in one commit.
+        fde:  as for a new index; None removes the FDEs. All segments are rewritten, in one commit.
         Raises FdeError, FdeMismatchError, LockedError, StoreError.
         """
         from femtosearch.index import rewrite
@@ -90,13 +97,15 @@ class Upkeep(Contents):
         store = self._ready()
         chosen = fitting_fde(fde, store.origin, self.model if fde == AUTO else None)
         if chosen is None and fde is not None:
-            raise FdeError(f"fde: the model {self.model.name!r} brings none: name another, such as 'muvera'")
+            raise FdeError(f"fde: the model {self.model.name!r} has none: name another, such as 'muvera'")
         with writing(store) as commit:
             rewrite.replace_fde(commit, chosen)
 
     def set_rows(self, *, bits: int) -> None:
-        """Keep every row in 8 or 4 bits a number, in the place of what it has. 4 halve the bytes of the rows,
-        at .0005 of nDCG@10 on the mean of six collections; back in 8 bits they stay what they are in 4.
+        """Recode all rows with 8 or 4 bits a number.
+
+        4 bits halve the bytes of the rows, and cost .0005 of nDCG@10 on the mean of six collections. Rows
+        that go back to 8 bits keep the error of 4.
 
         All segments are rewritten, in one commit; FDEs stay as they are.
         Raises QueryError for other bits, LockedError, StoreError.
@@ -111,9 +120,9 @@ class Upkeep(Contents):
                 rewrite.replace_rows(commit, bits)
 
     def set_words(self, wanted: bool = True) -> None:
-        """Make the table of words, by which hybrid search finds, from the stored texts; False takes it out.
+        """Make the table of words, which hybrid search needs, from the stored texts; or remove it.
 
-        New indexes have it. Raises LockedError, StoreError.
+        wanted:  False removes it. New indexes have it. Raises LockedError, StoreError.
         """
         from femtosearch.index.writer import writing
 
@@ -122,11 +131,11 @@ class Upkeep(Contents):
 
     def calibrate(self, queries: Iterable[str] | None = None) -> Calibration:
         """Measure how many candidates the FDE needs for a stated recall, on all passages of this index, and
-        store that with it: what `search(recall=)` goes by.
+        store the result with it, for `search(recall=)`.
 
-        queries:  as they will be asked, at least 20; hundreds are better. None: stretches of two to eight
-                  words of 200 of the documents. Each takes one MaxSim over everything.
-        Raises FdeError where there is too little to measure, QueryError, StoreError.
+        queries:  typical queries, at least 20; hundreds are better. None: stretches of two to eight words of
+                  200 of the documents. Each takes one MaxSim over all passages.
+        Raises FdeError if there are too few queries or passages, QueryError, LockedError, StoreError.
         """
         from femtosearch.fde import calibrated
         from femtosearch.index.own_queries import own_queries
@@ -157,10 +166,11 @@ class Upkeep(Contents):
         return self._snapshots.ask(lambda snapshot: stats(store, snapshot, self.folder))
 
     def set_keys(self, names: Iterable[str]) -> None:
-        """Declare keys of the metadata, whose values then have indexes: filters on them need not read every
-        document. In the place of those declared before; none takes the indexes out.
+        """Declare keys of the metadata whose values get indexes, so that filters on them need not read every
+        document. They replace the keys that were declared before.
 
-        names:  as in a filter, with dots between the keys of mappings. Raises QueryError, StoreError.
+        names:  as in a filter, with dots between the keys of mappings; an empty list removes the indexes.
+        Raises QueryError, LockedError, StoreError.
         """
         from femtosearch.index.where.tree import field_name, paths_of
         from femtosearch.index.writer import writing
@@ -168,7 +178,7 @@ class Upkeep(Contents):
         if isinstance(names, str) or not isinstance(names, Iterable):
             raise QueryError(f"keys: expected several names, found {type(names).__name__}")
         chosen = [field_name("keys", name) for name in names]
-        paths = dict.fromkeys(path for name in chosen for path in paths_of(name) if path not in OWN)
+        paths = dict.fromkeys(path for name in chosen for path in paths_of(name) if path not in COLUMNS)
         with writing(self._ready()) as commit:
             commit.transaction.set_fields(paths)
 
@@ -181,10 +191,12 @@ class Upkeep(Contents):
     def export(
         self, path: str | os.PathLike[str], *, vectors: bool = False, where: Where | None = None
     ) -> int:
-        """Write documents to a file, as of one moment, in the order in which they were added; their number.
+        """Write the documents, as of one moment, to a file, in the order in which they were added. Returns
+        their number.
 
         path:     .jsonl (or .jsonl.gz), or .parquet, which needs the extra [files].
-        vectors:  with the rows of their passages, so that an index with the same model need not encode them.
+        vectors:  also write the rows of their passages, so that an index with the same model need not encode
+                  them.
         where:    only documents that pass.
         Raises MissingExtraError, QueryError, StoreError.
         """
@@ -198,9 +210,10 @@ class Upkeep(Contents):
         )
 
     def hand_over(self, keep: Callable[[Handed], int], *, where: Where | None = None) -> int:
-        """What `keep` returns, which gets all that the index holds, as of one moment, with the rows.
+        """Call `keep` with the whole content of the index as of one moment, rows included, and return its
+        result.
 
-        where:  only documents that pass. Raises QueryError, StoreError.
+        where:  only documents that pass. Raises QueryError, StoreError, and the errors of `keep`.
         """
         from femtosearch.index.export import hand_over
         from femtosearch.index.where import read_filter
@@ -216,8 +229,8 @@ class Upkeep(Contents):
         threads: int = 0,
         progress: Callable[[int], object] | None = None,
     ) -> Adopted:
-        """Add the documents of a file that `export` wrote, all or none. What it has without vectors, or with
-        those of another model, is encoded.
+        """Add the documents of a file that `export` wrote, all or none. Documents without rows, or with the
+        rows of another model, are encoded.
 
         batch, threads, progress:  as for `add`.
         Raises DocumentError, MissingExtraError, LockedError, StoreError.
@@ -231,9 +244,10 @@ class Upkeep(Contents):
             return adopt(commit, source, encode, batch, progress)
 
     def snapshot(self, folder: str | os.PathLike[str]) -> int:
-        """Write a copy of the index, as of one moment, into a folder that is not there or empty; its bytes.
+        """Write a copy of the index as of one moment. Returns how many bytes it has.
 
-        Others may write meanwhile. The copy is whole or not there. Raises StoreError.
+        folder:  absent or empty. Other processes may write to the index meanwhile. The copy is written whole
+                 or not at all. Raises StoreError.
         """
         from femtosearch.index.backup import copy_index
 
@@ -244,16 +258,19 @@ class Upkeep(Contents):
 
 
 def folder_of(folder: object) -> Path | None:
+    """Check that an argument is the path of a folder or None. Raises StoreError."""
     if folder is not None and not isinstance(folder, (str, os.PathLike)):
         raise StoreError(f"folder: expected a path or None, found {type(folder).__name__}")
     return None if folder is None else Path(folder)
 
 
 def file_of(path: object) -> Path:
+    """Check that an argument is the path of a file. Raises StoreError."""
     if not isinstance(path, (str, os.PathLike)):
         raise StoreError(f"path: expected the path of a file, found {type(path).__name__}")
     return Path(path)
 
 
 def count_of(name: str, value: object, least: int) -> int:
+    """Check that an argument is a whole number from `least` to 1,000,000. Raises DocumentError."""
     return check_whole(DocumentError, name, value, least, _MOST)

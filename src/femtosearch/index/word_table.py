@@ -23,10 +23,10 @@ MOST_READ = 20_000  # occurrences of phrases that one query may read; where ther
 
 @frozen
 class WordStatistics:
-    """What all shards together have.
+    """The statistics of words over all shards.
 
-    documents:  that have passages.
-    rows:       of the tables of words; tokens: in all of them.
+    documents:  how many documents have passages.
+    rows:       how many rows the tables of words have; tokens: how many tokens all rows have.
     counts:     phrase -> how many documents have it.
     """
 
@@ -45,35 +45,35 @@ class Scored:
 
     @classmethod
     def nothing(cls) -> Scored:
-        """Of no document."""
+        """An empty list."""
         return cls(np.empty(0, np.int64), np.empty(0))
 
     @classmethod
     def by_key(cls, rows: Sequence[tuple[int, float]]) -> Scored:
-        """Of rows (key, BM25) in any order."""
+        """Make a list of rows (key, BM25) in any order."""
         rows = sorted(rows)
         keys = np.array([key for key, _ in rows], np.int64)
         return cls(keys, np.array([score for _, score in rows], np.float64))
 
     def of(self, keys: np.ndarray) -> Scored:
-        """Those of some documents. keys: [K] int64, rising."""
-        return self.those(contains(keys, self.keys))
+        """The documents that are among `keys`, [K] int64, rising."""
+        return self.only(contains(keys, self.keys))
 
-    def those(self, chosen: np.ndarray) -> Scored:
-        """Some of them. chosen: [K] bool."""
+    def only(self, chosen: np.ndarray) -> Scored:
+        """The documents where `chosen`, [K] bool, is true."""
         return self if chosen.all() else Scored(self.keys[chosen], self.scores[chosen])
 
     def best(self, depth: int) -> Scored:
-        """The best ones, and those that tie with the last of them."""
+        """The `depth` best documents, and those that tie with the last of them."""
         if len(self.keys) <= depth:
             return self
-        return self.those(self.scores >= np.partition(self.scores, len(self.keys) - depth)[-depth])
+        return self.only(self.scores >= np.partition(self.scores, len(self.keys) - depth)[-depth])
 
 
 class WordTable:
     """The table of words of an index in one state.
 
-    statistics:  of all shards of which the index is one; None: the table's own.
+    statistics:  of all shards, if the index is one of several; None to use the table's own.
     """
 
     def __init__(
@@ -85,16 +85,16 @@ class WordTable:
         self.documents = len(state.keys) if statistics is None else statistics.documents
 
     def document_frequency(self, phrase: str, most: int | None = None) -> int:
-        """How many documents have a phrase, counted up to `most`; of all shards."""
+        """How many documents of all shards have a phrase, counted up to `most`."""
         if self._statistics is None:
             return self._state.document_frequency(self._reader, phrase, most)
         count = self._statistics.counts.get(phrase, 0)
         return count if most is None else min(most, count)
 
-    def any(self, phrases: Sequence[str], keys: np.ndarray, depth: int) -> Scored:
-        """The best of some documents that have any of the phrases; those that tie with the last ones, too.
+    def with_any(self, phrases: Sequence[str], keys: np.ndarray, depth: int) -> Scored:
+        """The best documents that have any of the phrases; those that tie with the last are included.
 
-        keys:  [K] int64, rising: the documents; depth: how many.
+        keys:  [K] int64, rising: the documents to rank; depth: how many to find.
         """
         if not phrases:
             return Scored.nothing()
@@ -102,8 +102,8 @@ class WordTable:
             return self._by_fts5(" OR ".join(phrases), keys, depth)
         return self._sums(phrases).of(keys).best(depth)
 
-    def every(self, groups: Sequence[Sequence[str]], keys: np.ndarray, depth: int) -> Scored:
-        """The best of some documents that have a phrase of every group."""
+    def with_every(self, groups: Sequence[Sequence[str]], keys: np.ndarray, depth: int) -> Scored:
+        """The best documents that have a phrase of every group. keys, depth: as for `with_any`."""
         if not groups:
             return Scored.nothing()
         phrases = [phrase for group in groups for phrase in group]
@@ -113,11 +113,11 @@ class WordTable:
         scored = self._sums(phrases).of(keys)
         for group in groups:
             having = [contains(self._postings(phrase).keys, scored.keys) for phrase in group]
-            scored = scored.those(np.logical_or.reduce(having))
+            scored = scored.only(np.logical_or.reduce(having))
         return scored.best(depth)
 
     def scores(self, phrase: str, keys: np.ndarray) -> Scored:
-        """What a phrase counts in those of some documents that have it. keys: [K] int64, rising."""
+        """The BM25 of a phrase in those of the documents `keys`, [K] int64, rising, that have it."""
         if not self._are_many([phrase]):
             return self._sums([phrase]).of(keys)
         marks = ", ".join("?" * len(keys))
@@ -128,7 +128,9 @@ class WordTable:
         return self._state.postings(self._reader, phrase)
 
     def _are_many(self, phrases: Sequence[str]) -> bool:
-        """Whether more documents have them than are read: then FTS5 ranks, whose scores are the same."""
+        """Whether the phrases have more postings than are read here: then FTS5 ranks, with the
+        same scores.
+        """
         if self._statistics is not None:
             return False
         return sum(self.document_frequency(phrase, MOST_READ + 1) for phrase in phrases) > MOST_READ
@@ -146,7 +148,7 @@ class WordTable:
         return Scored.by_key(best).best(depth)
 
     def _sums(self, phrases: Sequence[str]) -> Scored:
-        """What all phrases count together, summed in their order as FTS5 does."""
+        """The BM25 of documents by all phrases, summed in their order, as FTS5 does."""
         shared = self._statistics
         totals = self._state.totals(self._reader) if shared is None else Totals(shared.rows, shared.tokens)
         postings = [self._postings(phrase) for phrase in phrases]

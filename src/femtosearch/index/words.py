@@ -1,7 +1,6 @@
-"""The words of documents: what the full-text table of a catalogue holds for each, by its key.
+"""The full-text table of a catalogue: the words of each document, by its key.
 
-SQLite's FTS5 keeps the terms and not the texts, so the row of a document that goes is taken out by the text
-that it was made of.
+SQLite's FTS5 keeps the terms and not the texts, so a row is deleted by giving the text that it was made from.
 """
 
 from __future__ import annotations
@@ -15,8 +14,8 @@ from typing import Any
 from femtosearch.index.plain import plain_text, words_beside
 from femtosearch.model.identifiers import parts_of
 
-NAMES = ("title", "heading", "path", "subject", "name")  # metadata that say what a document is called
-MOST_LETTERS = 64  # of an identifier that is split
+NAMES = ("title", "heading", "path", "subject", "name")  # keys of the metadata that name a document
+MOST_LETTERS = 64  # a longer identifier is not split
 # Scripts that put no blanks between words: each character is a term.
 UNSPACED = "([\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])"
 _SEAM = "[a-z][A-Z]|[A-Z][A-Z][a-z]|[A-Za-z][0-9]|[0-9][A-Za-z]"
@@ -40,7 +39,7 @@ def add(
 
 
 def remove(connection: sqlite3.Connection, key: int, *, in_plain: bool) -> None:
-    """Take out the words of a document that is still in the table of documents. Raises sqlite3.Error."""
+    """Remove the words of a document that is still in the table of documents. Raises sqlite3.Error."""
     query = "SELECT id, text, metadata FROM documents WHERE key = ?"
     document = connection.execute(query, (key,)).fetchone()
     if document is None:  # an index of SQLite's own names it
@@ -57,11 +56,11 @@ def rebuild(connection: sqlite3.Connection) -> None:
 
 
 def columns(name: str, text: str, metadata: str, *, in_plain: bool = True) -> tuple[str, str, str]:
-    """What the table holds of a document: its names, its text, and the parts of its identifiers.
+    """The columns of a document in the table: its names, its text, and the parts of its identifiers.
 
-    metadata:  JSON text; what is no JSON object names nothing.
-    in_plain:  in plain letters; an index that an older femtosearch gave its words has them as written.
-    In a damaged catalogue any of them may be bytes or a number, which have no words.
+    metadata:  JSON text; if it is no JSON object, it has no names.
+    in_plain:  whether words are in plain letters; tables of an older femtosearch have them as written.
+    In a damaged catalogue the arguments may be bytes or numbers, which have no words.
     """
     name, text, metadata = (value if isinstance(value, str) else "" for value in (name, text, metadata))
     names = " ".join([name, *_names(metadata)])
@@ -71,7 +70,7 @@ def columns(name: str, text: str, metadata: str, *, in_plain: bool = True) -> tu
 
 
 def spaced(text: str) -> str:
-    """The text with blanks round each character of a script that has none between words."""
+    """Put blanks round each character of a script that has no blanks between words."""
     return text if text.isascii() else re.sub(UNSPACED, r" \1 ", text)
 
 
@@ -93,7 +92,7 @@ def parts(text: str) -> Iterator[str]:
 
 
 def _start(text: str, at: int) -> int:
-    """Where the identifier begins that a character is in, at most so many letters before it."""
+    """The beginning of the identifier that a character belongs to, at most 32 letters before it."""
     least = max(0, at - MOST_LETTERS // 2)
     while at > least and text[at - 1].isascii() and text[at - 1].isalnum():
         at -= 1

@@ -1,4 +1,4 @@
-"""What a tokenizer makes of texts: ids, and where in the texts they come from."""
+"""Encodings of texts: token ids, and the places in the texts that they come from."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ class Encodings:
     words: np.ndarray
 
     def __getitem__(self, n: int) -> Encodings:
-        """Those of text n alone."""
+        """The encodings of text n alone."""
         tokens = slice(int(self.starts[n]), int(self.starts[n + 1]))
         starts = np.array([0, tokens.stop - tokens.start])
         return Encodings(self.ids[tokens], starts, self.begins[tokens], self.ends[tokens], self.words[tokens])
 
     def only(self, keep: np.ndarray) -> Encodings:
-        """Those tokens of one text for which keep, [T] bool, is true."""
+        """The tokens, of one text, where keep, [T] bool, is true."""
         starts = np.array([0, int(keep.sum())])
         return Encodings(self.ids[keep], starts, self.begins[keep], self.ends[keep], self.words[keep])
 
 
 class TextEncoder(Protocol):
-    """A tokenizer.json at work, neither truncating nor padding.
+    """The tokenizer of a tokenizer.json. It neither truncates nor pads.
 
     splits_on_words: whether each word is tokenised alone, so that a piece of a text has the ids that it has
                      in the text.
@@ -75,7 +75,7 @@ def end_to_end(texts: Sequence[Sequence[int] | np.ndarray]) -> Ids:
 
 
 def check_texts(texts: Sequence[str]) -> None:
-    """Raise FemtosearchError, saying which of the texts is none that a tokenizer can take."""
+    """Raise FemtosearchError, which names the text, if one is no str or cannot be UTF-8."""
     for number, text in enumerate(texts):
         if not isinstance(text, str):
             raise FemtosearchError(f"text {number}: expected a str, found {type(text).__name__}")

@@ -1,7 +1,7 @@
-"""What typesetting does to words, undone: ligatures, full-width forms, hyphens at the ends of lines, and what
-tells a terminal to write in colours or bold.
+"""Foldings: a text is normalised for the model. Ligatures and full-width forms become letters, words that are
+broken at the end of a line are joined, and the escape sequences of terminals are left out.
 
-A text is folded for the model alone: what is stored and shown is the text as it is.
+A text is folded for the model only: it is stored and shown unchanged.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-LETTERS = {  # by what typesetting makes of them
+LETTERS = {  # the letters that a ligature or a full-width form stands for
     **{
         chr(code): letters
         for code, letters in enumerate(("ff", "fi", "fl", "ffi", "ffl", "st", "st"), 0xFB00)
@@ -29,11 +29,11 @@ Edit = tuple[int, int, str]  # text[start:end] becomes another text
 
 
 def folded(text: str) -> str:
-    """The text with letters for ligatures and full-width forms, without what only a terminal reads, and with
-    words that a line's end broke.
+    """Fold a text: letters replace ligatures and full-width forms, escape sequences of terminals are left
+    out, and after a word that is broken by a hyphen at the end of a line the joined word is added.
 
-    After a word with a hyphen at the end of a line comes the word without it: which of the two was meant,
-    `infor-mation` or `well-known`, is not to be seen. A soft hyphen there is no question.
+    The broken word stays, because the hyphen may belong to it, as in `well-known`. A soft hyphen at the end
+    of a line is removed without that.
 
     >>> folded("of\ufb01ce \uff21"), folded("infor-\\nmation")
     ('office A', 'infor-\\nmation information ')
@@ -43,8 +43,8 @@ def folded(text: str) -> str:
 
 
 def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
-    """The same and, for each place in it and its end, the place in the text given: [n + 1] int64; None where
-    there is nothing to fold.
+    """Fold a text as `folded` does. Returns the folded text and, for each place in it and its end, the place
+    in the original text, [n + 1] int64; None if there is nothing to fold.
     """
     places = None
     may_fold = not text.isascii() or "\x1b" in text or "\x08" in text
@@ -61,7 +61,7 @@ def folded_with_places(text: str) -> tuple[str, np.ndarray] | None:
 
 
 def rows_of_folded(rows_of: RowsOf, text: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of the folded text, [T, D], and where each comes from in the text as it is, [T, 2].
+    """The rows of a text after folding, [T, D] float32, and their spans in the original text, [T, 2] int64.
 
     rows_of:  gives the rows of a text and their spans, -1 for a row of no character.
     """
@@ -73,23 +73,26 @@ def rows_of_folded(rows_of: RowsOf, text: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def unfolded(text: str, places: np.ndarray, spans: np.ndarray) -> np.ndarray:
-    """Spans in a folded text, [N, 2], as spans in the text; a word that was put in is the broken word before.
+    """Convert spans in a folded text, [N, 2] int64, to spans in the original text. The span of a joined word
+    that was added becomes that of the broken word before it.
 
-    places:  as `folded_with_places` gives them. A span of -1, of no character, stays one.
+    places:  as `folded_with_places` gives them. A span of -1, for a row of no character, stays -1.
     """
     # A span ends behind its last character, whatever was left out between that and the next one.
     ends = np.minimum(places[spans[:, 1]], places[spans[:, 1] - 1] + 1)
-    found: np.ndarray = np.where(spans < 0, spans, np.stack([places[spans[:, 0]], ends], axis=1))
-    for number in np.flatnonzero((found[:, 0] == found[:, 1]) & (found[:, 0] >= 0)):
-        end = int(found[number, 1])
+    originals: np.ndarray = np.where(spans < 0, spans, np.stack([places[spans[:, 0]], ends], axis=1))
+    for number in np.flatnonzero((originals[:, 0] == originals[:, 1]) & (originals[:, 0] >= 0)):
+        end = int(originals[number, 1])
         broken = re.search(rf"{_BROKEN}\Z", text[max(0, end - _LONGEST) : end])
-        found[number, 0] = end if broken is None else end - len(broken[0])
-    found[found[:, 0] == found[:, 1]] = -1
-    return found
+        originals[number, 0] = end if broken is None else end - len(broken[0])
+    originals[originals[:, 0] == originals[:, 1]] = -1
+    return originals
 
 
 def edited(text: str, edits: Iterable[Edit]) -> tuple[str, np.ndarray]:
-    """The text after edits, which rise, and the place in it that each place comes from."""
+    """Apply edits, in rising order, to a text. Returns the new text and, for each place in it and its end,
+    the place in the text before, [n + 1] int64.
+    """
     pieces: list[str] = []
     places: list[np.ndarray] = []
     behind = 0

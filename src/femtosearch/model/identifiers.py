@@ -1,4 +1,6 @@
-"""Identifiers and their parts: `getUserName` is found by "user name" once its parts stand beside it."""
+"""Identifiers and their parts: "user name" finds `getUserName` if the parts are added to the text
+after it.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ _PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
 def parts_of(identifier: str) -> list[str]:
-    """The parts of an identifier, which the tables of words on disks hold: they must stay what they are.
+    """The parts of an identifier. Tables of words on disk hold them, so this function must not change.
 
     >>> parts_of("getHTTPServer2")
     ['get', 'HTTP', 'Server', '2']
@@ -22,10 +24,10 @@ def parts_of(identifier: str) -> list[str]:
 
 
 def with_parts(text: str) -> tuple[str, np.ndarray]:
-    """The text with each identifier's parts after it, where it comes for the first time.
+    """Add to a text the parts of each identifier, after its first occurrence.
 
-    snake_case needs none: a tokenizer parts words at `_`.
-    Returns the text and, for each place in it and its end, the place in the text given: [n + 1] int64.
+    snake_case needs no such help: a tokenizer splits words at `_`.
+    Returns the new text and, for each place in it and its end, the place in the text before: [n + 1] int64.
     >>> with_parts("call getUserName(x)")[0]
     'call getUserName get User Name (x)'
     """

@@ -1,4 +1,4 @@
-"""Any tokenizer.json by the library `tokenizers` (extra [tokenizers])."""
+"""The engine for any tokenizer.json: the library `tokenizers` (extra [tokenizers])."""
 
 from __future__ import annotations
 
@@ -52,8 +52,8 @@ class LibraryTokenizer:
         return None if number is None else int(number)
 
     def keep_whole(self, token: str, *, as_written: bool = False) -> None:
-        """From now on, do not divide a token of the vocabulary where a text has it. as_written: only where a
-        text has it in the same case.
+        """Do not divide a token of the vocabulary from now on where it occurs in a text. as_written: only
+        where it occurs in the same case.
         """
         with _library_errors(f"{self._file.path}: the tokenizer fails on {token!r}"):
             encoding = self._tokenizer.encode(token, add_special_tokens=False)
@@ -62,14 +62,14 @@ class LibraryTokenizer:
             self._set_up()
 
     def ids(self, texts: Sequence[str], threads: int = 0) -> Ids:
-        """Each text's ids, with those round it. The library has as many threads as it likes.
+        """The ids of texts, each with the special tokens round it. The library chooses the number of threads.
 
         Raises FemtosearchError naming a text that is no str; CheckpointError where the tokenizer fails.
         """
         return end_to_end([encoding.ids for encoding in self._encode(texts, "encode_batch_fast")])
 
     def encode(self, texts: Sequence[str], threads: int = 0) -> Encodings:
-        """Each text's ids, offsets and words. Raises as `ids` does."""
+        """The ids of texts with their offsets and words. Raises as `ids` does."""
         encodings = self._encode(texts, "encode_batch")
         ids, starts = end_to_end([encoding.ids for encoding in encodings])
         offsets = [pair for encoding in encodings for pair in encoding.offsets]
@@ -106,7 +106,7 @@ def _library(file: TokenizerFile) -> Any:
 
 @contextmanager
 def _library_errors(problem: str) -> Iterator[None]:
-    """Turn whatever the library raises into a CheckpointError: also a panic, which is no Exception."""
+    """Turn any error of the library into a CheckpointError, also a panic of Rust, which is no Exception."""
     try:
         yield
     except (KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError):

@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from femtosearch.errors import CheckpointError, FdeError, FemtosearchError, MissingExtraError
+from femtosearch.errors import CheckpointError, FdeError, FemtosearchError
 from femtosearch.model.checkpoint import Checkpoint, read_checkpoint, with_conventions
 from femtosearch.model.checkpoint.files import Files
 from femtosearch.model.checkpoint.hub import is_absent, locate, repository
-from femtosearch.model.encoder import Encoder
+from femtosearch.model.engines import encoder_of
 from femtosearch.model.fingerprint import fingerprint_of, known_fingerprint
 from femtosearch.model.pruning import distinct, prune
-from femtosearch.model.tokenizer import Tokenizer, Tokens
+from femtosearch.model.tokenizer import Tokenizer
+from femtosearch.model.tokens import Tokens
 from femtosearch.model.weighting import Weighting
 from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig, Passages, Precision, Rows
 
@@ -48,14 +48,14 @@ class Model:
     def __init__(self, checkpoint: Checkpoint, engine: str = "native", precision: str = "float32") -> None:
         self._checkpoint = checkpoint
         self._tokenizer = Tokenizer(checkpoint.tokenizer, checkpoint.conventions, checkpoint.config)
-        self._encoder = _encoder(checkpoint, engine, precision)
+        self._encoder = encoder_of(checkpoint, engine, precision)
         self._engine = engine
         weights = checkpoint.query_weights
         self._weighting = None if weights is None else Weighting(weights)
         self._is_built_in = False
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """A model goes to another process as its folder, which that process reads and checks for itself."""
+        """Pickle a model as the path of its folder, which the other process reads and checks itself."""
         built_in_name = self.source.name if self.source.parent == BUILT_INS else None
         chosen = self.conventions, self._engine, str(self.precision), self.fingerprint, self.weighs
         return _restored, (built_in_name or str(self.source.resolve()), *chosen)
@@ -123,12 +123,12 @@ class Model:
 
     @property
     def origins(self) -> Mapping[str, str]:
-        """Of each convention, the file and key that says it, or whose default it is."""
+        """For each convention the file and key that it was read from, or the library whose default it is."""
         return self._checkpoint.origins
 
     @property
     def layout(self) -> str:
-        """Whose layout the model folder has."""
+        """The library whose layout the model folder has: "PyLate", "Sentence Transformers", ..."""
         return self._checkpoint.layout
 
     @property
@@ -145,11 +145,13 @@ class Model:
 
     @property
     def weighs(self) -> bool:
-        """Whether a query's rows are as long as they weigh; else they are of unit length."""
+        """Whether the model has query weights, so that the length of a query's row is its weight; else rows
+        have unit length.
+        """
         return self._weighting is not None
 
     def unweighted(self) -> Model:
-        """The same model without weights of queries' rows."""
+        """The same model without query weights."""
         return Model(replace(self._checkpoint, query_weights=None), self._engine, str(self.precision))
 
     @cached_property
@@ -160,8 +162,8 @@ class Model:
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of all that rows depend on but the precision and the weights of queries: two models with
-        the same one give documents the same rows, up to rounding.
+        """A digest of all that the rows of documents depend on, except engine and precision: two models with
+        equal fingerprints give documents the same rows, up to rounding. Query weights are not part of it.
         """
         known = known_fingerprint(self._checkpoint) if self._is_built_in else None
         return known or fingerprint_of(self._checkpoint)
@@ -202,15 +204,15 @@ class Model:
         return self._encode(texts, self._tokenizer.queries, threads, progress, self._query_rows)
 
     def encode_query_pieces(self, texts: Sequence[str], *, threads: int = 0) -> Passages:
-        """Rows of the pieces of queries: of each query one, but for a long one if the conventions say so.
-        `encode_queries` gives those of each query end to end.
+        """Encode queries to the rows of their pieces. A query has one piece, or several if it is long and the
+        conventions allow them; `encode_queries` gives the rows of all pieces of a query end to end.
         """
         tokens, spans = self._tokenizer.query_pieces(_checked(texts))
         owner = np.arange(len(spans)) if tokens.owner is None else tokens.owner
         return Passages(self._query_rows(tokens, threads), owner, spans)
 
     def coverage(self, query: str) -> Coverage:
-        """What of a query the model knows, and what is cut off."""
+        """How much of a query the model knows, and how much is cut off."""
         (text,) = _checked([query])
         return self._tokenizer.coverage(text)
 
@@ -244,7 +246,9 @@ class Model:
         return rows.rows, self._tokenizer.spans(text, query=query)
 
     def passage_rows(self, passage: str) -> tuple[np.ndarray, np.ndarray]:
-        """The same of a passage, without the rows that pruning drops."""
+        """The rows of a passage and their spans, as `token_rows` gives them, without the rows that pruning
+        drops.
+        """
         rows, spans = self.token_rows(passage)
         one_text = Rows(rows, np.array([0, len(rows)], np.int64))
         keep = distinct(one_text, self.conventions.prune_above, self._tokenizer.framing)
@@ -270,7 +274,7 @@ class Model:
 
     @property
     def caveats(self) -> list[str]:
-        """What other libraries make otherwise of the folder that `save` writes; usually nothing."""
+        """How the results of other libraries differ with the folder that `save` writes; usually empty."""
         from femtosearch.model.checkpoint.write import caveats
 
         return caveats(self._checkpoint)
@@ -339,7 +343,7 @@ def built_in() -> list[str]:
 
 
 def _place(source: str | Path | None, revision: str | None) -> Path:
-    """The folder that a source means."""
+    """The model folder that a source names."""
     if source is not None and not isinstance(source, str):
         source = _path(source)
     if isinstance(source, str) and source in built_in() and not Path(source).exists():
@@ -356,40 +360,11 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
 def _restored(
     source: str, conventions: Conventions, engine: str, precision: str, fingerprint: str, weighs: bool
 ) -> Model:
-    """The model that another process had. Raises CheckpointError if its folder is not the same any more."""
+    """Load a pickled model from its folder. Raises CheckpointError if the folder has changed since."""
     model = Model.load(source, conventions=conventions, engine=engine, precision=precision)
     if model.fingerprint != fingerprint:
         raise CheckpointError(f"{source}: expected the model that was pickled, found another: load it again")
     return model if weighs else model.unweighted()
-
-
-def _encoder(checkpoint: Checkpoint, engine: str, precision: str) -> Any:
-    """The engine's encoder: `Encoder`, or what has its attributes and methods."""
-    if precision not in ("float32", "int8"):
-        raise FemtosearchError(f"expected precision 'float32' or 'int8', found {precision!r}")
-    if engine == "torch":
-        if precision == "int8":
-            raise FemtosearchError("the torch engine computes in float32; load without precision='int8'")
-        return _torch_engine().TorchEncoder(checkpoint)
-    if engine != "native":
-        raise FemtosearchError(f"expected engine 'native' or 'torch', found {engine!r}")
-    if checkpoint.unfit:
-        raise CheckpointError(
-            f"{checkpoint.unfit}; load it with engine='torch' (pip install 'femtosearch[torch]')"
-        )
-    config, number = cast(BertConfig, checkpoint.config), cast(Precision, precision)
-    return Encoder(config, checkpoint.weights, checkpoint.dense, precision=number)
-
-
-def _torch_engine() -> Any:
-    try:
-        return importlib.import_module("femtosearch.model.torch_engine")
-    except ImportError as error:
-        if (error.name or "").startswith("femtosearch"):
-            raise
-        raise MissingExtraError(
-            f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
-        ) from error
 
 
 def _checked(texts: Iterable[str]) -> list[str]:
@@ -401,7 +376,7 @@ def _checked(texts: Iterable[str]) -> list[str]:
 
 
 def _path(value: str | os.PathLike[str]) -> Path:
-    """A path that somebody gave. Raises CheckpointError for what is none."""
+    """Check that an argument is a path. Raises CheckpointError."""
     if not isinstance(value, (str, os.PathLike)):
         raise CheckpointError(f"expected the path of a file or folder, found {type(value).__name__}")
     return Path(value)

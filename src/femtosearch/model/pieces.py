@@ -1,4 +1,4 @@
-"""Long texts cut into pieces that fit a model, where a sentence ends or else between words."""
+"""Cutting long texts into pieces that fit a model: at the end of a sentence, or else between words."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SENTENCE_ENDS = frozenset(".!?\n\u3002\uff01\uff1f")  # and the full-width marks
 
 @frozen
 class Piece:
-    """Part of a text: the text it comes from, its span there, and its ids with [CLS] and [SEP]."""
+    """A piece of a text: the number of the text, the span in it, and the ids with [CLS] and [SEP]."""
 
     owner: int
     span: tuple[int, int]
@@ -23,7 +23,7 @@ class Piece:
 
 
 def pieces(stretch: Stretch, encoding: Encodings, room: int) -> Iterator[Piece]:
-    """Pieces of at most `room` tokens of a stretch that has more.
+    """Cut a stretch that has more than `room` tokens into pieces of at most so many.
 
     They are cut between words, so a piece's ids are those that its own text gives: no second tokenisation.
     """
@@ -44,8 +44,8 @@ def pieces(stretch: Stretch, encoding: Encodings, room: int) -> Iterator[Piece]:
 def _boundary(
     text: str, begins: list[int], ends: list[int], words: list[int], within: range, target: int
 ) -> int:
-    """The token before which to cut: nearest to `target`, where a sentence ends if one does, else between
-    words.
+    """The token before which to cut: the end of a sentence that is nearest to `target`, or else the nearest
+    place between two words.
     """
     nearest = sorted(within, key=lambda token: abs(token - target))
     between = [token for token in nearest if words[token - 1] != words[token]]

@@ -1,4 +1,4 @@
-"""Token pooling: a document's rows in fewer, each the mean of a cluster.
+"""Token pooling: a document's rows are replaced by fewer rows, each the mean of a cluster.
 
 The clusters are Ward's, by the cosine distance of the rows. Source: Clavié et al., arXiv 2409.14683. They are
 those of PyLate 1.6's `pool_factor` and Sentence Transformers 6's `HierarchicalTokenPooling`, in their order.
@@ -14,7 +14,7 @@ from femtosearch.types import Rows
 
 
 def pool(rows: Rows, factor: float, protected: int = 1, *, unit: bool = False) -> Rows:
-    """About one row in `factor` of each text, behind its first `protected` ones, which stay as they are.
+    """Pool the rows of each text to about one in `factor`; its first `protected` rows stay as they are.
 
     rows:   unit length, [T, D] float32.
     unit:   make each row unit length once more, as Sentence Transformers does and PyLate does not.
@@ -93,7 +93,8 @@ def _ward(squares: np.ndarray) -> list[_Merge]:
 
 
 def _children(merges: list[_Merge], count: int) -> list[tuple[int, int]]:
-    """Of each merge its two nodes, the lower first: a point is its number, a merge `count` and its own."""
+    """The two nodes of each merge, the lower first. The number of a point is its own, that of a merge is
+    `count` plus its own."""
     # The node of the cluster that each point stands for; a cluster stands for its last point.
     node = list(range(count))
     parent = list(range(count))

@@ -1,10 +1,10 @@
-"""Token pruning: a passage without the rows that a row before them says nearly the same as.
+"""Token pruning: rows of a passage that are nearly equal to an earlier row of it are dropped.
 
-A document says a word more than once, and to a small model it is nearly the same row each time. MaxSim
-takes a best product, so a row may go whose neighbour stays: of unit rows whose product is c, the products
-with any unit row differ by at most sqrt(2 - 2c). Pruning without loss is in Zong and Piwowarski, arXiv
-2504.12778; what is done here is plainer: one pass in the order of the text. The rows of the special tokens
-stay: they say what the whole text is about, and a query has them too.
+A document repeats words, and a small model gives a repeated word nearly the same row each time. MaxSim takes
+the best product, so a row may be dropped if a similar one stays: if two unit rows have the product c, their
+products with any unit row differ by at most sqrt(2 - 2c). Pruning without loss is in Zong and Piwowarski,
+arXiv 2504.12778; here it is one pass in the order of the text. The rows of the special tokens stay, because
+they stand for the whole text, and a query has them, too.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from femtosearch.types import Rows
 
 
 def prune(rows: Rows, above: float, framing: tuple[int, int] = (0, 0), threads: int = 0) -> Rows:
-    """Each text without the rows whose product with a row before them that it keeps is greater than `above`.
+    """Drop from each text the rows whose product with an earlier row, which is kept, is greater than `above`.
 
     rows:     unit length, [T, D] float32. An `above` of 1 keeps all.
     framing:  how many rows at a text's begin and end are of no word: they stay, and are compared with none.

@@ -1,10 +1,9 @@
-"""Model folders that read what people write, as the built-in ones do.
+"""Make model folders robust against the texts that people write, as the built-in ones are.
 
     python -m femtosearch.model.reading FOLDER...
 
-gives each folder these ways, in place: NFKC before the other steps of its tokenizer, so that typeset forms
-are the letters that they stand for; no rows of unknown pieces and of punctuation, in queries and in
-documents; and queries of up to 32 times the length, in pieces.
+changes each folder in place: its tokenizer begins with NFKC, so that typeset forms become letters; queries
+and documents have no rows of unknown pieces and of punctuation; and a long query is cut into up to 32 pieces.
 """
 
 from __future__ import annotations
@@ -34,9 +33,9 @@ CARD = "README.md"
 
 
 def prepare(folder: Path) -> bool:
-    """Give a model folder these ways, in place; whether anything changed.
+    """Change a model folder in place. Returns whether anything changed.
 
-    Its FDE and its card, which know the model by its fingerprint, follow: rows of known words are as before.
+    The fingerprint of the model in its FDE and its card is updated: the rows of known words stay the same.
     Raises CheckpointError, FdeError.
     """
     before = fingerprint_of(read_checkpoint(folder))
@@ -53,7 +52,7 @@ def prepare(folder: Path) -> bool:
 
 
 def with_nfkc(tokenizer: dict[str, Any]) -> dict[str, Any]:
-    """A tokenizer.json whose first step is NFKC."""
+    """The settings of a tokenizer.json with NFKC as the first step."""
     steps = [step for step in (tokenizer.get("normalizer"),) if step]
     if steps and steps[0]["type"] == "Sequence":
         steps = steps[0]["normalizers"]
@@ -73,8 +72,8 @@ def unheard(vocabulary: Iterable[str]) -> tuple[str, ...]:
 
 
 def with_skiplists(settings: dict[str, Any], words: Iterable[str]) -> dict[str, Any]:
-    """A config_sentence_transformers.json by which documents have no rows of these tokens, and queries are
-    without them; and by which long queries are given in pieces.
+    """The settings of a config_sentence_transformers.json with these tokens on the skiplists of documents and
+    queries, and with long queries cut into pieces.
     """
     key = next(key for key, (name, _) in CONVENTION_KEYS.items() if name == "skiplist")
     ours, words = settings.get(OURS) or {}, tuple(words)

@@ -1,4 +1,4 @@
-"""The native encoder in int8 once more, in numpy: what it must compute, bit for bit on every instruction set.
+"""The native encoder in int8, in numpy: it defines what the core must compute, bit for bit on every kernel.
 
 Whole numbers are exact. Floats are float32, added and multiplied one after the other, never fused; sums of
 many are 16 sums, folded by halves.
@@ -34,7 +34,7 @@ def encode(
     attended: np.ndarray,
     keep: np.ndarray,
 ) -> np.ndarray:
-    """What `Encoder(config, weights, dense, precision="int8").encode(ids, ...)` returns."""
+    """Compute what `Encoder(config, weights, dense, precision="int8").encode(ids, ...)` returns."""
     dims = dense[-1][0].shape[0] if dense else config.hidden_size
     rows = [np.zeros((0, dims), dtype=F)]
     for (begin, end), reach in zip(pairwise(starts), attended, strict=True):

@@ -1,4 +1,5 @@
-"""Long texts cut into stretches, so that the memory of tokenising and encoding does not grow with a text.
+"""Cutting long texts into stretches, so that the memory for tokenising and encoding does not grow with a
+text.
 
 A stretch is cut into passages alone. Texts of up to 65,536 characters are one stretch.
 """
@@ -25,7 +26,7 @@ T = TypeVar("T", bound=HasText)
 
 
 class Stretch(NamedTuple):
-    """Part of a text: the text's number, the place where the stretch begins, its characters."""
+    """A stretch of a text: the number of the text, the offset of the stretch in it, and its characters."""
 
     owner: int
     offset: int
@@ -42,7 +43,7 @@ def stretches(owner: int, text: str, cuts: Sequence[int] = ()) -> Iterator[Stret
 
     A cut is made in a stretch's second half: after a paragraph, a line, a sentence or a word, in this order;
     where there is none of them, after 65,536 characters.
-    cuts:  where else a stretch ends, rising, in characters.
+    cuts:  further places where a stretch ends, in characters, rising.
     """
     begin = 0
     for border in [*cuts, len(text)]:
@@ -56,11 +57,11 @@ def stretches(owner: int, text: str, cuts: Sequence[int] = ()) -> Iterator[Stret
 
 
 def batches(texts: Iterable[str], cuts: Sequence[Sequence[int]] = ()) -> Iterator[list[Stretch]]:
-    """The stretches of texts in order, of at most 262,144 characters together.
+    """The stretches of texts, in order, in batches of at most 262,144 characters.
 
-    What is longer than a stretch shares no batch with another text, so that each batch begins or goes on with
-    one document.
-    cuts:  where else the stretches of each text end; for no text by default.
+    A text of several stretches shares no batch with another text, so that a batch has whole texts, or
+    stretches of a single one.
+    cuts:  for each text further places where stretches end; none by default.
     """
     for is_long, run in groupby(enumerate(texts), lambda numbered: len(numbered[1]) > LONGEST):
         if is_long:
@@ -76,7 +77,9 @@ def _cut(stretch: Stretch, cuts: Sequence[Sequence[int]]) -> Iterator[Stretch]:
 
 
 def bounded(items: Iterable[T], characters: int, count: int | None = None) -> Iterator[list[T]]:
-    """Items with texts, in order, in lists of at most so many characters and items; a longer one is alone."""
+    """Group items with texts, in order, into lists of at most so many characters and items. An item with more
+    characters is alone in its list.
+    """
     batch: list[T] = []
     total = 0
     for item in items:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from femtosearch.frozen import frozen
 from femtosearch.model.checkpoint.tokenizer import read_tokenizer
 from femtosearch.model.encodings import Ids, TextEncoder, check_texts, end_to_end
 from femtosearch.model.pieces import Piece, pieces
+from femtosearch.model.tokens import TokenPassages, Tokens
 from femtosearch.model.wordpiece import WordPiece, wordpiece_settings
 from femtosearch.types import BertConfig, Conventions, Coverage, OtherConfig
 
@@ -31,55 +32,14 @@ _PUNCTUATION = r"""!"#$%&'()*+,-./:;<=>?@[\]^_`{|}~"""  # `string`, which has it
 LEAST_ROOM = 3  # [CLS], [SEP] and one token of the text
 
 
-@frozen(eq=False)
-class Tokens:
-    """Token ids of N texts, end to end, never padded.
-
-    ids:      [T] int32.
-    starts:   [N+1] int64; text n owns ids[starts[n]:starts[n+1]].
-    attended: [N] int32: how many of a text's tokens, from its first, the others attend to.
-    keep:     [T] bool: whose rows are kept.
-    owner:    [N] int64, rising: which text each is a piece of; None: each is a text.
-    """
-
-    ids: np.ndarray
-    starts: np.ndarray
-    attended: np.ndarray
-    keep: np.ndarray
-    owner: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.attended)
-
-
-class TokenPassages(NamedTuple):
-    """Tokens of N passages: see `types.Passages`."""
-
-    tokens: Tokens
-    owner: np.ndarray
-    spans: np.ndarray
-    counts: np.ndarray
-    unknown: np.ndarray
-
-    def only(self, kept: np.ndarray) -> TokenPassages:
-        """Those for which kept, [N] bool, is true."""
-        if kept.all():
-            return self
-        tokens, sizes = self.tokens, np.diff(self.tokens.starts)
-        inside = np.repeat(kept, sizes)
-        starts = np.concatenate([[0], np.cumsum(sizes[kept])]).astype(np.int64)
-        tokens = Tokens(tokens.ids[inside], starts, tokens.attended[kept], tokens.keep[inside])
-        return TokenPassages(tokens, *(column[kept] for column in self[1:]))
-
-
 class Tokenizer:
     """A model's tokenizer and conventions.
 
-    query, document: how texts of that side begin, and what they are cut to.
-    mask:            the id that queries are padded with; -1 if they are not.
+    query, document: the prefix of the texts of that side, and the length that they are cut to.
+    mask:            the id that queries are padded with; -1 if they are not padded.
     skipped:         [V] bool: the tokens whose rows documents drop.
-    unasked:         [V] bool: the tokens that queries are without.
-    framing:         how many rows of no word a document begins with, and ends with.
+    unasked:         [V] bool: the tokens that are removed from queries.
+    framing:         how many rows of special tokens a document begins with, and ends with.
     """
 
     def __init__(self, path: Path, conventions: Conventions, config: BertConfig | OtherConfig) -> None:
@@ -118,7 +78,9 @@ class Tokenizer:
         return self.query_pieces(texts)[0]
 
     def query_pieces(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray]:
-        """The same, and the span of each piece in its text, in characters [N, 2]."""
+        """Tokens of the pieces of queries, and the span of each piece in its text, in characters: [N,
+        2] int64.
+        """
         check_texts(texts)
         if not self._pieces_queries:
             spans = np.array([(0, len(text)) for text in texts], np.int64).reshape(-1, 2)
@@ -129,7 +91,7 @@ class Tokenizer:
         return self._asked(end_to_end([piece.ids for piece in cut]), owner), spans
 
     def coverage(self, text: str) -> Coverage:
-        """What of a query the model knows."""
+        """How much of a query the model knows."""
         encoded = self._texts.encode([text])
         unknown = encoded.ids == self._unknown
         inside = encoded.words >= 0
@@ -170,10 +132,11 @@ class Tokenizer:
         )
 
     def spans(self, text: str, *, query: bool) -> np.ndarray:
-        """Where in a text each of its rows comes from, in characters: [rows, 2] int64; -1 for a row of no
-        character of it, such as [CLS]'s, a prefix's or [MASK]'s. Rows are those before pooling.
+        """The span in a text that each of its rows comes from, in characters: [rows, 2] int64; -1 for a row
+        that comes from no character, such as that of [CLS], a prefix or [MASK]. Rows are those before
+        pooling.
 
-        query:  as a query, else as a document.
+        query:  whether the text is tokenised as a query, else as a document.
         """
         prefix = self.query if query else self.document
         encoded = self._texts.encode([prefix.text + text])
@@ -194,11 +157,13 @@ class Tokenizer:
         return spans
 
     def save(self, path: Path) -> None:
-        """Write the tokenizer as it is in use: with its prefixes whole, neither truncating nor padding."""
+        """Write the tokenizer as it is used here: prefixes are not divided, and it neither truncates
+        nor pads.
+        """
         self._texts.save(str(path))
 
     def _asked(self, tokenised: Ids, owner: np.ndarray | None = None) -> Tokens:
-        """Queries, or their pieces, cut, begun and expanded as the conventions say."""
+        """Cut queries, or their pieces, add the prefix, and pad them, as the conventions say."""
         conventions = self.conventions
         ids, starts = self._cut(tokenised, self.query)
         attended = np.diff(starts).astype(np.int32)
@@ -211,9 +176,9 @@ class Tokenizer:
         return Tokens(ids, starts, attended, keep, owner)
 
     def _query_pieces(self, number: int, text: str, *, as_places: bool = False) -> Iterator[Piece]:
-        """The pieces of one query; one that is left with nothing has none.
+        """The pieces of one query; none if no token is left.
 
-        as_places:  instead of ids they have the places of the tokens among all of the text's.
+        as_places:  whether the pieces have, in place of ids, the numbers of the tokens in the text.
         """
         from femtosearch.model.stretches import Stretch
 
@@ -249,14 +214,14 @@ class Tokenizer:
         return Tokens(ids, starts, np.diff(starts).astype(np.int32), ~self.skipped[ids])
 
     def _whole(self, texts: Sequence[str], cut: Sequence[Piece], prefix: Prefix, threads: int) -> Ids:
-        """The ids of pieces of texts, each as if it were a text."""
+        """The ids of pieces of texts, each tokenised like a whole text."""
         if self._texts.splits_on_words and not prefix.text:
             return end_to_end([piece.ids for piece in cut])
         passages = [texts[piece.owner][piece.span[0] : piece.span[1]] for piece in cut]
         return self._tokenise(passages, prefix, threads)
 
     def _tokenise(self, texts: Sequence[str], prefix: Prefix, threads: int = 0) -> Ids:
-        """ids [T] int32 with [CLS] and [SEP], whole, and starts [N+1] int64."""
+        """Tokenise texts without cutting them: ids [T] int32 with [CLS] and [SEP], and starts [N+1] int64."""
         if prefix.text:
             texts = [prefix.text + text if isinstance(text, str) else text for text in texts]
         return self._texts.ids(texts, threads)
@@ -310,7 +275,9 @@ class Tokenizer:
         return Prefix(length, ids, "" if self._stands_alone(prefix) else prefix)
 
     def _stands_alone(self, prefix: str) -> bool:
-        """Whether the ids of prefix + text are those of the prefix and those of the text, for any text."""
+        """Whether prefix and text can be tokenised apart: the ids of prefix + text are those of both, for
+        any text.
+        """
         if not self._texts.splits_on_words or not (prefix[-1].isspace() or prefix[-1] in _PUNCTUATION):
             return False
         heads = (token[:n] for token in self._texts.added for n in range(1, len(token)))
@@ -330,7 +297,9 @@ class Tokenizer:
         return number
 
     def _skip_ids(self, words: Sequence[str], *, or_unknown: bool = False) -> np.ndarray:
-        """[V] bool. A word that is no token stands for nothing; or_unknown: for [UNK]."""
+        """The tokens of a skiplist's words, [V] bool. A word that is no token is ignored, or with or_unknown
+        stands for [UNK].
+        """
         skipped = np.zeros(self._texts.highest_id + 1, dtype=bool)
         unknown = self._unknown if or_unknown else None
         for word in words:
@@ -343,10 +312,10 @@ class Tokenizer:
 
 @frozen
 class Prefix:
-    """How one side's texts begin, and the tokens that they are cut to.
+    """The prefix of the texts of one side, and the number of tokens that they are cut to.
 
-    ids:  what is inserted from position 1 on.
-    text: what is put before the text instead, where the two may run together into other ids.
+    ids:  the ids that are inserted from position 1 on.
+    text: a text that is put before each text instead, if both have to be tokenised together.
     """
 
     length: int
@@ -355,7 +324,7 @@ class Prefix:
 
 
 def text_encoder(path: Path) -> TextEncoder:
-    """The tokenizer.json at work.
+    """The tokenizer of a tokenizer.json: in the native core if it is of BERT's kind, else by the library.
 
     Raises CheckpointError if it cannot be read, MissingExtraError if it needs a library that is missing.
     """

@@ -26,9 +26,9 @@ UNREAD = ("pooler.",)  # tensors that token vectors do not depend on
 
 
 class TorchEncoder:
-    """What `encoder.Encoder` is, in torch and float32.
+    """The encoder of the torch engine, with the methods of `encoder.Encoder`, in float32.
 
-    Texts of like length run together, padded: a text's rows are the same in any company up to rounding.
+    Texts of similar length are computed together, padded, so a text's rows depend on the others by rounding.
     Raises CheckpointError if transformers does not know the architecture, or tensors are missing.
     """
 
@@ -43,7 +43,7 @@ class TorchEncoder:
 
     @property
     def kernel(self) -> str:
-        """What computes: the library and its version."""
+        """The library that computes, and its version."""
         return f"torch {torch.__version__}"
 
     def encode(
@@ -101,7 +101,9 @@ def _parameter(array: np.ndarray | None) -> nn.Parameter | None:
 
 
 def _backbone(checkpoint: Checkpoint) -> Any:
-    """The backbone as transformers' model. It raises nothing narrower than Exception."""
+    """The backbone as a model of transformers. `except Exception`, because transformers raises errors of many
+    classes.
+    """
     tensors = {name: torch.tensor(array) for name, array in checkpoint.weights.items()}
     try:
         kind, config = _architecture(checkpoint)
@@ -133,7 +135,7 @@ def _architecture(checkpoint: Checkpoint) -> tuple[Any, Any]:
 
 
 def _batches(sizes: np.ndarray) -> Iterator[np.ndarray]:
-    """Numbers of texts that run together, the longest first; texts without a token are left out."""
+    """Batches of texts, by their numbers, the longest first; texts without a token are left out."""
     order = np.argsort(-sizes, kind="stable")
     order = order[sizes[order] > 0]
     at = 0

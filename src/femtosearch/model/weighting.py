@@ -1,7 +1,7 @@
-"""How much each row of a query counts: a row of weight w is a row of length w, and its products are w times
-what they were. What a user wrote to be polite says less than what the question is about.
+"""Query weights: how much each row of a query counts. A row of weight w has length w, so its products are w
+times as large. Polite words, for instance, weigh less than the subject of a question.
 
-That such words can be learned in a late-interaction model is in ColBERTer (arXiv 2203.13088), of documents.
+That a late-interaction model can learn such weights was shown for documents in ColBERTer (arXiv 2203.13088).
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from femtosearch.types import Rows
 
 
 class Weighting:
-    """Gives rows of queries the lengths that a model folder's network says."""
+    """Computes the weights of the rows of queries by the network of a model folder."""
 
     def __init__(self, weights: QueryWeights) -> None:
         self._inner = _core.Dense(weights.inner, weights.inner_bias)
@@ -36,6 +36,6 @@ class Weighting:
         return weights
 
     def apply(self, queries: Rows, threads: int = 0) -> None:
-        """Give the rows, in place, the lengths that are their weights."""
+        """Multiply the rows, in place, with their weights."""
         rows: np.ndarray = queries.rows
         rows *= self.of(queries, threads)[:, None]

@@ -23,7 +23,7 @@ STEPS = ("clean_text", "handle_chinese_chars", "lowercase")
 
 @frozen
 class WordPieceSettings:
-    """What a tokenizer.json says of BERT's tokenizer.
+    """The settings of BERT's tokenizer in a tokenizer.json.
 
     vocabulary:   piece -> id.
     added:        token -> id.
@@ -85,7 +85,7 @@ class WordPiece:
         return self._settings.added.get(token, self._settings.vocabulary.get(token))
 
     def keep_whole(self, token: str, *, as_written: bool = False) -> None:
-        """From now on, do not divide a token of the vocabulary where a text has it."""
+        """Do not divide a token of the vocabulary from now on where it occurs in a text."""
         first, last = self._settings.first, self._settings.last
         number = self.id_of(token)
         if number is None:
@@ -95,12 +95,14 @@ class WordPiece:
             self._set_up()
 
     def ids(self, texts: Sequence[str], threads: int = 0) -> Ids:
-        """Each text's ids, with those round it. Raises FemtosearchError naming a text that is no str."""
+        """The ids of texts, each with the special tokens round it. Raises FemtosearchError naming a text that
+        is no str.
+        """
         encodings = self._encode(texts, threads, places=False)
         return encodings.ids, encodings.starts
 
     def encode(self, texts: Sequence[str], threads: int = 0) -> Encodings:
-        """Each text's ids, offsets and words. Raises as `ids` does."""
+        """The ids of texts with their offsets and words. Raises as `ids` does."""
         return self._encode(texts, threads, places=True)
 
     def save(self, path: str) -> None:
@@ -118,7 +120,7 @@ class WordPiece:
 
 
 def wordpiece_settings(file: TokenizerFile) -> WordPieceSettings | None:
-    """What the file says, if it is of BERT's kind; else None."""
+    """The settings in the file if it is a tokenizer of BERT's kind; else None."""
     model, splitters = file.model, file.splitters
     vocabulary, unknown = _vocabulary(model.get("vocab")), model.get("unk_token")
     steps, around = _steps(file.normalizers), _around(file.settings.get("post_processor"))
@@ -147,7 +149,7 @@ def _native(vocabulary: Mapping[str, int]) -> _core.Vocabulary:
 
 
 def _vocabulary(entries: Any) -> Mapping[str, int]:
-    """piece -> id; empty if it is anything else."""
+    """The vocabulary, piece -> id; empty if the entry is not a mapping."""
     if isinstance(entries, Vocabulary):
         return entries
     if not isinstance(entries, dict):
@@ -162,8 +164,8 @@ def _is_id(number: Any) -> bool:
 
 
 def _steps(normalizers: list[dict[str, Any]]) -> tuple[bool, bool, bool, bool, bool] | None:
-    """Of one BertNormalizer, and NFKC before it or not; None of any other, and of one whose settings are not
-    as they should be.
+    """The steps of one BertNormalizer, with or without NFKC before it; None for other normalizers, and for
+    settings of another type.
     """
     kinds = [step["type"] for step in normalizers]
     if kinds not in (["BertNormalizer"], ["NFKC", "BertNormalizer"]):
@@ -177,7 +179,9 @@ def _steps(normalizers: list[dict[str, Any]]) -> tuple[bool, bool, bool, bool, b
 
 
 def _added(entries: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> dict[str, int] | None:
-    """token -> id; None if one is looked for in another way than as it is, or has not the vocabulary's id."""
+    """The added tokens, token -> id; None if one is not matched as written, or has another id than in the
+    vocabulary.
+    """
     added: dict[str, int] = {}
     for entry in entries:
         token, number = entry["content"], entry.get("id", -1)
@@ -189,7 +193,7 @@ def _added(entries: list[dict[str, Any]], vocabulary: Mapping[str, int]) -> dict
 
 
 def _around(processor: Any) -> tuple[list[int], list[int]] | None:
-    """The ids before a text and after it; None if the processor is of another kind, or odd."""
+    """The ids of the special tokens before and after a text; None if the processor is of an unknown form."""
     if not isinstance(processor, dict):
         return None
     try:

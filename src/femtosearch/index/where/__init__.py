@@ -1,4 +1,4 @@
-"""Filters on metadata: what a user says, in Python or in words, and the SQL that asks for it."""
+"""Filters on metadata: read from mappings or from words, and compiled to SQL."""
 
 from femtosearch.index.where.language import parse
 from femtosearch.index.where.mapping import read_filter

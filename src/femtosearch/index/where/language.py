@@ -143,7 +143,9 @@ class _Parser:
             self._depth -= 1
 
     def _is_not(self) -> bool:
-        """Whether a `not` comes, and no field of that name."""
+        """Take a `not`, unless it is the name of a field, which a sign would follow; returns whether
+        it came.
+        """
         if self._next.keyword != "not" or self._tokens[self._at + 1].keyword in _SIGNS:
             return False
         return self._takes("not")

@@ -28,7 +28,7 @@ _LOGIC = ("$and", "$or", "$not")
 
 
 def read_filter(where: object) -> Filter | None:
-    """A filter from what a user gave: a mapping, or words as `parse` has them. None where all pass.
+    """Read a filter: a mapping, or words as `parse` takes them. Returns None if all documents pass.
 
     {"year": {"$gte": 2020}, "lang": "en"} is all of its tests; {"$or": [...]}, {"$and": [...]} and {"$not":
     {...}} join filters. {"author": {"name": "Ada"}} and {"author.name": "Ada"} look inside mappings. Raises
@@ -93,17 +93,13 @@ def _field(name: str, outer: Path, operand: object, depth: int) -> Iterator[Filt
     for inner, content in operand.items():
         inner = field_name(label, inner)
         if not inner.startswith("$"):
-            yield from _nested(name, outer, inner, content, depth)
+            yield from _field(inner, (*outer, name), content, depth + 1)
         elif inner not in OPERATORS:
             raise QueryError(f"{label}: expected one of {', '.join(OPERATORS)}, found {inner[:80]!r}")
         elif inner == "$not":
             yield Negation(_every(_field(name, outer, content, depth + 1)))
         else:
             yield compared(paths, inner[1:], content, f"{label}: {inner}")
-
-
-def _nested(name: str, outer: Path, inner: str, content: object, depth: int) -> Iterator[Filter]:
-    yield from _field(inner, (*outer, name), content, depth + 1)
 
 
 def _every(filters: Iterator[Filter]) -> Filter:

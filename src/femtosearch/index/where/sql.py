@@ -57,8 +57,8 @@ def compile_filter(filter: Filter, declared: Mapping[Path, int] | None = None) -
 
 
 def _places(filter: Filter) -> int:
-    """How many places a filter takes on the stack of SQLite's parser, which has 100, most of them taken: one
-    a level for what stands first in brackets, three for what follows. `tree.MOST_DEPTH` levels fit.
+    """How many places a filter takes on the stack of SQLite's parser, which has 100, most of them in use: one
+    a level for the first filter in brackets, three for each that follows. `tree.MOST_DEPTH` levels fit.
     """
     if isinstance(filter, Test):
         return 1
@@ -69,8 +69,8 @@ def _places(filter: Filter) -> int:
 
 
 def occurrences(path: Path) -> Condition:
-    """A query for the values (kind, value, listed) of a path in the row of `documents` that is at hand: the
-    value itself, and each element of a list; `listed` says that it is such an element.
+    """A query for the values (kind, value, listed) of a path in the current row of `documents`: the value
+    itself and, if it is a list, each element, for which `listed` is 1.
     """
     return _union(_reads(path), "", "")
 
@@ -123,7 +123,7 @@ def _conjunction(first: Condition, second: Condition) -> tuple[str, tuple[object
 
 
 def _only(kind: str, depth: int) -> str:
-    """The JSON of a level if it is of that kind: anything else has nothing inside."""
+    """An expression for the JSON of a level if it is of that kind, else for an empty list."""
     return f"CASE level{depth}.type WHEN '{kind}' THEN level{depth}.value ELSE '[]' END"
 
 
@@ -146,21 +146,23 @@ def _at(path: Path, test: Test, declared: Mapping[Path, int]) -> Condition:
 
 
 def _readable(operand: Any) -> Any:
-    """An operand as metadata are read: with another character in the place of a NUL."""
+    """Replace NULs in an operand by LAST, as they are replaced in metadata."""
     if isinstance(operand, tuple):
         return tuple(map(_readable, operand))
     return operand.replace("\0", LAST) if isinstance(operand, str) else operand
 
 
 def _operands(operands: Sequence[object]) -> Condition:
-    """A query for (kind, value) of operands: as JSON, which cannot be where a text has a NUL."""
+    """A query for (kind, value) of operands: as JSON, except texts with a NUL, which JSON in SQLite
+    cannot hold.
+    """
     with_nul = [text for text in operands if isinstance(text, str) and "\0" in text]
     content = json.dumps([value for value in operands if value not in with_nul], ensure_ascii=False)
     return Condition(f"{_OPERANDS}{f' UNION ALL SELECT {TEXT}, ?' * len(with_nul)}", (content, *with_nul))
 
 
 def _passes(test: Test) -> Condition:
-    """The condition on (kind, value, listed)."""
+    """The condition on (kind, value, listed) that a test stands for."""
     operator, operand = test.operator, test.operand
     if operator == "exists":
         return Condition("listed = 0")
@@ -186,7 +188,7 @@ def _passes(test: Test) -> Condition:
 
 
 def _contains(operand: object) -> Condition:
-    """Text within a text, or an element of a list."""
+    """The condition that an operand is contained: as a part of a text, or as an element of a list."""
     operands = _operands([operand])
     listed = f"listed = 1 AND kind > 0 AND (kind, coalesce(value, 0)) IN ({operands.sql})"
     if not isinstance(operand, str):

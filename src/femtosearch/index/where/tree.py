@@ -37,21 +37,21 @@ class Test:
 
 @frozen
 class Every:
-    """What passes all filters."""
+    """A filter that passes where all of its filters pass."""
 
     filters: tuple[Filter, ...]
 
 
 @frozen
 class Either:
-    """What passes one filter at least."""
+    """A filter that passes where at least one of its filters passes."""
 
     filters: tuple[Filter, ...]
 
 
 @frozen
 class Negation:
-    """What does not pass a filter; also what has no such field."""
+    """A filter that passes where another does not, also where a document lacks the field."""
 
     filter: Filter
 
@@ -60,14 +60,15 @@ Filter = Test | Every | Either | Negation
 
 
 def field_name(where: str, name: object) -> str:
-    """The name of a field. Raises QueryError for what is none."""
+    """Check that an argument is the name of a field. Raises QueryError."""
     if not isinstance(name, str) or not name:
         raise QueryError(f"{where}: expected the name of a field, found {str(name)[:80]!r}")
     return name
 
 
 def paths_of(field: str) -> tuple[Path, ...]:
-    """Where the value of a field named with dots may lie: under that very key, or within mappings.
+    """The paths at which the value of a field with dots in its name may lie: under that very key, or within
+    mappings.
 
     >>> paths_of("author.name")
     (('author.name',), ('author', 'name'))
@@ -81,7 +82,7 @@ def paths_of(field: str) -> tuple[Path, ...]:
 def compared(paths: tuple[Path, ...], operator: str, operand: object, where: str) -> Filter:
     """A test by an operator's name, the negative ones included. Raises QueryError for a wrong operand.
 
-    where:  says in a message which test it is.
+    where:  the name of the test in messages.
     """
     match operator:
         case "eq":
@@ -104,11 +105,11 @@ def compared(paths: tuple[Path, ...], operator: str, operand: object, where: str
         case "ne" | "nin" | "not_contains" | "not_glob":
             positive = {"ne": "eq", "nin": "in"}.get(operator, operator.removeprefix("not_"))
             return Negation(compared(paths, positive, operand, where))
-    raise QueryError(f"{where}: there is no such operator")
+    raise QueryError(f"{where}: expected one of the operators {', '.join(OPERATORS)}, found {operator!r}")
 
 
 def check_size(filter: Filter) -> Filter:
-    """The same filter. Raises QueryError for one that is too deep or has too many tests."""
+    """Return the filter. Raises QueryError for one that is nested too deeply or has too many tests."""
     tests = 0
     for node, depth in _depths(filter):
         tests += isinstance(node, Test)
@@ -121,7 +122,9 @@ def check_size(filter: Filter) -> Filter:
 
 
 def scalar(value: object, where: str) -> Scalar:
-    """A value that metadata may have: text, a number, true, false or null; a date as ISO text."""
+    """Convert an operand to a value that metadata may have: text, a number, true, false or null; a date
+    becomes ISO text. Raises QueryError.
+    """
     value = json_scalar(value)
     if value is None or isinstance(value, bool):
         return value
@@ -173,7 +176,7 @@ def _number(value: float, where: str) -> int | float:
 
 
 def tests_of(filter: Filter) -> Iterator[Test]:
-    """Its tests, from left to right."""
+    """The tests of a filter, from left to right."""
     if isinstance(filter, Test):
         yield filter
     for child in _children(filter):

@@ -38,10 +38,12 @@ ONLY: dict[str, tuple[Any, ...]] = {
 
 @frozen(eq=False)
 class Backbone:
-    """config:     its shape.
-    weights:    its tensors; of a BERT by Hugging Face's names without `bert.`.
-    projection: Stanford ColBERT's, if it lies among them.
-    unfit:      why the native engine cannot compute it; empty if it can.
+    """The backbone of a model folder.
+
+    config:     its shape.
+    weights:    its tensors; those of a BERT by Hugging Face's names without `bert.`.
+    projection: the projection of Stanford ColBERT, [out, in] float32, if it is among the tensors.
+    unfit:      why the native engine cannot compute it; "" if it can.
     """
 
     config: BertConfig | OtherConfig
@@ -64,7 +66,7 @@ def read_backbone(files: Files, at: str) -> Backbone:
 
 
 def _unfit(path: Path, settings: dict[str, Any]) -> str:
-    """What in the settings is more than the native engine knows; empty if nothing is."""
+    """The first setting that the native engine does not support, as a message; "" if it supports all."""
     kind = settings.get("model_type")
     if kind not in ("bert", "bert_hash"):
         return f"{path}: model_type {kind!r} is not known to the native engine; known: bert, bert_hash"
@@ -106,7 +108,8 @@ def _bert_config(path: Path, settings: dict[str, Any], weights: dict[str, np.nda
     types, epsilon = settings.get("type_vocab_size", 2), settings.get("layer_norm_eps", 1e-12)
     if type(types) is not int or types < 1 or not isinstance(epsilon, float | int) or not 0 <= epsilon < 1:
         raise CheckpointError(
-            f"{path}: type_vocab_size {types!r} or layer_norm_eps {epsilon!r} is not a sane number"
+            f"{path}: expected type_vocab_size to be 1 or more and layer_norm_eps from 0 to below 1, found "
+            f"{types!r} and {epsilon!r}"
         )
     table = weights.get(HASH_TABLE)
     hashed = settings["model_type"] == "bert_hash"

@@ -1,7 +1,7 @@
-"""Conventions: what a checkpoint says, where it says it, and what a library makes of its silence.
+"""Conventions of a checkpoint: those that its files state, and the defaults of a library for the others.
 
-Every layout states some conventions in files of its own; a preset, which is one library's way of reading,
-fills in the others. The semantics are those of PyLate 1.6, Sentence Transformers 6.2 and txtai 9.14.
+Every layout states some conventions in files of its own. A preset is one library's way of reading a folder;
+it supplies the others. The semantics are those of PyLate 1.6, Sentence Transformers 6.2 and txtai 9.14.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ CONVENTION_KEYS: dict[str, tuple[str, type]] = {
     "attend_to_expansion_tokens": ("attend_to_expansion", bool),
     "skiplist_words": ("skiplist", list),
 }
-# What PyLate has no word for stands under this key of the same file, by our names.
+# Conventions that PyLate does not have stand under this key of the same file, by our names.
 OURS = "femtosearch"
 OUR_KEYS: dict[str, type] = {
     "prefix_as": str, "expansion_length": int, "expansion_token": str, "skip_unknown": bool,
@@ -45,7 +45,7 @@ LEAST_LENGTH = 4
 
 
 class Setting(NamedTuple):
-    """A value, and where it was read or whose default it is."""
+    """The value of a convention. where: the file and key that it was read from, or whose default it is."""
 
     value: Any
     where: str
@@ -57,9 +57,10 @@ Settings = dict[str, Setting]  # by the names of Conventions' fields
 def read_conventions(
     files: Files, modules: Modules, config: BertConfig | OtherConfig, preset: str | None
 ) -> tuple[Conventions, dict[str, str]]:
-    """The conventions, and where each comes from. A preset of None is the checkpoint's own way.
+    """Read the conventions of a model folder, and where each comes from.
 
-    Raises CheckpointError for what a file says amiss, and for a preset that is none.
+    preset:  one of PRESETS, to read the folder as that library does; None to read it as it was made for.
+    Raises CheckpointError for a setting of a wrong type or value, and for an unknown preset.
     """
     if preset not in (None, *PRESETS):
         raise CheckpointError(f"conventions {preset!r} are not known; known: {', '.join(PRESETS)}")
@@ -98,7 +99,7 @@ def read_conventions(
 
 
 def check_conventions(source: str, conventions: Conventions) -> None:
-    """Raises CheckpointError, naming the source, for conventions that make no sense."""
+    """Raise CheckpointError, which names the source, for conventions with impossible values."""
     lengths = [conventions.query_length, conventions.document_length]
     lengths += [] if conventions.expansion_length is None else [conventions.expansion_length]
     wrong = None
@@ -127,7 +128,7 @@ def _is_number(value: object) -> bool:
 
 
 class Reader:
-    """Values of one JSON file, each checked, and stated with the place that it was read from."""
+    """Reads settings of one JSON file: each is checked, and returned with the place that it was read from."""
 
     def __init__(self, files: Files, name: str, inside: str = "") -> None:
         settings = files.object_if_any(name)
@@ -206,7 +207,7 @@ def _stanford_settings(files: Files) -> Settings:
 
 
 def _native_settings(files: Files, modules: Modules) -> Settings:
-    """What a save of Sentence Transformers' MultiVectorEncoder says."""
+    """The conventions that a save of Sentence Transformers' MultiVectorEncoder states."""
     prompts, read = Reader(files, SETTINGS, "prompts."), Reader(files, SETTINGS)
     name = modules.backbone + TRANSFORMER_SETTINGS
     lengths, expansion = Reader(files, name), Reader(files, name, "query_expansion.")
@@ -274,7 +275,7 @@ def _pooling(files: Files, modules: Modules) -> Settings:
 
 
 def _limit(files: Files, modules: Modules, config: BertConfig | OtherConfig, way: str) -> Setting:
-    """What a text is cut to where no length is stated."""
+    """The length that texts are cut to if no length is stated."""
     tokenizer = Reader(files, TOKENIZER_SETTINGS)
     length = Reader(files, modules.backbone + TRANSFORMER_SETTINGS)("max_seq_length", int)
     if length is None or way == "txtai":
@@ -321,7 +322,9 @@ def _txtai(limit: Setting) -> Settings:
 
 
 def _sentence_transformers(modules: Modules, stated: Settings, limit: Setting) -> Settings:
-    """Its defaults; older layouts' prefixes, `stated`, become what it makes of them."""
+    """The defaults of Sentence Transformers. Prefixes in `stated` that come from older layouts are changed in
+    place as it changes them.
+    """
     native, stanford = modules.layout == "Sentence Transformers", modules.layout == "Stanford ColBERT"
     marked = stanford or (
         not native and bool(stated)

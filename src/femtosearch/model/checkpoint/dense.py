@@ -37,7 +37,7 @@ class Dense:
 
     @property
     def parts(self) -> tuple[np.ndarray, ...]:
-        """The arrays that it has."""
+        """The arrays of the module: weight, bias and residual, as far as it has them."""
         return tuple(array for array in (self.weight, self.bias, self.residual) if array is not None)
 
 
@@ -104,7 +104,7 @@ def stanford_dense(path: str, weight: np.ndarray | None) -> Dense:
 
 
 def check_chain(folder: str, hidden_size: int, layers: Sequence[Dense]) -> None:
-    """Raises CheckpointError unless each layer takes what comes before."""
+    """Raise CheckpointError unless each layer takes as many numbers as the one before gives."""
     width = hidden_size
     for number, layer in enumerate(layers, 1):
         if layer.weight.shape[1] != width:

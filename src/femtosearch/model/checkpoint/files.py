@@ -1,5 +1,5 @@
-"""The files of a model folder that somebody else made: only regular files inside the folder are read, and
-none that is larger than its kind should be.
+"""Reading files of a model folder that somebody else made: only regular files inside the folder are read, up
+to a limit of size for each kind.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Files:
             return path.exists()
 
     def path(self, name: str) -> Path:
-        """Where a file is, or would be. Raises CheckpointError if it is outside."""
+        """The path of a file, which need not exist. Raises CheckpointError if it is outside the folder."""
         path = self.folder / name
         try:
             real = path.resolve()

@@ -18,10 +18,11 @@ NAME = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
 
 def locate(source: str | Path, revision: str | None = None) -> Path:
-    """A folder as it is, or OWNER/NAME on the Hub -> the folder that its files are in.
+    """The folder of a model: the path itself, or for OWNER/NAME on the Hub the folder in the Hub's cache.
 
-    A folder of that name wins. Only what a model is read from is fetched: no pickle and no code. What is in
-    the Hub's cache is not fetched again; without a connection, or with HF_HUB_OFFLINE=1, that is all.
+    A local folder of that name goes first. Only files that a model is read from are fetched, no pickles and
+    no code. Files in the Hub's cache are not fetched again; without a connection, or with HF_HUB_OFFLINE=1,
+    only these are used.
     Raises CheckpointError if the Hub does not give it, MissingExtraError without huggingface_hub.
     """
     if Path(source).exists() or isinstance(source, Path) or not re.fullmatch(NAME, source):
@@ -36,7 +37,7 @@ def locate(source: str | Path, revision: str | None = None) -> Path:
 
 
 def is_absent(folder: Path) -> bool:
-    """Whether nothing is at a path; what cannot be looked at counts as there."""
+    """Whether nothing exists at a path; a path that cannot be examined counts as existing."""
     try:
         folder.lstat()
     except FileNotFoundError:
@@ -47,7 +48,7 @@ def is_absent(folder: Path) -> bool:
 
 
 def repository(folder: Path) -> str | None:
-    """OWNER/NAME of a folder in the Hub's cache; None for any other."""
+    """The name OWNER/NAME of a folder in the Hub's cache; None for any other folder."""
     folder = folder.resolve()
     if folder.parent.name != "snapshots" or not folder.parent.parent.name.startswith("models--"):
         return None

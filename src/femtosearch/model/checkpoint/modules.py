@@ -1,4 +1,4 @@
-"""modules.json -> which folder holds what, and whose layout it is."""
+"""The modules of a model folder by its modules.json, and the library whose layout the folder has."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Layout = Literal["PyLate", "Sentence Transformers", "Stanford ColBERT", "plain b
 SETTINGS = "config_sentence_transformers.json"
 MODULES = "modules.json"
 # The modules' classes by the last part of their names, in the order in which they may follow one another.
-# A Pooling makes one vector of a text; a late-interaction model leaves it out.
+# A Pooling makes one vector of a text; it is ignored in a late-interaction model.
 STEPS = {
     "Transformer": 0, "Pooling": 1, "Dense": 1, "MultiVectorMask": 2, "Normalize": 2,
     "HierarchicalTokenPooling": 3,
@@ -106,7 +106,7 @@ def _kind(path: str, entry: dict[str, Any]) -> str:
 
 
 def _is_native(path: Any, settings: dict[str, Any]) -> bool:
-    """Whether it is a save of MultiVectorEncoder."""
+    """Whether the folder is a save of Sentence Transformers' MultiVectorEncoder."""
     kind = settings.get("model_type")
     if kind not in (None, "ColBERT", "SentenceTransformer", "MultiVectorEncoder"):
         raise CheckpointError(

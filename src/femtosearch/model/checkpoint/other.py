@@ -1,4 +1,6 @@
-"""A backbone of another architecture than BERT: what its config.json says, and what is kept of that."""
+"""The config.json of a backbone of another architecture than BERT: its sizes, and the settings that
+are kept.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +39,7 @@ REFUSED = (
 
 
 def other_config(path: Path, settings: dict[str, Any]) -> OtherConfig:
-    """Raises CheckpointError for sizes that make no sense."""
+    """Read the config.json of another architecture. Raises CheckpointError for impossible sizes."""
     kind = settings.get("model_type")
     if not isinstance(kind, str) or not kind:
         raise CheckpointError(f"{path}: expected a model_type, found {kind!r}")
@@ -57,7 +59,7 @@ def other_config(path: Path, settings: dict[str, Any]) -> OtherConfig:
 
 
 def _harmless(settings: Any) -> Any:
-    """The settings, and those inside them, without the refused ones and transformers' private ones."""
+    """The settings, also inside nested ones, without refused keys and without transformers' private keys."""
     if not isinstance(settings, dict):
         return settings
     return {

@@ -1,4 +1,4 @@
-"""Weights in fewer bytes, as a model folder of ours may hold them -> float32.
+"""Packed weights: a model folder of ours may store weights in fewer bytes, which become float32 when read.
 
 Nothing is unpacked before the sizes of its codes and books have been compared with a limit.
 
@@ -87,9 +87,9 @@ def _table(path: Path, name: str, codes: np.ndarray, books: np.ndarray | None) -
             f"{WIDEST_BOOK} of a code"
         )
     table = np.empty((len(codes), codes.shape[1] * books.shape[2]), books.dtype)
-    # What a code stands for is copied as one, and little memory is touched beside the table.
-    whole = np.dtype((np.void, books.dtype.itemsize * books.shape[2]))
-    entries, flat = table.view(whole), np.ascontiguousarray(books).reshape(-1).view(whole)
+    # The numbers of a code are copied as one item, which touches little memory beside the table.
+    item = np.dtype((np.void, books.dtype.itemsize * books.shape[2]))
+    entries, flat = table.view(item), np.ascontiguousarray(books).reshape(-1).view(item)
     firsts = np.arange(codes.shape[1]) * books.shape[1]
     for at in range(0, len(codes), _ROWS):
         np.take(flat, codes[at : at + _ROWS] + firsts, out=entries[at : at + _ROWS], mode="clip")

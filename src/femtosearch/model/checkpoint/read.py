@@ -38,14 +38,14 @@ from femtosearch.types import BertConfig, Conventions, OtherConfig
 
 @frozen
 class Checkpoint:
-    """What a model folder holds.
+    """The content of a model folder.
 
     dense:   the Dense modules as one affine map, (weight [out, in], bias [out] or None); () without any.
     layers:  the Dense modules as the folder has them, in order; () if they are `dense` itself.
-    layout:  whose layout the folder has.
-    origins: of each convention, the file and key that says it, or whose default it is.
-    unfit:   why the native engine cannot compute it; empty if it can. `dense` is () where a Dense is why.
-    query_weights: how much each row of a query counts; None: all the same.
+    layout:  the library whose layout the folder has.
+    origins: for each convention the file and key that it was read from, or whose default it is.
+    unfit:   why the native engine cannot compute it; "" if it can. If a Dense is the reason, `dense` is ().
+    query_weights: the network that weighs the rows of queries; None if all count the same.
     """
 
     folder: Path
@@ -81,18 +81,20 @@ def read_checkpoint(folder: str | Path, conventions: str | Conventions | None = 
     check_chain(str(folder), config.hidden_size, layers)
     tokenizer = _tokenizer(files, modules)
     stated, origins = read_conventions(files, modules, config, conventions)
-    bent = next((layer.activation for layer in layers if layer.activation != LINEAR), "")
+    activation = next((layer.activation for layer in layers if layer.activation != LINEAR), "")
     dims = len(layers[-1].weight) if layers else config.hidden_size
     weights = read_query_weights(files, dims) if conventions is None else None
-    unfit = f"{folder}: a Dense with activation {bent} is not known to the native engine" if bent else ""
+    unfit = ""
+    if activation:
+        unfit = f"{folder}: a Dense with activation {activation} is not known to the native engine"
     return Checkpoint(
-        files.folder, config, backbone.weights, () if bent else fold(layers), stated, tokenizer, layers,
+        files.folder, config, backbone.weights, () if activation else fold(layers), stated, tokenizer, layers,
         modules.layout, origins, backbone.unfit or unfit, weights,
     )  # fmt: skip
 
 
 def with_conventions(checkpoint: Checkpoint, conventions: Conventions) -> Checkpoint:
-    """The same under other conventions. Raises CheckpointError if they make no sense."""
+    """The checkpoint with other conventions. Raises CheckpointError for impossible ones."""
     check_conventions("the conventions given", conventions)
     origins = {
         field.name: "given"

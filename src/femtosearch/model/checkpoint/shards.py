@@ -1,4 +1,4 @@
-"""The tensors of a folder: one safetensors file, or several with an index that says what is where."""
+"""Reading the tensors of a folder: from one safetensors file, or from several with an index."""
 
 from __future__ import annotations
 

@@ -49,8 +49,8 @@ SPECIAL_TOKENS = {
 
 @contextmanager
 def new_files(folder: Path) -> Iterator[Path]:
-    """A place to write to: what is in it moves into `folder`, made if absent, when all went well; else
-    nothing of it is left. Raises CheckpointError if the disk refuses, or if a name is taken.
+    """Give a temporary folder to write to, as `whole_folder` does. Raises CheckpointError if the disk
+    refuses, or if a name in `folder` is taken.
     """
     try:
         with whole_folder(folder) as partial:
@@ -61,7 +61,7 @@ def new_files(folder: Path) -> Iterator[Path]:
 
 
 def check_new(folder: Path) -> None:
-    """Raises CheckpointError unless the folder is new or empty."""
+    """Raise CheckpointError unless the folder is new or empty."""
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise CheckpointError(
             f"{folder}: expected a new or empty folder, found something in it; choose another"
@@ -69,7 +69,7 @@ def check_new(folder: Path) -> None:
 
 
 def caveats(checkpoint: Checkpoint) -> list[str]:
-    """What other libraries make otherwise of the folder that is written."""
+    """How the results of other libraries differ with the folder that is written, a sentence each."""
     caveats = []
     if later := _later(checkpoint.conventions):
         caveats.append(f"other libraries do not read these conventions of it: {', '.join(later)}")
@@ -84,17 +84,19 @@ def caveats(checkpoint: Checkpoint) -> list[str]:
 
 def folded(checkpoint: Checkpoint) -> Checkpoint:
     """The same model with one Dense instead of several. Raises CheckpointError if one is not linear."""
-    bent = next((dense.activation for dense in checkpoint.modules if dense.activation != LINEAR), "")
-    if bent:
+    activation = next((dense.activation for dense in checkpoint.modules if dense.activation != LINEAR), "")
+    if activation:
         raise CheckpointError(
-            f"{checkpoint.folder}: Dense modules with an activation ({bent}) cannot be folded into one; save "
-            "them as they are"
+            f"{checkpoint.folder}: Dense modules with an activation ({activation}) cannot be folded "
+            "into one; save them as they are"
         )
     return replace(checkpoint, layers=())
 
 
 def write_checkpoint(checkpoint: Checkpoint, folder: Path) -> None:
-    """Write every file of a folder, made if absent. What an error leaves behind is the caller's to remove."""
+    """Write all files of a model folder, made if absent. After an error the caller removes what was
+    written.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     modules = [{"idx": 0, "name": "0", "path": "", "type": f"{MODULES}.Transformer"}]
     for number, dense in enumerate(checkpoint.modules, 1):
@@ -161,8 +163,9 @@ def _write_dense(folder: Path, dense: Dense) -> None:
 
 
 def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
-    """tokenizer.json, in which each prefix is a token that is found in a text, and what transformers asks
-    beside it. Sentence Transformers and txtai put the prefix before the text instead of inserting its id.
+    """Write tokenizer.json, with each prefix as an added token, and tokenizer_config.json for transformers.
+    Sentence Transformers and txtai put the prefix before the text instead of inserting its id, so the
+    tokenizer has to find it there.
     """
     tokenizer = read_tokenizer(checkpoint.tokenizer)
     hidden = {}
@@ -184,7 +187,7 @@ def _write_tokenizer(checkpoint: Checkpoint, folder: Path) -> None:
 
 
 def _hidden(tokenizer: TokenizerFile, conventions: Conventions) -> dict[str, int]:
-    """The prefixes, and their ids, that are in the vocabulary but not looked for in a text."""
+    """The prefixes, with their ids, that are in the vocabulary but are no added tokens."""
     vocabulary, added = tokenizer.model["vocab"], {entry["content"] for entry in tokenizer.added}
     prefixes = (conventions.query_prefix, conventions.document_prefix)
     ids = vocabulary if isinstance(vocabulary, Mapping) else {}
@@ -201,7 +204,7 @@ def _convention_settings(checkpoint: Checkpoint) -> dict[str, Any]:
 
 
 def _later(conventions: Conventions) -> dict[str, Any]:
-    """The conventions that PyLate's files have no words for, where they are not PyLate's."""
+    """The conventions that PyLate's files cannot state, if they differ from PyLate's behaviour."""
     stated = {name: getattr(conventions, name) for name in OUR_KEYS}
     return {name: value for name, value in stated.items() if value != getattr(DEFAULTS, name)}
 
