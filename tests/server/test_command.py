@@ -134,7 +134,7 @@ def test_names_of_indexes(model, tmp_path):
     indexes = Indexes(places, model=model)
     assert indexes.names() == ["notes", "other"]
     indexes.close()
-    with pytest.raises(FemtosearchError, match="two indexes are called 'notes': name one, as in other="):
+    with pytest.raises(FemtosearchError, match="found two called 'notes': name one, as in other="):
         Indexes([places[0]] * 2, model=model)
     with pytest.raises(fs.StoreError, match="there is no index here"):
         Indexes([f"{tmp_path}/none"], model=model)

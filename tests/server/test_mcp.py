@@ -294,7 +294,7 @@ def test_an_index_that_was_forgotten_meanwhile_is_made_again(files, monkeypatch)
 def test_paths_that_cannot_be_offered_are_told_at_once(files, monkeypatch, capsys, arguments):
     monkeypatch.chdir(files.parent)
     assert main(["mcp", *arguments]) == 1
-    expected = "files, not an index" if "--writable" in arguments else "there is no such file or folder"
+    expected = "found files" if "--writable" in arguments else "there is no such file or folder"
     assert expected in capsys.readouterr().err
 
 
@@ -316,6 +316,6 @@ def test_two_places_of_one_name_are_refused(tmp_path, monkeypatch, places):
         (tmp_path / parent / "docs").mkdir(parents=True)
         (tmp_path / parent / "docs" / "x.md").write_text("a cat")
         Index(tmp_path / parent / "index").close()
-    with pytest.raises(ReadError, match=r"two indexes are called '(docs|index)': name one, as in other="):
+    with pytest.raises(ReadError, match=r"found two called '(docs|index)': name one, as in other="):
         Trees(places)
     Trees([places[0], "other=b/docs"])

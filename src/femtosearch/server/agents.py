@@ -1,4 +1,4 @@
-"""The configuration files of coding agents: what gives an agent our tools, and takes them away again.
+"""The configuration files of coding agents: `install` adds our tools to them, and removes them again.
 
 Everything else in a file stays as it is. A file that is not plain JSON or TOML is left alone.
 """
@@ -21,7 +21,7 @@ from femtosearch.errors import FemtosearchError
 from femtosearch.read.records import SURROGATE
 
 MOST_BYTES = 64 << 20  # of a configuration file
-MARK = "\ufeff"  # which some editors put before a file's text
+MARK = "\ufeff"  # the byte order mark, which some editors put before a file's text
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,13 +41,13 @@ class Agent:
     form: str = "plain"
 
     def path(self, home: Path, project: Path | None) -> Path | None:
-        """Its file, of the user or of a project."""
+        """The configuration file of the user, or of a project; None if the agent has no such file."""
         if project is not None:
             return None if self.project is None else project / self.project
         return None if self.home is None else home / self.home
 
     def entry(self, command: Sequence[str]) -> dict[str, Any]:
-        """What stands there for a server that a command starts."""
+        """The entry of a server that a command starts, in the agent's form."""
         if self.form == "list":
             return {"type": "local", "command": list(command), "enabled": True}
         entry: dict[str, Any] = {"command": command[0], "args": list(command[1:])}
@@ -72,7 +72,7 @@ AGENTS = {
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A file as it is and as it is to be. `before` is None where there is no file."""
+    """A change of a file: its text before and after. before: None if there is no file."""
 
     agent: str
     path: Path
@@ -81,7 +81,7 @@ class Edit:
 
     @property
     def changes(self) -> bool:
-        """Whether it would change anything."""
+        """Whether the file would change."""
         return self.before != self.after and not (self.before is None and not self.after)
 
     def lines(self) -> list[str]:
@@ -91,7 +91,9 @@ class Edit:
         return list(difflib.unified_diff(before, self.after.splitlines(), *names, lineterm="", n=2))
 
     def write(self) -> None:
-        """Write the file whole; its rights stay. Raises FemtosearchError if it changed meanwhile."""
+        """Write the file, whole or not at all; its mode stays. Raises FemtosearchError if it changed
+        meanwhile.
+        """
         if _read(self.path) != self.before:
             raise FemtosearchError(f"{self.path}: somebody changed it meanwhile: try again")
         target = self.path.resolve()  # a link to a file elsewhere stays one
@@ -100,7 +102,7 @@ class Edit:
 
 
 def present(home: Path, project: Path | None) -> list[Agent]:
-    """The agents that seem to be used: those whose file is there, or the folder that it belongs in."""
+    """The agents that seem to be in use: those whose configuration file, or its folder, exists."""
     used = []
     for agent in AGENTS.values():
         path = agent.path(home, project)
@@ -111,7 +113,7 @@ def present(home: Path, project: Path | None) -> list[Agent]:
 
 
 def installing(agent: Agent, path: Path, name: str, command: Sequence[str]) -> Edit:
-    """The edit that gives an agent a server. Raises FemtosearchError for a file that cannot be edited."""
+    """The edit that adds a server to an agent's file. Raises FemtosearchError if it cannot be edited."""
     before = _read(path)
     return Edit(
         agent.name, path, before, _like(before, _with_entry(agent, path, _plain(before), name, command))
@@ -119,18 +121,18 @@ def installing(agent: Agent, path: Path, name: str, command: Sequence[str]) -> E
 
 
 def undoing(agent: Agent, path: Path, name: str) -> Edit:
-    """The edit that takes a server out again. Raises FemtosearchError for a file that cannot be edited."""
+    """The edit that removes a server from an agent's file. Raises FemtosearchError if it cannot be edited."""
     before = _read(path)
     return Edit(agent.name, path, before, _like(before, _without_entry(agent, path, _plain(before), name)))
 
 
 def _plain(text: str | None) -> str:
-    """A file's text without a byte order mark, its lines ended by a line feed alone; of none an empty one."""
+    """A file's text without a byte order mark and with \\n as the end of lines; "" if there is no file."""
     return (text or "").removeprefix(MARK).replace("\r\n", "\n")
 
 
 def _like(before: str | None, edited: str) -> str:
-    """The edited text with the byte order mark and the ends of lines that the file had."""
+    """The edited text with the byte order mark and the ends of lines of the file before."""
     if before is None or edited == _plain(before):
         return before or edited
     mark = MARK if before.startswith(MARK) else ""
@@ -146,7 +148,7 @@ def _with_entry(agent: Agent, path: Path, text: str, name: str, command: Sequenc
     for key in agent.keys:
         servers = servers.setdefault(key, {})
         if not isinstance(servers, dict):
-            raise FemtosearchError(f"{path}: {key}: expected an object: mend it first")
+            raise FemtosearchError(f"{path}: {key}: expected an object, found another value: mend it first")
     servers[name] = agent.entry(command)
     return _written(content, text)
 
@@ -200,8 +202,8 @@ def _parsed(text: str, path: Path) -> dict[str, Any]:
 
 
 def _written(content: dict[str, Any], before: str) -> str:
-    """JSON, indented as the file was or on one line, in ASCII if it was; halves of surrogate pairs stay
-    escapes.
+    """Write JSON as the file had it: with its indentation or on one line, in ASCII if it was. Halves of
+    surrogate pairs stay escapes.
     """
     indented = re.search(r"\n([ \t]+)\S", before)
     indent: str | int | None = indented[1] if indented else 2
@@ -216,7 +218,7 @@ def _written(content: dict[str, Any], before: str) -> str:
 
 
 def _with_table(text: str, path: Path, parent: str, name: str, command: Sequence[str]) -> str:
-    """TOML with the server's table at its end, in the place of one of that name."""
+    """TOML with the server's table at its end; a table of that name elsewhere is removed."""
     without = _without_table(text, path, parent, name)
     words = ", ".join(map(_quoted, command[1:]))
     table = f"[{parent}.{name}]\ncommand = {_quoted(command[0])}\nargs = [{words}]\n"
@@ -249,11 +251,13 @@ def _toml(text: str, path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise FemtosearchError(f"{path}: not TOML: {error}: mend it first") from None
+        raise FemtosearchError(f"{path}: expected TOML: {error}: mend it first") from None
 
 
 def _checked(edited: str, expected: dict[str, Any], path: Path) -> str:
-    """The edited text, if it says what it should: a table may be written in ways that lines do not show."""
+    """The edited text, after checking that it parses to the expected content: TOML can write a table in ways
+    that editing by lines does not see. Raises FemtosearchError.
+    """
     try:
         right = tomllib.loads(edited) == expected
     except tomllib.TOMLDecodeError:

@@ -1,4 +1,4 @@
-"""The application: what each path of the server does, and what OpenAPI says of it."""
+"""The ASGI application of the server: its paths, its answers to errors, and its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -59,15 +59,18 @@ DESCRIPTION = """Late-interaction search. Errors have one shape:
 
 @dataclass(frozen=True, slots=True)
 class Application:
-    """An ASGI application, and the metrics that it counts in."""
+    """An ASGI application.
+
+    guarded:  the whole application, behind its guard; routes: the application without it.
+    """
 
     guarded: Guard
     routes: FastAPI
 
 
 def make_app(indexes: Indexes, settings: Settings) -> Application:
-    """The application of a server; it closes the indexes at its end."""
-    warnings.filterwarnings("ignore", category=UnknownQueryWarning)  # which an answer tells
+    """Make the application of a server; it closes the indexes when it ends."""
+    warnings.filterwarnings("ignore", category=UnknownQueryWarning)  # an answer says it in `coverage`
     metrics = Metrics()
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""An index that a server has, for asyncio."""
+"""The client for asyncio: an index of a server, whose methods are awaited."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, TypeVar, overload
 
-from femtosearch.errors import MissingExtraError, ServerError
+from femtosearch.errors import ServerError, missing_extra
 from femtosearch.index.contents import Where
 from femtosearch.index.context import Context
 from femtosearch.index.documents import wanted_ids
@@ -102,8 +102,8 @@ class AsyncRemoteIndex:
         self, query: str | list[str], *, k: int = 10, mode: str = "auto", **options: Any
     ) -> list[Hit] | list[list[Hit]]:
         """The k best documents, best first; a list of queries gives a list of such lists."""
-        asked = calls.searches(self._server, query, {"k": k, "mode": mode, **options})
-        answers = [await self._run(call) for call in asked]
+        requests = calls.searches(self._server, query, {"k": k, "mode": mode, **options})
+        answers = [await self._run(call) for call in requests]
         return answers[0] if isinstance(query, str) else calls.joined(answers)
 
     async def context(
@@ -174,6 +174,4 @@ def _httpx() -> Any:
     try:
         return importlib.import_module("httpx2")
     except ImportError as error:
-        raise MissingExtraError(
-            "connect_async needs httpx2, which is not installed: pip install 'femtosearch[client]'"
-        ) from error
+        raise missing_extra("connect_async", "httpx2", "client") from error

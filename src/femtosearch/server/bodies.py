@@ -1,4 +1,4 @@
-"""The bodies of requests and answers: what they hold, and how much at most. OpenAPI is made of these."""
+"""The bodies of requests and answers, and their limits. The OpenAPI description is made from them."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class _Strict(BaseModel):
 
 
 class _Lenient(BaseModel):
-    """A body whose unknown keys are let be, since clients of several services send it. What it need not have
-    may be null, as many send what they were not told.
+    """A body in which unknown keys are ignored, because clients of several services send it. Optional keys
+    may be null, because many clients send all keys.
     """
 
     model_config = ConfigDict(extra="ignore", strict=True)
@@ -70,10 +70,13 @@ class SearchBody(_Strict):
         default=None, ge=0, le=1, description="How much words count: 0 is MaxSim alone, 1 is BM25 alone."
     )
     length_penalty: float | None = Field(
-        default=None, ge=0, le=10, description="How much of a long document's luck is taken off."
+        default=None,
+        ge=0,
+        le=10,
+        description="The share that is taken off of what the best of many passages gains by chance.",
     )
-    explain: bool = Field(default=False, description="Say of each hit which token found which.")
-    spots: bool = Field(default=False, description="Say of each hit where the token is that matched best.")
+    explain: bool = Field(default=False, description="Explain each hit: which token matched which.")
+    spots: bool = Field(default=False, description="Give each hit the place of the token that matched best.")
     fold: bool = Field(default=False, description="Of documents with the same text give the best one alone.")
     where: Where = None
     min_score: float | None = Field(default=None, description="Hits of a lower score are left out.")
@@ -136,17 +139,17 @@ class HitBody(BaseModel):
 
 
 class CoverageBody(BaseModel):
-    """What of a query the model knows."""
+    """How much of a query the model knows."""
 
-    tokens: int = Field(description="How many it has, but for punctuation.")
+    tokens: int = Field(description="How many tokens the query has, without punctuation.")
     beyond: int = Field(description="How many of them are cut off.")
-    unknown: list[str] = Field(description="Its words that the model does not know.")
-    share: float = Field(description="The share of its tokens that is unknown.")
-    pieces: int = Field(description="In how many pieces it is asked; 0: no word of it is known.")
+    unknown: list[str] = Field(description="The words of the query that the model does not know.")
+    share: float = Field(description="The share of the tokens that is unknown.")
+    pieces: int = Field(description="Into how many pieces the query is cut; 0: no word of it is known.")
 
 
 class QuestionBody(_Strict):
-    """A question whose context is wanted."""
+    """A question for which context is requested."""
 
     question: Query
     max_tokens: int = Field(

@@ -1,4 +1,4 @@
-"""An index that a server has, with the methods of one that is here."""
+"""The client: an index of a server, with the methods of a local one."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def connect(
 ) -> RemoteIndex:
     """An index of a server that `femtosearch serve` runs, with the methods of `Index`.
 
-    url:      such as http://127.0.0.1:8765. Nothing is sent until a method is called. Or what `femtosearch
-              export --to` was told, such as qdrant:http://127.0.0.1:6333: a `QdrantIndex`, which is asked at
-              once which model it is of.
-    index:    its name, where the server has several.
-    key:      what --api-key or --write-key of the server says; of Qdrant its own key ($QDRANT_API_KEY).
+    url:      such as http://127.0.0.1:8765; nothing is sent until a method is called. Or an address of
+              `femtosearch export --to`, such as qdrant:http://127.0.0.1:6333; then the result is a
+              `QdrantIndex`, which asks Qdrant at once for the name of its model.
+    index:    the name of the index, if the server has several.
+    key:      a key of --api-key or --write-key of the server; for Qdrant Qdrant's own ($QDRANT_API_KEY).
     timeout:  seconds to wait for an answer.
-    model:    of an index in Qdrant, if it is not built in: a model, or its name or folder.
-    Raises ServerError for a url or a key that is none.
+    model:    only for an index in Qdrant whose model is not built in: a model, or its name or folder.
+    Raises ServerError if `url` is no address, or `key` cannot be sent.
     """
     if isinstance(url, str) and url.startswith(("qdrant:", "qdrant-edge:")):
         if index is not None:
@@ -59,8 +59,8 @@ def connect(
 class RemoteIndex(Searches):
     """An index of a server. Safe to use from several threads.
 
-    A call that the server is too busy for is made again after a while; so is one whose connection broke,
-    which changes nothing twice. Methods raise what those of `Index` raise, and ServerError.
+    A call is repeated after a pause if the server is too busy, and at once if the connection broke; to repeat
+    a call never changes the index twice. Methods raise what those of `Index` raise, and ServerError.
     """
 
     def __init__(self, server: Server) -> None:
@@ -75,9 +75,12 @@ class RemoteIndex(Searches):
         *,
         progress: Callable[[int], object] | None = None,
     ) -> list[str]:
-        """Store documents; their ids. 256 go in one request, or half a megabyte of them, and each request is
-        stored whole or not at all: what came before an error stays. progress: called with the number that
-        are stored.
+        """Store documents. Returns their ids.
+
+        A request has 256 documents or half a megabyte of them, and is stored whole or not at all: documents
+        of requests before an error stay stored.
+
+        progress:  called after each request with the number of documents stored.
         """
         ids: list[str] = []
         for batch in calls.batches(documents):
@@ -139,8 +142,8 @@ class RemoteIndex(Searches):
         """The k best documents, best first; a list of queries gives a list of such lists. options: what
         `Index.search` takes beside them.
         """
-        asked = calls.searches(self._server, query, {"k": k, "mode": mode, **options})
-        answers = [self._run(call) for call in asked]
+        requests = calls.searches(self._server, query, {"k": k, "mode": mode, **options})
+        answers = [self._run(call) for call in requests]
         return answers[0] if isinstance(query, str) else calls.joined(answers)
 
     def context(

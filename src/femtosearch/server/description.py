@@ -1,4 +1,6 @@
-"""What /openapi.json says, and which methods and parameters each path has."""
+"""The OpenAPI description at /openapi.json, and the methods and parameters of each path, which follow
+from it.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +22,7 @@ Parameters = dict[tuple[str, str], list[str]]
 
 
 def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
-    """The application in OpenAPI's terms. A key is asked for where these settings ask for one."""
+    """Describe the application in OpenAPI's terms. Operations that need a key under these settings say so."""
     description = app.openapi()
     description["components"]["securitySchemes"] = SCHEMES
     for path, operations in description["paths"].items():
@@ -68,8 +70,8 @@ def parameters_of(description: dict[str, Any]) -> Parameters:
 
 
 def refuse_unknown_parameters(request: Request) -> None:
-    """Refuse a link with a parameter that its path does not know. A path that has none may get those that
-    other programs put there. Raises Refusal.
+    """Raise Refusal for a link with a parameter that its path does not know. For a path without parameters
+    any are accepted, because other programs add some.
     """
     parameters: Parameters = request.app.state.parameters
     names = parameters.get((request.method, request.scope["route"].path_format))
@@ -80,7 +82,7 @@ def refuse_unknown_parameters(request: Request) -> None:
 
 
 def allowed(methods: Methods, path: str) -> list[str]:
-    """The methods of a path; one without parameters goes before those that have some."""
+    """The methods of a path. A path without placeholders goes before patterns that match it, too."""
     named = [names for pattern, names in methods if pattern.pattern == re.escape(path)]
     if named:
         return sorted(named[0])

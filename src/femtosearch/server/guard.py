@@ -1,6 +1,6 @@
-"""What stands before every request: whose it is, whether it may come in, how large and how slow it may be.
+"""The guard before the application: it checks each request's host, origin, key, size and speed.
 
-A plain ASGI application round the real one, so that nothing of a request is read before it may be.
+It is a plain ASGI application round the real one, so that a request that is refused is not read any further.
 """
 
 from __future__ import annotations
@@ -24,13 +24,12 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LOG = logging.getLogger("femtosearch.server")
-OPEN = frozenset({"/", "/health", "/ready"})  # what shows nothing of an index, and takes no key
+OPEN = frozenset({"/", "/health", "/ready"})  # paths that show nothing of an index and need no key
 WRITES = frozenset({"PUT", "POST", "PATCH", "DELETE"})
 REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 MOST_HEADERS, MOST_HEAD = 100, 32 << 10  # of a request
-DRAINED = (
-    8  # times the largest body: what is read of a larger one, so that its sender hears why it is refused
-)
+# Of a body that is too large this many times the limit is read, so that its sender gets the answer.
+DRAINED = 8
 SAFETY = [
     (b"x-content-type-options", b"nosniff"),
     (b"x-frame-options", b"DENY"),
@@ -112,7 +111,7 @@ class Exchange:
                 self._note(time.perf_counter() - began)
 
     async def _serve(self, body: bytes) -> None:
-        """Have the application answer; HEAD as GET, whose body the server leaves out."""
+        """Let the application answer. HEAD is answered as GET, whose body the server leaves out."""
         scope = self._scope
         if scope["method"] == "HEAD":
             scope = {**scope, "method": "GET"}
@@ -123,7 +122,7 @@ class Exchange:
                 self._scope["route"] = scope["route"]
 
     def _patience(self) -> float:
-        """Seconds that the answer may take."""
+        """How many seconds the answer may take."""
         writes = access_of(self._scope["method"], self._scope["path"]) == "write"
         return self._settings.timeout * (10 if writes else 1)
 
@@ -160,8 +159,8 @@ class Exchange:
         if not self._settings.may(access, self._key()):
             if self._settings.knows_key(self._key()):
                 raise refusal(403, "key", "this key may only read: send one of --write-key")
-            one_kind = self._settings.read_keys == self._settings.write_keys  # as of writable MCP
-            hint = "Authorization: Bearer KEY, with a key that may " + ("write" if one_kind else access)
+            same_keys = self._settings.read_keys == self._settings.write_keys  # as of writable MCP
+            hint = "Authorization: Bearer KEY, with a key that may " + ("write" if same_keys else access)
             raise refusal(401, "key", f"expected {hint}", WWW_Authenticate="Bearer")
 
     def _is_preflight(self) -> bool:
@@ -199,17 +198,19 @@ class Exchange:
                 return b"".join(chunks)
 
     def _release(self) -> None:
-        """Have the guard forget the body, which nobody needs any more."""
+        """Tell the guard that the body is no longer held."""
         self._guard.release(self._held_bytes)
         self._held_bytes = 0
 
     def _take_as_json(self) -> None:
-        """All bodies are JSON, whatever their header says: `curl -d` says that they are a form."""
+        """Set the content type to JSON, which all bodies are, though `curl -d` calls them a form."""
         headers = [(name, content) for name, content in self._scope["headers"] if name != b"content-type"]
         self._scope["headers"] = [*headers, (b"content-type", b"application/json")]
 
     async def _drain(self, size: int) -> None:
-        """Read and forget what is still being sent, so that the answer is heard; not without end."""
+        """Read and discard the body that is still being sent, up to a limit, so that the client then reads
+        the answer.
+        """
         remaining = min(size, self._settings.max_body * DRAINED)
         while remaining > 0:
             message = await self._receive()
@@ -223,7 +224,7 @@ class Exchange:
         return refusal(413, "body", f"a body may have {limit:,} bytes: send less at a time")
 
     def _replay(self, body: bytes) -> Receive:
-        """What gives the body to the application, and then waits for the client to go."""
+        """A `receive` that gives the body to the application, and then waits for the client to disconnect."""
         messages = [{"type": "http.request", "body": body, "more_body": False}]
 
         async def receive() -> Message:
@@ -248,7 +249,7 @@ class Exchange:
         await self._send(message)
 
     async def _tell(self, error: Exception) -> None:
-        """Answer with what went wrong; a fault of ours goes into the log, whole."""
+        """Answer with the problem of an error; a fault of the server is logged with its traceback."""
         problem = problem_of(error)
         if problem.status == 504 and not self._is_whole:
             problem = Problem(408, "timeout", f"no whole body came in {self._settings.timeout:g} s")
@@ -282,13 +283,13 @@ class Exchange:
 
 
 def log_fault(problem: Problem, error: Exception, request_id: str) -> None:
-    """Log an error that is not the client's, whole."""
+    """Log an error that is not the client's fault, with its traceback."""
     if problem.status >= 500 and problem.kind not in ("timeout", "locked"):
         LOG.error("request failed", exc_info=error, extra={"fields": {"request_id": request_id}})
 
 
 def access_of(method: str, path: str) -> str | None:
-    """What a request needs: "read" or "write"; None for what is open to all."""
+    """The access that a request needs: "read" or "write"; None if it needs no key."""
     if path in OPEN and method in ("GET", "HEAD"):
         return None
     writes = path == "/documents" or path.startswith("/documents/")

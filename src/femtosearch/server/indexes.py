@@ -1,4 +1,4 @@
-"""The indexes that a server has, by name, and the model with which it reranks and encodes."""
+"""The indexes of a server, by name, and the model with which it reranks and encodes."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 class Indexes:
-    """Named indexes. A name is the folder's own, or what stands before `=` in NAME=FOLDER.
+    """Named indexes. A name is that of the folder, or stands before `=` in NAME=FOLDER.
 
-    model:     how the indexes' texts are encoded, None for each index's own; it also reranks.
-    writable:  makes a folder that is not there; else it is an error.
-    opened:    what is open already, by name; closed with the others.
-    open_cluster:  opens what `cluster build` made, a folder with a manifest or a URL; None refuses it.
+    model:     the model of all indexes, which also reranks; None for each index's own.
+    writable:  whether an index is made in a folder that does not exist; else that is an error.
+    opened:    indexes that are open already, by name; they are closed with the others.
+    open_cluster:  opens an index of `cluster build`, a folder with a manifest or a URL; None refuses it.
     Raises StoreError, ModelMismatchError.
     """
 
@@ -39,7 +39,7 @@ class Indexes:
         opened: Mapping[str, Index | Cluster] | None = None,
         open_cluster: Callable[[str], Cluster] | None = None,
     ) -> None:
-        self._given = model
+        self._model = model
         self._open_cluster = open_cluster
         self._open: dict[str, Index | Cluster] = dict(opened or {})
         try:
@@ -72,7 +72,7 @@ class Indexes:
         return self._open[name]
 
     def get_writable(self, name: str | None) -> Index:
-        """The same, of an index that may be written to. Raises Refusal for a cluster's."""
+        """The index of that name, to be written to. Raises Refusal, also for a cluster's index."""
         index = self.get(name)
         if not isinstance(index, Index):
             raise refusal(403, "index", "index: it is a cluster's, which changes by a new build alone")
@@ -81,10 +81,10 @@ class Indexes:
     @property
     def model(self) -> Model:
         """The model that reranks and encodes: the one given, else the first index's, else the default one."""
-        if self._given is None:
+        if self._model is None:
             chosen: Any = next(iter(self._open.values())).model if self._open else Model.load()
-            self._given = chosen
-        return self._given
+            self._model = chosen
+        return self._model
 
     def warm(self) -> None:
         """Load models and map files, so that the first request does not wait for that."""
@@ -105,7 +105,10 @@ class Indexes:
         name, folder = split_name(place)
         name = _name_of(place) if name is None else name
         if name in self._open:
-            raise FemtosearchError(f"two indexes are called {name!r}: name one, as in other={folder}")
+            raise FemtosearchError(
+                f"expected indexes of different names, found two called {name!r}: name one, as in "
+                f"other={folder}"
+            )
         if not name or not name.isprintable():
             raise StoreError(f"{place}: it has no name to be called by: say NAME=FOLDER")
         if is_url(folder) or Path(folder, MANIFEST).is_file():
@@ -115,7 +118,7 @@ class Indexes:
             return
         if not holds_index(folder) and not writable:
             describe(folder)  # which raises, and says why
-        self._open[name] = Index(folder, model=self._given)
+        self._open[name] = Index(folder, model=self._model)
 
 
 def split_name(place: str) -> tuple[str | None, str]:

@@ -1,4 +1,4 @@
-"""What a request should have been, in our words: pydantic's name types of Python."""
+"""Messages for requests whose body or link is invalid; those of pydantic would name types of Python."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ _EXPECTED = {
 
 
 def invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
-    """The problem of a request that is not as its type says: 400 where it is not even JSON, else 422.
+    """The problem to answer an invalid request with: 400 if its body is not JSON, else 422.
 
-    errors:  pydantic's.
-    body:    what was sent, from its JSON.
+    errors:  those that pydantic reports.
+    body:    the body, parsed from JSON.
     """
     for error in errors:
         if error["type"] == "json_invalid":
@@ -56,7 +56,9 @@ def invalid(errors: Sequence[Mapping[str, Any]], body: Any) -> Problem:
 
 
 def _sentences(errors: Sequence[Mapping[str, Any]], body: Any) -> list[str]:
-    """A sentence for each place. Of the types that a content may have, those count that fit it furthest."""
+    """A sentence for each place with an error. Where a value may have several types, only the errors that lie
+    deepest are reported, which are those of the type that fits best.
+    """
     expected: dict[tuple[str, ...], list[str]] = {}
     contents: dict[tuple[str, ...], str] = {}
     for error in errors:
@@ -64,7 +66,7 @@ def _sentences(errors: Sequence[Mapping[str, Any]], body: Any) -> list[str]:
         options = expected.setdefault(place, [])
         if (option := _expected(error)) not in options:
             options.append(option)
-        contents[place] = _found(error)
+        contents[place] = _actual(error)
     inner = [place for place in expected if not any(_is_above(place, below) for below in expected)]
     return [
         f"{'.'.join(place)[:200] or 'the body'}: expected {' or '.join(expected[place])}{contents[place]}"
@@ -73,7 +75,7 @@ def _sentences(errors: Sequence[Mapping[str, Any]], body: Any) -> list[str]:
 
 
 def _place(error: Mapping[str, Any], body: Any) -> tuple[str, ...]:
-    """Where in the request an error is, without the names that pydantic has for the types of a union."""
+    """The place of an error in the request, without pydantic's names for the types of a union."""
     kind, *steps = error["loc"]
     if kind != "body":
         return tuple(map(str, steps))
@@ -88,12 +90,13 @@ def _place(error: Mapping[str, Any], body: Any) -> tuple[str, ...]:
     return tuple(place)
 
 
-def _is_above(place: tuple[str, ...], other: tuple[str, ...]) -> bool:
-    return len(place) < len(other) and other[: len(place)] == place
+def _is_above(place: tuple[str, ...], below: tuple[str, ...]) -> bool:
+    return len(place) < len(below) and below[: len(place)] == place
 
 
 def _expected(error: Mapping[str, Any]) -> str:
-    """
+    """The words for what was expected.
+
     >>> _expected({"type": "too_long", "ctx": {"max_length": 10000}, "msg": "Too long"})
     'at most 10,000 entries'
     """
@@ -101,8 +104,8 @@ def _expected(error: Mapping[str, Any]) -> str:
     return str(error["msg"]).lower() if pattern is None else pattern.format(**error.get("ctx", {}))
 
 
-def _found(error: Mapping[str, Any]) -> str:
-    """What there is instead; not all of it, for it may be long."""
+def _actual(error: Mapping[str, Any]) -> str:
+    """The words for what was found instead, shortened."""
     content = error.get("input")
     if error["type"] == "missing":
         return ", found none"

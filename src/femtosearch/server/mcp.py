@@ -49,10 +49,11 @@ Where = Annotated[
 
 
 class Tools:
-    """What an agent may do with some indexes.
+    """The tools that an agent has for some indexes.
 
-    open_indexes:  makes them, in the first call: until then an agent that starts does not wait for that.
-    refresh:       called before a tool reads, where the indexes follow files; what it says ends the answer.
+    open_indexes:  opens the indexes, at the first call, so that an agent need not wait for it when it starts.
+    refresh:       called before a tool reads, if the indexes follow files; its text is put at the end of the
+                   answer.
     """
 
     def __init__(
@@ -72,7 +73,7 @@ class Tools:
     ) -> str:
         """Find the documents that answer a question or fit a description best, by meaning."""
         note = await self._run(self._refresh)
-        hits, coverage = await self._run(lambda indexes: _asked(indexes.get(index), query, k, where))
+        hits, coverage = await self._run(lambda indexes: _search(indexes.get(index), query, k, where))
         notes = [] if coverage is None else notes_of(coverage)
         notes += [note] if note else []
         return "\n\n".join([*(map(_shown, hits) if hits else ["nothing found"]), *notes])
@@ -137,7 +138,9 @@ class Tools:
             self._indexes.close()
 
     async def _run(self, function: Callable[[Indexes], T]) -> T:
-        """What a function makes of the indexes, in a thread. Raises ToolError with what an agent may know."""
+        """Call a function with the indexes, in a thread. Raises ToolError with a message that an agent
+        may see.
+        """
         try:
             async with self._lock:
                 if self._indexes is None:
@@ -153,7 +156,7 @@ class Tools:
 
 
 def make_server(tools: Tools, *, writable: bool) -> MCPServer[Any]:
-    """A server with the tools; those that change something only where that is allowed."""
+    """Make an MCP server with the tools. writable: also with those that change an index."""
     warnings.filterwarnings("ignore", category=UnknownQueryWarning)  # which an answer tells
     server: MCPServer[Any] = MCPServer(
         "femtosearch", version=metadata.version("femtosearch"), instructions=INSTRUCTIONS, log_level="WARNING"
@@ -172,9 +175,10 @@ def make_server(tools: Tools, *, writable: bool) -> MCPServer[Any]:
 
 
 def http_app(server: MCPServer[Any], origins: Collection[str] = ()) -> Any:
-    """The server as an ASGI application at /mcp, to be put behind a `Guard`, which checks Host and Origin.
+    """Make an ASGI application of the server, at /mcp. It has to stand behind a `Guard`, which checks the
+    Host and Origin headers.
 
-    origins:  of other sites, whose pages may call.
+    origins:  of other sites whose pages may call it.
     """
     unchecked = TransportSecuritySettings(enable_dns_rebinding_protection=False)
     app = server.streamable_http_app(json_response=True, stateless_http=True, transport_security=unchecked)
@@ -184,9 +188,9 @@ def http_app(server: MCPServer[Any], origins: Collection[str] = ()) -> Any:
     return app
 
 
-def _asked(index: Any, query: str, k: int, where: str | None) -> tuple[list[Hit], Coverage | None]:
-    coverage_of = getattr(index, "coverage", None)  # which a cluster has not
-    return index.search(query, k=k, where=where), coverage_of(query) if coverage_of else None
+def _search(index: Any, query: str, k: int, where: str | None) -> tuple[list[Hit], Coverage | None]:
+    """The hits of a query, and how much of it the model knows."""
+    return index.search(query, k=k, where=where), index.coverage(query)
 
 
 def _shown(hit: Hit) -> str:
@@ -202,7 +206,7 @@ def _shown(hit: Hit) -> str:
 
 
 def _on_one_line(name: str) -> str:
-    """An id or a place; as JSON, in which an agent writes it too, where it has ends of lines or the like.
+    """An id or a place on one line: as JSON if it has characters that end a line or are invisible.
 
     >>> _on_one_line("a b.md"), _on_one_line("a\\nb.md")
     ('a b.md', '"a\\\\nb.md"')
@@ -211,8 +215,8 @@ def _on_one_line(name: str) -> str:
 
 
 def _beginning(text: str) -> str:
-    """What is shown of a long text: up to the end of a word, unless that is far back, as in text of a
-    language that writes no blanks.
+    """The beginning of a long text, cut after a word, unless that would cut more than half of it off, as in a
+    language without blanks between words.
     """
     cut = text[:SHOWN]
     words = re.sub(r"\s+\S*\Z", "", cut)
@@ -220,7 +224,7 @@ def _beginning(text: str) -> str:
 
 
 def _lines(document: Document, line: int, count: int, start: int) -> str:
-    """Lines of a document, the first of them from a character on, and how to read on."""
+    """Lines of a document, and how to read on. start: characters of the first line to leave out."""
     lines = document.text.split("\n")
     if line > len(lines):
         raise ToolError(f"line {line}: the document has {len(lines)} lines")

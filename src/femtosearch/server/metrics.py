@@ -1,4 +1,4 @@
-"""Counts and times for Prometheus."""
+"""Metrics for Prometheus: counts and times of requests."""
 
 from __future__ import annotations
 

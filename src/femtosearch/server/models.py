@@ -1,4 +1,4 @@
-"""What a model alone answers: reranking, and embeddings."""
+"""Answers that need a model but no index: reranking, embeddings, and products of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths for whoever runs the server: health, readiness, metrics, what it holds; and the page for people."""
+"""Paths for the operator of the server: health, readiness, metrics, contents; and the page for people."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ async def indexes(shared: Shared) -> Response:
 
 
 def _facts(index: Index | Cluster) -> dict[str, Any]:
-    """What an index holds; of a cluster's that lacks shards how many documents it has with them."""
+    """What an index holds; for a cluster that lacks shards only its number of documents and these shards."""
     try:
         return asdict(index.stats())
     except MissingShardsError as error:

@@ -1,4 +1,4 @@
-"""The pages of other sites that may call."""
+"""Cross-origin requests: which pages of other sites may call the server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def allow_origins(app: Any, origins: Collection[str]) -> None:
 
 
 def origin_of(text: str) -> str:
-    """An origin as browsers say it. Raises FemtosearchError for what no browser would say."""
+    """An origin as browsers send it. Raises FemtosearchError if no browser would send it."""
     chosen = text.strip().lower().rstrip("/")
     try:
         address = urlsplit(chosen)

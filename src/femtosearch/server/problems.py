@@ -1,4 +1,6 @@
-"""What went wrong, as a client is told: a status, a kind, a message without paths, and the request's id."""
+"""Problems: errors as a client gets them, with a status, a kind, a message without paths, and the
+request's id.
+"""
 
 from __future__ import annotations
 
@@ -52,7 +54,7 @@ def refusal(status: int, kind: str, message: str, **headers: str) -> Refusal:
 
 
 def problem_of(error: Exception) -> Problem:
-    """The problem that an error is. Only messages that name no path or file of the server are passed on."""
+    """The problem to answer an error with. Messages that could name a path of the server are replaced."""
     if isinstance(error, Refusal):
         return error.problem
     if isinstance(error, (QueryError, DocumentError, ShapeError)):

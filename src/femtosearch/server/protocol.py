@@ -43,8 +43,8 @@ class _PatientProtocol(H11Protocol):
             self._await_head()
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what is no HTTP as every error is answered: with JSON."""
-        del msg  # which says no more
+        """Answer a request that is no HTTP with JSON, as every error is answered."""
+        del msg  # uvicorn's message, which says less
         problem = Problem(400, "http", "this is no request of HTTP/1.1; in an address é is written %C3%A9")
         body = problem.body("")
         described = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]

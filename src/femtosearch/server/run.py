@@ -1,4 +1,4 @@
-"""A server from its first line of log to its last."""
+"""Running a server: its socket, its signals and its log."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _server(
 
 
 def log_to(stream: Any, form: str) -> None:
-    """Write the server's log to a stream, a line each: "json" for programs, or "text"."""
+    """Write the server's log to a stream, one line a record. form: "json" for programs, or "text"."""
     handler = logging.StreamHandler(stream)
     handler.setFormatter(_JsonLines() if form == "json" else _TextLines())
     for name in ("femtosearch.server", "uvicorn"):
@@ -97,7 +97,7 @@ class _Server(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Let signals end the server, and not the process that it has run in."""
         if threading.current_thread() is not threading.main_thread():
-            yield  # where Python takes no signals
+            yield  # Python handles signals in the main thread only
             return
         before = {
             number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)
@@ -136,7 +136,7 @@ def _listen(settings: Settings) -> socket.socket:
 
 
 class _JsonLines(logging.Formatter):
-    """A line of JSON a record, in ASCII."""
+    """Formats a record as one line of JSON, in ASCII."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {"time": _moment(record), "level": record.levelname.lower(), "message": record.getMessage()}
@@ -147,7 +147,7 @@ class _JsonLines(logging.Formatter):
 
 
 class _TextLines(logging.Formatter):
-    """A line for people a record; what a client sent is quoted, so that it cannot write lines of its own."""
+    """Formats a record as one line for people. Values are quoted, so that a client cannot write lines."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = getattr(record, "fields", {})

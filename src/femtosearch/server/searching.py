@@ -1,4 +1,4 @@
-"""Paths that ask: search, rerank, embeddings."""
+"""The paths that search and rank: search, context, rerank, embeddings, matches."""
 
 from __future__ import annotations
 
@@ -123,17 +123,16 @@ async def _search(shared: State, body: SearchBody) -> dict[str, Any]:
     index = shared.indexes.get(body.index)
 
     def answer() -> dict[str, Any]:
-        how: dict[str, Any] = {name: getattr(body, name) for name in OPTIONS}
-        several = isinstance(body.query, list)
+        options: dict[str, Any] = {name: getattr(body, name) for name in OPTIONS}
         queries = body.query if isinstance(body.query, list) else [body.query]
         if not isinstance(index, Index) and body.partial is not None:  # one index is never there in part
-            how["partial"] = body.partial
-        answers = index.search(queries, k=body.k, **how)
+            options["partial"] = body.partial
+        answers = index.search(queries, k=body.k, **options)
         hits = [[_hit(hit, body.text) for hit in answer] for answer in answers]
         missing = getattr(answers[0], "missing", ()) if answers else ()
         coverages = [_coverage(index.coverage(query)) for query in queries]
         shards: dict[str, Any] = {"missing": missing} if missing else {}
-        if several:
+        if isinstance(body.query, list):
             return {"hits": hits, "coverage": coverages, **shards}
         return {"hits": hits[0], "coverage": coverages[0], **shards}
 
@@ -160,12 +159,14 @@ def _hit(hit: Hit, text: str) -> dict[str, Any]:
 
 
 def _finite(number: float | None) -> float | None:
-    """A number as JSON has it."""
+    """A number that JSON can hold; None for infinity and NaN."""
     return number if number is not None and math.isfinite(number) else None
 
 
 def _public(hit: Hit) -> str | None:
-    """The file that a hit is of, as the documents say it themselves, or its name: no path of the server."""
+    """The file of a hit as its metadata name it, else the file's name alone, so that no path of the server is
+    shown.
+    """
     if hit.source is None:
         return None
     path = hit.metadata.get("path")
@@ -173,5 +174,5 @@ def _public(hit: Hit) -> str | None:
 
 
 def _with_model(shared: State, function: Any, *arguments: Any) -> Any:
-    """What a function makes of the model, which is loaded here, in a thread of the workers."""
+    """Call a function with the server's model, which is loaded in this thread if it is not yet."""
     return function(shared.indexes.model, *arguments)

@@ -1,4 +1,4 @@
-"""What a server is told when it is started, and whom it lets in."""
+"""The settings of a server: where it listens, its limits, and who may read and write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SHORTEST_KEY = 8  # characters
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """How a server listens, whom it serves, and what it bears.
+    """How a server listens, whom it serves, and its limits.
 
     host, port:   where it listens; port 0 is any that is free.
     writable:     whether documents may be added and deleted.
@@ -71,13 +71,15 @@ class Settings:
         return not self.read_keys
 
     def may(self, access: str, key: str) -> bool:
-        """Whether a key opens "read" or "write". All keys are compared, each in constant time."""
+        """Whether a key permits an access, "read" or "write". All keys are compared, each in
+        constant time.
+        """
         if access == "write":
             return not self.write_keys or _is_among(key, self.write_keys)
         return self.reads_freely or self.knows_key(key)
 
     def knows_key(self, key: str) -> bool:
-        """Whether a key opens anything. All keys are compared, each in constant time."""
+        """Whether a key is one of the server's. All keys are compared, each in constant time."""
         return _is_among(key, self.read_keys | self.write_keys)
 
     def knows_host(self, header: str) -> bool:
@@ -96,7 +98,7 @@ class Settings:
 
 
 def key_digest(key: str) -> bytes:
-    """A digest in a key's place: all have one length, so comparing them tells nothing of the key's."""
+    """The digest of a key. Digests have equal lengths, so comparing them does not reveal the key's length."""
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
 
 

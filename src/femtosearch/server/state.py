@@ -1,4 +1,4 @@
-"""What the parts of a running server share."""
+"""The state that the parts of a running server share."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ LOG = logging.getLogger("femtosearch.server")
 
 @dataclass(eq=False)
 class State:
-    """Indexes, threads and counts, from the first request to the last.
+    """The indexes, threads and metrics of a server, from its first request to its last.
 
-    ready:  models are loaded and files mapped.
+    ready:  whether models are loaded and files mapped.
     """
 
     indexes: Indexes
@@ -39,7 +39,7 @@ class State:
         self._warming = asyncio.get_running_loop().create_task(self._warm())
 
     def writer(self, name: str | None) -> Writer:
-        """What writes to an index. Raises Refusal."""
+        """The writer of an index. Raises Refusal."""
         index = self.indexes.get_writable(name)
         key = name or self.indexes.names()[0]
         if key not in self._writers:
@@ -47,7 +47,7 @@ class State:
         return self._writers[key]
 
     async def end(self) -> None:
-        """Do what was asked for, and let go of everything."""
+        """Finish the writes that wait, and close everything."""
         self.ready = False
         for writer in self._writers.values():
             await writer.close()
@@ -74,6 +74,6 @@ Shared = Annotated[State, Depends(state_of)]
 
 
 def as_json(content: Any, status: int = 200) -> Response:
-    """An answer that is checked by tests, not again each time it is given."""
+    """An answer in JSON. Its shape is checked against the models by tests only, not at each request."""
     text = json.dumps(content, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     return Response(text.encode(), status, media_type="application/json")

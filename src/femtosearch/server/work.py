@@ -1,4 +1,4 @@
-"""Where requests are computed: in a few threads, with a short queue before them, and refused beyond that."""
+"""The threads that compute requests, with a short queue before them; further requests are refused."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ MOST_TOGETHER = 256  # documents of several requests that are committed at once
 
 
 class Workers:
-    """Threads that compute what requests ask for.
+    """A pool of threads for requests.
 
-    threads:  how many compute at a time; queue: how many more wait, beyond which a request is refused (429).
+    threads:  how many requests are computed at a time; queue: how many more may wait. Further ones are
+              refused (429).
     """
 
     def __init__(self, threads: int, queue: int) -> None:
@@ -29,9 +30,9 @@ class Workers:
         self.waiting = 0
 
     async def run(self, function: Callable[..., T], *arguments: Any) -> T:
-        """What the function returns, computed by a thread. Raises Refusal if too many wait already.
+        """Call a function in a thread, and return its result. Raises Refusal if too many requests wait.
 
-        A thread whose request was given up goes on, and counts as busy until it is done.
+        If the request is cancelled meanwhile, the thread runs on, and counts as busy until it ends.
         """
         if self._free.locked() and self.waiting >= self._queue:
             raise too_busy()
@@ -60,7 +61,7 @@ class Workers:
 
 @dataclass(eq=False)
 class Write:
-    """Documents to add, or something else to do to the index, and the future of what comes of it."""
+    """A write that waits: documents to add, or another change of the index; and the future of its result."""
 
     documents: list[Any] = field(default_factory=list)
     change: Callable[[], Any] | None = None
@@ -68,7 +69,7 @@ class Write:
 
 
 class Writer:
-    """What writes to one index: one commit at a time, in the order of arrival.
+    """The writer of one index: it makes one commit at a time, in the order of arrival.
 
     Documents of requests that wait are committed together, so that many small writes cost one sync of the
     disk. A request is answered after its commit: what is acknowledged is on the disk.
@@ -101,7 +102,7 @@ class Writer:
         return count
 
     async def close(self) -> None:
-        """Do what waits, then end."""
+        """Finish the writes that wait, then end."""
         await self._waiting.join()
         self._task.cancel()
         await asyncio.to_thread(self._thread.shutdown)
@@ -121,7 +122,9 @@ class Writer:
                 self._waiting.task_done()
 
     async def _gather(self) -> list[Write]:
-        """The next write; if it adds, all additions that wait right behind it too, up to some documents."""
+        """Take the next write; if it adds documents, also the additions right behind it, up to 256
+        documents.
+        """
         first = self._next or await self._waiting.get()
         self._next = None
         writes, documents = [first], len(first.documents)
@@ -151,7 +154,7 @@ class Writer:
             _settle(write, outcome)
 
     async def _run(self, writes: list[Write]) -> list[Any]:
-        """What came of writes that are committed as one; a single one may be a change of another kind."""
+        """Commit writes together, and return their results. A change that adds nothing comes alone."""
         loop = asyncio.get_running_loop()
         if writes[0].change is not None:
             return [await loop.run_in_executor(self._thread, writes[0].change)]
