@@ -1,4 +1,6 @@
-"""`femtosearch install`: an agent's configuration is shown, then written, and taken back by --undo."""
+"""`femtosearch install`: shows the change of an agent's configuration, then writes it; --undo takes
+it back.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +19,7 @@ from femtosearch.server.agents import AGENTS, Agent, Edit, installing, present, 
 
 
 def install(options: argparse.Namespace) -> int:
-    """Give agents the tools of `femtosearch mcp`, or take them away; the exit code."""
+    """Add the tools of `femtosearch mcp` to agents' configurations, or remove them. Returns the exit code."""
     home, project = Path.home(), None if options.project is None else Path(options.project)
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", options.name):
         raise FemtosearchError(f"--name: expected letters, digits, - and _, found {options.name!r}")
@@ -43,9 +45,8 @@ def install(options: argparse.Namespace) -> int:
 
 
 def _is_written(edit: Edit, options: argparse.Namespace) -> bool:
-    """Whether a file could be written; where no agent was named it is told that it could not.
-
-    Raises FemtosearchError, OSError.
+    """Write an edit; returns whether it was written. If that fails and no agent was named, a note says why;
+    if one was named, raises FemtosearchError, OSError.
     """
     try:
         edit.write()
@@ -70,7 +71,7 @@ def _edit(
 
 
 def _chosen(names: list[str], home: Path, project: Path | None) -> list[Agent]:
-    """The agents that are named, else those that are used. Raises FemtosearchError."""
+    """The agents that are named, else those that seem to be in use. Raises FemtosearchError."""
     expected = ", ".join(name for name, agent in AGENTS.items() if agent.path(home, project) is not None)
     agents = [AGENTS.get(name) for name in names] if names else [*present(home, project)]
     for name, agent in zip(names, agents, strict=False):
@@ -83,9 +84,9 @@ def _chosen(names: list[str], home: Path, project: Path | None) -> list[Agent]:
 
 
 def _command(options: argparse.Namespace) -> list[str]:
-    """What an agent runs; with whole paths, since it may start anywhere. Raises StoreError."""
+    """The command that an agent runs, with absolute paths, since it may start anywhere. Raises StoreError."""
     if not options.index:
-        raise FemtosearchError("--index: say which index, or which files, agents shall have")
+        raise FemtosearchError("--index: expected an index, or files, for the agents, found none: name one")
     script = shutil.which("femtosearch", path=os.path.dirname(sys.executable))
     program = [script] if script else [sys.executable, "-m", "femtosearch"]
     folders = []
@@ -109,7 +110,9 @@ def _show(edits: list[Edit], options: argparse.Namespace) -> None:
 
 
 def _agreed(options: argparse.Namespace) -> bool:
-    """Whether to write: said on the command line, or asked on a terminal. Raises FemtosearchError."""
+    """Whether the user agrees to write: by --yes, or by an answer on the terminal. Raises
+    FemtosearchError.
+    """
     if options.yes:
         return True
     if not sys.stdin.isatty():

@@ -1,4 +1,4 @@
-"""What the commands and their flags are, and how a run of one ends.
+"""The commands and their flags, and the exit code of a run.
 
 Nothing heavy is imported before the arguments are known to be right: `--help` and `--version` are instant.
 """
@@ -43,7 +43,9 @@ EPILOG = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; the exit code. Raises SystemExit on a wrong command line, --help and --version."""
+    """Run one command; returns the exit code. Raises SystemExit for a wrong command line, --help,
+    --version.
+    """
     output.open_missing_streams()
     arguments = list(sys.argv[1:] if argv is None else argv)
     output.set_encodings(json="--json" in arguments)
@@ -52,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UnknownQueryWarning)  # which commands tell in their own way
+            warnings.simplefilter("ignore", UnknownQueryWarning)  # commands print notes instead
             code = _run(arguments)
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has gone (`| head`): go too, and silently
@@ -94,7 +96,7 @@ def command_names(parsing: argparse.ArgumentParser) -> list[str]:
 
 
 def _tell(error: BaseException) -> int:
-    """Say in one line on standard error what went wrong; the exit code."""
+    """Write one line about an error to standard error; returns the exit code."""
     message, code = str(error), FAILED
     if isinstance(error, KeyboardInterrupt):
         message, code = "interrupted", INTERRUPTED
@@ -149,9 +151,12 @@ def parser(
     lists: bool = False,
     chosen: str | None = None,
 ) -> argparse.ArgumentParser:
-    """The whole command line, or that of one `chosen` command; with `trains` that training command's
-    arguments too, which are imported; `compares`: `evaluate compare` in the place of `evaluate SOURCE`;
-    `lists`: a list of paths is there, so that `index` needs none.
+    """Make the parser of the command line.
+
+    trains:    the module of a training command, whose arguments are added, too.
+    compares:  whether `evaluate compare` takes the place of `evaluate SOURCE`.
+    lists:     whether a list of paths is given, so that `index` needs no path.
+    chosen:    the only command that gets its arguments; None for all.
     """
     top = argparse.ArgumentParser("femtosearch", description=DESCRIPTION, epilog=EPILOG)
     top.add_argument("--version", action=_Version, help="print the version and exit")
@@ -202,7 +207,7 @@ def _add_model(command: argparse.ArgumentParser) -> None:
 
 
 def _add_reading(command: argparse.ArgumentParser) -> None:
-    """How a model is read."""
+    """Add the flags of how a model is read."""
     description = "native (the default), or torch, for any architecture (needs the extra [torch])"
     command.add_argument("--engine", choices=("native", "torch"), default="native", help=description)
     description = "what the native engine computes in: float32 (the default), or int8, which is faster"

@@ -1,4 +1,6 @@
-"""The indexes that `femtosearch QUERY [PATH...]` makes by itself, one a set of roots, in the user's data."""
+"""Automatic indexes: `femtosearch QUERY [PATH...]` makes one for each set of roots, in the user's
+data folder.
+"""
 
 from __future__ import annotations
 
@@ -30,31 +32,31 @@ LINES = "`femtosearch rerank QUERY` puts the lines of standard input in order"
 
 @frozen
 class Automatic:
-    """An index that was made by itself. roots: the files and folders that it is of, by their real paths."""
+    """An automatic index. roots: the real paths of the files and folders that it indexes."""
 
     folder: Path
     roots: tuple[str, ...]
 
     @property
     def exists(self) -> bool:
-        """Whether it is there already."""
+        """Whether the index exists already."""
         return holds_index(self.folder)
 
     @contextmanager
     def telling(self) -> Iterator[None]:
-        """Say of damage how to be rid of it, for all that it holds is in the files. Raises CorruptError."""
+        """Add to a CorruptError how to remove the index: all that it holds is in the files, too."""
         try:
             yield
         except CorruptError as error:
             raise CorruptError(f"{error}; {removal_of(self.folder)}") from None
 
     def stats(self) -> Stats:
-        """What it holds. Raises StoreError."""
+        """What the index holds. Raises StoreError."""
         return describe(self.folder)
 
 
 def data_folder() -> Path:
-    """Where they are: below $XDG_DATA_HOME, or where the system keeps a user's data."""
+    """The folder of automatic indexes: below $XDG_DATA_HOME, or in the system's folder of a user's data."""
     base = os.environ.get("XDG_DATA_HOME") or (os.environ.get("LOCALAPPDATA", "") if os.name == "nt" else "")
     if os.path.isabs(base):
         return Path(base, "femtosearch", "indexes")
@@ -65,10 +67,10 @@ def data_folder() -> Path:
 
 
 def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
-    """The index of some paths: one that is there and has all of them, else one of their own.
+    """The automatic index for some paths: an existing one that covers them, else one of these paths alone.
 
-    above:  whether an index that has other files too will do.
-    Raises ReadError for what is not there, and for a folder that nobody means as a whole.
+    above:  whether an existing index that covers other files, too, is accepted.
+    Raises ReadError for a path that does not exist, and for the home folder or the root of the system.
     """
     exact = own(sorted({_root(path) for path in paths}))
     roots = exact.roots
@@ -84,15 +86,15 @@ def automatic_of(paths: Sequence[str], *, above: bool = True) -> Automatic:
 
 
 def own(roots: Sequence[str]) -> Automatic:
-    """The index that is of some roots alone, whether it is there or not. roots: real paths, in order."""
+    """The index of exactly these roots, whether it exists or not. roots: real paths, in order."""
     digest = hashlib.sha256("\0".join(roots).encode(errors="surrogateescape")).hexdigest()
     return Automatic(data_folder() / digest[:20], tuple(roots))
 
 
 def _takes(automatic: Automatic, roots: Sequence[str]) -> bool:
-    """Whether an index of folders above has, or would take, every file that is read where the roots are
-    named: a walk from above may leave some of these out, as ignored, hidden or of no known kind. One of which
-    a folder is gone, or that is damaged, takes none.
+    """Whether an index of folders above contains, or would read, every file that is read if the roots are
+    named. A walk from above may leave some of them out, as ignored, hidden or of an unknown kind. Returns
+    False for an index that is damaged, or one of whose roots no longer exists.
     """
     if not all(map(os.path.exists, automatic.roots)):
         return False
@@ -112,7 +114,7 @@ def _files_of(roots: Sequence[str]) -> set[str]:
 
 
 def automatics() -> Iterator[Automatic]:
-    """All that are there, by their roots. What cannot be read is passed over."""
+    """All automatic indexes, in the order of their roots. Those that cannot be read are left out."""
     readable = []
     for entry in _folders():
         try:
@@ -125,7 +127,7 @@ def automatics() -> Iterator[Automatic]:
 
 
 def damaged() -> Iterator[tuple[Path, CorruptError]]:
-    """The folders of indexes that are damaged, each with what is wrong."""
+    """The folders of damaged automatic indexes, each with its error."""
     for entry in _folders():
         try:
             describe(entry)
@@ -136,13 +138,15 @@ def damaged() -> Iterator[tuple[Path, CorruptError]]:
 
 
 def removal_of(folder: Path) -> str:
-    """What to say of an index that is damaged: by which command it goes."""
+    """The advice for a damaged automatic index: the command that removes it."""
     command = f"femtosearch forget {shlex.quote(os.fspath(folder))}"
     return f"`{command}` removes it, and the next search makes it anew"
 
 
 def make_place(automatic: Automatic) -> None:
-    """Make the folder that the index lies in, for this user alone. Raises OSError."""
+    """Make the parent folder of an automatic index, for this user alone. Raises OSError; StoreError
+    for a link.
+    """
     base = data_folder()
     base.mkdir(parents=True, exist_ok=True, mode=0o700)
     note = base.parent / "README.txt"
@@ -150,11 +154,11 @@ def make_place(automatic: Automatic) -> None:
         with whole_file(note) as file:
             file.write(NOTE.encode())
     if automatic.folder.is_symlink():
-        raise StoreError(f"{automatic.folder}: a link: remove it")
+        raise StoreError(f"{automatic.folder}: expected a folder, found a symbolic link: remove it")
 
 
 def _folders() -> list[Path]:
-    """All that lies where indexes are, in order."""
+    """The entries of the folder of automatic indexes, sorted."""
     folder = data_folder()
     return sorted(folder.iterdir()) if folder.is_dir() else []
 
@@ -165,8 +169,8 @@ def is_below(path: str, roots: Sequence[str]) -> bool:
 
 
 def _root(path: str) -> str:
-    """The real path of a file or folder. Raises ReadError for what is none, such as a pipe: there is nothing
-    that an index of it could follow.
+    """The real path of a file or folder. Raises ReadError for anything else, such as a pipe, which an index
+    could not follow.
     """
     try:
         mode = os.stat(path).st_mode

@@ -1,4 +1,4 @@
-"""The arguments of the one command that was named: those of all take longer than a search does."""
+"""Parsers that get the arguments of only one command: to add those of all takes longer than a search."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class Names:
-    """Takes the place of argparse's subparsers, and keeps the names of commands alone."""
+    """A stand-in for argparse's subparsers that collects only the names of the commands."""
 
     def __init__(self) -> None:
         self.names: list[str] = []
@@ -19,9 +19,9 @@ class Names:
 
 
 class Chosen:
-    """argparse's subparsers, of which one command has arguments and the others are not there.
+    """A wrapper of argparse's subparsers that adds only one command, by its name.
 
-    subparsers:  what `ArgumentParser.add_subparsers` gives.
+    subparsers:  the result of `ArgumentParser.add_subparsers`.
     """
 
     def __init__(self, subparsers: Any, name: str) -> None:
@@ -34,7 +34,7 @@ class Chosen:
 
 
 class Ignored:
-    """A parser, or a part of one, that takes all and keeps nothing."""
+    """A stand-in for a parser whose methods do nothing."""
 
     def __getattr__(self, name: str) -> Callable[..., Ignored]:
         return lambda *_, **__: self

@@ -6,7 +6,7 @@ import argparse
 from pathlib import PurePath
 
 from femtosearch.cli.commands import search_each
-from femtosearch.cli.output import show_note, show_result, write_json
+from femtosearch.cli.output import show_note, show_notes, show_result, write_json
 from femtosearch.cli.serving import bearing, serve_opened, server_module
 from femtosearch.cli.show import count
 from femtosearch.model.model import Model
@@ -15,7 +15,7 @@ from femtosearch.read import Options
 from femtosearch.server.cluster.build import build as build_shards
 from femtosearch.server.cluster.cluster import Cluster
 
-_SHOWN = 5  # of what was skipped
+_SHOWN = 5  # files that were skipped
 
 
 def cluster(options: argparse.Namespace) -> None:
@@ -33,8 +33,8 @@ def _build(options: argparse.Namespace) -> None:
     )
     with Progress(quiet=options.quiet) as progress:
 
-        def report(what: str, ended: int, tasks: int) -> None:
-            progress.update(what, ended, tasks, unit="tasks")
+        def report(phase: str, ended: int, tasks: int) -> None:
+            progress.update(phase, ended, tasks, unit="tasks")
 
         built = build_shards(
             options.source,
@@ -50,10 +50,8 @@ def _build(options: argparse.Namespace) -> None:
         )
         seconds = progress.seconds
     manifest = built.manifest
-    for skipped in built.skipped[:_SHOWN]:
-        show_note(options, f"skipped: {skipped.where}: {skipped.reason}")
-    if len(built.skipped) > _SHOWN:
-        show_note(options, f"skipped: {len(built.skipped) - _SHOWN:,} more")
+    notes = [f"{skipped.where}: {skipped.reason}" for skipped in built.skipped]
+    show_notes(options, "skipped", notes, _SHOWN)
     facts = {"documents": manifest.documents, "passages": manifest.passages, "shards": len(manifest.shards)}
     if options.json:
         write_json({**facts, "build": manifest.build, "encoded": built.encoded, "seconds": round(seconds, 3)})
@@ -64,7 +62,9 @@ def _build(options: argparse.Namespace) -> None:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    """Hold shards and answer over HTTP, until a signal comes; a new build is served once it is there."""
+    """Hold shards and answer over HTTP, until a signal comes; a new build is served as soon as it
+    is ready.
+    """
     indexes, settings = server_module("indexes"), bearing(options)
     searched = cluster_of(options, options.out, options.model, poll=options.poll)
     name = PurePath(options.out.rstrip("/")).name or "cluster"
@@ -94,7 +94,7 @@ def cluster_of(
         poll=poll,
     )
     try:
-        opened.model  # noqa: B018, which checks it
+        opened.model  # noqa: B018  # checks that it is the index's
     except BaseException:
         opened.close()
         raise

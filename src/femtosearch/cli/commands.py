@@ -1,6 +1,6 @@
-"""What each command does. A function has the name of its command, takes its options and prints its results.
+"""The commands. A function has the name of its command, takes its options and prints its results.
 
-Results go to standard output; what is said beside them goes to standard error, and --quiet leaves it out.
+Results go to standard output; notes go to standard error, and --quiet leaves them out.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from femtosearch.model.model import Model, built_in
 from femtosearch.read.paths import STDIN, printable
 from femtosearch.types import Coverage, Document, Hit
 
-HOW = (
+SEARCH_OPTIONS = (
     "k", "mode", "candidates", "recall", "where", "min_score", "per", "hybrid", "length_penalty", "explain"
 )  # fmt: skip
 
 
 def search(options: argparse.Namespace) -> None:
-    """Search an index that is there; a folder that is not is never made."""
+    """Search an existing index; one is never made."""
     check_index(options.folder)
     with open_index(options) as store:
         for hits in search_each(options, store, spots=True, fold=options.fold):
@@ -42,23 +42,24 @@ def search(options: argparse.Namespace) -> None:
 
 
 def search_each(options: argparse.Namespace, index: Any, **further: Any) -> Iterator[list[Hit]]:
-    """Search for the query, or for each line of standard input, and show the hits, which are given back.
+    """Search for the query, or for each line of standard input; show the hits, and yield them.
 
-    index:  what is searched, an index or a cluster's; further: how, beside what all indexes know.
+    index:    the index, or that of a cluster.
+    further:  options of its `search` that not every index has.
     """
     from femtosearch.read.lines import numbered_lines
 
     reads_lines = options.query == STDIN
     queries = (text for _, text in numbered_lines(STDIN, "queries")) if reads_lines else [options.query]
     for query in queries:
-        hits = index.search(query, **how_of(options), **further)
+        hits = index.search(query, **search_options(options), **further)
         if reads_lines and not options.json:
             write_line(f"? {query}")
         coverage = index.coverage(query)
         _show_hits(options, query, hits, coverage)
         note_coverage(options, coverage)
         yield hits
-        sys.stdout.flush()  # whoever asks one query after the other waits for each answer
+        sys.stdout.flush()  # a program that sends one query after the other waits for each answer
 
 
 def _holdings(index: Index, where: Any) -> str:
@@ -73,9 +74,9 @@ def _holdings(index: Index, where: Any) -> str:
     return f"{documents}, {passing:,} of which pass" + (f" ({reason})" if reason else "")
 
 
-def how_of(options: argparse.Namespace) -> dict[str, Any]:
-    """What the flags of a search are to `Index.search`."""
-    return {name: getattr(options, name) for name in HOW}
+def search_options(options: argparse.Namespace) -> dict[str, Any]:
+    """The arguments of `Index.search` that the flags of a search stand for."""
+    return {name: getattr(options, name) for name in SEARCH_OPTIONS}
 
 
 def rerank(options: argparse.Namespace) -> None:
@@ -97,7 +98,7 @@ def encode(options: argparse.Namespace) -> None:
     from femtosearch.read.lines import numbered_lines
 
     if not (options.out or options.json):
-        raise QueryError("expected --out FILE or --json, found neither: say where the rows shall go")
+        raise QueryError("expected --out FILE or --json, found neither: say where to write the rows")
     texts = options.text or [text for _, text in numbered_lines(STDIN, "texts")]
     model = load_model(options)
     make = model.encode_queries if options.query else model.encode_documents
@@ -261,7 +262,7 @@ def _about_model(model: Model) -> dict[str, Any]:
 
 
 def _about_fde(model: Model) -> dict[str, Any] | str | None:
-    """The model's own FDE, or what is wrong with it, which does not keep the model from encoding."""
+    """A description of the model's FDE; if the FDE is damaged, what is wrong, since rows do not need it."""
     from femtosearch.fde import described
 
     try:
@@ -271,7 +272,7 @@ def _about_fde(model: Model) -> dict[str, Any] | str | None:
 
 
 def _print_table(facts: dict[str, Any], indent: str = "", origins: Mapping[str, str] | None = None) -> None:
-    """Names and values in two columns, and where a value was read; what is inside one another further in."""
+    """Print names and values in two columns, and where a value was read; inner mappings are indented."""
     width = max(len(name) for name in facts)
     for name, value in facts.items():
         if name == "origins":

@@ -1,7 +1,7 @@
 """`femtosearch completion bash`: a script that completes commands, flags and their values in a shell.
 
-The script knows the command line by heart: to complete a word starts no Python. What is no command is a
-question, and after it come files and the flags of `find`.
+The script contains the whole command line, so that to complete a word starts no Python. A first word that is
+no command is a question, which files and the flags of `find` follow.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _FISH = """\
 complete -c femtosearch -n __fish_use_subcommand -l help
 complete -c femtosearch -n __fish_use_subcommand -l version
 """
-QUESTION = "find"  # the command that a question stands for
+QUESTION = "find"  # the command that runs if the first word is no command
 
 
 def completion(options: argparse.Namespace) -> None:
@@ -86,7 +86,7 @@ def _bash_case(command: Command) -> str:
 
 
 def _ordered(commands: Sequence[Command]) -> Iterable[Command]:
-    """The commands, the one last that is meant where none of them is named."""
+    """The commands; the one that a question stands for comes last."""
     return sorted(commands, key=lambda command: command.name == QUESTION)
 
 
@@ -110,8 +110,8 @@ def _zsh_lines(command: Command) -> Iterable[str]:
             yield _quoted(f"{'*' if argument.repeats else ''}{flag}[{_plain(argument.help)}]{value}")
     places = [argument for argument in command.arguments if not argument.flags]
     if places and places[0].choices:
-        many = "*" if places[0].repeats else ""
-        yield _quoted(f"{many}:{places[0].metavar.lower()}:({' '.join(places[0].choices)})")
+        repeats = "*" if places[0].repeats else ""
+        yield _quoted(f"{repeats}:{places[0].metavar.lower()}:({' '.join(places[0].choices)})")
     if command.actions or (places and not places[0].choices):
         yield _quoted("*:file:_files")
 
@@ -131,7 +131,7 @@ def _fish(commands: Sequence[Command]) -> str:
 
 
 def _fish_condition(command: Command, commands: Sequence[Command]) -> str:
-    """When the arguments of a command are offered."""
+    """The condition, in fish, under which the arguments of a command are offered."""
     if command.name != QUESTION:
         return f"__fish_seen_subcommand_from {command.name}"
     names = " ".join(named.name for named in commands if named.name != QUESTION)

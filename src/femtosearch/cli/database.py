@@ -1,4 +1,4 @@
-"""The commands that look into an index and change what it holds."""
+"""The commands that read the documents of an index, and change, copy, import and check them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from femtosearch.types import Document
 
 
 def delete(options: argparse.Namespace) -> None:
-    """Take documents out by id, or by a filter. One that is not there is no error: it is out."""
+    """Delete documents by id, or by a filter. An id that does not exist is no error."""
     check_index(options.folder)
     with Index(options.folder) as store:
         names = list(dict.fromkeys(options.id))
@@ -139,8 +139,8 @@ def export_site(options: argparse.Namespace) -> None:
 
 
 def import_documents(options: argparse.Namespace) -> None:
-    """Add the documents of an exported file, or of another program's folder; what fails leaves no index that
-    was not there.
+    """Add the documents of an exported file, or of another program's folder. If it fails, an index that was
+    made for it is removed again.
     """
     is_new = not os.path.lexists(options.folder)
     try:
@@ -167,12 +167,12 @@ def _import(options: argparse.Namespace) -> None:
     if options.json:
         write_json({"documents": documents, "with_vectors": with_rows})
     else:
-        how = f", {with_rows:,} with their vectors" if with_rows else ""
-        show_result(options, f"imported {count(documents, 'document')}{how} into {options.folder}")
+        vectors = f", {with_rows:,} with their vectors" if with_rows else ""
+        show_result(options, f"imported {count(documents, 'document')}{vectors} into {options.folder}")
 
 
 def check(options: argparse.Namespace) -> int:
-    """Look for damage in an index, and mend it if asked to; the exit code is 1 if there is any left."""
+    """Check an index for damage, and with --repair mend it. Returns the exit code, 1 if damage is left."""
     check_index(options.folder)
     with Index(options.folder, model=options.model) as store:
         repair = store.repair() if options.repair else Repair([], store.verify())
@@ -192,7 +192,7 @@ def check(options: argparse.Namespace) -> int:
 
 
 def _show_change(options: argparse.Namespace, content: dict[str, Any], result: str) -> None:
-    """Say what became of documents, and which of them were unknown."""
+    """Show the result of a change of documents, and which ids were unknown."""
     if options.json:
         write_json(content)
         return

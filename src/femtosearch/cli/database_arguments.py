@@ -1,4 +1,6 @@
-"""The arguments of the commands that look into an index and change what it holds."""
+"""The arguments of the commands that read the documents of an index, and change, copy, import and
+check them.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +28,7 @@ def add_database(commands: Any, command_of: Any) -> None:
 
 
 def add_where(command: argparse.ArgumentParser) -> None:
-    """The flag of a filter."""
+    """Add the flag of a filter."""
     description = "only documents whose metadata pass, such as 'year >= 2020 and lang = \"en\"'"
     command.add_argument("--where", metavar="FILTER", help=description)
 

@@ -1,4 +1,4 @@
-"""What `femtosearch evaluate` and `femtosearch evaluate compare` do."""
+"""The commands `femtosearch evaluate` and `femtosearch evaluate compare`."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ from femtosearch.progress import Progress, duration
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Score, print the table, write what was asked for."""
+    """Score a model on collections, print the table, and write the files that were requested."""
     _check_outputs(options)
     progress = Progress(quiet=options.quiet)
     modes = options.mode.split(",") if options.mode else None
     if options.losses:
         modes = [*(modes or []), *LOSS_MODES]
-    how = {
+    model_options = {
         "conventions": options.conventions,
         "pool_factor": options.pool_factor,
         "prune_above": options.prune_above,
         "precision": options.precision,
     }
-    model = Model.load(options.model, engine=options.engine, revision=options.revision, **how)
+    model = Model.load(options.model, engine=options.engine, revision=options.revision, **model_options)
     try:
         evaluation = score(
             options.source, model, modes=modes, rules=options.rules, split=options.split, limit=options.limit,
@@ -52,7 +52,9 @@ def evaluate(options: argparse.Namespace) -> None:
 
 
 def _check_outputs(options: argparse.Namespace) -> None:
-    """Raises MissingExtraError, OSError for what could not be written after the minutes that it takes."""
+    """Check, before the minutes that scoring takes, that the files can be written. Raises MissingExtraError,
+    OSError.
+    """
     if options.plot:
         figure_class()
     for path in (options.run, options.plot):
@@ -63,7 +65,7 @@ def _check_outputs(options: argparse.Namespace) -> None:
 
 
 def compare(options: argparse.Namespace) -> None:
-    """Print which differences may be noise."""
+    """Compare two evaluations, and print which differences may be noise."""
     differences = compare_evaluations(
         Evaluation.read(options.first), Evaluation.read(options.second), options.measure
     )

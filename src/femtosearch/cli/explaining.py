@@ -1,4 +1,4 @@
-"""How an explanation looks on a terminal: a line each for parts of the score, ranks, tokens and words."""
+"""Explanations as text for a terminal: a line each for the parts of the score, ranks, tokens and words."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ SHADES = (
     (0.5, "\x1b[33m"),
     (-2.0, "\x1b[2m"),
 )  # similar: green; less so: yellow; else dim
-LEAST_WEIGHT = 0.05  # from 1, of a weight that is shown
-OWN = "·"  # a token of the model's own
+LEAST_WEIGHT = 0.05  # a weight is shown if it differs from 1 by this much
+OWN_TOKEN = "·"  # a token that the model adds, such as [CLS]
 PARTS = {"maxsim": "MaxSim"}
-FOUND = {"exact": "MaxSim of everything", "fde": "the FDE's product", "words": "BM25"}
+LISTS = {"exact": "MaxSim of everything", "fde": "the FDE's product", "words": "BM25"}
 
 
 def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
-    """Why a hit is a hit, in at most four lines; none without an explanation."""
+    """The explanation of a hit in at most four lines; none if it has no explanation."""
     if hit.explanation is None:
         return
     parts = [f"{PARTS.get(name, name)} {value:+.2f}" for name, value in hit.explanation.parts.items()]
     if len(parts) > 1:
         yield f"     score: {'  '.join(parts)}"
-    ranks = ", ".join(f"{FOUND[name]} {rank:,}" for name, rank in hit.explanation.ranks.items())
+    ranks = ", ".join(f"{LISTS[name]} {rank:,}" for name, rank in hit.explanation.ranks.items())
     measures = {"MaxSim": hit.maxsim, "BM25": hit.bm25}
     scores = ", ".join(f"{name} {value:.2f}" for name, value in measures.items() if value is not None)
     yield f"     ranks: {ranks or 'none'}{'; ' if scores else ''}{scores}"
@@ -44,13 +44,13 @@ def explanation_lines(hit: Hit, stream: TextIO) -> Iterator[str]:
 
 
 def note_coverage(options: argparse.Namespace, coverage: Coverage | None) -> None:
-    """Say what of a query the model does not know, and what is cut off."""
+    """Show notes about the words of a query that the model does not know, and about what is cut off."""
     for note in [] if coverage is None else notes_of(coverage):
         show_note(options, note)
 
 
 def _token(match: TokenMatch, coloured: bool) -> str:
-    shown = f"{harmless(match.token)}→{harmless(match.match) or OWN} {match.similarity:.2f}"
+    shown = f"{harmless(match.token)}→{harmless(match.match) or OWN_TOKEN} {match.similarity:.2f}"
     shown += "" if abs(match.weight - 1) < LEAST_WEIGHT else f" x{match.weight:.1f}"
     if not coloured:
         return shown

@@ -8,7 +8,7 @@ from femtosearch.cli.values import whole
 
 
 def add_address(command: argparse._ActionsContainer) -> None:
-    """Where shards are built or held."""
+    """Add the flag for the Ray cluster on which shards are built or held."""
     description = (
         "of the Ray cluster: HOST:PORT, or auto for the one that runs here (default: a new one on this "
         "machine); here is this process, without Ray"
@@ -17,7 +17,7 @@ def add_address(command: argparse._ActionsContainer) -> None:
 
 
 def add_holding(command: argparse._ActionsContainer) -> None:
-    """Where shards are held, how often, and what an answer without one of them is."""
+    """Add the flags for where shards are held, in how many copies, and what happens if one is missing."""
     add_address(command)
     description = "copies of each shard, on different nodes where there are enough (default: 1)"
     command.add_argument("--replicas", type=whole(1, 100), default=1, metavar="R", help=description)
@@ -26,7 +26,7 @@ def add_holding(command: argparse._ActionsContainer) -> None:
 
 
 def add_polling(command: argparse._ActionsContainer) -> None:
-    """How often a new build is looked for."""
+    """Add the flag for how often to look for a new build."""
     description = (
         "seconds between two looks for a new build, which is then served (default: 5; 0 never looks)"
     )

@@ -1,4 +1,4 @@
-"""The commands that bring files into an index, and keep it like them: index, refresh, forget."""
+"""The commands that index files, and keep an index up to date with them: index, refresh, forget."""
 
 from __future__ import annotations
 
@@ -25,22 +25,24 @@ from femtosearch.read.entries import Skipped
 from femtosearch.read.lines import listed_paths
 from femtosearch.read.refresh import Refreshed, Run
 
-SHOWN = 5  # of the things that were skipped
-_PAUSE = 1.0  # seconds before another look at the sources, where one failed
-MUCH_UNKNOWN = 0.03  # of the words, from which on it is told
+SHOWN = 5  # notes of each kind, such as files that were skipped
+_PAUSE = 1.0  # seconds before the next attempt to read the sources, if one failed
+MUCH_UNKNOWN = 0.03  # the share of unknown words from which on a note says so
 
 
 def index(options: argparse.Namespace) -> None:
-    """Read what is new or has changed, commit by commit: what was committed stays, whatever comes then."""
+    """Index the files that are new or have changed, commit by commit: an error leaves earlier
+    commits intact.
+    """
     _check_watching(options)
-    paths, how = _paths(options), _how(options)
+    paths, reading = _paths(options), _reading_options(options)
     run = None
     if not holds_index(options.folder):  # before the folder is made: a wrong file leaves none behind
-        run = Run(paths, how, {}, prune=options.prune)
+        run = Run(paths, reading, {}, prune=options.prune)
         run.peek()
         _check_kinds(run)
     with Progress(quiet=options.quiet) as progress, open_index(options) as store:
-        run = run or Run(paths, how, store.files(), prune=options.prune)
+        run = run or Run(paths, reading, store.files(), prune=options.prune)
         try:
             report = run.into(store, threads=options.threads, progress=_reporter(progress))
         except (Exception, KeyboardInterrupt):
@@ -55,7 +57,9 @@ def index(options: argparse.Namespace) -> None:
 
 
 def refresh(options: argparse.Namespace) -> None:
-    """Read all sources of an index again: what changed is encoded, what vanished goes."""
+    """Read all sources of an index again: changed files are encoded, those that no longer exist are
+    removed.
+    """
     check_index(options.folder)
     _check_watching(options)
     with Progress(quiet=options.quiet) as progress, open_index(options) as store:
@@ -66,8 +70,8 @@ def refresh(options: argparse.Namespace) -> None:
 
 
 def forget(options: argparse.Namespace) -> None:
-    """Take sources out of an index, with the documents that they gave; or remove the index that was made of
-    a folder without being named.
+    """Remove sources from an index, with their documents; without a source, remove the automatic index of a
+    folder.
     """
     if not options.source:
         automatic = forget_root(options.folder)
@@ -90,14 +94,20 @@ def forget(options: argparse.Namespace) -> None:
 
 
 def _refresh(options: argparse.Namespace, store: Index, progress: Progress) -> Refreshed:
-    how = {"prune": options.prune, "threads": options.threads, "progress": _reporter(progress)}
-    report = refresh_sources(store, None, options=Options(strict=options.strict), **how)
+    report = refresh_sources(
+        store,
+        None,
+        options=Options(strict=options.strict),
+        prune=options.prune,
+        threads=options.threads,
+        progress=_reporter(progress),
+    )
     progress.clear()
     return report
 
 
 def _check_watching(options: argparse.Namespace) -> None:
-    """Raises MissingExtraError before the minutes that indexing takes."""
+    """Check, before the minutes that indexing takes, that files can be watched. Raises MissingExtraError."""
     if options.watch:
         from femtosearch.read.watch import watcher
 
@@ -105,7 +115,7 @@ def _check_watching(options: argparse.Namespace) -> None:
 
 
 def _watch(options: argparse.Namespace, store: Index) -> None:
-    """Stay, and refresh the index whenever something in its sources changes, until Ctrl-C."""
+    """Refresh the index whenever its sources change, until Ctrl-C."""
     from femtosearch.read.watch import changes
 
     show_note(options, "watching; Ctrl-C ends")
@@ -119,10 +129,10 @@ def _watch(options: argparse.Namespace, store: Index) -> None:
 
 
 def _follow(options: argparse.Namespace, store: Index, missing: set[str]) -> bool:
-    """Look at the sources once. Another writer, or a folder that goes meanwhile, is no reason to end: false,
-    and there has to be another look.
+    """Refresh the index once; returns False if it has to be tried again, because another process writes or a
+    file could not be read.
 
-    missing:  the sources that were not there at the last look; it is brought up to date.
+    missing:  the sources that did not exist at the last refresh; it is brought up to date.
     """
     with Progress(quiet=options.quiet) as progress:
         try:
@@ -149,7 +159,8 @@ def _paths(options: argparse.Namespace) -> list[str]:
     return paths
 
 
-def _how(options: argparse.Namespace) -> Options:
+def _reading_options(options: argparse.Namespace) -> Options:
+    """How files are read, by the flags."""
     return Options(
         text_column=options.text_column,
         id_column=options.id_column,
@@ -165,7 +176,7 @@ def _how(options: argparse.Namespace) -> Options:
 
 
 def _check_kinds(run: Run) -> None:
-    """Raise ReadError for folders in which nothing is of a kind that is read."""
+    """Raise ReadError if the folders have files, but none of a kind that is read."""
     if run.is_empty and run.report.kinds:
         kinds = run.report.kinds
         raise ReadError(
@@ -193,8 +204,8 @@ def _show_refreshed(
     for path in report.missing:
         show_note(options, f"not there: {path}; its documents stay (femtosearch forget takes them out)")
     if report.kinds:
-        of = f"{count(report.kinds.total(), 'file')} of a kind that is not read ({_counted(report.kinds)})"
-        show_note(options, f"left out: {of}; named one by one they are read as text")
+        files = f"{count(report.kinds.total(), 'file')} of a kind that is not read ({_counted(report.kinds)})"
+        show_note(options, f"left out: {files}; named one by one they are read as text")
     reasons_left = {reason: n for reason, n in report.reasons.items() if reason not in ("kind", "no file")}
     if reasons_left:
         reasons = "; ".join(f"{n:,} {reason}" for reason, n in sorted(reasons_left.items()))
@@ -212,7 +223,7 @@ def _show_refreshed(
 
 
 def _changes(report: Refreshed) -> str:
-    """What is to be said where not all is new."""
+    """How many documents were unchanged or removed, in brackets; "" if all are new."""
     pieces = [f"{count(report.unchanged, 'document')} unchanged"] if report.unchanged else []
     pieces += [f"{count(report.removed, 'document')} removed"] if report.removed else []
     return f" ({', '.join(pieces)})" if pieces else ""
@@ -236,9 +247,9 @@ def _facts(report: Refreshed) -> dict[str, Any]:
     }
 
 
-def _note_all(options: argparse.Namespace, what: str, places: Sequence[Skipped]) -> None:
+def _note_all(options: argparse.Namespace, label: str, places: Sequence[Skipped]) -> None:
     notes = [f"{place.where}: {place.reason}" for place in places]
-    show_notes(options, what, notes, SHOWN, "--json lists them, --strict fails at the first")
+    show_notes(options, label, notes, SHOWN, "--json lists them, --strict fails at the first")
 
 
 def _counted(kinds: Any) -> str:

@@ -1,4 +1,4 @@
-"""The arguments of the commands that bring files into an index: index, refresh, forget."""
+"""The arguments of the commands that index files: index, refresh, forget."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def add_threads(command: argparse.ArgumentParser) -> None:
 
 
 def add_reading(command: argparse.ArgumentParser) -> None:
-    """How files are read, wherever their documents go."""
+    """Add the flags of how files are read."""
     command.add_argument(
         "--text-column", default="text", metavar="NAME", help="JSON key or CSV column with the text"
     )
@@ -74,7 +74,7 @@ def _add_index(commands: Any, make: Any, add_model: Any, lists: bool) -> None:
 
 
 def _add_refreshing(command: argparse.ArgumentParser) -> None:
-    """How an index is kept like its files."""
+    """Add the flags of how an index is kept up to date with its files."""
     command.add_argument("--strict", action="store_true", help="fail at what would be skipped in a folder")
     description = "keep documents whose file or row is gone"
     command.add_argument("--no-prune", dest="prune", action="store_false", help=description)

@@ -8,7 +8,7 @@ from typing import Any
 
 
 class MixedParser(argparse.ArgumentParser):
-    """argparse calls unrecognised what comes after `a --flag` and was not asked for before; this does not.
+    """A parser that accepts optional arguments after a flag, which argparse would call unrecognised.
 
     >>> parser = MixedParser()
     >>> _ = parser.add_argument("path", nargs="*"), parser.add_argument("--strict", action="store_true")
@@ -19,13 +19,15 @@ class MixedParser(argparse.ArgumentParser):
     _is_mixing = False
 
     def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
-        """argparse says of `nargs="*"` without a default that it is required; this does not."""
+        """Add an argument; one with `nargs="*"` gets the default [], without which argparse requires it."""
         if settings.get("nargs") == argparse.ZERO_OR_MORE and not names[0].startswith("-"):
             settings.setdefault("default", [])
         return super().add_argument(*names, **settings)
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """What is known, and the list of what is not: argparse's, which calls it again for each kind."""
+        """Parse the known arguments; returns them and the list of the unknown ones. argparse calls this
+        method again for flags and for places; those calls go to the base class.
+        """
         if self._is_mixing or any(action.nargs == argparse.PARSER for action in self._actions):
             return super().parse_known_args(args, namespace)
         self._is_mixing = True

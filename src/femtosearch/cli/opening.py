@@ -1,4 +1,4 @@
-"""The model and the index that a command is about."""
+"""Loading the model and opening the index of a command, as its options say."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from femtosearch.model.model import Model
 
 
 def load_model(options: argparse.Namespace, source: str | Path | None = None) -> Model:
+    """Load a model as the options say. source: its name or folder; None for --model, or the default one."""
     return Model.load(
         source or getattr(options, "model", None),
         conventions=options.conventions,
@@ -23,12 +24,14 @@ def load_model(options: argparse.Namespace, source: str | Path | None = None) ->
 
 
 def open_index(options: argparse.Namespace) -> Index:
-    """The index in the folder; its model is loaded by name unless an option says how it is to be used."""
+    """Open the index in the folder of the options; made if absent. Its own model is used unless an option
+    names one, or changes how it is read.
+    """
     return Index(options.folder, model=chosen_model(options), fde=named_fde(options))
 
 
 def chosen_model(options: argparse.Namespace) -> Model | None:
-    """The model that the options name or say how to use; None is each index's own."""
+    """The model, if the options name one or change how it is read; None for each index's own."""
     named = options.model or options.conventions or options.revision
     usual = (options.engine, options.precision) == ("native", "float32")
     usual = usual and options.pool_factor is None and options.prune_above is None
@@ -36,6 +39,7 @@ def chosen_model(options: argparse.Namespace) -> Model | None:
 
 
 def named_fde(options: argparse.Namespace) -> str | None:
+    """The name of the FDE that --fde gives; "auto" without it, None for "none"."""
     name = getattr(options, "fde", "auto")
     return None if name == "none" else name
 

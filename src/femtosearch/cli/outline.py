@@ -1,4 +1,4 @@
-"""What the command line offers, read out of its parser: for completion in shells, and for the manual page."""
+"""The outline of the command line, read from its parser, for completion in shells and for the manual page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Argument:
 
 @frozen
 class Command:
-    """A command, and what may come after it.
+    """A command and its arguments.
 
     actions:  commands of its own, such as `cluster build`; their flags are among its arguments, too.
     """

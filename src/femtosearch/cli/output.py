@@ -1,4 +1,4 @@
-"""What commands write: results to standard output, what is said beside them to standard error.
+"""The output of commands: results go to standard output, notes to standard error.
 
 Names, ids and texts come from files that others made: a control character in them, which could move the
 reader's cursor or give the terminal a command, is written as an escape.
@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, TextIO
 
 # Controls, line ends of Unicode, marks that turn the direction of writing, and halves of surrogate pairs.
@@ -20,7 +21,7 @@ _UNSAFE = "[\0-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\
 
 
 def harmless(text: str) -> str:
-    """The text with an escape, such as \\x1b, for each character that a terminal would obey.
+    """Replace each character that a terminal would obey by an escape such as \\x1b.
 
     >>> harmless("a\\x1b[2Jb")
     'a\\\\x1b[2Jb'
@@ -47,27 +48,31 @@ def write_json(value: Any) -> None:
 
 
 def show_result(options: argparse.Namespace, line: str) -> None:
-    """Write what a command did to standard output, unless --quiet."""
+    """Write the result of a command to standard output, unless --quiet."""
     if not options.quiet:
         write_line(line)
 
 
 def show_note(options: argparse.Namespace, line: str) -> None:
-    """Write what is said beside it to standard error, unless --quiet."""
+    """Write a note to standard error, unless --quiet."""
     if not options.quiet:
         write_note(line)
 
 
-def show_notes(options: argparse.Namespace, what: str, notes: Sequence[str], most: int, more: str) -> None:
-    """Write the first notes of a kind, and how many more there are, with what to do then."""
+def show_notes(
+    options: argparse.Namespace, label: str, notes: Sequence[str], most: int, advice: str = ""
+) -> None:
+    """Write the first notes of a kind, each after a label, and how many more there are, with advice."""
     for note in notes[:most]:
-        show_note(options, f"{what}: {note}")
+        show_note(options, f"{label}: {note}")
     if len(notes) > most:
-        show_note(options, f"{what}: {len(notes) - most:,} more; {more}")
+        show_note(options, f"{label}: {len(notes) - most:,} more{'; ' if advice else ''}{advice}")
 
 
 def set_encodings(*, json: bool) -> None:
-    """Let what a terminal or pipe cannot write go there as an escape; JSON is UTF-8 everywhere."""
+    """Set the encodings of the standard streams: characters that one cannot encode become escapes, and JSON
+    is UTF-8 everywhere.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             utf8 = json and stream is sys.stdout
@@ -75,11 +80,11 @@ def set_encodings(*, json: bool) -> None:
 
 
 def open_missing_streams() -> None:
-    """Give a process that was started with closed standard streams some in their place.
+    """Open substitutes for standard streams that were closed when the process started.
 
-    Else the next file that is opened would get the number of one, and what is written to the stream would go
-    into that file. Reading from a closed input and writing to a closed output fail, as they do in other
-    programs; what goes to a closed standard error is lost.
+    Without them, the next file that is opened would get the number of a standard stream, and output to that
+    stream would go into the file. Reading from a closed input and writing to a closed output fail, as they do
+    in other programs; what is written to a closed standard error is lost.
     """
     if sys.stdin is None:
         sys.stdin = _null(os.O_WRONLY, "r")
@@ -90,11 +95,11 @@ def open_missing_streams() -> None:
 
 
 def drop_output() -> None:
-    """Let what standard output still holds go nowhere, or Python complains when it flushes at its end."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError, AttributeError):
-        return
+    """Discard what is still in the buffer of standard output, so that Python does not fail to flush it when
+    it exits.
+    """
+    with suppress(OSError, ValueError, AttributeError), open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 def _null(flags: int, mode: str) -> Any:

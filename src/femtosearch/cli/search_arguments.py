@@ -1,4 +1,4 @@
-"""The flags that say how to search, which several commands have."""
+"""The flags of a search, which several commands have."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from femtosearch.cli.values import number, offering, quota, whole
 
 
 def add_search_flags(command: argparse.ArgumentParser) -> None:
-    """Add them."""
+    """Add the flags of a search to a command."""
     modes = "auto (the default), maxsim, rerank or fde"
     mode = command.add_argument("--mode", default="auto", metavar="MODE", help=f"how to search: {modes}")
     offering(mode, "auto", "maxsim", "rerank", "fde")
@@ -25,7 +25,7 @@ def add_search_flags(command: argparse.ArgumentParser) -> None:
     add_where(command)
     description = "how much words count: 0 is MaxSim alone, 1 BM25 alone (default: 0.37 in the mode auto)"
     command.add_argument("--hybrid", type=number, metavar="W", help=description)
-    description = "how much of what long documents have by luck is taken off (default: 0.15)"
+    description = "how much is taken off for the chance that long documents have (default: 0.15)"
     command.add_argument("--length-penalty", type=number, metavar="C", help=description)
     command.add_argument("--explain", action="store_true", help="say why each hit is a hit")
     command.add_argument("--min-score", type=number, metavar="S", help="leave out hits of a lower score")

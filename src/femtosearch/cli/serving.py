@@ -17,7 +17,7 @@ from femtosearch.errors import missing_extra
 
 
 def serve(options: argparse.Namespace) -> None:
-    """Serve indexes over HTTP until a signal comes. The shards of a cluster's are held as long."""
+    """Serve indexes over HTTP until a signal comes. The shards of a cluster's index are held as long."""
     indexes = server_module("indexes", "server")
     model = chosen_model(options)
 
@@ -32,7 +32,7 @@ def serve(options: argparse.Namespace) -> None:
 
 
 def serve_opened(options: argparse.Namespace, opened: Any, settings: Any) -> None:
-    """Serve what is open, until a signal comes."""
+    """Serve indexes that are open, until a signal comes."""
     running = server_module("run", "server")
     running.log_to(sys.stderr, options.log)
     if options.quiet:
@@ -67,7 +67,9 @@ def mcp(options: argparse.Namespace) -> None:
 
 
 def _serve_mcp(options: argparse.Namespace, app: Callable[[Collection[str]], Any]) -> None:
-    """The tools over HTTP. One key opens all of them: where one writes, it is a key for writing."""
+    """Serve the tools over HTTP. One key permits all of them; with --writable it must be one of
+    --write-key.
+    """
     running = server_module("run", "server")
     chosen = settings_of(options, writable=options.writable)
     if options.writable:
@@ -79,7 +81,7 @@ def _serve_mcp(options: argparse.Namespace, app: Callable[[Collection[str]], Any
 
 
 def bearing(options: argparse.Namespace, **more: Any) -> Any:
-    """What the options of a server of indexes say: where it listens, to whom, and what it bears."""
+    """The settings of a server of indexes, by the options: where it listens, who may call, and its limits."""
     return settings_of(
         options,
         max_body=options.max_body,
@@ -91,7 +93,9 @@ def bearing(options: argparse.Namespace, **more: Any) -> Any:
 
 
 def settings_of(options: argparse.Namespace, **more: Any) -> Any:
-    """What the options say of where to listen, and to whom. Raises FemtosearchError."""
+    """The settings of a server, by the options: where it listens, and who may call. Raises
+    FemtosearchError.
+    """
     settings = server_module("settings", "server")
     chosen = settings.Settings(
         host=options.host,
@@ -107,12 +111,12 @@ def settings_of(options: argparse.Namespace, **more: Any) -> Any:
 
 
 def _keys(arguments: list[str] | None, variable: str) -> list[str]:
-    """Keys of the command line, else the one in the environment, which other users cannot see."""
+    """The keys on the command line, else that of an environment variable, which other users cannot see."""
     return arguments or [key for key in [os.environ.get(variable)] if key]
 
 
 def server_module(module: str, extra: str = "server") -> Any:
-    """A module of the server, which needs an extra."""
+    """Import a module of the server. Raises MissingExtraError, which names the extra."""
     try:
         return importlib.import_module(f"femtosearch.server.{module}")
     except ImportError as error:

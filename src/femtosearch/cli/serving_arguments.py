@@ -64,7 +64,7 @@ def _add_serve(command: argparse.ArgumentParser) -> None:
 
 
 def add_answering(command: argparse.ArgumentParser) -> None:
-    """How much is answered at a time, and what is said of it."""
+    """Add the flags for the limits of a server, and for its log."""
     description = "bytes of a request's body, at most (default: 16 MiB)"
     command.add_argument("--max-body", type=whole(1024), default=16 << 20, metavar="BYTES", help=description)
     description = "seconds for a body to come, and for an answer (default: 30)"
@@ -83,7 +83,7 @@ def add_answering(command: argparse.ArgumentParser) -> None:
 
 
 def add_listening(command: argparse.ArgumentParser, port: int) -> None:
-    """Where to listen, and to whom."""
+    """Add the flags for where a server listens, and who may call."""
     command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine only)")
     command.add_argument(
         "--port", type=whole(0, 65535), default=port, metavar="N", help=f"0 is any free one (default: {port})"

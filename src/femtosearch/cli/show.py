@@ -1,4 +1,4 @@
-"""Hits, counts, sizes and times as a person reads them."""
+"""Hits, counts and sizes as text for a person."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from femtosearch.read.paths import STDIN, near
 from femtosearch.types import Hit
 
 BOLD, PLAIN = "\x1b[1m", "\x1b[22m"
-LINES = 2  # of a snippet
+LINES = 2  # lines of a snippet
 LEAD = 24  # characters of a snippet before the first word of the query
-INDENT = 4
+INDENT = 4  # columns before a snippet
 
 
 def count(number: int, noun: str) -> str:
-    """`1 document`, `5,183 documents`."""
+    """A number and its noun: `1 document`, `5,183 documents`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def size(number: int) -> str:
-    """Bytes: `974 kB`, `27 MB`, `1.2 GB`."""
+    """A number of bytes with its unit: `974 kB`, `27 MB`, `1.2 GB`."""
     value, unit = float(number), "bytes"
     for larger in ("kB", "MB", "GB", "TB"):
         if value < 999.5:
@@ -59,7 +59,7 @@ def hit_lines(rank: int, hit: Hit, query: str, stream: TextIO) -> Iterator[str]:
 
 
 def place_of(hit: Hit) -> str:
-    """Where a hit is: path:line, or the path and the page or cell, or the id where no file is known."""
+    """The place of a hit: path:line, or the path and the page or cell; the id if it is of no file."""
     if hit.source is None or hit.source == STDIN:
         return hit.id
     path = near(hit.source)
@@ -86,7 +86,7 @@ def _shown_text(hit: Hit, title: object) -> tuple[str, int | None]:
 
 
 def wants_colour(stream: TextIO) -> bool:
-    """Whether to write bold: a terminal that can, and whose user has not said no (no-color.org)."""
+    """Whether to write bold: to a terminal that can, unless the user forbids it ($NO_COLOR, no-color.org)."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
@@ -97,9 +97,10 @@ def query_words(query: str) -> list[str]:
 
 
 def snippet(text: str, words: list[str], room: int, focus: int | None = None) -> str:
-    """At most `room` columns of a text, on one line, where most words of the query are.
+    """At most `room` columns of a text, on one line, from where most words of the query are.
 
-    focus:  where the text matched best, in characters, if that is known: the snippet is there.
+    focus:  the character at which the text matched best, if that is known: then the snippet is from there,
+            unless another place has all words.
     """
     if focus is not None:
         focus = len(_tidy(text[:focus] + "x")) - 1
@@ -138,7 +139,7 @@ def _distinct(words: list[str], window: str) -> int:
 
 
 def _tidy(text: str) -> str:
-    """On one line and without control characters: a document may not move the reader's cursor."""
+    """The text on one line and without control characters, which could move the reader's cursor."""
     text = re.sub(TERMINAL, "", text)
     printable = "".join(" " if unicodedata.category(char) in ("Cc", "Cf", "Cs") else char for char in text)
     return " ".join(printable.split())

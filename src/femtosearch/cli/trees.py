@@ -1,4 +1,4 @@
-"""Files that agents search without an index to name: each folder has one by itself, which follows it."""
+"""Files that agents search without naming an index: each folder has an automatic index, which follows it."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ PAUSE = 2.0  # seconds after a refresh in which there is no other
 
 
 class Trees:
-    """What `femtosearch mcp` was given: indexes, and files whose indexes are made and kept by themselves.
+    """The places that `femtosearch mcp` serves: indexes, and files, which get automatic indexes.
 
     places:  folders of indexes, files or folders of files, or NAME=PATH.
-    Raises ReadError for what is not there, for files that agents may not write, and for two of one name.
+    Raises ReadError for a place that does not exist, for files together with --writable, and for two places
+    of one name.
     """
 
     def __init__(self, places: Sequence[str], *, writable: bool = False) -> None:
@@ -36,48 +37,56 @@ class Trees:
         for place in places:
             name, path = named(place)
             if name in names:
-                raise ReadError(f"two indexes are called {name!r}: name one, as in other={path}")
+                raise ReadError(
+                    f"expected indexes of different names, found two called {name!r}: name one, as in "
+                    f"other={path}"
+                )
             names.add(name)
             if holds_index(path) or (writable and _is_free(path)):
                 self._places.append(place)
             elif writable:
-                raise ReadError(f"{path}: files, not an index: leave --writable out, or index them first")
+                raise ReadError(
+                    f"{path}: expected an index for --writable, found files: leave it out, or index them "
+                    "first"
+                )
             else:
                 automatic = automatic_of([path], above=False)
                 self._trees[name] = Tree(automatic)
                 self._places.append(f"{name}={automatic.folder}")
 
     def open(self) -> list[str]:
-        """The places of indexes, which are there now."""
+        """Make the automatic indexes that do not exist; returns the places of all indexes."""
         for tree in self._trees.values():
             tree.make()
         return self._places
 
     def refresh(self, indexes: Any) -> str:
-        """Read what is new or has changed in the files. What an agent should know of it, or nothing."""
+        """Refresh the automatic indexes. Returns a note for the agent, "" if there is nothing to say."""
         notes = [tree.refresh(indexes.get(name)) for name, tree in self._trees.items()]
         return " ".join(note for note in notes if note)
 
 
 class Tree:
-    """One folder, or file, that an index follows. A refresh goes on in a thread while answers are given."""
+    """One folder, or file, that an index follows. A refresh runs in a thread while searches are answered."""
 
     def __init__(self, automatic: Automatic) -> None:
         self.automatic = automatic
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._finished = -PAUSE
-        self._documents = 0  # that were encoded so far
+        self._documents = 0  # that the current refresh has encoded
         self._fault = ""
 
     def make(self) -> None:
-        """Make the index where there is none, or none any more. Raises OSError, StoreError."""
+        """Make the index if it does not exist. Raises OSError, StoreError."""
         make_place(self.automatic)
         if not self.automatic.exists:
             Index(self.automatic.folder).close()
 
     def refresh(self, index: Index) -> str:
-        """Begin a refresh, if none goes on, and wait a while for its end. What is left to be done."""
+        """Begin a refresh if none is running, and wait up to 20 seconds for its end. Returns a note if it is
+        not finished or failed, else "".
+        """
         with self._lock:
             if self._thread is None and time.monotonic() - self._finished >= PAUSE:
                 self._documents = 0
@@ -92,7 +101,7 @@ class Tree:
 
     def _run(self, index: Index) -> None:
         try:
-            self.make()  # for somebody may have had it forgotten
+            self.make()  # `femtosearch forget` may have removed it
             run = Run(self.automatic.roots, Options(keep_going=True), index.files())
             run.into(index, progress=self._count)
             self._fault = ""
@@ -108,7 +117,7 @@ class Tree:
 
 
 def named(place: str) -> tuple[str, str]:
-    """The name of a place, and its path: NAME=PATH, or a path that is called as its last step.
+    """The name and the path of a place: NAME=PATH, or a path, whose name is its last step.
 
     >>> named("notes=/home/me/docs")
     ('notes', '/home/me/docs')

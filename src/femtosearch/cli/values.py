@@ -47,7 +47,7 @@ def quota(argument: str) -> int | dict[str, int]:
 
 
 def offering(action: argparse.Action, *values: str) -> None:
-    """Have shells complete these values of a flag or a place. What else it may be the command says: argparse,
-    which has its own `choices`, would refuse it in other words than the library.
+    """Let shells complete these values of a flag or a place. Other values are not refused here, as argparse's
+    `choices` would do, but by the library, with its own message.
     """
     vars(action)["offered"] = values
