@@ -84,7 +84,9 @@ def odt(body: str, *, title: str = "", manifest: str = "<m/>") -> bytes:
     )
 
 
-def epub(pages: dict[str, str], *, title: str = "A book", extra: dict[str, str] | None = None) -> bytes:
+def epub(
+    pages: dict[str, str | bytes], *, title: str = "A book", extra: dict[str, str] | None = None
+) -> bytes:
     items = "".join(f'<item id="{n}" href="{name}"/>' for n, name in enumerate(pages))
     spine = "".join(f'<itemref idref="{n}"/>' for n in range(len(pages)))
     parts = f"<manifest>{items}</manifest><spine>{spine}</spine>"
@@ -125,3 +127,9 @@ def pdf(pages: list[str], *, title: str = "") -> bytes:
     out += b"xref\n0 %d\n0000000000 65535 f \n%s" % (len(objects) + 1, table)
     trailer = b"<< /Size %d /Root 1 0 R /Info %d 0 R >>" % (len(objects) + 1, len(objects))
     return out + b"trailer\n%s\nstartxref\n%d\n%%%%EOF\n" % (trailer, start)
+
+
+def place(entry, words):
+    """What is known of the place where words are."""
+    at = entry.text.index(words)
+    return [facts for offset, facts in entry.marks if offset <= at][-1]

@@ -8,47 +8,10 @@ import zipfile
 import pytest
 
 from femtosearch.errors import MissingExtraError, ReadError
-from femtosearch.read import Options, read
-from femtosearch.read.documents import FileReader
+from femtosearch.read import read
 from femtosearch.read.kinds import EXTENSIONS, MODULES, kind_of_file
-from femtosearch.read.walk import walk
 
-from .make_files import DC, docx, epub, odt, pdf, pptx, zipped
-
-
-@pytest.fixture
-def entry(tmp_path):
-    """entry(name, content) is the one entry of a file."""
-
-    def entry(name, content, **options):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        [file] = walk([path]).files
-        [named] = FileReader(Options(**options)).read(file)
-        return named.entry
-
-    return entry
-
-
-@pytest.fixture
-def refusal(tmp_path):
-    """refusal(name, content) is what is told of a file in a folder that is not read."""
-
-    def refusal(name, content):
-        (tmp_path / "d").mkdir(exist_ok=True)
-        (tmp_path / "d" / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        reading = read([tmp_path / "d"])
-        assert list(reading) == []
-        [skipped] = reading.skipped
-        return skipped.reason
-
-    return refusal
-
-
-def place(entry, words):
-    """What is known of the place where words are."""
-    at = entry.text.index(words)
-    return [facts for offset, facts in entry.marks if offset <= at][-1]
+from .make_files import DC, docx, epub, odt, pdf, place, pptx, zipped
 
 
 def test_every_extension_leads_to_a_module():

@@ -52,6 +52,17 @@ _SCRIPTS = (  # Latin to Arabic, Indic to Thai, punctuation, kana and Han, Hangu
     (0xFF00, 0xFFEF),
     (0x1F300, 0x1FAFF),
 )
+_STATED = re.compile(  # within the first lines, of XML, CSS and HTML, and as editors and Python have it
+    rb"""\A\s*<\?xml[^>]*\bencoding\s*=\s*["']([\w.:-]+)|\A@charset\s*"([\w.:-]+)"|"""
+    rb"""<meta\s[^>]*\bcharset\s*=\s*["']?\s*([\w.:-]+)|\A(?:.*\n)?.*coding[:=][ \t]*([\w.-]+)""",
+    re.IGNORECASE,
+)
+_WHERE_STATED = 4096  # bytes of a file that may say what it is in
+_LARGER = {  # what programs write that say another name, of which it has all characters
+    "ascii": "cp1252", "iso8859-1": "cp1252", "iso8859-9": "cp1254", "gb2312": "gb18030", "gbk": "gb18030",
+    "shift_jis": "cp932", "euc_kr": "cp949", "tis-620": "cp874",
+}  # fmt: skip
+_NO_ENCODINGS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape"})  # but Python's ways
 _MOST_CONTROLS = 0.01  # of the bytes, and 8 at least
 _MOST_PLAIN = 0.8  # of the bytes of UTF-16 without NULs, those that are printable ASCII
 _MOST_HIGH = 0.3  # of the letters of a text in a script of Latin letters
@@ -77,23 +88,47 @@ def encoding_of(head: bytes, *, is_whole: bool = False, guesses: bool = True) ->
     """The encoding of a text that begins with these bytes.
 
     is_whole:  that is all of it.
-    guesses:   take cp1252 for what is neither UTF-8 nor marked; else that is UTF-8 with damage.
+    guesses:   what is neither UTF-8 nor marked is in what it says of itself, as HTML and source code do, else
+               in cp1252; else that is UTF-8 with damage.
     Raises NotTextError, which says what it is instead.
     """
     for mark, name in _MARKS:
         if head.startswith(mark):
             return Encoding(name)
     _refuse_known(head)
-    wide = _without_mark(head) or (_wide_script(head) if guesses else None)
+    stated = _stated(head) if guesses else None
+    wide = _without_mark(head) or (_wide_script(head) if guesses and stated is None else None)
     if wide is not None:
         return Encoding(wide, f"{wide.upper()} without a byte order mark")
     _refuse_controls(head)
+    if stated is not None and (stated.startswith("iso2022") or not _is_utf8(head, is_whole)):
+        return Encoding(stated)
     if _is_utf8(head, is_whole):
         return Encoding("utf-8")
     if guesses and _looks_western(head):
         return Encoding("cp1252", "cp1252, as it is not UTF-8; --encoding says which it is")
     _refuse_damage(head)
     return Encoding("utf-8")
+
+
+def known_encoding(name: str) -> str | None:
+    """The encoding of text that a name stands for where programs write it; None where none has the name."""
+    try:
+        codec = check_encoding(name)
+    except (LookupError, ValueError):
+        return None
+    return _LARGER.get(codec, codec)
+
+
+def _stated(head: bytes) -> str | None:
+    """What a text says that it is in; None where it says nothing, or what cannot be true: it was found in
+    ASCII's letters."""
+    match = _STATED.search(head[:_WHERE_STATED])
+    name = match[match.lastindex or 0].decode("ascii", "replace") if match else ""
+    codec = known_encoding(name)
+    if codec is None or codec in _NO_ENCODINGS or codec.startswith("utf") or "<".encode(codec) != b"<":
+        return None
+    return codec
 
 
 def check_encoding(name: str) -> str:

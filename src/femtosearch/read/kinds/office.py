@@ -207,7 +207,8 @@ def _epub(package: Package) -> Entry:
     for number, name in enumerate(pages, 1):
         if name in package.names:
             page = package.read(name)
-            entry = page_entry(page.decode(encoding_of(page[:4096]).name, "replace"), counts_lines=False)
+            encoding = encoding_of(page, is_whole=True).name
+            entry = page_entry(page.decode(encoding, "replace"), counts_lines=False)
             written.mark(page=number)
             written.append(entry)
     stated = package.stated(root, {"title": "title", "creator": "author", "language": "language"})
