@@ -16,6 +16,11 @@ _BLOCKS = frozenset({
     "header", "hr", "html", "li", "main", "nav", "ol", "option", "p", "pre", "section", "summary",
     "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
+_IN_HEAD = frozenset({
+    "base", "basefont", "bgsound", "head", "html", "link", "meta", "noscript", "script", "style", "template",
+    "title",
+})  # fmt: skip
+_DRAWN = frozenset({"svg", "math"})  # which a block ends
 _LEVELS = {f"h{level}": level for level in range(1, 7)}
 
 
@@ -47,7 +52,7 @@ class _Page(HTMLParser):
         super().__init__(convert_charrefs=True)
         self._pieces: list[str] = []
         self._length = 0
-        self._lines: list[tuple[int, int]] = []  # offsets in the text, and lines of the markup
+        self._lines: list[tuple[int, int, str]] = []  # offsets in the text, lines of the markup, which marks
         self._hidden: list[str] = []
         self._preformatted = 0
         self._heading: tuple[int, int, int] | None = None  # its offset, its first piece and its level
@@ -61,6 +66,7 @@ class _Page(HTMLParser):
             self._note_meta(dict(attrs))
         if tag == "title" and not self.title and "svg" not in self._hidden:
             self._in_title = True
+        self._end_what_is_open(tag)
         if tag in _HIDDEN:
             self._hidden.append(tag)
         elif tag == "body":
@@ -69,6 +75,7 @@ class _Page(HTMLParser):
             self._break()
         self._preformatted += tag == "pre"
         if tag in _LEVELS:
+            self._end_heading()
             self._heading = (self._length, len(self._pieces), _LEVELS[tag])
 
     def handle_endtag(self, tag: str) -> None:
@@ -76,12 +83,8 @@ class _Page(HTMLParser):
             self._in_title = False
         if tag in self._hidden:
             del self._hidden[self._hidden.index(tag) :]
-        if tag in _LEVELS and self._heading is not None:
-            start, first, level = self._heading
-            words = " ".join("".join(self._pieces[first:]).split())
-            if words:
-                self.headings.append(Heading(start, level, words))
-            self._heading = None
+        if tag in _LEVELS:
+            self._end_heading()
         if tag in _BLOCKS:
             self._break()
         self._preformatted -= tag == "pre" and self._preformatted > 0
@@ -89,8 +92,19 @@ class _Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self._in_title:
             self.title += data
-        elif not self._hidden:
-            self._add(data if self._preformatted else _flowed(data, self._ends_blank()))
+            return
+        if self._hidden == ["head"] and data.strip():
+            self._hidden = []
+        if self._hidden:
+            return
+        line = self.getpos()[0]
+        if self._preformatted:
+            self._add(data, line, "lines")
+            return
+        for number, words in enumerate(data.split("\n"), line):
+            if number > line and not self._ends_blank():
+                self._add(" ", number - 1)
+            self._add(_flowed(words, self._ends_blank()), number)
 
     def text(self) -> str:
         return "".join(self._pieces).rstrip()
@@ -99,8 +113,8 @@ class _Page(HTMLParser):
         """Where lines and headings begin."""
         by_offset: dict[int, dict[str, object]] = {}
         if counts_lines:
-            for offset, line in self._lines:
-                by_offset.setdefault(offset, {"line": line})
+            for offset, line, mark in self._lines:
+                by_offset.setdefault(offset, {mark: line})
         for start, path in paths(self.headings):
             by_offset[start] = {**by_offset.get(start, {}), "heading": path}
         return _with_last(sorted(by_offset.items()))
@@ -110,9 +124,27 @@ class _Page(HTMLParser):
         if name in ("author", "description", "keywords", "date") and stated.strip():
             self.metadata[name] = stated.strip()[:10_000]
 
-    def _add(self, text: str) -> None:
+    def _end_what_is_open(self, tag: str) -> None:
+        """End what a tag ends that no end tag did: a head, and a drawing."""
+        if self._hidden == ["head"] and tag not in _IN_HEAD:
+            self._hidden = []
+        drawn = next((at for at, name in enumerate(self._hidden) if name in _DRAWN), None)
+        if drawn is not None and tag in _BLOCKS:
+            del self._hidden[drawn:]
+
+    def _end_heading(self) -> None:
+        if self._heading is None:
+            return
+        start, first, level = self._heading
+        words = " ".join("".join(self._pieces[first:]).split())
+        if words:
+            self.headings.append(Heading(start, level, words))
+        self._heading = None
+
+    def _add(self, text: str, line: int, mark: str = "line") -> None:
+        """Text at a line of the markup; the mark is "lines" where the text has its lines from there on."""
         if text:
-            self._lines.append((self._length, self.getpos()[0]))
+            self._lines.append((self._length, line, mark))
             self._pieces.append(text)
             self._length += len(text)
 
@@ -144,6 +176,8 @@ def _with_last(marks: list[tuple[int, dict[str, object]]]) -> list[Mark]:
     merged: list[Mark] = []
     merged_facts: dict[str, object] = {}
     for offset, facts in marks:
+        if "line" in facts or "lines" in facts:
+            merged_facts = {name: fact for name, fact in merged_facts.items() if name == "heading"}
         merged_facts = {**merged_facts, **facts}
         if not merged or merged[-1][1] != merged_facts:
             merged.append((offset, merged_facts))
