@@ -19,9 +19,33 @@ _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _NO_PARAGRAPH = re.compile(
-    r" {0,3}(?:>|[-+*][ \t]|\d{1,9}[.)][ \t]|#{1,6}(?:[ \t]|$)|(?:[-*_][ \t]*){3,}$)|\s*$"
+    r" {0,3}(?:>|[-+*](?:[ \t]|$)|\d{1,9}[.)][ \t]|#{1,6}(?:[ \t]|$)|(?:[-*_][ \t]*){3,}$"
+    r"|<(?:[!?]|(?:pre|script|style|textarea)\b))|\s*$",
+    re.IGNORECASE,
 )
-_HTML = re.compile(r" {0,3}<(?:(?P<comment>!--)|(?P<raw>script|pre|style|textarea)\b)", re.IGNORECASE)
+_INNER = re.compile(r" {0,3}(?:[-+*]|\d{1,9}[.)])(?:[ \t]+(?:[-+*]|\d{1,9}[.)]))*[ \t]+(?=`{3}|~{3})")
+_LAZY = re.compile(r" {0,3}(?!(?:[-*_][ \t]*){3,}$)(?:>|(?:[-+*]|\d{1,9}[.)])[ \t])[ \t]*[^\s>#]")
+_LINK = re.compile(r" {0,3}\[[^\]]+\]:[ \t]*\S+(?:[ \t]+(?:\"[^\"]*\"|'[^']*'|\([^)]*\)))?[ \t]*$")
+_BLOCK_TAGS = (
+    "address|article|aside|base|basefont|blockquote|body|caption|center|col|colgroup|dd|details|dialog|dir|div|"
+    "dl|dt|fieldset|figcaption|figure|footer|form|frame|frameset|h[1-6]|head|header|hr|html|iframe|legend|li|"
+    "link|main|menu|menuitem|nav|noframes|ol|optgroup|option|p|param|search|section|summary|table|tbody|td|"
+    "tfoot|th|thead|title|tr|track|ul"
+)
+_VALUE = r"""(?:[^\s"'=<>`]+|'[^']*'|"[^"]*")"""
+_ATTRIBUTES = rf"(?:\s+[a-z_:][\w.:-]*(?:\s*=\s*{_VALUE})?)*\s*"
+_HTML = (
+    re.compile(  # what begins it, each way with its own end; what the last two begin ends before a blank line
+        r" {0,3}(?:<(?P<raw>script|pre|style|textarea)(?:[\s>]|$)|(?P<comment><!--)|(?P<instruction><\?)"
+        rf"|(?P<cdata><!\[CDATA\[)|(?P<declaration><![A-Za-z])|(?P<block></?(?:{_BLOCK_TAGS})(?:\s|/?>|$))"
+        rf"|(?P<alone><[a-z][a-z0-9-]*{_ATTRIBUTES}/?>\s*$|</[a-z][a-z0-9-]*\s*>\s*$))",
+        re.IGNORECASE,
+    )
+)
+_ENDS = {
+    "raw": r"</(?:script|pre|style|textarea)>", "comment": "-->", "instruction": r"\?>", "cdata": r"\]\]>",
+    "declaration": ">", "block": r"^\s*$", "alone": r"^\s*$",
+}  # fmt: skip
 _KEY = re.compile(r"([\w.$ -]+?)[ \t]*:(?:[ \t]+(.*))?$")
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,15})(\.\d+)?$")
 
@@ -41,19 +65,20 @@ def blocks(text: str) -> Iterator[Heading]:
     """
     closing: re.Pattern[str] | None = None
     paragraph: tuple[int, list[str]] | None = None
+    is_lazy = False  # a line without a mark goes on with the paragraph of a list or a quote
     offset = 0
     for line in text.split("\n"):
         start, offset = offset, offset + len(line) + 1
         if closing is not None:
             closing = None if closing.search(line) else closing
             continue
-        closing = _opened(line)
+        closing = _opened(line, after_text=is_lazy or paragraph is not None)
         if closing is not None:
-            paragraph = None
+            paragraph, is_lazy = None, False
         elif paragraph is None and re.match(r" {4}|\t", line):
             continue  # a block of code
         elif match := _ATX.match(line):
-            paragraph = None
+            paragraph, is_lazy = None, False
             if match[2]:
                 yield Heading(start, len(match[1]), match[2])
         elif paragraph is not None and (match := _SETEXT.match(line)):
@@ -61,20 +86,26 @@ def blocks(text: str) -> Iterator[Heading]:
             yield Heading(paragraph[0], 1 if match[1][0] == "=" else 2, words)
             paragraph = None
         elif _NO_PARAGRAPH.match(line):
-            paragraph = None
-        else:
+            paragraph, is_lazy = None, _LAZY.match(line) is not None
+        elif not is_lazy and (paragraph is not None or not _LINK.match(line)):
             paragraph = (start, [line]) if paragraph is None else (paragraph[0], [*paragraph[1], line][-20:])
 
 
-def _opened(line: str) -> re.Pattern[str] | None:
-    """What closes the block of code or HTML that a line opens; None if it opens none."""
-    if match := _FENCE.match(line):
-        return re.compile(rf" {{0,3}}{re.escape(match[1][0])}{{{len(match[1])},}}[ \t]*$")
-    if match := _HTML.match(line):
-        end = "-->" if match["comment"] else f"</{match['raw']}>"
-        closes = re.compile(re.escape(end), re.IGNORECASE)
-        return None if closes.search(line, match.end()) else closes
-    return None
+def _opened(line: str, *, after_text: bool) -> re.Pattern[str] | None:
+    """What closes the block of code or HTML that a line opens; None if it opens none.
+
+    after_text:  the line may go on with a paragraph, which a tag alone on its line does not end.
+    """
+    inner = _INNER.match(line)
+    if match := _FENCE.match(line, inner.end() if inner else 0):
+        indent = "^ *" if inner else "^ {0,3}"
+        return re.compile(rf"{indent}{re.escape(match[1][0])}{{{len(match[1])},}}[ \t]*$")
+    match = _HTML.match(line)
+    if match is None or match.lastgroup is None or (match.lastgroup == "alone" and after_text):
+        return None
+    closes = re.compile(_ENDS[match.lastgroup], re.IGNORECASE)
+    is_closed = match.lastgroup not in ("block", "alone") and closes.search(line, match.end())
+    return None if is_closed else closes
 
 
 def heading_marks(text: str, headings: Sequence[Heading], first_line: int = 1) -> list[Mark]:
