@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 from femtosearch.read.content import Content
@@ -66,17 +66,24 @@ def _levels(package: Package, name: str) -> dict[str, int]:
 
 
 class _Paragraphs:
-    """The paragraphs of DOCX and PPTX, which name text, tabs and breaks alike."""
+    """The paragraphs of DOCX and PPTX, which name text, tabs and breaks alike.
+
+    A paragraph may have others in it, in a box that is drawn: these come before it.
+    """
+
+    _SIGNS: ClassVar = {"tab": "\t", "br": "\n", "cr": "\n", "noBreakHyphen": "-"}
 
     def __init__(self, written: Written, levels: dict[str, int]) -> None:
         self._written, self._levels = written, levels
         self._pieces: list[str] = []
         self._level: int | None = None
+        self._around: list[tuple[list[str], int | None]] = []  # the paragraphs that this is in
         self._reads = False
-        self._cells = 0
+        self._cells = self._hidden = 0
 
     def start(self, tag: str, attributes: dict[str, str]) -> None:
         if tag == "p" and not self._cells:
+            self._around.append((self._pieces, self._level))
             self._pieces, self._level = [], None
         elif tag == "pStyle":
             style = attributes.get("val", "")
@@ -84,16 +91,18 @@ class _Paragraphs:
             self._level = self._levels.get(style, int(match[1]) if match else None)
         elif tag == "t":
             self._reads = True
-        elif tag == "tab":
-            self._pieces.append("\t")
-        elif tag in ("br", "cr"):
-            self._pieces.append("\n")
+        elif tag in self._SIGNS:
+            self._pieces.append(self._SIGNS[tag])
         elif tag == "tr":
             self._cells += 1
+        elif tag == "Fallback":  # the same once more, for programs that do not know the first
+            self._hidden += 1
 
     def end(self, tag: str) -> None:
         if tag == "t":
             self._reads = False
+        elif tag == "Fallback":
+            self._hidden -= 1
         elif tag == "tc":
             self._pieces.append("\t")
         elif tag == "tr":
@@ -104,10 +113,10 @@ class _Paragraphs:
             self._pieces.append(" ")
         elif tag == "p":
             self._written.add("".join(self._pieces), self._level)
-            self._pieces = []
+            self._pieces, self._level = self._around.pop()
 
     def words(self, text: str) -> None:
-        if self._reads:
+        if self._reads and not self._hidden:
             self._pieces.append(text)
 
 
@@ -144,7 +153,7 @@ def _odt(package: Package) -> Entry:
 class _OpenText:
     """The paragraphs, headings, tables and slides of OpenDocument."""
 
-    _HIDDEN = frozenset({"annotation", "tracked-changes", "script"})
+    _HIDDEN = frozenset({"annotation", "tracked-changes", "script", "note-citation"})
 
     def __init__(self) -> None:
         self.written = Written()
@@ -164,6 +173,8 @@ class _OpenText:
             self._pieces.append("\t")
         elif tag == "line-break":
             self._pieces.append("\n")
+        elif tag == "note-body":
+            self._pieces.append(" (")
         elif tag == "table-row":
             self._rows += 1
         elif tag == "page":
@@ -179,6 +190,8 @@ class _OpenText:
                 self._pieces.append(" ")
             elif not self._paragraphs:
                 self._flush(self._level)
+        elif tag == "note-body":
+            self._pieces.append(")")
         elif tag == "table-cell":
             self._pieces.append("\t")
         elif tag == "table-row":

@@ -86,17 +86,21 @@ class Package:
             raise PackageError(f"damaged: {name!r}: {error}") from error
 
     def stated(self, name: str, tags: dict[str, str]) -> dict[str, str]:
-        """The text of elements of a member, each under another name; none if there is no such member."""
-        facts: dict[str, str] = {}
+        """The text of elements of a member, each under another name, with commas between those of one name;
+        none if there is no such member.
+        """
+        facts: dict[str, list[str]] = {}
         current = ""
 
         def start(tag: str, _: dict[str, str]) -> None:
             nonlocal current
             current = tags.get(tag, "")
+            if current:
+                facts.setdefault(current, []).append("")
 
         def words(text: str) -> None:
             if current:
-                facts[current] = (facts.get(current, "") + text)[:10_000]
+                facts[current][-1] = (facts[current][-1] + text)[:10_000]
 
         def end(_: str) -> None:
             nonlocal current
@@ -104,7 +108,10 @@ class Package:
 
         if name in self.names:
             self.parse(name, start, end, words)
-        return {key: " ".join(text.split()) for key, text in facts.items() if text.strip()}
+        flowed = {
+            key: dict.fromkeys(" ".join(text.split()) for text in texts) for key, texts in facts.items()
+        }
+        return {key: ", ".join(filter(None, texts)) for key, texts in flowed.items() if any(texts)}
 
     def links(self, name: str) -> dict[str, str]:
         """What the relations of a member lead to, by their ids."""
