@@ -164,6 +164,8 @@ def records(text, kind="csv"):
         ('id,text\n1,"C:\\dir\\"\n', "C:\\dir\\"),
         ('id,text\n1,"two\nlines"\n', "two\nlines"),
         ('id,text\n1,"doubled ""quotes"""\n', 'doubled "quotes"'),
+        ('id,text\n1,"blanks, behind"  \n', "blanks, behind"),
+        ('id,text,more\n1,"a ""b"" , c" ,\r\n', 'a "b" , c'),
     ],
 )
 def test_dialects(text, first):

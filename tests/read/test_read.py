@@ -432,3 +432,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path):
     unit = 1 if sys.platform == "darwin" else 1024
     assert count == 10_000
     assert grown * unit < 20_000_000
+
+
+def test_lines_of_json_end_at_line_feeds_alone(tmp_path):
+    path = write(tmp_path / "a.json", '[\n{"text": "one\u2028two\x85three"},\n{"text": "four"}\n]')
+    assert [document.id for document in read([path])] == [f"{path}:2", f"{path}:3"]

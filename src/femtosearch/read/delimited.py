@@ -119,6 +119,14 @@ class _Rows:
             if cells is not None:
                 self.dialect = dialect
                 return cells, lines
+        after = rf'(?<!")("(?:"")*)[ \t]+(?={re.escape(self.dialect.delimiter)}|[\r\n]*$)'
+        ended = re.sub(after, r"\1", line)
+        if ended != line and self.dialect.delimiter != "\t":  # blanks behind a quote that closes a cell
+            self._ahead[0] = ended
+            cells, lines, _ = self._read(self.dialect, width)
+            if cells is not None:
+                return cells, lines
+            self._ahead[0] = line
         if self.dialect.delimiter == "\t":  # where a quote is a letter more often than not
             cells, lines, _ = self._read(replace(self.dialect, quotes=False), width)
             return cells, lines

@@ -14,16 +14,16 @@ def entries(content: Content) -> Iterator[Entry | Fault]:
     options = content.options
     lines = content.lines(guesses=False)
     if content.file.kind == "json":
-        yield from _of_json(content, "".join(lines))
+        yield from _of_json(content, list(lines))
         return
     for number, record in json_records(lines):
         yield entry_of(record, number, options.text_column, options.id_column, needs_text=True)
 
 
-def _of_json(content: Content, text: str) -> Iterator[Entry | Fault]:
+def _of_json(content: Content, lines: list[str]) -> Iterator[Entry | Fault]:
     """The documents of a .json file: records if there are any, or, if it was named, the file itself."""
     options = content.options
-    records = list(json_records(text.splitlines(keepends=True)))
+    records = list(json_records(lines))
     first = next((record for _, record in records if isinstance(record, dict)), None)
     if first is not None and options.text_column in first:
         for number, record in records:
@@ -34,7 +34,7 @@ def _of_json(content: Content, text: str) -> Iterator[Entry | Fault]:
             "the text (--text-column)"
         )
     elif content.file.named:
-        yield Entry(text, marks=[(0, {"lines": 1})])
+        yield Entry("".join(lines), marks=[(0, {"lines": 1})])
     else:
         yield Fault(
             f"JSON that is no records with a text under {options.text_column!r}; name it to read it as text"
