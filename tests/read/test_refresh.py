@@ -181,6 +181,17 @@ def test_what_vanished_goes(here, index):
     assert (report.removed, report.files_removed) == (4, 2)
 
 
+def test_what_vanished_goes_though_a_link_led_to_it(here, index):
+    write(here / "d" / "a.md", "a")
+    write(here / "disk" / "folder" / "b.md", "b")
+    (here / "d" / "latest.md").symlink_to("a.md")
+    (here / "d" / "far").symlink_to(here / "disk" / "folder")
+    refresh(index, ["d"])
+    os.unlink(here / "d" / "a.md")
+    os.rename(here / "disk", here / "unmounted")
+    assert refresh(index).files_removed == 1 and set(contents(index).values()) == {"b"}
+
+
 def test_what_vanished_can_be_kept(here, index):
     write(here / "d" / "a.md", "a")
     table = write(here / "d" / "s.csv", "id,text\n1,x\n2,y\n")

@@ -225,7 +225,11 @@ class Run:
         if not self._prune:
             return []
         present = {file.real for file in self._walked.files}
-        broken = tuple(os.path.join(os.path.realpath(path), "") for path in self._walked.broken)
+        broken = tuple(
+            os.path.join(real, "")
+            for real in map(os.path.realpath, self._walked.broken)
+            if real not in self._files or not _has_vanished(real)
+        )
         return [
             path
             for path, row in self._files.items()
@@ -241,6 +245,17 @@ class Run:
             if path == below:
                 return False
         return True
+
+
+def _has_vanished(path: str) -> bool:
+    """Whether a file is not there any more, and not because its disk is not."""
+    try:
+        os.stat(path)
+    except FileNotFoundError:
+        return os.path.isdir(os.path.dirname(path))
+    except OSError:  # of a folder that may not be entered
+        return False
+    return False
 
 
 def _groups(index: Index, prune: bool, total: Refreshed) -> list[list[Source]]:
@@ -281,7 +296,7 @@ def _read_again(
 def _without(index: Index, source: Source, prune: bool) -> Refreshed:
     """A source that is not there: a deleted file goes, a folder may be on a disk that is not there."""
     was_file = source.path in index.files()
-    if was_file and prune and os.path.isdir(os.path.dirname(source.path)):
+    if was_file and prune and _has_vanished(source.path):
         return forget(index, source.path)
     return Refreshed(missing=[printable(source.path)])
 
