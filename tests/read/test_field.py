@@ -9,7 +9,8 @@ from femtosearch.errors import ReadError
 from femtosearch.read import Options, read, walk
 from femtosearch.read.delimited import csv_records
 from femtosearch.read.encodings import NotTextError, check_encoding, encoding_of
-from femtosearch.read.kinds.headings import blocks, front_matter
+from femtosearch.read.kinds.front_matter import front_matter
+from femtosearch.read.kinds.headings import blocks
 
 GERMAN = "Der Käufer grüßt die Straße und zahlt 20 € und geht “sofort”.\n"
 JAPANESE = "請求書の金額を確認してください"

@@ -1,19 +1,16 @@
-"""Headings, where passages are best cut at them, and front matter, as Markdown has it."""
+"""Headings, as Markdown has them, and where passages are best cut at them."""
 
 from __future__ import annotations
 
-import json
 import re
-import tomllib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from femtosearch.read.entries import Entry, Mark
 
 SECTION = 800  # characters that a passage should have before a cut
 _LAST = 200  # characters that a last section should have
-_MOST_MATTER = 500  # lines of front matter
 
 _ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))??(?:[ \t]+#+)?[ \t]*$")
 _FENCE = re.compile(r" {0,3}(`{3,}(?=[^`]*$)|~{3,})")
@@ -46,8 +43,6 @@ _ENDS = {
     "raw": r"</(?:script|pre|style|textarea)>", "comment": "-->", "instruction": r"\?>", "cdata": r"\]\]>",
     "declaration": ">", "block": r"^\s*$", "alone": r"^\s*$",
 }  # fmt: skip
-_KEY = re.compile(r"([\w.$ -]+?)[ \t]*:(?:[ \t]+(.*))?$")
-_NUMBER = re.compile(r"-?(?:0|[1-9]\d{0,15})(\.\d+)?$")
 
 
 class Heading(NamedTuple):
@@ -150,76 +145,3 @@ def with_title(entry: Entry, title: str) -> Entry:
         marks.insert(0, (0, first))
     cuts = [cut + len(before) for cut in entry.cuts]
     return replace(entry, text=before + entry.text, metadata=metadata, marks=marks, cuts=cuts)
-
-
-def front_matter(text: str) -> tuple[dict[str, Any], int]:
-    """The front matter of a text as metadata, and where the text goes on after it.
-
-    It is YAML between lines of ---, as far as lines of `key: value` and lists go, or TOML between +++.
-    """
-    fence = text[:3]
-    lines = text.split("\n", _MOST_MATTER)
-    if fence not in ("---", "+++") or lines[0].rstrip() != fence:
-        return {}, 0
-    ends = ("---", "...") if fence == "---" else ("+++",)
-    end = next((n for n, line in enumerate(lines[1:], 1) if line.rstrip() in ends), None)
-    if end is None:
-        return {}, 0
-    inside = lines[1:end]
-    matter = _toml(inside) if fence == "+++" else _yaml(inside)
-    if matter is None:
-        return {}, 0
-    return matter, min(len(text), sum(len(line) + 1 for line in lines[: end + 1]))
-
-
-def _toml(lines: list[str]) -> dict[str, Any] | None:
-    try:
-        matter = tomllib.loads("\n".join(lines))
-        return dict(json.loads(json.dumps(matter, default=str, allow_nan=False)))
-    except (ValueError, RecursionError):
-        return None
-
-
-def _yaml(lines: list[str]) -> dict[str, Any] | None:
-    """Lines of `key: value`; None where there is another thing, and so no front matter."""
-    matter: dict[str, Any] = {}
-    key: str | None = None
-    for line in lines:
-        stripped = line.strip()
-        if not stripped or stripped.startswith("#"):
-            continue
-        match = _KEY.match(line)
-        if match and not line[0].isspace():
-            key = match[1].strip("\"' ")
-            matter[key] = _scalar((match[2] or "").strip())
-        elif key is not None and (line[0].isspace() or stripped.startswith("- ")):
-            matter[key] = _continued(matter[key], stripped)
-        else:
-            return None
-    return (
-        {key: value for key, value in matter.items() if value not in ("", [])}
-        if matter or not lines
-        else None
-    )
-
-
-def _continued(value: Any, line: str) -> Any:
-    """A value with a further line of it: of a list, of a block of text, or of what is nested, as text."""
-    if line.startswith("- "):
-        return [*(value if isinstance(value, list) else []), _scalar(line[2:].strip())]
-    before = "" if value in ("", "|", ">", "|-", ">-") else str(value)
-    return f"{before}\n{line}" if before else line
-
-
-def _scalar(text: str) -> Any:
-    """A value of one line."""
-    if text[:1] in ("'", '"') and text[-1:] == text[:1] and len(text) > 1:
-        return text[1:-1].replace('\\"', '"') if text[0] == '"' else text[1:-1].replace("''", "'")
-    text = re.sub(r"(^|\s)#.*$", "", text).strip()
-    if text.startswith("[") and text.endswith("]"):
-        return [_scalar(piece.strip()) for piece in text[1:-1].split(",") if piece.strip()]
-    if text in ("true", "false"):
-        return text == "true"
-    if match := _NUMBER.match(text):
-        return float(text) if match[1] else int(text)
-    return text

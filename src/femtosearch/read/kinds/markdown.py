@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from femtosearch.read.content import Content
 from femtosearch.read.entries import Entry
-from femtosearch.read.kinds.headings import blocks, cuts_at, front_matter, heading_marks, with_title
+from femtosearch.read.kinds.front_matter import front_matter
+from femtosearch.read.kinds.headings import blocks, cuts_at, heading_marks, with_title
 
 
 def entries(content: Content) -> Iterator[Entry]:
@@ -18,7 +19,8 @@ def entries(content: Content) -> Iterator[Entry]:
     headings = list(blocks(text))
     first_heading = next((heading.text for heading in headings), None)
     title = matter.get("title")
-    title = title if isinstance(title, str) and title.strip() else first_heading
+    is_stated = isinstance(title, (str, int, float)) and not isinstance(title, bool) and str(title).strip()
+    title = str(title) if is_stated else first_heading
     cuts = cuts_at(text, [heading.start for heading in headings])
     entry = Entry(text, matter, marks=heading_marks(text, headings, 1 + skipped), cuts=cuts)
     yield with_title(entry, title) if title else entry
