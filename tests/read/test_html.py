@@ -8,6 +8,10 @@ SHOWN = {
     "no end of the head": ("<html><head><title>t</title><meta name=x><p>first<p>second", "first\nsecond"),
     "words after the head": ("<head><title>t</title>\nwords at once", "words at once"),
     "a drawing that never ends": ("<p>before<svg><path d=x><g><p>after", "before\nafter"),
+    "boxes side by side": (
+        "<center>a</center>b<button>c</button><button>d</button>e<menu>f</menu>",
+        "a\nb\nc\nd\ne\nf",
+    ),
     "a formula that never ends": ("<math><mi>x<div>after</div>", "after"),
 }
 

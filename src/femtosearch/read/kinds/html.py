@@ -11,10 +11,11 @@ from femtosearch.read.kinds.headings import Heading, cuts_at, paths, with_title
 
 _HIDDEN = frozenset({"script", "style", "template", "noscript", "svg", "math", "iframe", "object", "head"})
 _BLOCKS = frozenset({
-    "address", "article", "aside", "blockquote", "body", "br", "dd", "details", "dialog", "div", "dl",
-    "dt", "fieldset", "figcaption", "figure", "footer", "form", "h1", "h2", "h3", "h4", "h5", "h6",
-    "header", "hr", "html", "li", "main", "nav", "ol", "option", "p", "pre", "section", "summary",
-    "table", "tbody", "td", "tfoot", "th", "thead", "tr", "ul",
+    "address", "article", "aside", "blockquote", "body", "br", "button", "caption", "center", "dd",
+    "details", "dialog", "dir", "div", "dl", "dt", "fieldset", "figcaption", "figure", "footer", "form",
+    "frame", "h1", "h2", "h3", "h4", "h5", "h6", "header", "hgroup", "hr", "html", "legend", "li",
+    "main", "menu", "nav", "noframes", "ol", "optgroup", "option", "p", "pre", "search", "section",
+    "select", "summary", "table", "tbody", "td", "textarea", "tfoot", "th", "thead", "tr", "ul",
 })  # fmt: skip
 _IN_HEAD = frozenset({
     "base", "basefont", "bgsound", "head", "html", "link", "meta", "noscript", "script", "style", "template",
