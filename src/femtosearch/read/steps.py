@@ -22,7 +22,7 @@ from femtosearch.read.entries import Named, Options, Skipped
 from femtosearch.read.paths import near, printable
 from femtosearch.read.walk import File, bytes_of, stamp_of
 
-READER = 1  # another number once files give other documents than before
+READER = 2  # another number once files give other documents than before
 COMMIT_SECONDS = 3.0  # after which what was read is committed
 COMMIT_DOCUMENTS = 10_000
 _FRESH = 2_000_000_000  # nanoseconds: what was written to so lately may be again within one tick of a clock
