@@ -61,3 +61,12 @@ def test_a_sentence_that_begins_with_from_ends_no_message(tmp_path):
     assert [document.metadata["title"] for document in documents] == ["Seen", "two"]
     assert "From here on" in documents[0].text and "And longer." in documents[0].text
     assert reading.skipped == []
+
+
+def test_lines_that_flow_are_joined(entry):
+    kind = b"Content-Type: text/plain; charset=utf-8; format=flowed"
+    body = b"A long \nparagraph.\n> said \n> before \nend\n  two blanks\nlast \n-- \nAnn\n"
+    text = entry("a.eml", ANN + kind + b"\n\n" + body).text
+    assert text.endswith("A long paragraph.\n> said before \nend\n two blanks\nlast \n-- \nAnn")
+    parted = ANN + kind + b"; DelSp=yes\n\n\xe6\x97\xa5 \n\xe6\x9c\xac\n"
+    assert "\u65e5\u672c" in entry("b.eml", parted).text

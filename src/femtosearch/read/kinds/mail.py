@@ -131,7 +131,10 @@ def _content(message: Message) -> str:
     text = content.decode(
         (None if name == "us-ascii" else known_encoding(name)) or _looks_like(content), "replace"
     )
-    return text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
+    text = text.replace("\r\n", "\n").encode("utf-8", "replace").decode()
+    if str(message.get_param("format", "")).lower() == "flowed":
+        text = _flowed(text, deletes_blank=str(message.get_param("delsp", "")).lower() == "yes")
+    return text
 
 
 def _looks_like(content: bytes) -> str:
@@ -140,3 +143,23 @@ def _looks_like(content: bytes) -> str:
         return encoding_of(content, is_whole=True).name
     except NotTextError:
         return "utf-8"
+
+
+def _flowed(text: str, *, deletes_blank: bool) -> str:
+    """Text in which a line that ends in a blank goes on in the next, as format=flowed has it (RFC 3676).
+
+    deletes_blank:  that blank is no part of the text.
+    """
+    lines, goes_on, depth = list[str](), False, 0
+    for line in text.split("\n"):
+        words = line.lstrip(">")
+        quotes = len(line) - len(words)
+        words = words.removeprefix(" ")
+        if goes_on and quotes == depth and words != "-- ":
+            lines[-1] += words
+        else:
+            lines.append((">" * quotes + " " if quotes else "") + words)
+        goes_on, depth = words.endswith(" ") and words != "-- ", quotes
+        if goes_on and deletes_blank:
+            lines[-1] = lines[-1][:-1]
+    return "\n".join(lines)
