@@ -39,8 +39,22 @@ def test_a_folder_is_read(beir):
         QRELS.replace("\t", " ").partition("\n")[2],
         "".join(f"{q} 0 {d} {g}\n" for q, d, g in map(str.split, QRELS.splitlines()[1:])),
         "\ufeff" + QRELS.replace("\n", "\r\n"),
+        "".join(f"{d}\t{g}\t{q}\n" for q, d, g in map(str.split, QRELS.splitlines())),
+        "".join(f"{q}\t{d}\t{g}\t{n}\n" for n, (q, d, g) in enumerate(map(str.split, QRELS.splitlines()))),
+        QRELS.replace("\n", "\tnote\n").replace("query-id", "Query ID"),
+        "qid 0 docid rel\n"
+        + "".join(f"{q} 0 {d} {g}\n" for q, d, g in map(str.split, QRELS.splitlines()[1:])),
     ],
-    ids=["no header", "spaces", "TREC", "BOM and CRLF"],
+    ids=[
+        "no header",
+        "spaces",
+        "TREC",
+        "BOM and CRLF",
+        "order",
+        "a column more",
+        "a text more",
+        "TREC header",
+    ],
 )
 def test_qrels_of_other_forms_are_the_same(tmp_path, qrels):
     assert read(write_beir(tmp_path / "other", qrels=qrels)).grades["q1"] == {"d1": 2, "d4": 1}
@@ -144,7 +158,8 @@ def test_titles_go_before_texts(beir):
             "test.tsv:2: expected a grade that is",
         ),
         ("qrels/test.tsv", "q1\td1\t9999999999999999999\n", "at most 1,000,000, found '99999"),
-        ("qrels/test.tsv", "q1 d1 1 2 3\n", "found 5 cells"),
+        ("qrels/test.tsv", "q1 d1 1 2 3\n", "found a row of 5"),
+        ("qrels/test.tsv", "note\tqid\tdocid\n-\tq1\n", ":2: expected the columns of the header"),
         ("qrels/test.tsv", "q7\td1\t1\n", "expected judgements of its queries, found none"),
     ],
 )

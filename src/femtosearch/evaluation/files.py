@@ -13,7 +13,10 @@ from femtosearch.read.records import Record, json_records
 
 SUBSETS = ("corpus", "queries", "qrels")
 SHARD = re.compile(r"(?P<split>.+?)(-\d{5}-of-\d{5})?\.(jsonl(\.gz)?|parquet)")
-HEADERS = {"query-id", "query_id", "qid", "query", "topic"}  # first words of a header row without a score
+# What a header of qrels calls its columns, in small letters, with hyphens for blanks and underscores.
+QUERY = frozenset(["query-id", "queryid", "qid", "query", "topic"])
+DOCUMENT = frozenset(["corpus-id", "doc-id", "docid", "document-id", "document", "doc", "pid", "passage-id"])
+GRADE = frozenset(["score", "grade", "relevance", "rel", "label"])
 
 
 def is_beir(folder: Path) -> bool:
@@ -104,32 +107,60 @@ def _records(path: Path) -> Iterator[tuple[str, Record]]:
 
 
 def _qrels(path: Path) -> Iterator[tuple[str, list[Judgement]]]:
-    """The rows of qrels: BEIR's (query, document, grade; with or without a header) or TREC's (query, 0,
-    document, grade).
+    """The rows of qrels: the columns that a header names or, where it names none, BEIR's (query, document,
+    grade) or TREC's (query, 0, document, grade).
     """
+    named: list[int] | None = None
     for number, line in enumerate(file_lines(path), 1):
-        where = f"{path}:{number}"
         cells = [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
-        if not any(cells) or (number == 1 and _is_header(cells)):
+        if not any(cells):
             continue
-        if len(cells) not in (2, 3, 4):
-            raise ReadError(
-                f"{where}: expected query, document and grade, or TREC's four columns, found "
-                f"{len(cells)} cells"
-            )
-        grade = cells[-1] if len(cells) > 2 else "1"
-        document = cells[2] if len(cells) == 4 else cells[1]
-        yield where, [judgement(where, cells[0], document, grade)]
+        if number == 1 and _is_header(cells):
+            named = _named_columns(cells)
+        else:
+            where = f"{path}:{number}"
+            yield where, [judgement(where, *_judged(where, cells, named))]
 
 
 def _is_header(cells: list[str]) -> bool:
+    if _named_columns(cells) is not None or _plain(cells[0]) in QUERY:
+        return True
     if len(cells) == 2:
-        return cells[0].lower() in HEADERS
+        return False
     try:
         float(cells[-1])
     except ValueError:
         return True
     return False
+
+
+def _named_columns(header: list[str]) -> list[int] | None:
+    """The places of query, document and, if there is one, grade; None if a header does not name them."""
+    names = [_plain(cell) for cell in header]
+    places = [
+        next((place for place, name in enumerate(names) if name in called), None)
+        for called in (QUERY, DOCUMENT, GRADE)
+    ]
+    if places[0] is None or places[1] is None:
+        return None
+    return [place for place in places if place is not None]
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "-").replace(" ", "-")
+
+
+def _judged(where: str, cells: list[str], named: list[int] | None) -> list[str]:
+    """The query, the document and the grade of a row; 1 where it has no grade. Raises ReadError."""
+    if named is None and len(cells) not in (2, 3, 4):
+        raise ReadError(
+            f"{where}: expected query, document and grade, or TREC's four columns, found a row "
+            f"of {len(cells)}"
+        )
+    if named is not None and len(cells) <= max(named[:2]):
+        raise ReadError(f"{where}: expected the columns of the header, found a row of {len(cells)}")
+    places = named or {2: [0, 1], 3: [0, 1, 2], 4: [0, 2, 3]}[len(cells)]
+    return [*(cells[place] for place in places if place < len(cells)), "1"][:3]
 
 
 def _shards(folder: Path) -> dict[str, list[Path]]:
