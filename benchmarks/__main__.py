@@ -39,14 +39,14 @@ def main() -> None:
     """Measure, print a table and, with --out, write everything as JSON."""
     options = _options()
     before = machine()
-    found, rows = _measure(options)
+    results, rows = _measure(options)
     width = max(len(name) for name, _, _ in rows)
     for name, value, unit in rows:
         print(f"{name:<{width}}  {_number(value):>12} {unit}".rstrip())
     if options.out:
-        said = {"benchmark": options.benchmark, "machine": before, **found}
-        Path(options.out).write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
-    if found.get("losses"):
+        report = {"benchmark": options.benchmark, "machine": before, **results}
+        Path(options.out).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    if results.get("losses"):
         sys.exit(1)
 
 
@@ -136,8 +136,8 @@ def _options() -> argparse.Namespace:
     hybrid.add_argument("--index", type=Path, metavar="DIR", help="an index of files, for --questions")
     hybrid.add_argument("--questions", type=Path, metavar="FILE", help="JSON: question, and patterns of ids")
     prunes = _add_judged(commands, "pruning", pruning.__doc__)
-    said = "paragraphs that say which pieces are common, whose rows are left out for a try"
-    prunes.add_argument("--texts", type=Path, metavar="FILE", help=said)
+    description = "paragraphs that say which pieces are common, whose rows are left out for a try"
+    prunes.add_argument("--texts", type=Path, metavar="FILE", help=description)
     prunes.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
     short = _add_judged(commands, "short", "What an FDE finds, for whole and short queries; needs [train].")
     short.add_argument("--model", metavar="DIR", help="a model folder (default: the built-in model)")
@@ -233,17 +233,17 @@ def _add_million(commands: Any) -> None:
     command.add_argument(
         "--index", type=Path, required=True, help="the index; one that is there gets what it lacks"
     )
-    said = "how many, such as 10M (1M); past what there is they are repeated, with changed words"
-    command.add_argument("--passages", type=count_of, default=1_000_000, metavar="N", help=said)
+    description = "how many, such as 10M (1M); past what there is they are repeated, with changed words"
+    command.add_argument("--passages", type=count_of, default=1_000_000, metavar="N", help=description)
     command.add_argument("--recall", type=float, help="of the ten best (default: as a search picks it)")
-    said = "measure the candidates with N other queries of each folder first (0: as the model says)"
-    command.add_argument("--calibrate", type=int, default=0, metavar="N", help=said)
+    description = "measure the candidates with N other queries of each folder first (0: as the model says)"
+    command.add_argument("--calibrate", type=int, default=0, metavar="N", help=description)
     command.add_argument("--calibrate-own", action="store_true", help="... with stretches of its own texts")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
 
 
-def _add_judged(commands: Any, name: str, said: str | None) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=said, description=said)
+def _add_judged(commands: Any, name: str, description: str | None) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=description, description=description)
     command.add_argument("folder", nargs="+", type=Path, help="BEIR folders")
     command.add_argument("--out", metavar="FILE", help="write the results there, as JSON")
     return command

@@ -37,8 +37,8 @@ def main() -> None:
         train(recipe, options.data, out, cache=options.runs / "cache" / data_key(recipe), quiet=True)
         results[name] = {"held out": _held_out(out)} | _quality(Model.load(out / "model"), options.folder)
         print(f"{name:<40}", *(f"{key} {value:.3f}" for key, value in results[name].items()), flush=True)
-        said = {"benchmark": "ablations", "machine": machine(), "variants": results}
-        (options.runs / "ablations.json").write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
+        report = {"benchmark": "ablations", "machine": machine(), "variants": results}
+        (options.runs / "ablations.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
 
 
 def _options() -> argparse.Namespace:
@@ -55,7 +55,7 @@ def variants(only: list[str], data: Path, runs: Path) -> dict[str, Recipe]:
     of so many pieces.
     """
     table = tomllib.loads(VARIANTS.read_text(encoding="utf-8"))
-    found = {}
+    recipes = {}
     for name in only or table["variants"]:
         changes = dict(table["variants"][name])
         size = changes.pop("vocabulary", 0)
@@ -66,8 +66,8 @@ def variants(only: list[str], data: Path, runs: Path) -> dict[str, Recipe]:
             folder = runs / f"vocabulary-{size}"
             write_tokenizer(folder, _passages(recipe, data), size, BertNormalizer(), **BERT_LIMITS)
             recipe = replace(recipe, model=replace(recipe.model, tokenizer=str(folder)))
-        found[name] = recipe
-    return found
+        recipes[name] = recipe
+    return recipes
 
 
 def _passages(recipe: Recipe, data: Path) -> Iterator[str]:
@@ -86,15 +86,15 @@ def data_key(recipe: Recipe) -> str:
 
 def _held_out(run: Path) -> float | None:
     lines = map(json.loads, (run / "log.jsonl").read_text(encoding="utf-8").splitlines())
-    found = [
+    steps = [
         line["held_out_ndcg"] for line in lines if "held_out_ndcg" in line and line["stage"] != "project"
     ]
-    return found[-1] if found else None
+    return steps[-1] if steps else None
 
 
 def _quality(model: Model, folders: list[Path]) -> dict[str, float]:
-    found = evaluate(folders, model, modes=["exact"])
-    return {one.name: one.modes["exact"].means["ndcg@10"].mean for one in found.sets}
+    evaluation = evaluate(folders, model, modes=["exact"])
+    return {result.name: result.modes["exact"].means["ndcg@10"].mean for result in evaluation.sets}
 
 
 if __name__ == "__main__":

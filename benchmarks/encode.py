@@ -26,17 +26,17 @@ def measure(data: Path, model: str | None, runs: int) -> tuple[dict[str, Any], l
     }
     rows: list[Row] = []
     for count in sorted({1, min(2, cores()), cores()}):
-        found = in_child(_measure, data, model, runs, cores=count)
-        results[f"cores_{count}"] = found
+        figures = in_child(_measure, data, model, runs, cores=count)
+        results[f"cores_{count}"] = figures
         on = f"{count} core{'s' if count > 1 else ''}"
         rows += [
-            (f"{on}: documents/s, best", found["documents_per_second"]["best"], ""),
-            (f"{on}: documents/s, median", found["documents_per_second"]["median"], ""),
-            (f"{on}: tokens/s, best", found["tokens_per_second"]["best"], ""),
-            (f"{on}: tokeniser's share", 100 * found["tokenizer_share"], "%"),
-            (f"{on}: encoder's share", 100 * found["encoder_share"], "%"),
-            (f"{on}: encoder alone, tokens/s", found["encoder_tokens_per_second"], ""),
-            (f"{on}: tokenizer alone, tokens/s", found["tokenizer_tokens_per_second"], ""),
+            (f"{on}: documents/s, best", figures["documents_per_second"]["best"], ""),
+            (f"{on}: documents/s, median", figures["documents_per_second"]["median"], ""),
+            (f"{on}: tokens/s, best", figures["tokens_per_second"]["best"], ""),
+            (f"{on}: tokeniser's share", 100 * figures["tokenizer_share"], "%"),
+            (f"{on}: encoder's share", 100 * figures["encoder_share"], "%"),
+            (f"{on}: encoder alone, tokens/s", figures["encoder_tokens_per_second"], ""),
+            (f"{on}: tokenizer alone, tokens/s", figures["tokenizer_tokens_per_second"], ""),
         ]
     return {"model": about(Model.load(model)), **results}, rows
 

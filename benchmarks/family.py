@@ -22,10 +22,10 @@ Twin = Callable[[np.ndarray, int], Iterator[np.ndarray]]
 
 def measure(runs: int, names: list[str]) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
-    found = in_child(multiply_adds_per_second, cores=1)
-    peak = found.get("registers", found["sgemm"])
-    results: dict[str, Any] = {"multiply_adds_per_second": found, "sizes": {}}
-    rows: list[Row] = [(f"{name}: multiply-adds/s, one core", rate, "") for name, rate in found.items()]
+    rates = in_child(multiply_adds_per_second, cores=1)
+    peak = rates.get("registers", rates["sgemm"])
+    results: dict[str, Any] = {"multiply_adds_per_second": rates, "sizes": {}}
+    rows: list[Row] = [(f"{name}: multiply-adds/s, one core", rate, "") for name, rate in rates.items()]
     for name in names or SIZES:
         for count in sorted({1, min(2, cores())}):
             lengths = in_child(_measure, name, count, runs, cores=count)
@@ -38,11 +38,11 @@ def measure(runs: int, names: list[str]) -> tuple[dict[str, Any], list[Row]]:
 
 
 def _row(name: str, value: dict[str, float]) -> Row:
-    said = (
+    note = (
         f"tokens/s, {value['share_of_peak']:.0%} of the peak; torch {value['torch']:,.0f} "
         f"({value['ratio']:.2f} x); rows differ by {value['difference']:.1e}"
     )
-    return name, value["femtosearch"], said
+    return name, value["femtosearch"], note
 
 
 def _measure(name: str, count: int, runs: int) -> dict[str, dict[str, float]]:

@@ -50,18 +50,18 @@ def measure(
     for folder in folders:
         data_set = collection(folder)
         for way, encoder in (("passages", model), ("cut documents", Cut(model))):
-            found = _quality(data_set, encoder)
-            results["collections"].setdefault(data_set.name, {})[way] = found
-            for method, scores in found["methods"].items():
+            quality = _quality(data_set, encoder)
+            results["collections"].setdefault(data_set.name, {})[way] = quality
+            for method, scores in quality["methods"].items():
                 rows = [(f"{data_set.name}, {way}, {method}: {name}", v, "") for name, v in scores.items()]
                 table += rows
     first = collection(folders[0])
     results["cost"] = _cost(first, model, runs, python)
     results["scan"] = _scan(runs)
-    for part in ("cost", "scan"):
+    for kind in ("cost", "scan"):
         table += [
-            (f"{part}, {method}: {name}", value, "")
-            for method, values in results[part].items()
+            (f"{kind}, {method}: {name}", value, "")
+            for method, values in results[kind].items()
             for name, value in values.items()
             if isinstance(value, float)
         ]
@@ -122,35 +122,35 @@ def _quality(data_set: ScoredCollection, model: Model | Cut) -> dict[str, Any]:
                 "ndcg_rerank": _ndcg(candidates, data_set),
             }
             if fde.calibration:
-                found = _run(index, data_set, mode="rerank", k=10, recall=RECALL)
-                methods[name][f"ndcg_recall_{RECALL}"] = _ndcg(found, data_set)
+                rankings = _run(index, data_set, mode="rerank", k=10, recall=RECALL)
+                methods[name][f"ndcg_recall_{RECALL}"] = _ndcg(rankings, data_set)
     sizes = {"documents": len(data_set.documents), "passages": stats.passages, "queries": len(exact)}
     return {**sizes, "rows_per_passage": stats.rows / stats.passages, "methods": methods}
 
 
 def _run(index: Index, data_set: ScoredCollection, **how: Any) -> dict[str, list[str]]:
     hits = index.search(list(data_set.queries.values()), **how)
-    return {query: [hit.id for hit in found] for query, found in zip(data_set.queries, hits, strict=True)}
+    return {query: [hit.id for hit in ranked] for query, ranked in zip(data_set.queries, hits, strict=True)}
 
 
 def _ndcg(run: dict[str, list[str]], data_set: ScoredCollection) -> float:
     return fmean(ndcg(run[query], grades) for query, grades in data_set.relevant.items())
 
 
-def _share(wanted: list[str], found: list[str]) -> float:
-    return len(set(wanted) & set(found)) / len(wanted) if wanted else 1.0
+def _share(wanted: list[str], candidates: list[str]) -> float:
+    return len(set(wanted) & set(candidates)) / len(wanted) if wanted else 1.0
 
 
 def _cost(data_set: ScoredCollection, model: Model, runs: int, python: str | None) -> dict[str, Any]:
     """Documents/s of one core: of each FDE, of the rows that they are made of, of txtai on the same rows."""
     texts = [document.text for document in data_set.documents[:TIMED]]
     rows = model.encode_documents(texts)
-    found: dict[str, Any] = {
+    rates: dict[str, Any] = {
         "rows, from text": _rate(lambda: model.encode_documents(texts, threads=1), len(texts), runs)
     }
     for name, fde in methods_of(model).items():
-        found[name] = _rate(partial(fde.documents, rows, threads=1), len(texts), runs)
-    return {**found, **(_txtai(rows, runs, python) if python else {})}
+        rates[name] = _rate(partial(fde.documents, rows, threads=1), len(texts), runs)
+    return {**rates, **(_txtai(rows, runs, python) if python else {})}
 
 
 def _rate(function: Callable[[], object], count: int, runs: int) -> dict[str, float]:
@@ -164,14 +164,14 @@ def _txtai(rows: Rows, runs: int, python: str) -> dict[str, Any]:
         np.savez(source, rows=rows.rows, starts=rows.starts)
         run_side("txtai", python, "txtai_side.py", source, out, runs, place=Path(place))
         with np.load(out, allow_pickle=False) as arrays:
-            said, vectors = json.loads(str(arrays["said"])), arrays["vectors"]
+            facts, vectors = json.loads(str(arrays["said"])), arrays["vectors"]
     apart = np.abs(vectors - RANDOM["txtai"].documents(rows)).max(axis=1)
     figures = {
-        "documents_per_second": len(rows) / min(said["seconds"]),
+        "documents_per_second": len(rows) / min(facts["seconds"]),
         "median_difference": float(np.median(apart)),
         "share_within_1e-5": float((apart <= 1e-5).mean()),
     }
-    return {f"txtai {said['version']} itself": figures}
+    return {f"txtai {facts['version']} itself": figures}
 
 
 def _scan(runs: int) -> dict[str, dict[str, float]]:
@@ -180,12 +180,12 @@ def _scan(runs: int) -> dict[str, dict[str, float]]:
     The floor is numpy's sum of the same bytes as 64-bit integers: reading memory, and next to nothing else.
     Of a tenth that passes a filter, side by side, the rate counts the bytes of all.
     """
-    found = {}
+    speeds = {}
     rng = np.random.default_rng(0)
     for dims, bits in ((1_024, 8), (10_240, 8), (2_048, 4), (2_048, 2)):
         count = SCANNED // width(dims, bits) // 16 * 16
-        some = quantise(rng.standard_normal((256, dims), np.float32), bits).blocks
-        blocks = np.ascontiguousarray(np.tile(some, (count // 256 + 1, 1, 1, 1))[: count // 16])
+        sample = quantise(rng.standard_normal((256, dims), np.float32), bits).blocks
+        blocks = np.ascontiguousarray(np.tile(sample, (count // 256 + 1, 1, 1, 1))[: count // 16])
         codes = Codes(blocks, np.ones(count, np.float32), count, dims, bits)
         full = rng.standard_normal(dims).astype(np.float32)
         half = np.where(np.arange(dims) // 16 % 2 == 0, full, 0).astype(np.float32)
@@ -199,10 +199,10 @@ def _scan(runs: int) -> dict[str, dict[str, float]]:
             "tenth_passes": _best(partial(nearest, full, [(codes, tenth)], CANDIDATES, threads=1), runs),
         }
         size = codes.blocks.nbytes / 1e9
-        found[f"{dims} dims of {bits} bits"] = {
+        speeds[f"{dims} dims of {bits} bits"] = {
             f"gigabytes_per_second_{name}": size / t for name, t in took.items()
         }
-    return found
+    return speeds
 
 
 def _best(function: Callable[[], object], runs: int) -> float:

@@ -91,10 +91,12 @@ def _rankings(subject: Subject, settings: list[Setting]) -> Iterator[tuple[str, 
         queries = encoded(index.model, list(subject.queries.values()))
         for (name, text), query in zip(subject.queries.items(), queries, strict=True):
             ranking = snapshot.rank(snapshot.piece_scores(query.pieces, None))
-            found = {pairs: _words(catalog, snapshot, text, pairs) for pairs in {s[2] for s in settings}}
+            word_scores = {
+                pairs: _words(catalog, snapshot, text, pairs) for pairs in {s[2] for s in settings}
+            }
             orders = {}
             for weight, penalty, pairs in settings:
-                words = found[pairs] if weight else None
+                words = word_scores[pairs] if weight else None
                 fused = fuse(snapshot, query.pieces, ranking, words, weight=weight, penalty=penalty)
                 best = np.argsort(-fused.ranking.scores, kind="stable")[:DEPTH]
                 orders[weight, penalty, pairs] = ranking.keys[best].tolist()

@@ -35,15 +35,15 @@ def measure(
     results: dict[str, Any] = {"multiply_adds_per_second": peaks, "kernels": {}}
     rows = [(f"{name}: multiply-adds/s", rate, "") for name, rate in peaks.items()]
     for kernel in _core.kernels():
-        found = in_child(_measure, kernel, peak, runs, cores=1)
-        results["kernels"][kernel] = found
-        for shape, lengths in found["encoder"].items():
+        figures = in_child(_measure, kernel, peak, runs, cores=1)
+        results["kernels"][kernel] = figures
+        for shape, lengths in figures["encoder"].items():
             for length, value in lengths.items():
                 text = f"{kernel}: {shape}, length {length}, tokens/s"
                 share = f"{value['share_of_peak']:.0%} of the peak"
                 rows.append((text, value["tokens_per_second"], share))
         for name in ("maxsim", "maxsim_codes", "maxsim_levels"):
-            rows.append((f"{kernel}: {name}, a document of {ROWS} rows", found[name], "us"))
+            rows.append((f"{kernel}: {name}, a document of {ROWS} rows", figures[name], "us"))
     return results, rows
 
 
@@ -59,7 +59,7 @@ def main(argv: list[str] | None = None) -> dict[str, Any]:
 
 def _measure(kernel: str, peak: float, runs: int) -> dict[str, Any]:
     _core.use(kernel)
-    found: dict[str, Any] = {"encoder": {}}
+    figures: dict[str, Any] = {"encoder": {}}
     for name in SHAPES:
         size, lengths = SIZES[name], {}
         encoder = Encoder(size.config, *random_checkpoint(size))
@@ -67,8 +67,8 @@ def _measure(kernel: str, peak: float, runs: int) -> dict[str, Any]:
             rate = _tokens_per_second(encoder, size.config.vocab_size, length, runs)
             share = rate * multiply_adds(size, length) / peak
             lengths[str(length)] = {"tokens_per_second": rate, "share_of_peak": share}
-        found["encoder"][name] = lengths
-    return found | _scans(runs)
+        figures["encoder"][name] = lengths
+    return figures | _scans(runs)
 
 
 def _tokens_per_second(encoder: Encoder, vocabulary: int, length: int, runs: int) -> float:

@@ -28,12 +28,12 @@ QUERIES = 10
 
 def measure(data: Path, names: list[str], limit: int) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
-    found = {name: in_child(_measure, data, name, limit) for name in names}
+    members = {name: in_child(_measure, data, name, limit) for name in names}
     rows: list[Row] = []
-    for name, value in found.items():
+    for name, value in members.items():
         rows.append((f"{name}: {limit} documents indexed, seconds", value["index_seconds"], value["layout"]))
         rows.append((f"{name}: a query, milliseconds", value["query_milliseconds"], ""))
-    return {"documents": limit, "members": found}, rows
+    return {"documents": limit, "members": members}, rows
 
 
 def _measure(data: Path, name: str, limit: int) -> dict[str, Any]:
@@ -48,13 +48,13 @@ def _measure(data: Path, name: str, limit: int) -> dict[str, Any]:
             queries = [" ".join(text.split()[:12]) for text in documents[:QUERIES]]
             asked = seconds(lambda: [index.search(query, k=10) for query in queries])
             first = [hits[0].text for hits in index.search(queries, k=1)]
-            found = sum(one == other for one, other in zip(first, documents[:QUERIES], strict=True))
+            own_first = sum(hit == document for hit, document in zip(first, documents[:QUERIES], strict=True))
             return {
                 "model": about(model),
                 "layout": "Stanford ColBERT" if name in STANFORD else "PyLate",
                 "index_seconds": taken,
                 "query_milliseconds": 1000 * asked / QUERIES,
-                "found_by_their_first_words": found,
+                "found_by_their_first_words": own_first,
                 "asked": QUERIES,
             }
 
@@ -74,8 +74,8 @@ def _lay_out_as_stanford(folder: Path, projection: np.ndarray, conventions: Conv
     weights = {f"bert.{name}": array for name, array in read_tensors(folder / "model.safetensors").items()}
     write_tensors(folder / "model.safetensors", weights | {"linear.weight": projection})
     shutil.rmtree(folder / "1_Dense")
-    for part in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"):
-        (folder / part).unlink()
+    for name in ("modules.json", "config_sentence_transformers.json", "sentence_bert_config.json"):
+        (folder / name).unlink()
     settings = json.loads((folder / "config.json").read_text()) | {"architectures": ["HF_ColBERT"]}
     (folder / "config.json").write_text(json.dumps(settings))
     metadata = {

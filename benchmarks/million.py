@@ -112,7 +112,7 @@ def _ask(
             calibration = index.calibrate(None if own else others)
     with Index(folder, model=Model.load()) as index:
         first = 1e3 * seconds(index.search, queries[0], k=K, recall=recall)
-        found = [[hit.id for hit in index.search(query, k=K, recall=recall, hybrid=0)] for query in queries]
+        hits = [[hit.id for hit in index.search(query, k=K, recall=recall, hybrid=0)] for query in queries]
         times = _milliseconds(index, queries, recall=recall)
         alone = _milliseconds(index, queries, recall=recall, hybrid=0)
         memory = _memory()
@@ -122,7 +122,7 @@ def _ask(
             exact.append([hit.id for hit in index.search(query, k=K, mode="maxsim")])
             exact_times.append(1e3 * (time.perf_counter() - start))
         plan = _plan(index, queries[0], recall, calibration)
-    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(exact, found, strict=True) if a]
+    shares = [len(set(a) & set(b)) / len(a) for a, b in zip(exact, hits, strict=True) if a]
     cuts = quantiles(times, n=100)
     return {
         "plan": plan,
@@ -134,9 +134,9 @@ def _ask(
     }
 
 
-def _milliseconds(index: Index, queries: list[str], **how: Any) -> list[float]:
+def _milliseconds(index: Index, queries: list[str], **options: Any) -> list[float]:
     """What each query takes, several times over."""
-    return [1e3 * seconds(index.search, text, k=K, **how) for _ in range(ROUNDS) for text in queries]
+    return [1e3 * seconds(index.search, text, k=K, **options) for _ in range(ROUNDS) for text in queries]
 
 
 def _fde(index: Index) -> Fde | None:
@@ -168,5 +168,5 @@ def _plan(index: Index, query: str, recall: float | None, calibration: Calibrati
 def _memory() -> dict[str, int]:
     """Bytes that this process holds: of its own, and of files' pages that the system may take back."""
     lines = (line.split() for line in Path("/proc/self/status").read_text().splitlines())
-    found = {words[0]: int(words[1]) * 1024 for words in lines if words[0] in ("RssAnon:", "RssFile:")}
-    return {"heap": found["RssAnon:"], "page_cache": found["RssFile:"]}
+    memory = {words[0]: int(words[1]) * 1024 for words in lines if words[0] in ("RssAnon:", "RssFile:")}
+    return {"heap": memory["RssAnon:"], "page_cache": memory["RssFile:"]}

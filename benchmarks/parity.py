@@ -81,9 +81,9 @@ def measure(pythons: Mapping[str, str], doc: Path | None) -> tuple[dict[str, Any
         folders = _folders(Path(place))
         for peer, python in pythons.items():
             for table, named in folders.items():
-                said = _ask(peer, python, Path(place) / f"{peer}-{table}", named.values())
-                results["versions"][peer] = said["versions"]
-                cells[table][peer] = {name: _cell(peer, name, named[name], said) for name in named}
+                answer = _ask(peer, python, Path(place) / f"{peer}-{table}", named.values())
+                results["versions"][peer] = answer["versions"]
+                cells[table][peer] = {name: _cell(peer, name, named[name], answer) for name in named}
     results["snippets"] = snippets.check(pythons, sys.executable)
     if doc is not None:
         _write_tables(doc, cells, results["versions"])
@@ -123,14 +123,14 @@ def _ask(peer: str, python: str, out: Path, folders: Any) -> dict[str, Any]:
     command = [python, str(script), str(out), *map(str, folders)]
     offline = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     subprocess.run(command, check=True, env=offline, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    said = json.loads((out / "peer.json").read_text())
-    return said | {"arrays": {path.stem: dict(np.load(path)) for path in out.glob("*.npz")}}
+    answer = json.loads((out / "peer.json").read_text())
+    return answer | {"arrays": {path.stem: dict(np.load(path)) for path in out.glob("*.npz")}}
 
 
-def _cell(peer: str, name: str, folder: Path, said: dict[str, Any]) -> Cell:
-    if name in said["errors"]:
-        return Cell(error=said["errors"][name])
-    cell, arrays = Cell(), said["arrays"][name]
+def _cell(peer: str, name: str, folder: Path, answer: dict[str, Any]) -> Cell:
+    if name in answer["errors"]:
+        return Cell(error=answer["errors"][name])
+    cell, arrays = Cell(), answer["arrays"][name]
     try:
         model = _load(folder, name, peer)
     except CheckpointError as error:
@@ -144,7 +144,7 @@ def _cell(peer: str, name: str, folder: Path, said: dict[str, Any]) -> Cell:
     for kind, rows in computed.items():
         if f"{kind}_rows" in arrays and not (kind.startswith("pooled") and model.conventions.pool_factor > 1):
             _compare(cell, kind, rows(), arrays)
-    _compare_orders(cell, model, said["orders"][name])
+    _compare_orders(cell, model, answer["orders"][name])
     return cell
 
 

@@ -18,11 +18,11 @@ def multiply_adds_per_second() -> dict[str, float]:
     """
     n = 768
     a = np.random.default_rng(0).standard_normal((n, n), np.float32)
-    found = {"sgemm": n**3 / min(thread_seconds(lambda: a @ a) for _ in range(25))}
+    rates = {"sgemm": n**3 / min(thread_seconds(lambda: a @ a) for _ in range(25))}
     compiler = shutil.which("c++")
     if compiler:
-        found["registers"] = _compiled(compiler)
-    return found
+        rates["registers"] = _compiled(compiler)
+    return rates
 
 
 def _compiled(compiler: str) -> float:

@@ -44,36 +44,43 @@ PUBLISHED = {  # nDCG@10, from the model card of NeuML/colbert-muvera-femto
 
 def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
     """Evaluate every built-in model, write its results, its card and then the page."""
-    found: list[Evaluation] = []
+    evaluations: list[Evaluation] = []
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as cache:  # empty: what is indexed is timed
         for name in built_in():
-            modes = [*WANTED, "bm25"] if not found else list(WANTED)
+            modes = [*WANTED, "bm25"] if not evaluations else list(WANTED)
             model = Model.load(name)
-            one = evaluate(folders, model, modes=modes, cache=cache, progress=_say)
-            (PLACE / f"evaluation-{name}.json").write_text(json.dumps(one.brief(), indent=1) + "\n")
-            (Path(model.source) / CARD).write_text(card(model, read_facts(Path(model.source)), one))
-            found.append(one)
-            rows += [(f"{name}, {mode}: nDCG@10", one.means[mode]["ndcg@10"].mean, "") for mode in modes]
-    PAGE.write_text(page(found, _teacher(), _family()), encoding="utf-8")
-    return {"models": [one.brief() for one in found]}, rows
+            evaluation = evaluate(folders, model, modes=modes, cache=cache, progress=_say)
+            (PLACE / f"evaluation-{name}.json").write_text(json.dumps(evaluation.brief(), indent=1) + "\n")
+            (Path(model.source) / CARD).write_text(card(model, read_facts(Path(model.source)), evaluation))
+            evaluations.append(evaluation)
+            rows += [
+                (f"{name}, {mode}: nDCG@10", evaluation.means[mode]["ndcg@10"].mean, "") for mode in modes
+            ]
+    PAGE.write_text(page(evaluations, _teacher(), _family()), encoding="utf-8")
+    return {"models": [evaluation.brief() for evaluation in evaluations]}, rows
 
 
-def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]], family: list[Evaluation]) -> str:
+def page(
+    evaluations: list[Evaluation], teacher: dict[str, dict[str, Interval]], family: list[Evaluation]
+) -> str:
     """docs/results.md.
 
-    found:   of the built-in models.
+    evaluations:   of the built-in models.
     family:  of models that were trained by the recipes of FAMILY.
     """
-    machine = found[0].machine
-    names = [one.name for one in found[0].sets]
+    machine = evaluations[0].machine
+    names = [result.name for result in evaluations[0].sets]
     parts = [
         "# Results",
         "Made by `make results`: nothing here is typed by hand but the published rows. nDCG@10 with 95% "
         "bootstrap intervals, zero-shot; [evaluation](evaluation.md) says how. "
         f"{machine['processor']}, {machine['cores']} cores, the {machine['kernel']} kernel.",
         "## The built-in models",
-        table(["", *names, "mean"], [*_model_rows(found, names), *_reference_rows(found[0], teacher, names)]),
+        table(
+            ["", *names, "mean"],
+            [*_model_rows(evaluations, names), *_reference_rows(evaluations[0], teacher, names)],
+        ),
         "BM25 and the teacher are for reference. The DL19 pool's scores cannot be compared with those on all "
         "of MS MARCO."
         if "trec_dl19_pool" in names
@@ -83,18 +90,25 @@ def page(found: list[Evaluation], teacher: dict[str, dict[str, Interval]], famil
         "measured here. What is empty was not at hand: `femtosearch evaluate beir/nfcorpus beir/scidocs` "
         "fills it where the Hub can be reached.",
         table(
-            ["", "parameters, or weights", *(f"{one}, {MODES[mode]}" for mode in WANTED[:3] for one in SETS)],
+            [
+                "",
+                "parameters, or weights",
+                *(f"{name}, {MODES[mode]}" for mode in WANTED[:3] for name in SETS),
+            ],
             [
                 *_published_rows(),
-                *(_beside(one, f"{weights_of(Model.load(one.model)) / 1e6:.2f} MB") for one in found),
-                *(_beside(one, FAMILY[one.model]) for one in family),
+                *(
+                    _beside(evaluation, f"{weights_of(Model.load(evaluation.model)) / 1e6:.2f} MB")
+                    for evaluation in evaluations
+                ),
+                *(_beside(evaluation, FAMILY[evaluation.model]) for evaluation in family),
             ],
         ),
         *_family_parts(family, names),
         "## What it costs",
         table(
             ["", "mode", "nDCG@10, mean", "ms a query (median)", "bytes a document"],
-            [row for one in found for row in _costs(one)],
+            [row for evaluation in evaluations for row in _costs(evaluation)],
         ),
     ]
     return "\n\n".join(map(_wrapped, parts)) + "\n"
@@ -120,23 +134,23 @@ def _family() -> list[Evaluation]:
     return [replace(Evaluation.read(path), model=name) for name, path in paths.items() if path.is_file()]
 
 
-def _wrapped(part: str) -> str:
+def _wrapped(block: str) -> str:
     """Prose in lines of at most 110 characters; a heading or a table as it is."""
-    return part if part.startswith(("#", "|")) else fill(part, 110, break_on_hyphens=False)
+    return block if block.startswith(("#", "|")) else fill(block, 110, break_on_hyphens=False)
 
 
-def _model_rows(found: list[Evaluation], names: list[str]) -> Iterator[list[str]]:
-    for one in found:
-        sets = {part.name: part for part in one.sets}
+def _model_rows(evaluations: list[Evaluation], names: list[str]) -> Iterator[list[str]]:
+    for evaluation in evaluations:
+        sets = {result.name: result for result in evaluation.sets}
         for mode in WANTED:
             cells = [scored(sets[name].modes[mode].means["ndcg@10"]) for name in names]
-            yield [f"{one.model}, {MODES[mode]}", *cells, scored(one.means[mode]["ndcg@10"])]
+            yield [f"{evaluation.model}, {MODES[mode]}", *cells, scored(evaluation.means[mode]["ndcg@10"])]
 
 
 def _reference_rows(
     first: Evaluation, teacher: dict[str, dict[str, Interval]], names: list[str]
 ) -> Iterator[list[str]]:
-    sets = {part.name: part for part in first.sets}
+    sets = {result.name: result for result in first.sets}
     cells = [scored(sets[name].modes["bm25"].means["ndcg@10"]) for name in names]
     yield ["BM25", *cells, scored(first.means["bm25"]["ndcg@10"])]
     for way in next(iter(teacher.values()), {}):
@@ -148,23 +162,29 @@ def _published_rows() -> Iterator[list[str]]:
         yield [f"{name} *", size, *(f"{value:.4f}".removeprefix("0") for mode in modes for value in mode)]
 
 
-def _beside(one: Evaluation, size: str) -> list[str]:
+def _beside(evaluation: Evaluation, size: str) -> list[str]:
     """A row of the table beside the published models."""
-    sets = {part.name.lower(): part for part in one.sets}
+    sets = {result.name.lower(): result for result in evaluation.sets}
     cells = [
         scored(sets[name.lower()].modes[mode].means["ndcg@10"]) if name.lower() in sets else ""
         for mode in WANTED[:3]
         for name in SETS
     ]
-    return [one.model, size, *cells]
+    return [evaluation.model, size, *cells]
 
 
-def _costs(one: Evaluation) -> Iterator[list[str]]:
+def _costs(evaluation: Evaluation) -> Iterator[list[str]]:
     for mode in ("maxsim", "rerank", "fde"):
-        modes = [part.modes[mode] for part in one.sets]
-        took = sum(part.milliseconds or 0 for part in modes) / len(modes)
-        size = sum(part.bytes or 0 for part in modes) / len(modes)
-        yield [one.model, MODES[mode], scored(one.means[mode]["ndcg@10"]), f"{took:.1f}", f"{size:,.0f}"]
+        modes = [result.modes[mode] for result in evaluation.sets]
+        took = sum(result.milliseconds or 0 for result in modes) / len(modes)
+        size = sum(result.bytes or 0 for result in modes) / len(modes)
+        yield [
+            evaluation.model,
+            MODES[mode],
+            scored(evaluation.means[mode]["ndcg@10"]),
+            f"{took:.1f}",
+            f"{size:,.0f}",
+        ]
 
 
 def _teacher() -> dict[str, dict[str, Interval]]:
@@ -172,8 +192,10 @@ def _teacher() -> dict[str, dict[str, Interval]]:
     path = PLACE / "teacher.json"
     if not path.is_file():
         return {}
-    said = json.loads(path.read_text())["collections"]
-    return {name: {way: Interval(**value) for way, value in ways.items()} for name, ways in said.items()}
+    collections = json.loads(path.read_text())["collections"]
+    return {
+        name: {way: Interval(**value) for way, value in ways.items()} for name, ways in collections.items()
+    }
 
 
 def _say(what: str, done: int, total: int) -> None:

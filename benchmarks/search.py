@@ -141,18 +141,18 @@ def installed_bytes(package: str) -> dict[str, int]:
     while waiting:
         name = waiting.pop()
         try:
-            found = distribution(name)
+            installed = distribution(name)
         except PackageNotFoundError:  # of another system, by its marker
             continue
-        if found.name not in sizes:
-            sizes[found.name] = _bytes(found)
-            needs = [need for need in found.requires or () if "extra ==" not in need]
+        if installed.name not in sizes:
+            sizes[installed.name] = _bytes(installed)
+            needs = [need for need in installed.requires or () if "extra ==" not in need]
             waiting += [re.match(r"[\w.-]+", need)[0] for need in needs]  # type: ignore[index]
     return dict(sorted(sizes.items(), key=lambda item: -item[1]))
 
 
-def _bytes(found: Distribution) -> int:
-    paths = {Path(str(file.locate())).resolve() for file in found.files or ()}
-    if found.name == "femtosearch":  # whose files an editable install leaves where they are
+def _bytes(installed: Distribution) -> int:
+    paths = {Path(str(file.locate())).resolve() for file in installed.files or ()}
+    if installed.name == "femtosearch":  # whose files an editable install leaves where they are
         paths |= {path.resolve() for path in Path(femtosearch.__file__).parent.rglob("*")}
     return sum(path.stat().st_size for path in paths if path.is_file())

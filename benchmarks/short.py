@@ -36,14 +36,16 @@ def measure(folders: list[Path], source: str | None, file: Path | None) -> tuple
         fde = restore_fde(file.read_bytes(), str(file))
     if fde is None:
         raise FdeError(f"the model {model.name!r} brings no FDE: name the file of one with --fde")
-    found = {each.name: _figures(each, model, fde) for folder in folders for each in read_source(folder)}
+    collections = {
+        subject.name: _figures(subject, model, fde) for folder in folders for subject in read_source(folder)
+    }
     table = [
         (f"{name}, {kind}: {measured}", value, "")
-        for name, kinds in found.items()
+        for name, kinds in collections.items()
         for kind, figures in kinds.items()
         for measured, value in figures.items()
     ]
-    return {"model": model.name, "candidates": CANDIDATES, "collections": found}, table
+    return {"model": model.name, "candidates": CANDIDATES, "collections": collections}, table
 
 
 def _figures(collection: Collection, model: Model, fde: Fde) -> dict[str, dict[str, float]]:
@@ -82,8 +84,8 @@ def _encoded(fde: Fde, codes: Codes, starts: np.ndarray) -> Iterator[Codes]:
     """The FDEs of passages, made of their coded rows as an index does."""
     rows = codes.rows()
     for at in range(0, len(starts) - 1, PIECE):
-        some = starts[at : at + PIECE + 1]
-        piece = Rows(rows[some[0] : some[-1]], some - some[0])
+        borders = starts[at : at + PIECE + 1]
+        piece = Rows(rows[borders[0] : borders[-1]], borders - borders[0])
         yield quantise(fde.documents(piece), fde.code_bits)
 
 

@@ -31,7 +31,7 @@ def pairs(page: str) -> list[tuple[str, str, str]]:
 
 def check(pythons: Mapping[str, str], ours: str) -> list[dict[str, object]]:
     """Run every pair. pythons: of each peer's environment; ours: of this one."""
-    page, said = PAGE.read_text(encoding="utf-8"), []
+    page, outputs = PAGE.read_text(encoding="utf-8"), []
     with tempfile.TemporaryDirectory() as place:
         Model.load().save(Path(place) / "megabyte")
         for peer, theirs, mine in pairs(page):
@@ -40,17 +40,17 @@ def check(pythons: Mapping[str, str], ours: str) -> list[dict[str, object]]:
                     _printed(python, known(page) + code, place)
                     for python, code in ((pythons[peer], theirs), (ours, mine))
                 ]
-                said.append({"peer": peer, "printed": printed, "same": same(*printed)})
-    return said
+                outputs.append({"peer": peer, "printed": printed, "same": same(*printed)})
+    return outputs
 
 
-def same(one: str, other: str) -> bool:
+def same(first: str, second: str) -> bool:
     """Whether two outputs differ in nothing but the last place of numbers."""
     close = all(
         abs(float(a) - float(b)) <= TOLERANCE
-        for a, b in zip(re.findall(NUMBER, one), re.findall(NUMBER, other), strict=False)
+        for a, b in zip(re.findall(NUMBER, first), re.findall(NUMBER, second), strict=False)
     )
-    return close and re.sub(NUMBER, "", one) == re.sub(NUMBER, "", other)
+    return close and re.sub(NUMBER, "", first) == re.sub(NUMBER, "", second)
 
 
 def _printed(python: str, code: str, place: str) -> str:

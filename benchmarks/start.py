@@ -41,17 +41,17 @@ def measure(data: Path, python: str | None, runs: int) -> tuple[dict[str, Any], 
         texts = in_child(_prepare, data, Path(place))
         commands = _commands(python or sys.executable, Path(place), texts[0])
         places = {"FEMTOSEARCH_CACHE": f"{place}/cache", "XDG_DATA_HOME": f"{place}/trees"}
-        found = _alternately(commands, runs, os.environ | places)
-    base = found[NUMPY]["seconds"]
+        measured = _alternately(commands, runs, os.environ | places)
+    base = measured[NUMPY]["seconds"]
     rows = [
         row
-        for name, facts in found.items()
+        for name, facts in measured.items()
         for row in (
             (name, facts["seconds"] / base, f"of numpy's {base:.3f} s"),
             (f"{name}: memory", facts["peak_bytes"] / 1e6, "MB"),
         )
     ]
-    return {"runs": runs, "processes": found}, rows
+    return {"runs": runs, "processes": measured}, rows
 
 
 def _prepare(data: Path, place: Path) -> list[str]:

@@ -31,17 +31,17 @@ WAYS = ("teacher, MaxSim", "teacher, pooled")
 def measure(folders: list[Path]) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
     teacher = Teacher(SOURCE, BATCH_TOKENS, chosen())
-    found = {data_set.name: _judged(data_set, teacher) for data_set in map(collection, folders)}
+    collections = {data_set.name: _judged(data_set, teacher) for data_set in map(collection, folders)}
     results = {
         "teacher": "all-MiniLM-L6-v2, bfloat16",
         "length": LENGTH,
         "collections": {
-            name: {way: vars_of(value) for way, value in ways.items()} for name, ways in found.items()
+            name: {way: vars_of(value) for way, value in ways.items()} for name, ways in collections.items()
         },
     }
     rows = [
         (f"{name}, {way}: nDCG@10", value.mean, "")
-        for name, ways in found.items()
+        for name, ways in collections.items()
         for way, value in ways.items()
     ]
     return results, rows
@@ -69,7 +69,7 @@ def _judged(data_set: ScoredCollection, teacher: Teacher) -> dict[str, Interval]
 
 def _texts(teacher: Teacher, texts: list[str]) -> Texts:
     tokenizer = teacher.tokenizer(LENGTH)
-    ids = [np.array(found.ids, np.int32) for found in tokenizer.encode_batch(texts)]
+    ids = [np.array(encoding.ids, np.int32) for encoding in tokenizer.encode_batch(texts)]
     return Texts(np.concatenate(ids), np.cumsum([0, *map(len, ids)]))
 
 
@@ -82,14 +82,14 @@ def _scores(queries: Texts, documents: Texts, teacher: Teacher) -> tuple[np.ndar
             rows[number] = text
     borders = np.cumsum([0, *map(len, rows)])
     asked, pooled = torch.cat(rows), _pooled(rows)
-    found = np.empty((2, len(queries), len(documents)), np.float32)
+    scores = np.empty((2, len(queries), len(documents)), np.float32)
     for numbers, vectors, lengths in teacher.encode(documents):
         texts = vectors.split(lengths)
         for number, text in zip(numbers, texts, strict=True):
             best = (asked @ text.T).amax(1)
-            found[0, :, number] = [float(best[a:b].sum()) for a, b in pairwise(borders)]
-        found[1][:, numbers] = (pooled @ _pooled(texts).T).numpy()
-    return found[0], found[1]
+            scores[0, :, number] = [float(best[a:b].sum()) for a, b in pairwise(borders)]
+        scores[1][:, numbers] = (pooled @ _pooled(texts).T).numpy()
+    return scores[0], scores[1]
 
 
 def _pooled(texts: Any) -> torch.Tensor:

@@ -55,7 +55,7 @@ def _watched(place: Path, seconds: float) -> dict[str, Any]:
         _until_found(index, "boats")
         events = _churn(folder, seconds)
         (folder / "needle.txt").write_text("the zebra needle in the haystack", encoding="utf-8")
-        found = _until_found(index, "zebra needle")
+        waited = _until_found(index, "zebra needle")
         time.sleep(5)  # what changed before it may be read after it
         status = Path(f"/proc/{watching.pid}/status").read_text(encoding="utf-8")
     finally:
@@ -65,7 +65,7 @@ def _watched(place: Path, seconds: float) -> dict[str, Any]:
     return {
         "events": events,
         "seconds": seconds,
-        "seconds_until_found": round(found, 1),
+        "seconds_until_found": round(waited, 1),
         "files": sum(len(names) for _, _, names in os.walk(folder)),
         "documents": json.loads(shown.stdout)["index"]["documents"],
         "peak_kb": int(status.split("VmHWM:")[1].split()[0]),

@@ -30,14 +30,16 @@ Says = Mapping[str, Mapping[str, float]]  # query -> document -> what it is wort
 def measure(folders: list[Path], source: str | None) -> tuple[dict[str, Any], list[Row]]:
     """The results, and the rows of a table."""
     model = Model.load(source)
-    found = {one.name: _figures(one, model) for folder in folders for one in read_source(folder)}
+    collections = {
+        subject.name: _figures(subject, model) for folder in folders for subject in read_source(folder)
+    }
     rows = [
         (f"{name}, {kind}, {way}: nDCG@10", value, "")
-        for name, kinds in found.items()
+        for name, kinds in collections.items()
         for kind, ways in kinds.items()
         for way, value in ways.items()
     ]
-    return {"model": model.name, "collections": found}, rows
+    return {"model": model.name, "collections": collections}, rows
 
 
 def _figures(collection: Collection, model: Model) -> dict[str, dict[str, float]]:
@@ -50,7 +52,7 @@ def _figures(collection: Collection, model: Model) -> dict[str, dict[str, float]
     ranks = (_by_rank(meaning), _by_rank(words))
     scores = (_by_score(meaning, SHARE), _by_score(words, 1 - SHARE))
     ways = {"MaxSim": meaning, "BM25": words, "ranks fused": _fused(*ranks), "scores fused": _fused(*scores)}
-    return {kind: {way: _mean(found, kind, subject) for way, found in ways.items()} for kind in kinds}
+    return {kind: {way: _mean(rankings, kind, subject) for way, rankings in ways.items()} for kind in kinds}
 
 
 def in_few_words(queries: Mapping[str, str]) -> dict[str, str]:
@@ -60,36 +62,38 @@ def in_few_words(queries: Mapping[str, str]) -> dict[str, str]:
 
 
 def _mean(rankings: Rankings, kind: str, subject: ScoredCollection) -> float:
-    found = {name: [document for document, _ in rankings[f"{kind} {name}"]] for name in subject.relevant}
-    return float(np.mean([ndcg(found[name], grades) for name, grades in subject.relevant.items()]))
+    ranked = {name: [document for document, _ in rankings[f"{kind} {name}"]] for name in subject.relevant}
+    return float(np.mean([ndcg(ranked[name], grades) for name, grades in subject.relevant.items()]))
 
 
-def _fused(one: Says, other: Says) -> Rankings:
+def _fused(first: Says, second: Says) -> Rankings:
     """Documents by the sum of what both say of them."""
     fused: dict[str, list[tuple[str, float]]] = {}
-    for query in one:
-        total = Counter(one[query])
-        total.update(other[query])
+    for query in first:
+        total = Counter(first[query])
+        total.update(second[query])
         fused[query] = sorted(total.items(), key=lambda pair: (-pair[1], pair[0]))
     return fused
 
 
 def _by_rank(rankings: Rankings) -> Says:
     return {
-        query: {name: 1 / (RANK + rank) for rank, (name, _) in enumerate(found, 1)}
-        for query, found in rankings.items()
+        query: {name: 1 / (RANK + rank) for rank, (name, _) in enumerate(ranked, 1)}
+        for query, ranked in rankings.items()
     }
 
 
 def _by_score(rankings: Rankings, share: float) -> Says:
     """Scaled to [0, share]: the best document has all of it, the hundredth none."""
-    said = {}
-    for query, found in rankings.items():
-        scores = np.array([score for _, score in found])
+    normalised = {}
+    for query, ranked in rankings.items():
+        scores = np.array([score for _, score in ranked])
         spread = np.ptp(scores) if len(scores) else 0.0
         scaled = (scores - scores.min()) / spread if spread else np.ones(len(scores))
-        said[query] = {name: share * float(value) for (name, _), value in zip(found, scaled, strict=True)}
-    return said
+        normalised[query] = {
+            name: share * float(value) for (name, _), value in zip(ranked, scaled, strict=True)
+        }
+    return normalised
 
 
 def _silent(*_: object) -> None:

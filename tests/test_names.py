@@ -13,9 +13,9 @@ FILES = sorted(path for path in PACKAGE.rglob("*.py") if "builtin" not in path.p
 GENERIC = {  # words that could stand for anything
     "found", "said", "one", "part", "parts", "whole", "some", "rest", "other", "others", "given", "wanted",
     "kept", "made", "known", "own", "held", "thing", "things", "done", "taken", "left", "both", "each",
-    "here", "there", "same", "told", "several",
+    "here", "there", "same", "told", "several", "asked",
 }  # fmt: skip
-BUDGET = 0.0065  # of all assignments
+BUDGET = 0.0055  # of all assignments
 MOST_LINES = {"file": 410, "function": 40}
 
 

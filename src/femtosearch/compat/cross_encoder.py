@@ -76,12 +76,12 @@ class CrossEncoder:
         _check_call("predict", options)
         if (inputs is None) == (sentences is None):
             raise TypeError("predict() takes pairs as inputs or as sentences, one of them")
-        asked = inputs if sentences is None else sentences
-        pairs = [] if isinstance(asked, str) else list(asked)
+        inputs = inputs if sentences is None else sentences
+        pairs = [] if isinstance(inputs, str) else list(inputs)
         is_single = bool(pairs) and all(isinstance(text, str) for text in pairs)
         pairs = [pairs] if is_single else [[] if isinstance(pair, str) else list(pair) for pair in pairs]
         is_pairs = all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs)
-        if isinstance(asked, str) or not is_pairs:
+        if isinstance(inputs, str) or not is_pairs:
             raise QueryError("predict: expected a pair (query, text), or a list of such pairs")
         scores = self._scores(pairs)
         return scores[0] if is_single else scores

@@ -116,11 +116,11 @@ def by_rows(scored: ScoredCollection, model: Model, progress: Progress, *, uncut
     uncut:  False cuts texts at the model's document length, as PyLate and Sentence Transformers do; True
             splits them into passages, and a document has its best passage's score.
     """
-    asked = {query: text for query, text in scored.queries.items() if text.strip()}
-    rows = model.encode_queries(list(asked.values())) if asked else None
+    queries = {query: text for query, text in scored.queries.items() if text.strip()}
+    rows = model.encode_queries(list(queries.values())) if queries else None
     if rows is not None and not np.diff(rows.starts).all():  # what has no known word finds nothing
-        asked = {query: text for (query, text), row in zip(asked.items(), rows, strict=True) if len(row)}
-        rows = model.encode_queries(list(asked.values())) if asked else None
+        queries = {query: text for (query, text), row in zip(queries.items(), rows, strict=True) if len(row)}
+        rows = model.encode_queries(list(queries.values())) if queries else None
     best: dict[str, Ranked] = {query: [] for query in scored.queries}
     count, row_count = len(scored.documents), 0
     pads = scored.rules.padded and not uncut
@@ -131,7 +131,7 @@ def by_rows(scored: ScoredCollection, model: Model, progress: Progress, *, uncut
         scores, used = _by_passages(rows, texts, model) if uncut else _by_texts(rows, texts, model, pads)
         row_count += used
         ids = np.array([document.id for document in chunk], dtype=object)
-        for query, row in zip(asked, scores, strict=True):
+        for query, row in zip(queries, scores, strict=True):
             best[query] = _merged(best[query], row, ids)
         progress("float32" if uncut else "exact", begin + len(chunk), count)
     rankings = {query: scored.ranking(query, ranked) for query, ranked in best.items()}

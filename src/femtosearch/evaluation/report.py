@@ -68,11 +68,11 @@ def write_runs(evaluation: Evaluation, path: Path) -> list[Path]:
 
     Of several collections or modes each has a file of its own, with their names in its name.
     """
-    several = sum(len(result.modes) for result in evaluation.sets) > 1
+    has_many = sum(len(result.modes) for result in evaluation.sets) > 1
     written = []
     for result in evaluation.sets:
         for mode, scores in result.modes.items():
-            target = path.with_name(f"{path.stem}.{result.name}.{mode}{path.suffix}") if several else path
+            target = path.with_name(f"{path.stem}.{result.name}.{mode}{path.suffix}") if has_many else path
             lines = "".join(_run_lines(scores.rankings, f"femtosearch-{mode}"))
             write_whole(target, lines.encode())
             written.append(target)

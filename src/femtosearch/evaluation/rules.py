@@ -44,8 +44,8 @@ class Rules:
     def queries(self, collection: Collection) -> dict[str, str]:
         """The queries to ask, query id -> text, in their order."""
         relevant = self.relevant(collection)
-        asked = {query: text for query, text in collection.queries.items() if query in relevant}
-        return {query: text for query, text in asked.items() if text} if self.drops_empty else asked
+        queries = {query: text for query, text in collection.queries.items() if query in relevant}
+        return {query: text for query, text in queries.items() if text} if self.drops_empty else queries
 
     def relevant(self, collection: Collection) -> dict[str, dict[str, int]]:
         """Relevant documents: query id -> document id -> grade, 1 or more."""

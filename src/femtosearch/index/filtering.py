@@ -99,15 +99,15 @@ def rows_of_all(catalog: Catalog, filter: Filter | None, size: int) -> Iterator[
     if len(rows) < size:
         yield from rows
         return
-    present, given = catalog.ask(_hashes_of_ids), array("q")  # hashes of ids
+    present, yielded = catalog.ask(_hashes_of_ids), array("q")  # hashes of ids
     waiting: set[int] | None = None  # present and not given, once larger keys come
     for row in chain(rows, chain.from_iterable(following)):
         name = hash(row[1])
         if row[0] <= last:
-            given.append(name)
+            yielded.append(name)
             yield row
             continue
-        waiting = set(present).difference(given) if waiting is None else waiting
+        waiting = set(present).difference(yielded) if waiting is None else waiting
         if name in waiting:
             waiting.remove(name)
             yield row

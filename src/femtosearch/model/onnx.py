@@ -48,7 +48,7 @@ def _beside(checkpoint: Checkpoint, tokenizer: Tokenizer) -> dict[str, Any]:
     skipped = np.flatnonzero(tokenizer.skipped).tolist()
     expand_to = (conventions.expansion_length or conventions.query_length) * conventions.expand_queries
     query = {
-        "without_ids": np.flatnonzero(tokenizer.unasked).tolist(),
+        "without_ids": np.flatnonzero(tokenizer.dropped).tolist(),
         "skip_ids": skipped if conventions.skip_in_queries else [],
         "expand_to": expand_to,
         "expand_id": max(0, tokenizer.mask),

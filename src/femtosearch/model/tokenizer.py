@@ -38,7 +38,7 @@ class Tokenizer:
     query, document: the prefix of the texts of that side, and the length that they are cut to.
     mask:            the id that queries are padded with; -1 if they are not padded.
     skipped:         [V] bool: the tokens whose rows documents drop.
-    unasked:         [V] bool: the tokens that are removed from queries.
+    dropped:         [V] bool: the tokens that are removed from queries.
     framing:         how many rows of special tokens a document begins with, and ends with.
     """
 
@@ -52,7 +52,7 @@ class Tokenizer:
         self.mask = self._mask_id() if conventions.expand_queries else -1
         self._unknown = self._texts.id_of("[UNK]")
         self.skipped = self._skip_ids(conventions.skiplist, or_unknown=conventions.skip_unknown)
-        self.unasked = self._skip_ids(conventions.query_skiplist)
+        self.dropped = self._skip_ids(conventions.query_skiplist)
         self._pieces_queries = conventions.query_pieces > 1 or bool(conventions.query_skiplist)
         if self._pieces_queries and self.query.text:
             raise CheckpointError(
@@ -74,7 +74,7 @@ class Tokenizer:
         Every row is kept, but for the skiplist's if the conventions say so.
         """
         if not self._pieces_queries:
-            return self._asked(self._tokenise(texts, self.query, threads))
+            return self._prepared(self._tokenise(texts, self.query, threads))
         return self.query_pieces(texts)[0]
 
     def query_pieces(self, texts: Sequence[str]) -> tuple[Tokens, np.ndarray]:
@@ -84,11 +84,11 @@ class Tokenizer:
         check_texts(texts)
         if not self._pieces_queries:
             spans = np.array([(0, len(text)) for text in texts], np.int64).reshape(-1, 2)
-            return self._asked(self._tokenise(texts, self.query)), spans
+            return self._prepared(self._tokenise(texts, self.query)), spans
         cut = [piece for number, text in enumerate(texts) for piece in self._query_pieces(number, text)]
         owner = np.array([piece.owner for piece in cut], dtype=np.int64)
         spans = np.array([piece.span for piece in cut], dtype=np.int64).reshape(-1, 2)
-        return self._asked(end_to_end([piece.ids for piece in cut]), owner), spans
+        return self._prepared(end_to_end([piece.ids for piece in cut]), owner), spans
 
     def coverage(self, text: str) -> Coverage:
         """How much of a query the model knows."""
@@ -96,8 +96,8 @@ class Tokenizer:
         unknown = encoded.ids == self._unknown
         inside = encoded.words >= 0
         words = [text[encoded.begins[n] : encoded.ends[n]] for n in (inside & unknown).nonzero()[0].tolist()]
-        tokens = int((inside & (unknown | ~self.unasked[encoded.ids])).sum())
-        asked = int((inside & ~self.unasked[encoded.ids]).sum())
+        tokens = int((inside & (unknown | ~self.dropped[encoded.ids])).sum())
+        asked = int((inside & ~self.dropped[encoded.ids]).sum())
         room = self.query.length - 2 - len(self.query.ids)
         lengths = [min(len(piece.ids) - 2, room) for piece in self._query_pieces(0, text)]
         return Coverage(tokens, max(0, asked - sum(lengths)), tuple(words), len(lengths))
@@ -162,7 +162,7 @@ class Tokenizer:
         """
         self._texts.save(str(path))
 
-    def _asked(self, tokenised: Ids, owner: np.ndarray | None = None) -> Tokens:
+    def _prepared(self, tokenised: Ids, owner: np.ndarray | None = None) -> Tokens:
         """Cut queries, or their pieces, add the prefix, and pad them, as the conventions say."""
         conventions = self.conventions
         ids, starts = self._cut(tokenised, self.query)
@@ -183,7 +183,7 @@ class Tokenizer:
         from femtosearch.model.stretches import Stretch
 
         encoded = self._texts.encode([text])
-        asked = ~self.unasked[encoded.ids]
+        asked = ~self.dropped[encoded.ids]
         asked[[0, -1]] = True
         if as_places:
             encoded = replace(encoded, ids=np.arange(len(asked), dtype=np.int32))

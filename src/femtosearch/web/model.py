@@ -168,7 +168,7 @@ def _queries(tokenizer: Tokenizer) -> dict[str, Any]:
     conventions: Conventions = tokenizer.conventions
     return {
         **_side(tokenizer.query),
-        "unasked": np.flatnonzero(tokenizer.unasked).tolist(),
+        "unasked": np.flatnonzero(tokenizer.dropped).tolist(),
         "drops": bool(conventions.query_skiplist),
         "pieces": conventions.query_pieces,
         "skipped": np.flatnonzero(tokenizer.skipped).tolist() if conventions.skip_in_queries else [],

@@ -1,1 +1,1 @@
-"""An index past one machine: shards that Ray builds and serves, or a collection that Qdrant has."""
+"""Indexes larger than one machine: shards that Ray builds and serves, or a collection in Qdrant."""

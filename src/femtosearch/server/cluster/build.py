@@ -1,7 +1,7 @@
-"""Files -> shards: tasks divide documents among shards by their ids, then tasks encode the shards.
+"""Building shards from files: tasks divide documents among shards by their ids, then tasks encode the shards.
 
-What a task has done is there whole, with a file beside it that says so, or not at all. So a task whose worker
-dies is run again, and a build that was interrupted goes on where it was.
+The result of a task is complete only with a file beside it that says so. So a task whose worker dies is run
+again, and a build that was interrupted continues where it stopped.
 """
 
 from __future__ import annotations
@@ -61,10 +61,10 @@ class Recipe:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """What a build did.
+    """The result of a build.
 
-    divided, encoded:  how many portions were read, and shards encoded, this time; the others were there.
-    skipped:           what was left out of the files or changed, as far as they were read this time.
+    divided, encoded:  how many portions were read, and shards encoded, by this run; the others existed.
+    skipped:           what was left out of files, or changed, in the portions that this run read.
     """
 
     manifest: Manifest
@@ -90,14 +90,14 @@ def build(
     engine: Engine | None = None,
     progress: Report | None = None,
 ) -> Built:
-    """Make an index of several shards, in the place of the one that is there once all of it is ready.
+    """Build an index of several shards. It replaces an earlier build when all of it is ready.
 
     sources:  files, folders, and URLs of fsspec, such as s3://bucket/corpus; all nodes must reach them.
     out:      a folder that all nodes see, or a URL.
-    shards:   how many; a document is in the same one for ever, by a hash of its id.
+    shards:   how many; a document is always in the same one, by a hash of its id.
     address:  of a Ray cluster; None starts one on this machine; "here" is this process, without Ray.
-    threads:  with which a task encodes a shard.
-    progress: called with what is done ("dividing", "encoding"), how much of it, and of how much.
+    threads:  how many threads encode a shard.
+    progress: called with the phase ("dividing" or "encoding"), how many tasks are done, and of how many.
     Of several documents with one id the last counts. Raises ReadError, StoreError, ServerError.
     """
     check_whole(StoreError, "shards", shards, 1, manifests.MOST_SHARDS)
@@ -121,9 +121,9 @@ def build(
 
 
 def _paths_of(sources: object) -> list[str]:
-    """Paths and URLs as text. Raises ReadError for what is none."""
-    several = [sources] if isinstance(sources, (str, os.PathLike)) else sources
-    paths = list(several) if isinstance(several, Iterable) else [several]
+    """A list of paths and URLs as text. Raises ReadError for values of other types."""
+    items = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    paths = list(items) if isinstance(items, Iterable) else [items]
     for path in paths:
         if not isinstance(path, (str, os.PathLike)):
             raise ReadError(f"sources: expected paths or URLs, found {type(path).__name__}")
@@ -150,7 +150,7 @@ class _Build:
         place = self.store.place
         calls = [(place, shards[n], n, self.shards, spools, self.recipe) for n in missing]
         for number, _ in self._run(engine, "encoding", encode, calls):
-            facts[missing[number]] = self._found(shards[missing[number]])
+            facts[missing[number]] = self._encoded_facts(shards[missing[number]])
         manifest = Manifest(self.name, self.origin, tuple(facts[number] for number in shards))
         former = read_manifest(self.store, required=False)
         self.store.write(manifests.NAME, manifest.content())
@@ -158,7 +158,7 @@ class _Build:
         divided = [entry for entry in skipped if entry is not None]
         return Built(manifest, len(divided), encoded, tuple(fault for entry in divided for fault in entry))
 
-    def _found(self, folder: str) -> ShardFacts:
+    def _encoded_facts(self, folder: str) -> ShardFacts:
         """The facts of a shard that a task has just encoded. Raises StoreError."""
         facts = _shard_there(self.store, folder)
         if facts is None:
@@ -173,11 +173,12 @@ class _Build:
         return [answers[number] for number in range(len(calls))]
 
     def _run(
-        self, engine: Engine, what: str, task: Callable[..., Any], calls: list[Any]
+        self, engine: Engine, phase: str, task: Callable[..., Any], calls: list[Any]
     ) -> Iterator[tuple[int, Any]]:
+        """Run a task for each call; yields the number of the call and its result, as they end."""
         for ended, answer in enumerate(engine.run(task, calls), 1):
             if self.progress is not None:
-                self.progress(what, ended, len(calls))
+                self.progress(phase, ended, len(calls))
             yield answer
 
     def _clean(self, manifest: Manifest, former: Manifest | None) -> None:
@@ -207,7 +208,9 @@ def read_manifest(store: Storage, *, required: bool = True) -> Manifest | None:
 
 
 def _gone(store: Storage, name: str) -> StoreError:
-    return StoreError(f"{store.place}/{name}: it went while it was needed: is another build running there?")
+    return StoreError(
+        f"{store.place}/{name}: it was removed while it was needed: is another build running there?"
+    )
 
 
 def _check_manifest(store: Storage) -> None:
@@ -219,8 +222,8 @@ def _check_manifest(store: Storage) -> None:
 
 
 def divide(place: str, spool: str, portion: Portion, shards: int) -> list[Skipped] | None:
-    """A task: write the documents of a portion to a file for each shard. What was skipped; None where another
-    task has done it already.
+    """A task: write the documents of a portion to a file for each shard. Returns what was skipped; None if
+    another task has done it already.
     """
     store = storage_at(place)
     if _counts(store, spool, shards) is not None:
@@ -259,7 +262,7 @@ class _Spool:
             self.flush()
 
     def flush(self) -> None:
-        """Write what waits to the files' ends."""
+        """Append the documents that wait to the files."""
         for number, lines in self._waiting.items():
             with gzip.open(self.path(number), "ab", _LEVEL) as file:
                 file.writelines(lines)
@@ -278,7 +281,7 @@ class _Spool:
 def encode(
     place: str, folder: str, number: int, shards: int, spools: list[str], recipe: Recipe
 ) -> ShardFacts:
-    """A task: make the index of one shard of what the spools hold for it."""
+    """A task: make the index of one shard from its documents in the spools."""
     store = storage_at(place)
     ready = _shard_there(store, folder)
     if ready is not None:
@@ -338,7 +341,9 @@ def _counts(store: Storage, spool: str, shards: int) -> list[int] | None:
 
 
 def _shard_there(store: Storage, folder: str) -> ShardFacts | None:
-    """The facts of a shard that is ready: a file beside it says so, and its files are as long as it says."""
+    """The facts of a shard that is complete: the file beside it exists, and its files have the
+    right sizes.
+    """
     try:
         facts = shard_facts(_written(store, f"{folder}.json"), folder)
     except StoreError:
@@ -350,7 +355,7 @@ def _shard_there(store: Storage, folder: str) -> ShardFacts | None:
 
 
 def _written(store: Storage, name: str) -> Any:
-    """What a task wrote in JSON; None where it did not, or the file was damaged since."""
+    """The JSON that a task wrote; None if there is none, or the file is damaged."""
     try:
         return json.loads(store.read(name) or b"null")
     except (ValueError, RecursionError):
@@ -358,7 +363,7 @@ def _written(store: Storage, name: str) -> Any:
 
 
 def _name(portions: list[Portion], shards: int, origin: Origin, recipe: Recipe) -> str:
-    """The name of a build, which it has again where all that it depends on is the same."""
+    """The name of a build: a digest of all that it depends on, so that an equal build has the same name."""
     settings = asdict(portions[0].options)
     depends = [
         identities(portions),

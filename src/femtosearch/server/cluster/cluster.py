@@ -27,7 +27,7 @@ from femtosearch.server.cluster.build import read_manifest
 from femtosearch.server.cluster.engine import Engine, engine_at
 from femtosearch.server.cluster.manifest import shard_of
 from femtosearch.server.cluster.router import Patience
-from femtosearch.server.cluster.search import OPTIONS, Asked, Search
+from femtosearch.server.cluster.search import OPTIONS, Search, SearchOptions
 from femtosearch.server.cluster.storage import storage_at
 from femtosearch.server.cluster.version import Version
 from femtosearch.server.cluster.watch import Watch
@@ -93,8 +93,9 @@ class Cluster(Searches):
         return self._version.manifest.build
 
     def refresh(self) -> bool:
-        """Serve the build that the manifest names now; whether it is another one. It takes the place of the
-        old one when all its shards are open, and requests that run are answered by the old one.
+        """Serve the build that the manifest names now. Returns whether it is another one.
+
+        It replaces the old one when all its shards are open; running requests are answered by the old one.
 
         Raises StoreError where it cannot be opened; then the old one stays.
         """
@@ -132,18 +133,18 @@ class Cluster(Searches):
         options:  those of `Index.search`; and `partial`, as for the cluster.
         """
         texts = [query] if isinstance(query, str) else query
-        asked = self._asked(texts, k, mode, options)
-        if not asked.request.texts:
+        checked = self._checked_options(texts, k, mode, options)
+        if not checked.request.texts:
             return []
-        queries = encoded(self.model, asked.request.texts)
-        if asked.request.hybrid != 1:
+        queries = encoded(self.model, checked.request.texts)
+        if checked.request.hybrid != 1:
             warn_of_unknown(queries, self.model.name, stacklevel=3)
         with self._current() as version:
-            answers = Search(version, asked).answers(queries)
+            answers = Search(version, checked).answers(queries)
         return answers[0] if isinstance(query, str) else answers
 
     def coverage(self, query: str) -> Coverage | None:
-        """What of a query the model knows, and what is cut off; None where the model does not say. Raises
+        """How much of a query the model knows, and how much is cut off; None if the model cannot tell. Raises
         QueryError.
         """
         return coverage_of(self.model, check_request([query]).texts[0])
@@ -169,7 +170,7 @@ class Cluster(Searches):
             for name in dict.fromkeys(ids):
                 groups.setdefault(shard_of(name, len(version.names)), []).append(name)
             answers = self._all(version, "get", {number: (names,) for number, names in groups.items()})
-        documents = {d.id: d for several in answers.values() for d in several if d is not None}
+        documents = {d.id: d for of_shard in answers.values() for d in of_shard if d is not None}
         return [documents.get(name) for name in ids]
 
     def count(self, where: Where | None = None) -> int:
@@ -219,7 +220,7 @@ class Cluster(Searches):
         return replace(shards[0], **sums)
 
     def close(self) -> None:
-        """Let go of the shards; a second time does nothing."""
+        """Release the shards; a second call does nothing."""
         if self._watch is not None:
             self._watch.close()
         self._version.retire()
@@ -230,8 +231,8 @@ class Cluster(Searches):
     def __repr__(self) -> str:
         return f"<Cluster {self._store.place!r}, {len(self._version.names)} shards>"
 
-    def _asked(self, texts: list[str], k: int, mode: str, options: dict[str, Any]) -> Asked:
-        """What a search was asked, checked. Raises QueryError."""
+    def _checked_options(self, texts: list[str], k: int, mode: str, options: dict[str, Any]) -> SearchOptions:
+        """Check the arguments of a search. Raises QueryError."""
         more = dict(options)
         partial, spots, fold = more.pop("partial", None), more.pop("spots", False), more.pop("fold", False)
         token_rows = token_rows_of(self.model) if more.pop("explain", False) else None
@@ -242,7 +243,7 @@ class Cluster(Searches):
             texts, k, mode, more.pop("candidates", None), more.pop("recall", None), **more
         )
         wants_partial = self._partial if partial is None else bool(partial)
-        return Asked(request, wants_partial, bool(spots), bool(fold), token_rows)
+        return SearchOptions(request, wants_partial, bool(spots), bool(fold), token_rows)
 
     def _load(self, version: Version) -> None:
         try:
@@ -271,7 +272,7 @@ class Cluster(Searches):
             return self._all(version, method, dict.fromkeys(range(len(version.names)), arguments))
 
     def _all(self, version: Version, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
-        """What all shards answer. Raises MissingShardsError."""
+        """The answers of all shards, by their numbers. Raises MissingShardsError."""
         answers = version.router.ask(method, arguments)
         if answers.missing:
             raise version.router.missing(answers.missing)

@@ -1,4 +1,6 @@
-"""What runs the tasks of a build and holds the shards: the nodes of a Ray cluster, or this process alone."""
+"""Engines, which run the tasks of a build and hold shards: the nodes of a Ray cluster, or this
+process alone.
+"""
 
 from __future__ import annotations
 
@@ -26,31 +28,31 @@ class Replica(Protocol):
     """A copy of a shard, somewhere."""
 
     def ask(self, method: str, *arguments: Any) -> Future[Any]:
-        """What a method of the copy's `Holder` answers, once it does."""
+        """Call a method of the copy's `Holder`; returns the future of its answer."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Release the copy."""
 
 
 class Engine(Protocol):
     """Runs tasks and holds shards."""
 
     def run(self, task: Callable[..., Any], calls: Sequence[tuple[Any, ...]]) -> Iterator[tuple[int, Any]]:
-        """What a task returns for each call, as they end, with the number of the call. One whose worker is
-        lost is run again. Raises what the task raises.
+        """Run a task for each call; yields the number of the call and its result, as they end. A task whose
+        worker is lost is run again. Raises what the task raises.
         """
 
     def hold(self, place: Place, copy: int) -> Replica:
-        """A copy of a shard, of those of a shard each on another node where there are enough."""
+        """Hold a copy of a shard. The copies of one shard are on different nodes if there are enough."""
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release all copies, and the cluster if it was started here."""
 
 
 def engine_at(address: str | None, *, place: str = "") -> Engine:
-    """What runs at an address of a Ray cluster; None starts one on this machine, "here" is this process.
+    """The engine at an address of a Ray cluster; None starts one on this machine, "here" is this process.
 
-    place:  of an index; what is in this process's memory is served by it.
+    place:  of an index; one in the memory of this process needs the engine "here".
     Raises MissingExtraError, ServerError.
     """
     if address is not None and not isinstance(address, str):
@@ -107,7 +109,7 @@ class OnRay:
                 number = numbers.pop(ended)
                 try:
                     answer = self._answer(ended)
-                except LostError:  # with its node, which Ray does not always take for a reason to try again
+                except LostError:  # Ray does not always run a task again whose node was lost
                     lost[number] += 1
                     if lost[number] == ATTEMPTS:
                         raise
@@ -148,18 +150,18 @@ class _RayReplica:
     def ask(self, method: str, *arguments: Any) -> Future[Any]:
         answer: Future[Any] = Future()
         try:
-            asked = self._actor.ask.remote(method, *arguments).future()
+            remote_answer = self._actor.ask.remote(method, *arguments).future()
         except self._ray.exceptions.RayError as error:  # the cluster itself has gone
             answer.set_exception(LostError(str(error).partition("\n")[0][:300]))
         else:
-            asked.add_done_callback(lambda done: self._settle(done, answer))
+            remote_answer.add_done_callback(lambda done: self._settle(done, answer))
         return answer
 
     def close(self) -> None:
         self._ray.kill(self._actor)
 
     def _settle(self, done: Future[Any], answer: Future[Any]) -> None:
-        """Hand an answer on; what the shard raised as it raised it."""
+        """Pass an answer on; an error of the shard is passed on as the shard raised it."""
         error = done.exception()
         if error is None:
             answer.set_result(done.result())
@@ -194,7 +196,7 @@ class LostError(ServerError):
 
 
 def imported() -> Any:
-    """Ray. Raises MissingExtraError."""
+    """Import Ray. Raises MissingExtraError."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
@@ -205,7 +207,7 @@ def imported() -> Any:
 
 
 def _connect(ray: Any, address: str | None) -> None:
-    """Raises ServerError."""
+    """Connect to a Ray cluster, or start one. Raises ServerError."""
     where = {"address": "local", "include_dashboard": False} if address is None else {"address": address}
     if address is not None and address != "auto":
         _check_listens(address)
@@ -222,7 +224,7 @@ def _check_listens(address: str) -> None:
     try:
         parsed = urlsplit(address if "://" in address else f"ray://{address}")
         if parsed.scheme != "ray" or not parsed.hostname or not parsed.port:
-            raise _wrong_address(address, "it is none")
+            raise _wrong_address(address, "it has no host or no port")
         socket.create_connection((parsed.hostname, parsed.port), _REACHED).close()
     except (OSError, ValueError) as error:
         raise _wrong_address(address, str(getattr(error, "strerror", None) or error)) from None
@@ -235,6 +237,6 @@ def _wrong_address(address: str | None, reason: str) -> ServerError:
 
 
 def _cause(error: Any) -> BaseException:
-    """What a task raised, without the worker's traceback; a fault of ours keeps it."""
+    """The error that a task raised, without the worker's traceback; an unexpected error keeps it."""
     cause = getattr(error, "cause", None)
     return cause if isinstance(cause, FemtosearchError) else error

@@ -1,5 +1,5 @@
-"""What holds one shard, in a process of some node: it opens the shard when it is first asked, checks that it
-is the one that the manifest means, and answers.
+"""The holder of a copy of a shard, in a process of some node: it opens the shard at the first call, checks
+that it is the one that the manifest names, and answers.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from femtosearch.server.cluster.storage import Folder, Storage, check_facts, sto
 from femtosearch.system import own_temporary_folder
 from femtosearch.types import Document, Hit, Page
 
-_LOOKED_AT = 64  # documents whose ids must be of the shard
-_UNUSED = 86_400.0  # seconds after which a copy that nobody opens may go
+_CHECKED = 64  # documents whose ids are checked to belong to the shard
+_UNUSED = 86_400.0  # seconds after which a copy that nobody opened may be removed
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a shard is, and what it must be.
+    """The place of a shard, and the facts that it must have.
 
     store:   the place of the index; folder: the shard's, in there.
     number:  of so many shards.
@@ -64,11 +64,11 @@ class Holder:
         self._in_use = ExitStack()
 
     def ask(self, method: str, *arguments: Any) -> Any:
-        """What a method answers; by this name Ray calls all of them."""
+        """Call a method by its name; Ray calls all methods by this one."""
         return getattr(self, method)(*arguments)
 
     def totals(self) -> Totals:
-        """What the shard has in all."""
+        """The totals of the shard."""
         return self._opened().totals()
 
     def counts(self, phrases: Sequence[str]) -> list[int]:
@@ -76,26 +76,26 @@ class Holder:
         return self._opened().counts(phrases)
 
     def begin(self, questions: Sequence[Question]) -> list[First]:
-        """The first half of queries."""
+        """The first phase of queries."""
         return [self._opened().begin(question) for question in questions]
 
     def finish(self, questions: Sequence[Question], seconds: Sequence[Second]) -> list[list[Hit]]:
-        """The second half: the shard's best hits."""
+        """The second phase of queries: the shard's best hits."""
         pairs = zip(questions, seconds, strict=True)
         return [self._opened().finish(question, second) for question, second in pairs]
 
     def reasons(self, question: Question, second: Second, ids: Sequence[str]) -> list[Reasons | None]:
-        """Why some of the shard's documents are hits."""
+        """The shard's parts of the explanations of documents."""
         return self._opened().reasons(question, second, ids)
 
     def larger(
         self, question: Question, second: Second, measures: Sequence[dict[str, float]]
     ) -> list[dict[str, int]]:
-        """How many documents of the shard are ranked before some hits."""
+        """How many documents of the shard rank before hits, by each of their measures."""
         return self._opened().larger(question, second, measures)
 
     def get(self, ids: list[str]) -> list[Document | None]:
-        """The documents of ids."""
+        """The documents with these ids, in their order; None for an unknown id."""
         return self._opened().index.get(ids)
 
     def count(self, where: Any) -> int:
@@ -107,7 +107,7 @@ class Holder:
         return self._opened().index.facets(field, where=where)
 
     def page(self, after: int, limit: int, where: Any) -> Page:
-        """Some documents in the order in which they were added."""
+        """A page of documents, in the order in which they were added."""
         return self._opened().index.page(after, limit, where=where)
 
     def stats(self) -> Stats:
@@ -115,7 +115,7 @@ class Holder:
         return self._opened().index.stats()
 
     def close(self) -> None:
-        """Let go of the files."""
+        """Close the shard."""
         with self._lock:
             if self._shard is not None:
                 self._shard.index.close()
@@ -131,9 +131,9 @@ class Holder:
 
 
 def _open(place: Place, in_use: ExitStack) -> Index:
-    """The index of a shard, checked. Raises StoreError.
+    """Open and check the index of a shard. Raises StoreError.
 
-    in_use:  gets what lets go of a copy.
+    in_use:  collects the callbacks that release a local copy.
     """
     store = storage_at(place.store)
     folder = store.path(place.folder) if isinstance(store, Folder) else _fetched(store, place, in_use)
@@ -165,7 +165,7 @@ def _check(index: Index, place: Place) -> None:
             f"{place.name}: expected {place.facts.documents:,} documents, found {stats.documents:,}: "
             "build the index again"
         )
-    for document in index.page(limit=_LOOKED_AT).documents:
+    for document in index.page(limit=_CHECKED).documents:
         number = shard_of(document.id, place.shards)
         if number != place.number:
             raise CorruptError(
@@ -175,10 +175,10 @@ def _check(index: Index, place: Place) -> None:
 
 
 def _fetched(store: Storage, place: Place, in_use: ExitStack) -> Path:
-    """A shard of a bucket, copied to this machine unless it is there already.
+    """Copy a shard of a bucket to this machine, unless it is there already; returns the folder.
 
-    Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, under the name of their bytes. Where
-    nobody uses one, or has opened it for a day, it goes when another is copied.
+    Copies lie in $FEMTOSEARCH_CACHE, else among the temporary files, each under a digest of its catalogue. A
+    copy that nobody uses, and nobody opened for a day, is removed when another one is made.
     """
     name, cache = "femtosearch-shards", os.environ.get("FEMTOSEARCH_CACHE")
     folder = Path(name)
@@ -204,7 +204,9 @@ def _fetched(store: Storage, place: Place, in_use: ExitStack) -> Path:
 
 @contextmanager
 def _only_one(folder: Path, in_use: ExitStack) -> Iterator[None]:
-    """One copies a shard to a node at a time, and the copy is in use from then on, where there are locks."""
+    """Let one process at a time copy a shard to this machine. From then on the copy is locked as in use.
+    Where there are no locks, neither is done.
+    """
     if not system.HAS_FLOCK:
         yield
         return
@@ -219,7 +221,7 @@ def _only_one(folder: Path, in_use: ExitStack) -> Iterator[None]:
 
 
 def _remove_old(root: Path) -> None:
-    """Remove copies that nobody uses, or has opened of late. The locks stay: somebody may wait for one."""
+    """Remove copies that nobody uses or opened lately. Lock files stay: another process may wait for one."""
     for path in root.glob("*.lock"):
         with suppress(OSError):
             if time.time() - path.stat().st_mtime > _UNUSED:

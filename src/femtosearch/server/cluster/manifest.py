@@ -1,7 +1,7 @@
-"""What a cluster's index is made of: which shard has which documents, and which files a shard has.
+"""The manifest of a cluster's index: its shards, their documents and their files.
 
-The manifest is the last file that a build writes, and the only one that is ever replaced: who reads it sees
-one build, whole.
+The manifest is the last file that a build writes, and the only one that is ever replaced, so a reader always
+sees one complete build.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _FILE = re.compile(r"catalog\.db|segments/[0-9]{1,18}\.seg")
 
 @dataclass(frozen=True, slots=True)
 class FileFacts:
-    """How a file of a shard can be known again."""
+    """The size and digest of a file of a shard, by which it is recognised."""
 
     bytes: int
     sha256: str
@@ -38,9 +38,9 @@ class FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class ShardFacts:
-    """One shard: an ordinary index folder, in that of the build.
+    """One shard: an ordinary index in a folder inside that of the build.
 
-    files:  path within the folder -> what is there.
+    files:  path within the folder -> the facts of the file.
     """
 
     folder: str
@@ -51,9 +51,9 @@ class ShardFacts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A build, whole. Shard n has the documents whose ids `shard_of` gives n for.
+    """A complete build. Shard n has the documents for whose ids `shard_of` gives n.
 
-    build:   its name: of the same sources, model and number of shards the same.
+    build:   its name, which depends on the sources, the model and the number of shards.
     origin:  the model that all shards were made with.
     """
 
@@ -63,16 +63,16 @@ class Manifest:
 
     @property
     def documents(self) -> int:
-        """Those of all shards."""
+        """How many documents all shards have."""
         return sum(shard.documents for shard in self.shards)
 
     @property
     def passages(self) -> int:
-        """Those of all shards."""
+        """How many passages all shards have."""
         return sum(shard.passages for shard in self.shards)
 
     def folder(self, number: int) -> str:
-        """Where a shard is, from the manifest's own folder."""
+        """The path of a shard's folder, relative to that of the manifest."""
         return f"{folder_of(self.build)}/{self.shards[number].folder}"
 
     def content(self) -> bytes:
@@ -94,17 +94,17 @@ def folder_of(build: str) -> str:
 
 
 def is_build(name: str) -> bool:
-    """Whether a folder is called as a build's is."""
+    """Whether a folder has the name of a build."""
     return name.startswith("build-") and _BUILD.fullmatch(name.removeprefix("build-")) is not None
 
 
 def shard_name(number: int) -> str:
-    """What a shard's folder is called, before what tells it from that of another attempt."""
+    """The name of a shard's folder, without the digits that tell attempts to encode it apart."""
     return f"shard-{number:04}"
 
 
 def shard_of(name: str, shards: int) -> int:
-    """Which of so many shards has the document of an id: the same for ever, and on every machine.
+    """The number of the shard that has the document with an id. It never changes, and is the same everywhere.
 
     >>> [shard_of(name, 4) for name in ("a", "b", "c")]
     [3, 1, 3]
@@ -114,7 +114,9 @@ def shard_of(name: str, shards: int) -> int:
 
 
 def parse_manifest(content: bytes, place: str) -> Manifest:
-    """A manifest that anyone may have written. Raises StoreError, which says what is wrong with it."""
+    """Parse a manifest, which anyone may have written. Raises StoreError, which says what is wrong
+    with it.
+    """
     if len(content) > MOST_BYTES:
         raise StoreError(
             f"{place}: expected at most {MOST_BYTES:,} bytes, found {len(content):,}: build it again"
@@ -147,7 +149,7 @@ def is_of_build(name: str) -> bool:
 
 
 def shard_facts(facts: Any, place: str) -> ShardFacts:
-    """What a manifest, or what lies beside a shard, says of it. Raises StoreError."""
+    """Check the facts of a shard, from a manifest or from the file beside the shard. Raises StoreError."""
     if not isinstance(facts, dict) or not isinstance(facts.get("files"), dict):
         raise _wrong(place, "files", "a mapping", facts)
     folder = facts.get("folder")

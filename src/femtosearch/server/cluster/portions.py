@@ -1,4 +1,6 @@
-"""What a build reads: files, a portion of them at a time, each document with the id that it has for ever."""
+"""Portions: the files that a build reads, divided among tasks. Each document gets an id that never
+changes.
+"""
 
 from __future__ import annotations
 
@@ -23,12 +25,12 @@ from femtosearch.server.cluster.manifest import is_of_build
 from femtosearch.server.cluster.storage import Storage, filesystem, is_url, local_path, raised_as
 
 PORTION = 64 << 20  # bytes of files that one task reads
-_ENDING = re.compile(r"(?:\.[A-Za-z0-9]{1,16}){0,2}\Z")  # of a URL: the rest of it may be no file's name here
+_ENDING = re.compile(r"(?:\.[A-Za-z0-9]{1,16}){0,2}\Z")  # of a URL, whose other parts may be no file name
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file to read, where it is.
+    """A file to read.
 
     url:    None for a file that all nodes see under its path.
     alone:  whether no other file has its name.
@@ -40,12 +42,12 @@ class Source:
 
     @property
     def shown(self) -> str:
-        """What a person is told of where it is."""
+        """The place of the file, for messages."""
         return printable(self.url or self.file.shown or self.file.path)
 
     @property
     def identity(self) -> list[Any]:
-        """What differs where something else is read."""
+        """A value that differs if another file, or other content, is read."""
         return [self.url or self.file.real, self.file.name, self.file.stamp or self.file.size, self.alone]
 
 
@@ -159,7 +161,9 @@ def _source(url: str, path: str, entry: dict[str, Any], is_named: bool) -> Sourc
 
 @contextmanager
 def _here(source: Source) -> Iterator[File]:
-    """A source as a file of this machine, for as long as it is read. Raises StoreError."""
+    """A source as a file of this machine: one at a URL is fetched, and removed when the block ends. Raises
+    StoreError.
+    """
     if source.url is None:
         yield source.file
         return
@@ -172,5 +176,5 @@ def _here(source: Source) -> Iterator[File]:
 
 
 def identities(portions: Sequence[Portion]) -> list[Any]:
-    """What differs where something else is read, of all portions."""
+    """The identities of the sources of all portions."""
     return [source.identity for portion in portions for source in portion.sources]

@@ -1,8 +1,8 @@
-"""An index in Qdrant: written there once, then searched with one query, without an index here.
+"""An index in Qdrant: it is exported once, and then searched in Qdrant, without an index here.
 
-A point is a passage: its FDE finds it, and its rows, a multivector compared by MAX_SIM, rank it. The point
-with number 0 of a document has its text; the others know where in it they are. One more point, written last,
-says which model and FDE these are.
+A point is a passage. Its FDE is a vector that finds candidates, and its rows are a multivector compared by
+MAX_SIM, which ranks them. Point 0 of a document has the document's text; the others have the place of their
+passage in it. One more point, written last, names the model and has the FDE.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ from femtosearch.index.searches import Searches
 from femtosearch.model.foldings import folded as folded_text
 from femtosearch.server.cluster.qdrant_store import (
     TIMEOUT,
-    Asked,
     Collection,
     Point,
+    PointQuery,
     collection_at,
     text_field,
 )
 from femtosearch.types import Document, Hit, Rows
 
-_NAMES = uuid.UUID("6f1b7b0c-6d0a-5c53-9d6f-0b3f1d2a7c11")  # in which points have theirs
+_NAMES = uuid.UUID("6f1b7b0c-6d0a-5c53-9d6f-0b3f1d2a7c11")  # the namespace of the ids of points
 _FACTS = str(uuid.uuid5(_NAMES, "facts"))
 _FORMAT = 1
 _TOGETHER = 64  # documents whose FDEs are made at once
@@ -57,13 +57,13 @@ def export_to_qdrant(
     where: Where | None = None,
     progress: Callable[[int], object] | None = None,
 ) -> int:
-    """Write the documents of an index into a new collection of Qdrant; their number.
+    """Write the documents of an index into a new collection of Qdrant. Returns their number.
 
     address:   qdrant:URL, qdrant:FOLDER (qdrant-client's local mode), each with #NAME of the collection
                behind it ("femtosearch" if none is given), or qdrant-edge:FOLDER.
     where:     only documents that pass.
     progress:  called with the number that are written.
-    What was written is removed again where it does not come to its end.
+    If it fails, the collection is removed again.
     Raises ServerError for a collection that is there already, FdeError for an index without an FDE.
     """
     collection = collection_at(address)
@@ -229,8 +229,8 @@ class QdrantIndex(Searches):
         rows = self.model.encode_queries([folded_text(text) for text in request.texts])
         count = self._candidates(request.k) if candidates is None else max(request.candidates or 0, request.k)
         answers = []
-        for asked in self._asked(rows, request.mode, count):
-            best = [] if asked is None else self._collection.best(asked, request.k, condition)
+        for point_query in self._point_queries(rows, request.mode, count):
+            best = [] if point_query is None else self._collection.best(point_query, request.k, condition)
             hits = [hit for hit in self._hits(best) if least is None or hit.score >= least]
             answers.append(sorted(hits, key=lambda hit: (-hit.score, hit.id)))
         return answers[0] if isinstance(query, str) else answers
@@ -302,12 +302,14 @@ class QdrantIndex(Searches):
         count = calibration.count(max(calibration.prefixes), RECALL, max(1, self._passages))
         return max(k, count * max(k, BEST) // BEST)
 
-    def _asked(self, rows: Rows, mode: str, count: int) -> Iterator[Asked | None]:
-        """What each query asks; None for one without a row. Its rows are rounded as those of passages are."""
+    def _point_queries(self, rows: Rows, mode: str, count: int) -> Iterator[PointQuery | None]:
+        """The query to Qdrant for each query; None for one without rows. Rows are rounded like those of
+        passages.
+        """
         fdes = [None] * len(rows) if mode == "maxsim" else list(self._fde.queries(rows))
         for query, fde in zip(rows, fdes, strict=True):
             coded = _rounded(np.ascontiguousarray(query), self._bits) if mode != "fde" else None
-            yield Asked(fde, coded, count) if len(query) else None
+            yield PointQuery(fde, coded, count) if len(query) else None
 
     def _hits(self, best: Sequence[tuple[dict[str, Any], float]]) -> list[Hit]:
         """The hits; the texts of documents whose best passage is not the first come by one more request."""
@@ -336,7 +338,7 @@ def _no_where(where: Where | None) -> None:
 
 
 def _document(payload: Mapping[str, Any]) -> Document:
-    """Raises ServerError."""
+    """The document in a payload. Raises ServerError."""
     metadata = payload.get("metadata")
     if not isinstance(metadata, dict):
         raise ServerError(

@@ -1,4 +1,4 @@
-"""Where a collection lies: a Qdrant server, a folder of qdrant-client's local mode, or one of Qdrant Edge."""
+"""Collections of Qdrant: on a server, in a folder of qdrant-client's local mode, or in one of Qdrant Edge."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class Point:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Asked:
-    """A query: by the FDE the first candidates, of these by the rows the best; either may be missing."""
+class PointQuery:
+    """A query: the FDE selects candidates, and the rows rank them. One of the two may be missing."""
 
     fde: np.ndarray | None
     rows: np.ndarray | None
@@ -76,11 +76,11 @@ class Collection(Protocol):
     def put(self, points: Sequence[Point]) -> None:
         """Store points."""
 
-    def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
+    def best(self, point_query: PointQuery, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
         """The payload and the score of the best passage of each of the k best documents."""
 
     def payloads(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """Those of points, by their ids."""
+        """The payloads of points, by their ids; unknown ids are left out."""
 
     def count(self, condition: Any) -> int:
         """How many documents there are, or pass a condition."""
@@ -89,7 +89,7 @@ class Collection(Protocol):
         """The payloads of all documents' first passages, or of those that pass a condition."""
 
     def close(self) -> None:
-        """Let go of it."""
+        """Close the connection."""
 
 
 def collection_at(address: str, key: str | None = None, timeout: float = TIMEOUT) -> Collection:
@@ -110,7 +110,7 @@ def collection_at(address: str, key: str | None = None, timeout: float = TIMEOUT
 
 
 class _Opened(ABC):
-    """What a collection is, whoever opened it: read page by page, and closed."""
+    """The common part of collections: to read documents page by page, and to close."""
 
     _opened: Any = None
     _closed = False
@@ -179,11 +179,11 @@ class _Client(_Opened):
 
     def create(self, numbers: int, dims: int) -> None:
         models = self._models
-        several = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+        multivector = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
         ranks = models.VectorParams(
             size=dims,
             distance=models.Distance.DOT,
-            multivector_config=several,
+            multivector_config=multivector,
             hnsw_config=models.HnswConfigDiff(
                 m=0
             ),  # they rank what was found; a graph of them is never asked
@@ -216,15 +216,19 @@ class _Client(_Opened):
         with self._as_server_error():
             self._client.upsert(self._name, structs, wait=True)
 
-    def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
+    def best(self, point_query: PointQuery, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
         models = self._models
-        query, using, prefetch = asked.rows, RANKS, None
-        params = models.SearchParams(hnsw_ef=max(_EF, asked.candidates))
+        query, using, prefetch = point_query.rows, RANKS, None
+        params = models.SearchParams(hnsw_ef=max(_EF, point_query.candidates))
         if query is None:
-            query, using = asked.fde, FINDS
-        elif asked.fde is not None:
+            query, using = point_query.fde, FINDS
+        elif point_query.fde is not None:
             prefetch = models.Prefetch(
-                query=asked.fde.tolist(), using=FINDS, limit=asked.candidates, filter=condition, params=params
+                query=point_query.fde.tolist(),
+                using=FINDS,
+                limit=point_query.candidates,
+                filter=condition,
+                params=params,
             )
         assert query is not None
         with self._as_server_error():
@@ -290,8 +294,8 @@ class _Edge(_Opened):
 
     def create(self, numbers: int, dims: int) -> None:
         edge = self._package
-        several = edge.MultiVectorConfig(comparator=edge.MultiVectorComparator.MaxSim)
-        ranks = edge.EdgeVectorParams(size=dims, distance=edge.Distance.Dot, multivector_config=several)
+        multivector = edge.MultiVectorConfig(comparator=edge.MultiVectorComparator.MaxSim)
+        ranks = edge.EdgeVectorParams(size=dims, distance=edge.Distance.Dot, multivector_config=multivector)
         finds = edge.EdgeVectorParams(size=numbers, distance=edge.Distance.Dot)
         with raised_as(ServerError, self.place):
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -309,10 +313,10 @@ class _Edge(_Opened):
             self._shard.update(edge.UpdateOperation.upsert_points(structs))
             self._shard.flush()
 
-    def best(self, asked: Asked, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
+    def best(self, point_query: PointQuery, k: int, condition: Any) -> list[tuple[dict[str, Any], float]]:
         limit = 4 * k
         while True:
-            points = self._points(asked, limit, condition)
+            points = self._points(point_query, limit, condition)
             best: dict[str, tuple[dict[str, Any], float]] = {}
             for point in points:
                 best.setdefault(point.payload["id"], (point.payload, point.score))
@@ -320,14 +324,14 @@ class _Edge(_Opened):
                 return list(best.values())[:k]
             limit *= 4
 
-    def _points(self, asked: Asked, limit: int, condition: Any) -> list[Any]:
+    def _points(self, point_query: PointQuery, limit: int, condition: Any) -> list[Any]:
         edge = self._package
-        finds = None if asked.fde is None else edge.Query.Nearest(asked.fde.tolist(), using=FINDS)
+        finds = None if point_query.fde is None else edge.Query.Nearest(point_query.fde.tolist(), using=FINDS)
         query, prefetches = finds, []
-        if asked.rows is not None:
-            query = edge.Query.Nearest(asked.rows.tolist(), using=RANKS)
+        if point_query.rows is not None:
+            query = edge.Query.Nearest(point_query.rows.tolist(), using=RANKS)
             if finds is not None:
-                prefetches = [edge.Prefetch(limit=asked.candidates, query=finds, filter=condition)]
+                prefetches = [edge.Prefetch(limit=point_query.candidates, query=finds, filter=condition)]
         request = edge.QueryRequest(
             limit=limit, query=query, prefetches=prefetches, with_payload=True, filter=condition
         )

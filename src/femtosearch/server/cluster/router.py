@@ -1,4 +1,6 @@
-"""A question to all shards at once: each is answered by one of its copies, by another where that is slow."""
+"""The router: sends a call to all shards at once. One copy of each shard answers, or another if it
+is slow.
+"""
 
 from __future__ import annotations
 
@@ -21,12 +23,12 @@ from femtosearch.errors import (
 )
 from femtosearch.server.cluster.engine import Replica
 
-_PAUSE = 0.1  # seconds before copies that all failed are asked again
-_KEPT = 1000  # answers whose times are remembered
-_ENOUGH = 50  # of them say what is slow
-_SLOW = 0.95  # the share of answers that are faster than a slow one
-_HEDGED = 0.05  # the share of questions that are asked twice, at most
-_OVERDUE = 1.0  # seconds after which another copy is asked in any case, for a node may be gone
+_PAUSE = 0.1  # seconds before a call is repeated if all copies failed
+_MOST_TIMES = 1000  # answers of each method whose times are recorded
+_ENOUGH = 50  # times that suffice to tell what is slow
+_SLOW = 0.95  # an answer is slow if it takes longer than this share of all
+_HEDGED = 0.05  # the share of calls that may be hedged, which means sent to a second copy
+_OVERDUE = 1.0  # seconds after which a call is sent to another copy in any case: the node may be lost
 
 
 class MissingShardsError(ServerError):
@@ -39,13 +41,13 @@ class MissingShardsError(ServerError):
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long shards are waited for.
+    """How long to wait for shards.
 
-    timeout:  seconds for each question to all shards.
-    hedge:    seconds after which another copy is asked, too; None: what 95 of 100 answers take. At most one
-              question in twenty is asked twice.
-    opening:  seconds for shards to be opened, of which every byte is read, and from a bucket copied; one that
-              fails is asked again until `timeout` is over.
+    timeout:  seconds for each call to all shards.
+    hedge:    seconds after which a call is also sent to another copy; None: what 95 of 100 answers take. At
+              most one call in twenty is hedged.
+    opening:  seconds for shards to be opened: every byte is read, and copied if they are in a bucket. A shard
+              that fails is tried again until `timeout` is over.
     """
 
     timeout: float = 30.0
@@ -55,7 +57,7 @@ class Patience:
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What shards answered, by their numbers; of those that did not, why."""
+    """The answers of shards by their numbers. missing: the shards that did not answer, and why."""
 
     by_shard: dict[int, Any]
     missing: dict[int, str]
@@ -75,16 +77,16 @@ class Router:
         self._lock = threading.Lock()
         self._times: dict[str, deque[float]] = {}
         self._lost: dict[tuple[int, int], float] = {}
-        self.counts = Counter[str]()  # of what was asked, asked twice, and failed
+        self.counts = Counter[str]()  # of calls that were "asked" (sent), "hedged", and "failed"
 
     def __len__(self) -> int:
         return len(self._copies)
 
     def ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]], *, opening: bool = False) -> Answers:
-        """What the shards answer, each by its number.
+        """Call a method of shards, and wait for their answers.
 
-        arguments:  for each shard that is asked.
-        opening:    they are opened first, for which they have longer.
+        arguments:  shard -> the arguments for it.
+        opening:    whether the shards are opened by this, for which they have longer.
         Raises QueryError, DocumentError as a shard does.
         """
         now, patience = time.monotonic(), self._patience
@@ -92,7 +94,7 @@ class Router:
         return _Scatter(self, method, arguments, now + patience.timeout, now + latest).answers()
 
     def close(self) -> None:
-        """Let go of all copies."""
+        """Close all copies."""
         for replica in itertools.chain.from_iterable(self._copies):
             replica.close()
 
@@ -112,13 +114,13 @@ class Router:
         return len(self._copies[shard])
 
     def order(self, shard: int) -> list[int]:
-        """The copies of a shard in the order in which they are asked: in turn, those that were lost last."""
+        """The copies of a shard in the order in which they are called: in turn, recently lost ones last."""
         copies, turn, now = len(self._copies[shard]), next(self._turns), time.monotonic()
         order = [(turn + n) % copies for n in range(copies)]
         return sorted(order, key=lambda copy: self._lost.get((shard, copy), 0) > now - 1)
 
     def send(self, shard: int, copy: int, method: str, arguments: tuple[Any, ...]) -> Future[Any]:
-        """The answer of one copy, once it is there."""
+        """Send a call to one copy; returns the future of its answer."""
         self.counts["asked"] += 1
         try:
             return self._copies[shard][copy].ask(method, *arguments)
@@ -128,17 +130,17 @@ class Router:
             return failed
 
     def lose(self, shard: int, copy: int) -> None:
-        """Remember that a copy did not answer."""
+        """Record that a copy did not answer."""
         self.counts["failed"] += 1
         self._lost[shard, copy] = time.monotonic()
 
     def answered(self, method: str, seconds: float) -> None:
-        """Remember how long an answer took."""
+        """Record how long an answer took."""
         with self._lock:
-            self._times.setdefault(method, deque(maxlen=_KEPT)).append(seconds)
+            self._times.setdefault(method, deque(maxlen=_MOST_TIMES)).append(seconds)
 
     def hedge(self, method: str) -> float:
-        """Seconds after which another copy is asked, too."""
+        """Seconds after which a call is also sent to another copy."""
         if self._patience.hedge is not None:
             return self._patience.hedge
         with self._lock:
@@ -146,17 +148,17 @@ class Router:
         return min(_OVERDUE, times[int(_SLOW * len(times))]) if len(times) >= _ENOUGH else _OVERDUE
 
     def may_hedge(self) -> bool:
-        """Whether there is a question to spare."""
+        """Whether another call may be hedged."""
         return self.counts["hedged"] < _HEDGED * self.counts["asked"] + 1
 
 
 @dataclass(eq=False)
-class _Asked:
-    """One shard's part of a scatter.
+class _ShardCall:
+    """The call to one shard.
 
-    untried:  copies that were not asked in this round; pending: those that were, and when.
-    due:      when another copy is asked, too; again: when all are asked again, for all have failed.
-    hopeless: how many are not what the manifest says, which does not pass.
+    untried:  copies that were not called in this round; pending: futures of those that were, and when.
+    due:      when another copy is called, too; again: when all are called again, because all have failed.
+    hopeless: how many copies differ from what the manifest says, so that to repeat the call is no use.
     """
 
     shard: int
@@ -168,9 +170,9 @@ class _Asked:
 
 
 class _Scatter:
-    """One question to several shards.
+    """One call to several shards.
 
-    deadline:  until when those that fail are asked again; latest: until when others are waited for.
+    deadline:  until when failed calls are repeated; latest: until when answers are waited for.
     """
 
     def __init__(
@@ -184,22 +186,22 @@ class _Scatter:
         self._router, self._method, self._arguments = router, method, arguments
         self._deadline, self._latest = deadline, latest
         self._hedge = router.hedge(method)
-        self._open = {shard: _Asked(shard, router.order(shard)) for shard in arguments}
+        self._open = {shard: _ShardCall(shard, router.order(shard)) for shard in arguments}
         self._answers = Answers({}, {})
         self._reasons: dict[int, str] = {}
 
     def answers(self) -> Answers:
-        for asked in self._open.values():
-            self._send(asked)
+        for call in self._open.values():
+            self._send(call)
         while self._open and (now := time.monotonic()) < self._latest:
-            pending = [future for asked in self._open.values() for future in asked.pending]
+            pending = [future for call in self._open.values() for future in call.pending]
             pause = max(0.0, self._next(now) - now)
             if pending:
                 wait(pending, pause, FIRST_COMPLETED)
             else:
                 time.sleep(pause)
-            for asked in list(self._open.values()):
-                self._look(asked)
+            for call in list(self._open.values()):
+                self._look(call)
         for shard in list(self._open):
             self._miss(shard)
         return self._answers
@@ -208,67 +210,67 @@ class _Scatter:
         self._answers.missing[shard] = self._reasons.get(shard, "no answer in time")
         del self._open[shard]
 
-    def _send(self, asked: _Asked) -> None:
-        copy = asked.untried.pop(0)
-        future = self._router.send(asked.shard, copy, self._method, self._arguments[asked.shard])
+    def _send(self, call: _ShardCall) -> None:
+        copy = call.untried.pop(0)
+        future = self._router.send(call.shard, copy, self._method, self._arguments[call.shard])
         now = time.monotonic()
-        asked.pending[future] = copy, now
-        asked.due = now + self._hedge
+        call.pending[future] = copy, now
+        call.due = now + self._hedge
 
     def _next(self, now: float) -> float:
-        """When something is to be done though no answer comes."""
+        """The next moment at which something has to be done without an answer."""
         moments = [self._deadline if now < self._deadline else self._latest]
-        for asked in self._open.values():
-            if asked.again is not None:
-                moments.append(asked.again)
-            elif asked.untried:
-                moments.append(asked.due)
+        for call in self._open.values():
+            if call.again is not None:
+                moments.append(call.again)
+            elif call.untried:
+                moments.append(call.due)
         return min(moments)
 
-    def _look(self, asked: _Asked) -> None:
-        """Take an answer that is there; ask another copy where one failed or is slow."""
-        for future in [future for future in asked.pending if future.done()]:
-            copy, since = asked.pending.pop(future)
+    def _look(self, call: _ShardCall) -> None:
+        """Take the answer of a shard, or call another copy if one failed or is slow."""
+        for future in [future for future in call.pending if future.done()]:
+            copy, since = call.pending.pop(future)
             error = future.exception()
             if error is None:
                 self._router.answered(self._method, time.monotonic() - since)
-                self._answers.by_shard[asked.shard] = future.result()
-                del self._open[asked.shard]
+                self._answers.by_shard[call.shard] = future.result()
+                del self._open[call.shard]
                 return
-            self._fail(asked, copy, error)
+            self._fail(call, copy, error)
         now = time.monotonic()
-        if now >= self._deadline and not asked.pending and asked.shard in self._open:
-            self._miss(asked.shard)
-        elif asked.again is not None and now >= asked.again:
-            asked.again, asked.hopeless = None, 0
-            asked.untried = self._router.order(asked.shard)
-            self._send(asked)
-        elif asked.untried and asked.pending and now >= asked.due:
-            self._hurry(asked, now)
+        if now >= self._deadline and not call.pending and call.shard in self._open:
+            self._miss(call.shard)
+        elif call.again is not None and now >= call.again:
+            call.again, call.hopeless = None, 0
+            call.untried = self._router.order(call.shard)
+            self._send(call)
+        elif call.untried and call.pending and now >= call.due:
+            self._hurry(call, now)
 
-    def _hurry(self, asked: _Asked, now: float) -> None:
-        """Ask another copy, too, if there is a question to spare, or this one is overdue."""
-        copy, since = next(iter(asked.pending.values()))
+    def _hurry(self, call: _ShardCall, now: float) -> None:
+        """Call another copy, too, if the call may be hedged, or is overdue."""
+        copy, since = next(iter(call.pending.values()))
         overdue = now - since >= _OVERDUE
         if overdue:
-            self._router.lose(asked.shard, copy)
+            self._router.lose(call.shard, copy)
         if overdue or self._router.may_hedge():
             self._router.counts["hedged"] += 1
-            self._send(asked)
+            self._send(call)
         else:
-            asked.due = since + _OVERDUE
+            call.due = since + _OVERDUE
 
-    def _fail(self, asked: _Asked, copy: int, error: BaseException) -> None:
+    def _fail(self, call: _ShardCall, copy: int, error: BaseException) -> None:
         if isinstance(error, (QueryError, DocumentError)) or not isinstance(error, FemtosearchError):
             raise error
-        self._router.lose(asked.shard, copy)
-        self._reasons[asked.shard] = str(error)
-        asked.hopeless += isinstance(error, (CorruptError, ModelMismatchError))
-        if asked.pending:
+        self._router.lose(call.shard, copy)
+        self._reasons[call.shard] = str(error)
+        call.hopeless += isinstance(error, (CorruptError, ModelMismatchError))
+        if call.pending:
             return
-        if asked.untried:
-            self._send(asked)
-        elif asked.hopeless < self._router.copies(asked.shard):
-            asked.again = time.monotonic() + _PAUSE
+        if call.untried:
+            self._send(call)
+        elif call.hopeless < self._router.copies(call.shard):
+            call.again = time.monotonic() + _PAUSE
         else:
-            self._miss(asked.shard)
+            self._miss(call.shard)

@@ -1,6 +1,6 @@
-"""A search of all shards: asked twice, as `index.shard` says, and the hits put together. To say why they are
-hits, the shards that have them are asked what each word counts and by what they are ranked, then all shards
-how many documents are ranked before them; the tokens are compared here.
+"""The search of all shards, in the two phases that `index.shard` describes; their hits are merged. To explain
+hits, their shards give the share of each word and the numbers by which they are ranked, then all shards how
+many documents rank before them; tokens are compared here.
 """
 
 from __future__ import annotations
@@ -31,10 +31,11 @@ _AT_ONCE = Second((Moments(),), (-math.inf, -math.inf, -math.inf))  # where shar
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What a search was asked, checked.
+class SearchOptions:
+    """The options of a search, checked.
 
-    token_rows:  with which hits are explained; None where nobody asked.
+    partial:     whether shards may be missing; spots, fold: as for `Index.search`.
+    token_rows:  gives the rows of a text, to explain hits; None if no explanations were requested.
     """
 
     request: Request
@@ -45,26 +46,26 @@ class Asked:
 
 
 class Search:
-    """One search of a version."""
+    """One search of a version of the index."""
 
-    def __init__(self, version: Version, asked: Asked) -> None:
-        self._version, self._asked = version, asked
+    def __init__(self, version: Version, options: SearchOptions) -> None:
+        self._version, self._options = version, options
         self._missing: dict[int, str] = {}
-        self._last: dict[str, tuple[Question, Second]] = {}  # of each text, what the shards were asked last
+        self._last: dict[str, tuple[Question, Second]] = {}  # by text, the last two phases sent to the shards
 
     def answers(self, queries: Sequence[Query]) -> list[list[Hit]]:
         """The hits of each query, best first. Raises MissingShardsError, QueryError."""
         self._miss(self._version.load())
-        request = self._asked.request
+        request = self._options.request
         if request.per is None:
             answers = self._best(request, queries)
         else:
             answers = [self._spread(query) for query in queries]
-        if self._asked.fold:
+        if self._options.fold:
             answers = [self._folded(query, hits) for query, hits in zip(queries, answers, strict=True)]
-        if self._asked.token_rows is not None:
-            asked = zip(queries, answers, strict=True)
-            answers = [self._explained(query.text, hits, self._asked.token_rows) for query, hits in asked]
+        if self._options.token_rows is not None:
+            pairs = zip(queries, answers, strict=True)
+            answers = [self._explained(query.text, hits, self._options.token_rows) for query, hits in pairs]
         return [self._marked(hits) for hits in answers]
 
     def _marked(self, hits: list[Hit]) -> list[Hit]:
@@ -77,7 +78,7 @@ class Search:
         questions = self._questions(replace(request, per=None), queries)
         shards = [number for number in self._version.totals if number not in self._missing]
         seconds = [_AT_ONCE] * len(questions)
-        if self._asks_twice(questions[0]):
+        if self._has_two_phases(questions[0]):
             firsts: dict[int, list[First]] = self._ask("begin", dict.fromkeys(shards, (questions,)))
             seconds = [
                 second_of(question, [first[n] for first in firsts.values()])
@@ -102,21 +103,21 @@ class Search:
                 replace(request, texts=[query.text]),
                 statistics,
                 version.passages,
-                spots=self._asked.spots,
-                explain=self._asked.token_rows is not None,
+                spots=self._options.spots,
+                explain=self._options.token_rows is not None,
             )
             for query in queries
         ]
 
-    def _asks_twice(self, question: Question) -> bool:
+    def _has_two_phases(self, question: Question) -> bool:
         """Whether a score depends on what other shards have."""
         request = question.request
         penalty = PENALTY if request.length_penalty is None else request.length_penalty
         return bool(request.hybrid) or bool(penalty and self._version.is_long and request.mode != "fde")
 
     def _spread(self, query: Query) -> list[Hit]:
-        """The k best of which no more than so many have one value of a field."""
-        request = self._asked.request
+        """The k best hits of one query within the quota."""
+        request = self._options.request
         assert request.per is not None
         k = 4 * request.k
         while True:
@@ -128,7 +129,7 @@ class Search:
 
     def _folded(self, query: Query, hits: list[Hit]) -> list[Hit]:
         """The hits of one query without copies."""
-        request = self._asked.request
+        request = self._options.request
 
         def best(k: int) -> list[Hit]:
             hits = self._best(replace(request, k=k), [query])[0]
@@ -162,13 +163,13 @@ class Search:
         ]
 
     def _reasons(self, question: Question, second: Second, hits: list[Hit]) -> list[Reasons]:
-        """What the shards that have the hits say of them; nothing where a shard is missing by now."""
+        """The shards' parts of the explanations of hits; empty ones for a shard that is missing by now."""
         ids: dict[int, list[str]] = {}
         for hit in hits:
             ids.setdefault(shard_of(hit.id, len(self._version.names)), []).append(hit.id)
         answers = self._ask("reasons", {n: (question, second, of_shard) for n, of_shard in ids.items()})
         pairs = [zip(ids[n], of_shard, strict=True) for n, of_shard in answers.items()]
-        by_id = {name: reason for several in pairs for name, reason in several}
+        by_id = {name: reason for of_shard in pairs for name, reason in of_shard}
         return [by_id.get(hit.id) or Reasons({}, {}, {}) for hit in hits]
 
     def _ask(self, method: str, arguments: Mapping[int, tuple[Any, ...]]) -> dict[int, Any]:
@@ -177,17 +178,17 @@ class Search:
         return answers.by_shard
 
     def _miss(self, missing: Mapping[int, str]) -> None:
-        """Remember shards that did not answer. Raises MissingShardsError where all are wanted."""
-        if missing and not self._asked.partial:
+        """Record shards that did not answer. Raises MissingShardsError unless partial answers are allowed."""
+        if missing and not self._options.partial:
             raise self._version.router.missing(missing)
         self._missing.update(missing)
 
 
-def merged(several: Iterable[list[Hit]], k: int) -> list[Hit]:
-    """The k best hits of lists that are sorted so: best first, of equals the smaller id first."""
-    return list(heapq.merge(*several, key=lambda hit: (-hit.score, hit.id)))[:k]
+def merged(lists: Iterable[list[Hit]], k: int) -> list[Hit]:
+    """The k best hits of sorted lists: best first, of equal scores the smaller id first."""
+    return list(heapq.merge(*lists, key=lambda hit: (-hit.score, hit.id)))[:k]
 
 
 def within(hits: Iterable[Hit], quota: Quota, k: int) -> list[Hit]:
-    """The first k hits of which no more than so many have one value of a field."""
+    """The first k hits within a quota."""
     return list(islice(filter(Spread(quota).takes, hits), k))

@@ -1,4 +1,4 @@
-"""Where a cluster's index lies: a folder that all nodes see, or a bucket, by fsspec's URLs."""
+"""The storage of a cluster's index: a folder that all nodes see, or a bucket, by fsspec's URLs."""
 
 from __future__ import annotations
 
@@ -33,28 +33,28 @@ class Storage(Protocol):
     place: str
 
     def read(self, name: str) -> bytes | None:
-        """What is in a file; None where there is none."""
+        """The content of a file; None if there is none."""
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file: whole, in the place of what was there, or not at all."""
+        """Write a file, or replace it: whole or not at all."""
 
     def size(self, name: str) -> int | None:
-        """How many bytes a file has; None where there is none."""
+        """The size of a file in bytes; None if there is none."""
 
     def put(self, path: Path, name: str) -> None:
-        """Copy a file of this machine there, whole or not at all."""
+        """Copy a file of this machine into the storage, whole or not at all."""
 
     def fetch(self, name: str, path: Path) -> None:
         """Copy a file to this machine."""
 
     def remove(self, name: str) -> None:
-        """Remove a folder with all that is in it; one that is not there is gone."""
+        """Remove a folder with all that is in it, if it exists."""
 
     def folders(self, name: str = "") -> list[str]:
         """The names of the folders in a folder."""
 
     def alone(self) -> AbstractContextManager[None]:
-        """One build writes there at a time, where there are locks. Raises LockedError."""
+        """Let one build write at a time, if the storage has locks. Raises LockedError."""
 
 
 def is_url(place: str) -> bool:
@@ -74,7 +74,7 @@ def storage_at(place: str | os.PathLike[str]) -> Storage:
 
 
 def local_path(place: str) -> str:
-    """What a file:// URL names; any other place as it is."""
+    """The path that a file:// URL names; any other place is returned unchanged."""
     if not place.startswith("file://"):
         return place
     path = place.removeprefix("file://")
@@ -227,7 +227,7 @@ def filesystem(url: str) -> tuple[Any, str]:
 
 
 def facts_of(path: Path) -> FileFacts:
-    """How a file can be known again. Raises OSError."""
+    """The size and digest of a file. Raises OSError."""
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         while piece := file.read(_PIECE):
@@ -243,15 +243,17 @@ def check_facts(path: Path, facts: FileFacts, place: str) -> None:
     except OSError as error:
         raise CorruptError(f"{place}: it cannot be read: {error.strerror or error}") from None
     if actual != facts:
-        what = "another size" if actual.bytes != facts.bytes else "other bytes"
+        difference = "another size" if actual.bytes != facts.bytes else "other bytes"
         raise CorruptError(
-            f"{place}: it has {what} than the manifest says: remove it, and build the index again"
+            f"{place}: it has {difference} than the manifest says: remove it, and build the index again"
         )
 
 
 @contextmanager
 def raised_as(kind: type[FemtosearchError], place: str) -> Iterator[None]:
-    """What goes wrong at a place, as an error of one kind: libraries of stores raise errors of many kinds."""
+    """Turn every error in the block into one of a class: libraries of storages raise errors of many
+    classes.
+    """
     try:
         yield
     except FemtosearchError:

@@ -1,4 +1,6 @@
-"""One build of a cluster's index as it is served: its shards' copies, and what all of them have together."""
+"""A version of a cluster's index: one build as it is served, with the copies of its shards and
+their totals.
+"""
 
 from __future__ import annotations
 
@@ -14,13 +16,13 @@ from femtosearch.server.cluster.holder import Place
 from femtosearch.server.cluster.manifest import Manifest
 from femtosearch.server.cluster.router import Patience, Router
 
-_MOST_PHRASES = 100_000  # whose counts are remembered
+_MOST_PHRASES = 100_000  # phrases whose counts are kept
 
 
 class Version:
-    """A build that is served. It is let go of when it was retired and the last request has its answer.
+    """A build that is served. It is closed when it was retired and the last request has its answer.
 
-    totals:  of each shard that answered when the build was opened, or since.
+    totals:  of each shard that has answered so far.
     """
 
     def __init__(
@@ -41,9 +43,9 @@ class Version:
         self._users, self._retired = 0, False
 
     def load(self, *, opening: bool = False) -> dict[int, str]:
-        """Open the shards that are not open yet; those that cannot be, and why.
+        """Open the shards that are not open yet. Returns those that cannot be opened, and why.
 
-        opening:  they are waited for as long as that may take, not as long as a question.
+        opening:  wait as long as opening may take, not as long as a search.
         """
         unknown = [number for number in range(len(self.names)) if number not in self.totals]
         if not unknown:
@@ -67,7 +69,7 @@ class Version:
             self.router.close()
 
     def retire(self) -> None:
-        """Let go of the shards once nobody asks them any more."""
+        """Close the shards as soon as the last request has ended."""
         with self._lock:
             idle = not self._retired and not self._users
             self._retired = True
@@ -81,7 +83,7 @@ class Version:
 
     @property
     def passages(self) -> int:
-        """Those of all shards."""
+        """How many passages all shards have."""
         return sum(totals.passages for totals in self.totals.values())
 
     @property
@@ -90,7 +92,9 @@ class Version:
         return any(totals.long for totals in self.totals.values())
 
     def statistics(self, queries: Sequence[str]) -> WordStatistics:
-        """The words of all shards, for some queries; a shard that does not answer counts nothing."""
+        """The statistics over all shards of the words of queries; a shard that does not answer is
+        left out.
+        """
         looked_up = (keywords_in(query, in_plain=plain) for query in queries for plain in (True, False))
         phrases = list(dict.fromkeys(phrase for keywords in looked_up for phrase in keywords.every()))
         counts = self._counts(phrases)
@@ -103,7 +107,7 @@ class Version:
         )
 
     def _counts(self, phrases: Sequence[str]) -> dict[str, dict[int, int]]:
-        """For each phrase how many documents of each shard have it. What was asked once is remembered."""
+        """For each phrase how many documents of each shard have it. Counts are kept for later queries."""
         by_phrase = {phrase: dict(self._phrases.get(phrase, {})) for phrase in phrases}
         arguments: dict[int, tuple[Any, ...]] = {}
         for number in self.totals:

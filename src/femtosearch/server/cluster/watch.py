@@ -24,7 +24,7 @@ class Watch:
         self._thread.start()
 
     def close(self) -> None:
-        """End it; a look that has begun is waited for."""
+        """End the thread; a refresh that has begun is waited for."""
         self._ended.set()
         self._thread.join()
 
