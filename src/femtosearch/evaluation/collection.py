@@ -70,20 +70,20 @@ def collect(
     """
     counts: dict[str, int] = {}
     entries = {entry.id: entry for entry in _counted(corpus, counts, "document")}
-    asked = {entry.id: entry.text for entry in _counted(queries, counts, "query")}
+    texts_by_id = {entry.id: entry.text for entry in _counted(queries, counts, "query")}
     grades = _grades(qrels, counts)
-    unknown = {query for query in grades if query not in asked}
-    judged = {query: grades[query] for query in asked if query in grades}
+    unknown = {query for query in grades if query not in texts_by_id}
+    judged = {query: grades[query] for query in texts_by_id if query in grades}
     _add(counts, "judged queries without a text, left out", len(unknown))
-    _add(counts, "queries without judgements, not asked", len(asked) - len(judged))
+    _add(counts, "queries without judgements, not asked", len(texts_by_id) - len(judged))
     _count_judgements(counts, entries, judged)
     blank = sum(not joined(entry.title, entry.text).strip() for entry in entries.values())
     _add(counts, "empty documents, which nothing finds", blank)
     _add(counts, "documents without a title", sum(not entry.title for entry in entries.values()))
     if not judged:
         raise ReadError(
-            f"{name}: expected judgements of its queries, found none of {len(asked)} judged"
-            f"{_unlike('query', asked, grades)}"
+            f"{name}: expected judgements of its queries, found none of {len(texts_by_id)} judged"
+            f"{_unlike('query', texts_by_id, grades)}"
         )
     relevant = [document for of_query in judged.values() for document in above_zero(of_query)]
     if relevant and not any(document in entries for document in relevant):
@@ -91,7 +91,7 @@ def collect(
             f"{name}: expected relevant documents in its corpus, found none of {len(relevant)}"
             f"{_unlike('document', entries, relevant)}"
         )
-    texts = {query: asked[query] for query in judged}
+    texts = {query: texts_by_id[query] for query in judged}
     return Collection(name, tuple(entries.values()), texts, judged, counts)
 
 

@@ -78,10 +78,10 @@ class Contrast:
     def losses(self, step: int) -> dict[str, Tensor]:
         """Cross-entropy of each query's own passage among those that count."""
         draw, pupil, tokens = self.draw(step), self.pupil, self.stage.chunk_tokens
-        asked = chunks(pupil.queries, draw.queries, pupil.corpus.queries, tokens)
+        query_batches = chunks(pupil.queries, draw.queries, pupil.corpus.queries, tokens)
         texts = chunks(pupil.passages, draw.passages, pupil.corpus.passages, tokens)
-        lengths = [torch.cat([batch.kept.sum(1) for batch in part]) for part in (asked, texts)]
-        rows = [cached_rows(pupil.student, part) for part in (asked, texts)]
+        lengths = [torch.cat([batch.kept.sum(1) for batch in part]) for part in (query_batches, texts)]
+        rows = [cached_rows(pupil.student, part) for part in (query_batches, texts)]
         scores = flat_maxsim(rows[0], lengths[0], rows[1], lengths[1].tolist()) / self.stage.temperature
         scores = scores.masked_fill(~torch.from_numpy(draw.counted).to(scores.device), FAR)
         labels = torch.from_numpy(draw.labels).to(scores.device)

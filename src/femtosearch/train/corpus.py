@@ -291,11 +291,11 @@ def read_scores(source: ScoredSource, folder: Path, reader: Reader) -> Scored:
         at = min(int(np.searchsorted(passage_names, name)[0]), len(passage_names) - 1)
         if passage_names[at] == name[0] and not reader.is_excluded(_field(row, "text", source)):
             documents[at] = reader.passage(_field(row, "text", source))
-    asked = {name for name, _, _ in rows}
+    query_ids = {name for name, _, _ in rows}
     texts = {
         name: _field(row, "text", source)
         for row in table(source.source, "queries", folder)
-        if (name := _field(row, "query_id", source)) in asked
+        if (name := _field(row, "query_id", source)) in query_ids
     }
     rows = [
         (texts.get(name, ""), documents[np.searchsorted(passage_names, names)], s) for name, names, s in rows

@@ -44,16 +44,16 @@ class PoolDistiller:
     def losses(self, step: int) -> dict[str, Tensor]:
         """The step's loss: KL divergence plus token_weight times the token loss."""
         numbers = self.draw(step)
-        asked, passages = self.pupil.queries(numbers[0]), self.pupil.passages(numbers[1])
+        query_batch, passages = self.pupil.queries(numbers[0]), self.pupil.passages(numbers[1])
         student = self.pupil.student
-        rows = student.rows(asked), student.rows(passages)
-        scores = maxsim(rows[0], asked.kept, rows[1], passages.kept)
+        rows = student.rows(query_batch), student.rows(passages)
+        scores = maxsim(rows[0], query_batch.kept, rows[1], passages.kept)
         with torch.no_grad():
-            wanted = self.teacher.scores(*numbers, asked, passages)
-        divergence = kl_divergence(scores, wanted, self.stage)
+            target = self.teacher.scores(*numbers, query_batch, passages)
+        divergence = kl_divergence(scores, target, self.stage)
         if not self.stage.token_weight:
             return {"loss": divergence, "kl": divergence}
-        token = self.targets[0].loss(rows[0], asked, numbers[0])
+        token = self.targets[0].loss(rows[0], query_batch, numbers[0])
         token = token + self.targets[1].loss(rows[1], passages, numbers[1])
         return {"loss": divergence + self.stage.token_weight * token, "kl": divergence, "token": token / 2}
 
@@ -114,31 +114,31 @@ class ListDistiller:
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """The step's KL divergence."""
-        queries, candidates, wanted = self.lists.draw(step)
+        queries, candidates, target = self.lists.draw(step)
         student = self.pupil.student
         there = torch.from_numpy(candidates >= 0).to(student.device)
         numbers, where = np.unique(
             np.where(candidates < 0, candidates[:, :1], candidates), return_inverse=True
         )
         where = torch.from_numpy(where.reshape(candidates.shape)).to(student.device)
-        asked, passages = self.pupil.queries(queries), self.pupil.passages(numbers)
+        query_batch, passages = self.pupil.queries(queries), self.pupil.passages(numbers)
         scores = own_maxsim(
-            student.rows(asked), asked.kept, student.rows(passages)[where], passages.kept[where]
+            student.rows(query_batch), query_batch.kept, student.rows(passages)[where], passages.kept[where]
         )
-        divergence = kl_divergence(scores, wanted.to(student.device), self.stage, there)
+        divergence = kl_divergence(scores, target.to(student.device), self.stage, there)
         return {"loss": divergence, "kl": divergence}
 
 
-def kl_divergence(scores: Tensor, wanted: Tensor, stage: DistilStage, there: Tensor | None = None) -> Tensor:
+def kl_divergence(scores: Tensor, target: Tensor, stage: DistilStage, there: Tensor | None = None) -> Tensor:
     """KL(teacher || student) of the softmaxes of [n, C] scores, the mean over the queries; candidates that
     are not there do not count.
     """
     there = torch.ones_like(scores, dtype=torch.bool) if there is None else there
     if stage.normalise == "min-max":
-        scores, wanted = _min_max(scores, there), _min_max(wanted, there)
+        scores, target = _min_max(scores, there), _min_max(target, there)
     return F.kl_div(
         F.log_softmax(scores.masked_fill(~there, FAR), -1),
-        F.log_softmax((wanted * stage.teacher_scale).masked_fill(~there, FAR), -1),
+        F.log_softmax((target * stage.teacher_scale).masked_fill(~there, FAR), -1),
         log_target=True, reduction="batchmean",
     )  # fmt: skip
 

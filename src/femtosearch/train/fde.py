@@ -251,20 +251,20 @@ def recalibrated(
     A calibration is carried over to larger collections by a power law, so it is measured on a large one.
     """
     rng = np.random.Generator(np.random.PCG64((settings.seed, 1)))
-    asked = [query for texts in collections for query in texts.queries[-settings.calibrate_queries :]]
-    told = [
+    queries = [query for texts in collections for query in texts.queries[-settings.calibrate_queries :]]
+    documents = [
         document
         for texts in collections
         for document in (texts.all_documents or texts.documents)[: settings.calibrate]
     ]
-    if len(asked) < LEAST_QUERIES or len(told) < 2 * BEST:
+    if len(queries) < LEAST_QUERIES or len(documents) < 2 * BEST:
         return fitted
-    kinds = [asked, [keywords(query, rng) for query in asked]]
+    kinds = [queries, [keywords(query, rng) for query in queries]]
 
     def batches() -> Iterator[Rows]:
-        for at in range(0, len(told), _BATCH):
-            progress("calibrate", at, len(told), "")
-            yield model.encode_documents(told[at : at + _BATCH])
+        for at in range(0, len(documents), _BATCH):
+            progress("calibrate", at, len(documents), "")
+            yield model.encode_documents(documents[at : at + _BATCH])
 
     return calibrated(
         fitted, fit_calibration(samples(fitted, [*map(model.encode_queries, kinds)], batches()))

@@ -75,13 +75,14 @@ def _collections(arguments: argparse.Namespace) -> list[Collection]:
         )
     excluded = Exclusion(arguments.exclude)
     collections = []
-    for number, (asked, told) in enumerate(zip(queries, documents, strict=True)):
+    for number, (query_file, document_file) in enumerate(zip(queries, documents, strict=True)):
         rng = np.random.Generator(np.random.PCG64((arguments.seed, number)))
         taken = (
-            _texts(asked, QUERY, excluded, arguments.take, rng),
-            _texts(told, DOCUMENT, excluded, arguments.take, rng),
+            _texts(query_file, QUERY, excluded, arguments.take, rng),
+            _texts(document_file, DOCUMENT, excluded, arguments.take, rng),
         )
-        collections.append(Collection(*taken, _texts(told, DOCUMENT, excluded, arguments.calibrate, rng)))
+        every = _texts(document_file, DOCUMENT, excluded, arguments.calibrate, rng)
+        collections.append(Collection(*taken, every))
     return collections
 
 

@@ -39,10 +39,10 @@ def held_out_ndcg(encoding: Encoding, seed: int) -> float | None:
     rng = np.random.default_rng(seed)
     answers = corpus.answers[corpus.held_out]
     pool = np.unique(np.concatenate([answers, rng.permutation(len(corpus.passages))[:DISTRACTORS]]))
-    asked = encoding.query_rows(corpus.held_out)
+    query_rows = encoding.query_rows(corpus.held_out)
     scores = torch.empty(len(answers), len(pool))
     for numbers in batches(corpus.passages.lengths[pool], BATCH_TOKENS):
-        scores[:, numbers] = maxsim(*asked, *encoding.passage_rows(pool[numbers])).cpu()
+        scores[:, numbers] = maxsim(*query_rows, *encoding.passage_rows(pool[numbers])).cpu()
     right = scores[torch.arange(len(answers)), torch.from_numpy(np.searchsorted(pool, answers))]
     rank = (scores > right[:, None]).sum(1) + 1
     return float(torch.where(rank <= 10, 1 / torch.log2(rank + 1.0), 0.0).mean())

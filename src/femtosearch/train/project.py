@@ -42,11 +42,16 @@ class Projecting(nn.Module):
     def losses(self, step: int) -> dict[str, Tensor]:
         """The step's KL divergence."""
         queries, passages = self.draw(step)
-        asked = self.teacher.query_rows(queries, self.pupil.queries(queries))
-        kept = self.teacher.passage_rows(passages, self.pupil.passages(passages))
-        wanted = self.teacher.of_rows(queries, passages, *asked, *kept)
-        scores = maxsim(self._projected(asked[0]), asked[1], self._projected(kept[0]), kept[1])
-        return {"loss": kl_divergence(scores, wanted, self.stage)}
+        query_vectors = self.teacher.query_rows(queries, self.pupil.queries(queries))
+        passage_vectors = self.teacher.passage_rows(passages, self.pupil.passages(passages))
+        target = self.teacher.of_rows(queries, passages, *query_vectors, *passage_vectors)
+        scores = maxsim(
+            self._projected(query_vectors[0]),
+            query_vectors[1],
+            self._projected(passage_vectors[0]),
+            passage_vectors[1],
+        )
+        return {"loss": kl_divergence(scores, target, self.stage)}
 
     def query_rows(self, numbers: np.ndarray) -> tuple[Tensor, Tensor]:
         """The projected unit vectors [n, T, dims] of queries, and which count, [n, T]."""

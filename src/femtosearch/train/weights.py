@@ -158,13 +158,13 @@ def _examples(model: Model, pairs: Pairs, settings: Settings, rng: np.random.Gen
     numbers = {text: n for n, text in enumerate(dict.fromkeys(answer for _, answer in pairs))}
     asking = pairs[: min(settings.queries, len(numbers) // 2)]
     shortened = asking[: round(settings.short * len(asking))]
-    asked = [*asking, *((keywords(query, rng), answer) for query, answer in shortened)]
+    samples = [*asking, *((keywords(query, rng), answer) for query, answer in shortened)]
     if len(numbers) <= settings.negatives:
         return
     documents = model.encode_documents(list(numbers))
     codes = quantise(documents.rows)
-    queries = model.encode_queries([query for query, _ in asked])
-    for query, (_, text) in zip(queries, asked, strict=True):
+    queries = model.encode_queries([query for query, _ in samples])
+    for query, (_, text) in zip(queries, samples, strict=True):
         if not len(query):
             continue
         scores, answer = maxsim_codes(query, codes, documents.starts), numbers[text]
