@@ -252,6 +252,13 @@ def test_conventions_can_be_given_and_are_saved(folder, tmp_path):
         ({"pool_factor": float("nan")}, "pool_factor should be a number from 1 up"),
         ({"query_pieces": 0}, "query_pieces should be at least 1, found 0"),
         ({"protected_tokens": -1}, "protected_tokens should be at least 0"),
+        ({"query_length": "12"}, "query_length should be a whole number, found '12'"),
+        ({"document_length": True}, "document_length should be a whole number, found True"),
+        ({"expansion_length": 4.0}, "expansion_length should be a whole number, found 4.0"),
+        ({"expand_queries": "no"}, "expand_queries should be true or false, found 'no'"),
+        ({"query_prefix": 3}, "query_prefix should be a text, found 3"),
+        ({"skiplist": "abc"}, "skiplist should be a list of texts, found 'abc'"),
+        ({"skiplist": ("a", 3)}, r"skiplist should be a list of texts, found \('a', 3\)"),
     ],
 )
 def test_conventions_that_make_no_sense_are_refused(folder, changes, message):

@@ -42,6 +42,7 @@ TRANSFORMER_SETTINGS = "sentence_bert_config.json"
 PRESETS = ("pylate", "sentence-transformers", "txtai")
 DEFAULT = "default of "
 LEAST_LENGTH = 4
+KINDS = {str: "a text", int: "a whole number", bool: "true or false", tuple: "a list of texts"}
 
 
 class Setting(NamedTuple):
@@ -100,9 +101,10 @@ def read_conventions(
 
 def check_conventions(source: str, conventions: Conventions) -> None:
     """Raise CheckpointError, which names the source, for conventions with impossible values."""
+    if wrong := _mistyped(conventions):
+        raise CheckpointError(f"{source}: {wrong}")
     lengths = [conventions.query_length, conventions.document_length]
     lengths += [] if conventions.expansion_length is None else [conventions.expansion_length]
-    wrong = None
     if min(lengths) < LEAST_LENGTH:
         wrong = f"query_length, document_length and expansion_length should be at least {LEAST_LENGTH}"
     elif (conventions.expansion_length or 0) > conventions.query_length:
@@ -121,6 +123,26 @@ def check_conventions(source: str, conventions: Conventions) -> None:
         wrong = f"query_pieces should be at least 1, found {conventions.query_pieces}"
     if wrong:
         raise CheckpointError(f"{source}: {wrong}")
+
+
+def _mistyped(conventions: Conventions) -> str | None:
+    """What is said of the first convention of a wrong type; None if all are right. Those whose range
+    is checked are left out.
+    """
+    for field in fields(Conventions):
+        value, kind = getattr(conventions, field.name), type(field.default)
+        if kind is float or (field.default is None and value is None):
+            continue
+        kind = int if field.default is None else kind
+        if not _is_of(kind, value):
+            return f"{field.name} should be {KINDS[kind]}, found {short(value)}"
+    return None
+
+
+def _is_of(kind: type, value: object) -> bool:
+    if kind is tuple:
+        return isinstance(value, (tuple, list)) and all(isinstance(word, str) for word in value)
+    return isinstance(value, kind) and not (kind is int and isinstance(value, bool))
 
 
 def _is_number(value: object) -> bool:
