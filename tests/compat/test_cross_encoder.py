@@ -53,7 +53,8 @@ def test_one_pair_has_one_score(encoder):
 
 
 @pytest.mark.parametrize(
-    "pairs", ["ab", [("a",)], [("a", "b", "c")], ["ab"], ["a", "b", "c"], [("a", "b"), "cd"], [("a", 5)]]
+    "pairs",
+    ["ab", [("a",)], [("a", "b", "c")], ["ab"], ["a", "b", "c"], [("a", "b"), "cd"], [("a", 5)], [3], 3],
 )
 def test_what_is_no_pair_is_told(encoder, pairs):
     with pytest.raises(QueryError, match="pairs"):
@@ -76,6 +77,12 @@ def test_what_is_no_pair_is_told(encoder, pairs):
 def test_what_would_change_the_scores_is_told(encoder, call, message):
     with pytest.raises(FemtosearchError, match=message):
         call(encoder)
+
+
+@pytest.mark.parametrize("documents", [None, "a text", b"bytes", {"a": 1}, 3])
+def test_what_are_no_documents_is_told(encoder, documents):
+    with pytest.raises(QueryError, match="documents: expected a list, found "):
+        encoder.rank("a small cat", documents)
 
 
 def test_options_that_nobody_has_are_told_and_those_of_speed_are_passed_over(encoder):

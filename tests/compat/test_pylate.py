@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from femtosearch.compat.pylate import models
+from femtosearch.compat.pylate import models, rank
 from femtosearch.errors import FemtosearchError
 
 TEXTS = ["the cat sat on the mat", "the dog ran fast, and then it slept", "a red moon at night"]
@@ -55,3 +55,39 @@ def test_pooling_leaves_the_protected_rows_alone(model):
 def test_what_would_change_the_rows_is_told(model, options, error, message):
     with pytest.raises(error, match=message):
         model.encode(TEXTS, **options)
+
+
+@pytest.mark.parametrize("sentences", [None, 3, b"text", {"a": 1}, [None], [["a"], "b"]])
+def test_what_are_no_sentences_is_told(model, sentences):
+    with pytest.raises(FemtosearchError, match="sentences: expected a list, found "):
+        model.encode(sentences)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"query_length": "x"}, "query_length should be a whole number, found 'x'"),
+        ({"do_query_expansion": "no"}, "should be true or false, found 'no'"),
+        ({"skiplist_words": "abc"}, "skiplist_words: expected a list, found str"),
+    ],
+)
+def test_conventions_of_another_type_are_told(options, message):
+    with pytest.raises(FemtosearchError, match=message):
+        models.ColBERT("femto", **options)
+
+
+def test_a_pool_factor_below_one_is_told(model):
+    with pytest.raises(FemtosearchError, match="pool_factor: expected a whole number of 1 or more, found 0"):
+        model.encode(TEXTS, is_query=False, pool_factor=0)
+
+
+def test_rows_of_any_type_are_ranked_and_ids_may_be_an_array(model):
+    query, documents = model.encode(TEXTS[:1])[0], model.encode(TEXTS, is_query=False)
+    (expected,) = rank.rerank([["a", "b", "c"]], [query], [documents])
+    for kind in (np.float64, np.float16):
+        rows = [[document.astype(kind) for document in documents]]
+        (found,) = rank.rerank(np.array([["a", "b", "c"]]), [query.astype(kind)], rows)
+        assert [result["id"] for result in found] == [result["id"] for result in expected]
+        assert found[0]["score"] == pytest.approx(expected[0]["score"], rel=1e-3)
+    with pytest.raises(FemtosearchError, match="documents_ids: expected a list, found NoneType"):
+        rank.rerank(None, [query], [documents])

@@ -1,7 +1,9 @@
 """txtai's SQL: order and scores of `similar`, ids of any type, paths into documents, endings, comments."""
 
 import math
+from datetime import date
 
+import numpy as np
 import pytest
 
 from femtosearch.compat.txtai import Embeddings
@@ -107,6 +109,18 @@ def test_ids_are_compared_as_texts(embeddings):
     assert ids(embeddings, "select id from txtai where id = 4") == ["4"]
     assert ids(embeddings, "select id from txtai where id in (1, 2) order by id") == ["1", "2"]
     assert ids(embeddings, "select id from txtai where id = :n", parameters={"n": 3}) == ["3"]
+
+
+@pytest.mark.parametrize(("value", "found"), [(np.int64(2022), ["2"]), (2022.0, ["2"]), (1 << 80, [])])
+def test_parameters_are_numbers_of_any_kind(embeddings, value, found):
+    assert ids(embeddings, "select id from txtai where year = :y", parameters={"y": value}) == found
+
+
+def test_parameters_are_dates():
+    with Embeddings(path="femto", content=True) as embeddings:
+        embeddings.index([{"text": "a", "day": date(2020, 1, 2)}])
+        sql = "select day from txtai where day >= :day"
+        assert embeddings.search(sql, parameters={"day": date(2020, 1, 1)}) == [{"day": "2020-01-02"}]
 
 
 def test_endings(embeddings, best):

@@ -1,5 +1,6 @@
 """txtai's Embeddings on our index: ids, saving, what is not supported, and SQL that a stranger wrote."""
 
+import numpy as np
 import pytest
 
 from femtosearch.compat.txtai import Embeddings
@@ -204,3 +205,42 @@ def test_several_queries_are_reranked(embeddings):
     assert [[row["id"] for row in rows] for rows in ranked] == [["0"], ["2"]]
     with Embeddings(path="femto", content=True) as empty:
         assert Reranker(empty, Similarity("femto", lateencode=True))("a cat") == []
+
+
+@pytest.mark.parametrize("several", ["a text", b"bytes", {"id": "a", "text": "b"}, None, 3])
+def test_what_is_not_several_is_told_and_costs_nothing(embeddings, several):
+    count = embeddings.count()
+    for call in (embeddings.index, embeddings.upsert, embeddings.delete, embeddings.batchsearch):
+        with pytest.raises(QueryError, match="expected a list, found "):
+            call(several)
+    assert embeddings.count() == count
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda embeddings: embeddings.search(None), "query: expected a string, found NoneType"),
+        (lambda embeddings: embeddings.search("cat", "2"), "limit: expected a whole number"),
+        (lambda embeddings: embeddings.search("select id from txtai", -1), "limit: expected a whole number"),
+        (lambda embeddings: embeddings.batchsearch(["cat"], parameters=[{}, {}]), "as many as queries, 1"),
+        (
+            lambda embeddings: embeddings.search("select id from txtai where id = :a", parameters="a"),
+            "parameters: expected a mapping, found str",
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_told(embeddings, call, message):
+    with pytest.raises(QueryError, match=message):
+        call(embeddings)
+
+
+def test_it_is_saved_over_no_file(embeddings, tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(StoreError, match="expected a new folder"):
+        embeddings.save(tmp_path / "file")
+
+
+def test_ids_of_numpy_are_numbers():
+    with Embeddings(path="femto") as embeddings:
+        embeddings.index([(np.int64(7), "a cat")])
+        assert embeddings.search("a cat", np.int64(1))[0][0] == 7

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from femtosearch.compat.options import check_names, check_values
+from femtosearch.compat.options import check_names, check_values, several
 from femtosearch.errors import QueryError
 from femtosearch.index.rerank import similarities
 from femtosearch.model.model import Model
@@ -30,6 +30,7 @@ ONLY_IN_CALLS = {
     "prompt_name": None, "prompt": None, "activation_fn": None, "activation_fct": None,
     "apply_softmax": False, "convert_to_numpy": True, "convert_to_tensor": False,
 }  # fmt: skip
+PAIRS = "predict: expected a pair (query, text), or a list of such pairs"
 
 
 class CrossEncoder:
@@ -62,7 +63,7 @@ class CrossEncoder:
         """
         _check_call("rank", options)
         ranked = []
-        for hit in similarities(self.model, query, documents, top_k):
+        for hit in similarities(self.model, query, several("documents", documents), top_k):
             entry: dict[str, Any] = {"corpus_id": int(hit.id), "score": hit.score}
             ranked.append({**entry, "text": hit.text} if return_documents else entry)
         return ranked
@@ -77,12 +78,14 @@ class CrossEncoder:
         if (inputs is None) == (sentences is None):
             raise TypeError("predict() takes pairs as inputs or as sentences, one of them")
         inputs = inputs if sentences is None else sentences
+        if not isinstance(inputs, Iterable):
+            raise QueryError(PAIRS)
         pairs = [] if isinstance(inputs, str) else list(inputs)
         is_single = bool(pairs) and all(isinstance(text, str) for text in pairs)
-        pairs = [pairs] if is_single else [[] if isinstance(pair, str) else list(pair) for pair in pairs]
+        pairs = [pairs] if is_single else [_pair(pair) for pair in pairs]
         is_pairs = all(len(pair) == 2 and all(isinstance(text, str) for text in pair) for pair in pairs)
         if isinstance(inputs, str) or not is_pairs:
-            raise QueryError("predict: expected a pair (query, text), or a list of such pairs")
+            raise QueryError(PAIRS)
         scores = self._scores(pairs)
         return scores[0] if is_single else scores
 
@@ -96,6 +99,11 @@ class CrossEncoder:
             for entry in self.rank(query, [pairs[number][1] for number in numbers]):
                 scores[numbers[entry["corpus_id"]]] = entry["score"]
         return scores
+
+
+def _pair(pair: Any) -> list[Any]:
+    """What a pair has; nothing of what is none."""
+    return list(pair) if isinstance(pair, Iterable) and not isinstance(pair, str) else []
 
 
 def _check_call(call: str, options: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from femtosearch.errors import FemtosearchError
+from femtosearch.errors import FemtosearchError, QueryError
 
 
 def check_names(call: str, names: Iterable[str], known: Iterable[str]) -> None:
@@ -22,6 +22,15 @@ def check_values(call: str, options: Mapping[str, Any], only: Mapping[str, objec
             raise FemtosearchError(
                 f"{call}: {name}={repr(value)[:80]} is not supported here: leave it out{hint}"
             )
+
+
+def several(what: str, values: Any) -> Iterable[Any]:
+    """The values, which are several: no single text, whose letters they would be, and no mapping. Raises
+    QueryError.
+    """
+    if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
+        raise QueryError(f"{what}: expected a list, found {type(values).__name__}")
+    return values
 
 
 def _is_same(value: object, only: object) -> bool:

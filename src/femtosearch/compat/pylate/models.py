@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.compat.options import check_values
-from femtosearch.errors import FemtosearchError
+from femtosearch.compat.options import check_values, several
+from femtosearch.errors import FemtosearchError, check_whole
 from femtosearch.model.model import Model
 
 Encode = Callable[[list[str]], list[np.ndarray]]
@@ -53,7 +53,8 @@ class ColBERT:
         model = Model.load(model_name_or_path, conventions="pylate", revision=revision)
         chosen = {ours: options[name] for name, ours in CONVENTIONS.items() if options.get(name) is not None}
         if chosen:
-            chosen |= {"skiplist": tuple(chosen["skiplist"])} if "skiplist" in chosen else {}
+            if "skiplist" in chosen:
+                chosen["skiplist"] = tuple(several("skiplist_words", chosen["skiplist"]))
             conventions = replace(model.conventions, **chosen)
             model = Model.load(model_name_or_path, conventions=conventions, revision=revision)
         self.model = model
@@ -87,7 +88,7 @@ class ColBERT:
         encode = self._encoder(is_query, pool_factor, protected_tokens)
         if isinstance(sentences, str):
             return encode([sentences])[0]
-        texts = list(sentences)
+        texts = list(several("sentences", sentences))
         if texts and not isinstance(texts[0], str):
             return _nested(texts, encode)
         return encode(texts)
@@ -97,6 +98,7 @@ class ColBERT:
         model = self.model
         if is_query:
             return lambda texts: list(model.encode_queries(texts))
+        check_whole(FemtosearchError, "pool_factor", pool_factor, 1)
         if pool_factor > 1:
             pooled = replace(
                 model.conventions, pool_factor=float(pool_factor), protected_tokens=protected_tokens
@@ -107,6 +109,6 @@ class ColBERT:
 
 def _nested(groups: Sequence[Any], encode: Encode) -> list[list[np.ndarray]]:
     """Rows of lists of texts, encoded together."""
-    lists = [list(group) for group in groups]
+    lists = [list(several("sentences", group)) for group in groups]
     rows = iter(encode([text for group in lists for text in group]))
     return [[next(rows) for _ in group] for group in lists]

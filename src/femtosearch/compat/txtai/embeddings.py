@@ -14,13 +14,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from femtosearch.compat.options import several
 from femtosearch.compat.txtai.configuration import read_configuration, write_configuration
 from femtosearch.compat.txtai.sql import Row, run_sql
 from femtosearch.compat.txtai.statement import is_sql
 from femtosearch.disk import replace_folder
 from femtosearch.errors import FemtosearchError, QueryError, StoreError
 from femtosearch.index.index import Index
+from femtosearch.index.json_values import json_scalar
 from femtosearch.index.queries import encoded
+from femtosearch.index.request import check_limit
 from femtosearch.index.store import holds_index
 from femtosearch.model.model import Model
 from femtosearch.types import Document, Hit
@@ -29,6 +32,7 @@ from femtosearch.types import Document, Hit
 NEUTRAL = frozenset(
     ["backend", "batch", "encodebatch", "format", "gpu", "method", "trust_remote_code", "vectors", "objects"]
 )
+MOST_HITS = (1 << 31) - 1
 KEY, TAGS = "txtai.id", "txtai.tags"  # metadata: an id that was no string; tags
 
 
@@ -68,6 +72,7 @@ class Embeddings:
         tags]). A document without an id is called by its number, from 0.
         """
         del reindex  # txtai would keep its own content: here the documents are given
+        several("documents", documents)
         self.close()
         self._next = 0
         self.upsert(documents)
@@ -79,7 +84,7 @@ class Embeddings:
     def delete(self, ids: Iterable[Any]) -> list[Any]:
         """Take documents out, by their ids; those that were there."""
         store = self._opened()
-        present = [name for name in ids if str(name) in store]
+        present = [name for name in several("ids", ids) if str(name) in store]
         store.delete([str(name) for name in present])
         return present
 
@@ -100,9 +105,12 @@ class Embeddings:
         if index is not None or graph:
             raise QueryError("index and graph: not supported here: leave them out")
         self._weigh(weights)
+        if not isinstance(query, str):
+            raise QueryError(f"query: expected a string, found {type(query).__name__}")
+        count = min(check_limit(limit or None) or 3, MOST_HITS)
         if self.config.get("content") and is_sql(query):
-            return run_sql(query, limit or 3, parameters or {}, self._similar, self._everything)
-        hits = self._similar(query, limit or 3)
+            return run_sql(query, count, parameters or {}, self._similar, self._everything)
+        hits = self._similar(query, count)
         if not self.config.get("content"):
             return [(row.original, row.score) for row in hits]
         return [{"id": row.id, "text": row.text, "score": row.score} for row in hits]
@@ -117,7 +125,10 @@ class Embeddings:
         graph: bool = False,
     ) -> list[list[Any]]:
         """What `search` gives for each of several queries."""
+        queries = list(several("queries", queries))
         values: Sequence[Mapping[str, Any]] = parameters or [{} for _ in queries]
+        if len(values) != len(queries):
+            raise QueryError(f"parameters: expected as many as queries, {len(queries)}, found {len(values)}")
         return [
             self.search(query, limit, weights, index, named, graph)
             for query, named in zip(queries, values, strict=True)
@@ -136,7 +147,7 @@ class Embeddings:
         femtosearch's, not one of txtai's. Raises StoreError for a folder of other files.
         """
         target = Path(path)
-        if target.exists() and not holds_index(target) and any(target.iterdir()):
+        if target.exists() and not holds_index(target) and (target.is_file() or any(target.iterdir())):
             raise StoreError(f"{target}: expected a new folder, an empty one or an index: name another")
         folder = self._folder
         if self._index is None or folder is None:
@@ -201,7 +212,7 @@ class Embeddings:
         return self._folder
 
     def _documents(self, documents: Iterable[Any]) -> Iterator[Document]:
-        for document in documents:
+        for document in several("documents", documents):
             name, content, tags = _parts(document)
             if name is None:
                 name, self._next = self._next, self._next + 1
@@ -240,7 +251,7 @@ def _parts(document: Any) -> tuple[Any, Any, Any]:
         return None, document, None
     if len(document) not in (2, 3):
         raise QueryError(f"a document: expected (id, text) or (id, text, tags), found {len(document)} parts")
-    name, content = document[:2]
+    name, content = json_scalar(document[0]), document[1]
     if not isinstance(name, (str, int)) or isinstance(name, bool):
         raise QueryError(f"a document's id: expected a string or a whole number, found {name!r}"[:200])
     return name, content, document[2] if len(document) == 3 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from femtosearch.compat.options import several
 from femtosearch.compat.txtai.embeddings import Embeddings
 from femtosearch.errors import FemtosearchError
 from femtosearch.model.model import Model
@@ -36,7 +37,7 @@ class Similarity:
         del multilabel
         queries = [query] if isinstance(query, str) else query
         rows = self.model.encode_queries(queries)
-        scores = maxsim(rows, self.model.encode_documents(list(texts)))
+        scores = maxsim(rows, self.model.encode_documents(several("texts", texts)))
         ranked = []
         for query_rows, row in zip(rows, scores, strict=True):
             means = (row / max(1, len(query_rows))).tolist()

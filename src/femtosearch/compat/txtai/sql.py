@@ -15,6 +15,7 @@ from typing import Any
 
 from femtosearch.compat.txtai.statement import Statement, read_statement
 from femtosearch.errors import QueryError
+from femtosearch.index.json_values import json_scalar
 
 CANDIDATES = 10  # times the limit, that `similar` finds
 MOST_STEPS, STEPS = 2_000, 100_000  # of SQLite's machine: so often so many
@@ -45,9 +46,10 @@ def run_sql(
     """The rows of a query, as mappings by the names of its columns. Raises QueryError.
 
     limit:       of rows, where the query has none.
-    parameters:  values for :name.
+    parameters:  values for :name: texts, numbers, dates and times.
     similar:     the best documents of a text; everything: all documents.
     """
+    parameters = _values_of(parameters)
     statement = read_statement(query, parameters)
     count = limit if statement.limit is None else statement.limit
     most = max(1, (count + statement.offset) * CANDIDATES)
@@ -55,6 +57,13 @@ def run_sql(
     rows = {row.id: row for row in (() if statement.narrows else everything())}
     rows |= _scored(matches)
     return _ask(statement, limit, parameters, list(rows.values()), matches)
+
+
+def _values_of(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as the table has such values. Raises QueryError for what is no mapping."""
+    if not isinstance(parameters, Mapping):
+        raise QueryError(f"parameters: expected a mapping, found {type(parameters).__name__}")
+    return {name: _plain(json_scalar(value)) for name, value in parameters.items()}
 
 
 def _scored(matches: list[list[Row]]) -> dict[str, Row]:
