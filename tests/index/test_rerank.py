@@ -3,7 +3,7 @@ from dataclasses import replace
 
 import pytest
 
-from femtosearch.errors import DocumentError, QueryError
+from femtosearch.errors import CheckpointError, DocumentError, QueryError
 from femtosearch.index.rerank import rerank
 from femtosearch.model.model import Model
 from femtosearch.scoring import maxsim
@@ -25,6 +25,13 @@ def test_scores_are_maxsim_and_fall(model):
     assert [hit.score for hit in hits] == sorted(map(float, scores), reverse=True)
     assert all(hit.text == TEXTS[int(hit.id)] and hit.score == scores[int(hit.id)] for hit in hits)
     assert all(hit.passage == (0, len(hit.text)) for hit in hits)
+
+
+def test_a_model_may_be_named_or_left_to_be_the_default_one():
+    assert [hit.id for hit in rerank(None, "a cat", ["stock markets", "a cat"])] == ["1", "0"]
+    for wrong in (3, b"femto", ""):
+        with pytest.raises(CheckpointError, match=r"^(expected the path|an empty name: expected a model)"):
+            rerank(wrong, "a cat", ["a cat"])
 
 
 def test_k_keeps_the_first_and_may_be_more_than_there_is(model):

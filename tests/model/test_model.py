@@ -24,6 +24,11 @@ AWKWARD = [
 ]  # fmt: skip
 
 
+def test_a_model_says_which_it_is():
+    assert repr(Model.load("femto")) == "<Model 'femto', 50 dims, float32>"
+    assert repr(Model.load("femto", precision="int8")) == "<Model 'femto', 50 dims, int8>"
+
+
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     return Model.load(write_tiny_model(tmp_path_factory.mktemp("models") / "tiny"))

@@ -23,7 +23,7 @@ MOST_CHARACTERS = 1_000_000  # of a document whose other passages are looked at
 
 
 def rerank(
-    model: Model | str | Path,
+    model: Model | str | Path | None,
     query: str,
     documents: Iterable[str | Mapping[str, Any] | Document],
     *,
@@ -31,7 +31,7 @@ def rerank(
 ) -> list[Hit]:
     """Rank documents by their MaxSim with a query, best first; documents with equal scores keep their order.
 
-    model:      a Model, or the name or folder of one, which is loaded at each call.
+    model:      a Model, or the name or folder of one, or None for the default one: loaded at each call.
     documents:  a document that is a plain str gets its position as id.
     k:          how many to return; None for all.
 
@@ -44,9 +44,8 @@ def rerank(
     >>> [hit.id for hit in rerank(Model.load(), "a small cat", ["stock markets fell", "a kitten slept"])]
     ['1', '0']
     """
-    if isinstance(model, (str, Path)):
-        model = Model.load(model)
-    return _ranked(model, query, documents, k)[0]
+    loaded = model if isinstance(model, Model) else Model.load(model)
+    return _ranked(loaded, query, documents, k)[0]
 
 
 def similarities(model: Model, query: str, texts: Iterable[str], k: int | None = None) -> list[Hit]:

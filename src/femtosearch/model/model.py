@@ -54,6 +54,9 @@ class Model:
         self._weighting = None if weights is None else Weighting(weights)
         self._is_built_in = False
 
+    def __repr__(self) -> str:
+        return f"<Model {self.name!r}, {self.dims} dims, {self.precision}>"
+
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle a model as the path of its folder, which the other process reads and checks itself."""
         built_in_name = self.source.name if self.source.parent == BUILT_INS else None
@@ -349,10 +352,10 @@ def _place(source: str | Path | None, revision: str | None) -> Path:
     if isinstance(source, str) and source in built_in() and not Path(source).exists():
         source = BUILT_INS / source
     folder = locate(BUILT_INS / DEFAULT if source is None else source, revision)
-    if isinstance(source, str) and is_absent(folder):
+    if isinstance(source, str) and (not source or is_absent(folder)):
         raise CheckpointError(
-            f"{source}: expected a model folder, a built-in model's name ({', '.join(built_in())}) or "
-            "OWNER/NAME on the Hub, found nothing of that name"
+            f"{source or 'an empty name'}: expected a model folder, a built-in model's name "
+            f"({', '.join(built_in())}) or OWNER/NAME on the Hub, found nothing of that name"
         )
     return folder
 

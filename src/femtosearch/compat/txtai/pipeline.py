@@ -37,7 +37,7 @@ class Similarity:
         del multilabel
         queries = [query] if isinstance(query, str) else query
         rows = self.model.encode_queries(queries)
-        scores = maxsim(rows, self.model.encode_documents(several("texts", texts)))
+        scores = maxsim(rows, self.model.encode_documents(list(several("texts", texts))))
         ranked = []
         for query_rows, row in zip(rows, scores, strict=True):
             means = (row / max(1, len(query_rows))).tolist()
