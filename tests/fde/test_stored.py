@@ -1,6 +1,8 @@
 """An FDE as a file: what comes back is the same, and what is damaged is named."""
 
+import copy
 import json
+import pickle
 from dataclasses import replace
 
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 
 from femtosearch.errors import FdeError
 from femtosearch.fde import PRESETS, Muvera, preset, restore_fde, store_fde
+from femtosearch.model.model import Model
 from femtosearch.tensors import parse_tensors, tensor_bytes
 from femtosearch.types import Rows
 
@@ -26,6 +29,15 @@ def test_what_is_stored_comes_back(fde):
     assert (found.queries(ROWS) == fde.queries(ROWS)).all()
     with pytest.raises(FdeError, match="its matrices are for rows of 20 dims, found 21"):
         found.size(21)
+
+
+@pytest.mark.parametrize("make", [lambda: preset("muvera"), lambda: Model.load("femto").fde])
+def test_one_that_was_used_is_pickled_and_copied(make):
+    fde, rows = make(), Rows(np.eye(50, dtype=np.float32), np.array([0, 20, 50]))
+    documents, queries = fde.documents(rows), fde.queries(rows)
+    for other in (pickle.loads(pickle.dumps(fde)), copy.copy(fde), copy.deepcopy(fde)):
+        assert type(other) is type(fde) and other.spec() == fde.spec()
+        assert (other.documents(rows) == documents).all() and (other.queries(rows) == queries).all()
 
 
 def test_the_stored_matrices_count_not_the_seed():

@@ -11,6 +11,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from pathlib import Path
 from threading import RLock
 from typing import Any, TypeVar
@@ -31,6 +32,13 @@ _METHOD = "lemur 2"  # to be changed when the same arrays give other numbers
 _in_use: WeakValueDictionary[str, Any] = WeakValueDictionary()
 _making = RLock()
 T = TypeVar("T")
+
+
+class ByFields:
+    """A dataclass whose copies and pickles have its fields alone: what it made of them is made anew."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # type: ignore[arg-type]
 
 
 def digest_of(arrays: Iterable[np.ndarray], ridge: float, size: int) -> str:

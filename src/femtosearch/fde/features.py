@@ -13,6 +13,7 @@ import numpy as np
 
 from femtosearch import _core
 from femtosearch.errors import FdeError
+from femtosearch.fde.cache import ByFields
 
 _EPSILON = 1e-5
 _PIECE = 1024  # rows at a time
@@ -20,7 +21,7 @@ _ROOT = float(np.sqrt(2 / np.pi))
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class Features(ByFields):
     """gelu(norm(outer · gelu(norm(inner · x)))), for rows x of D dims.
 
     inner:       [H, D] float32.

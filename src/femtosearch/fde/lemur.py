@@ -13,7 +13,7 @@ from femtosearch import _core
 from femtosearch.codes import quantise
 from femtosearch.disk import blake2b
 from femtosearch.errors import FdeError, ShapeError
-from femtosearch.fde.cache import cached, digest_of, shared
+from femtosearch.fde.cache import ByFields, cached, digest_of, shared
 from femtosearch.fde.calibration import Calibration
 from femtosearch.fde.features import Features, check
 from femtosearch.fde.nested import SMALLEST, blocks_of, for_each_number, spread
@@ -42,7 +42,7 @@ _OF_FEATURES = "features."  # the names of the features' tensors begin with it
 
 
 @dataclass(frozen=True, eq=False)
-class Lemur:
+class Lemur(ByFields):
     """A fixed-dimensional encoding, fitted to one model's rows: `femtosearch train fde` makes it.
 
     The anchors are a sample of query rows. A document's largest inner product with a query row x is

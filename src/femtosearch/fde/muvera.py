@@ -12,6 +12,7 @@ import numpy as np
 
 from femtosearch import _core
 from femtosearch.errors import FdeError, ShapeError, check_whole
+from femtosearch.fde.cache import ByFields
 from femtosearch.fde.calibration import Calibration
 from femtosearch.frozen import frozen
 from femtosearch.types import Rows
@@ -47,7 +48,7 @@ class Matrices:
 
 
 @dataclass(frozen=True)
-class Muvera:
+class Muvera(ByFields):
     """A fixed-dimensional encoding, by random buckets; it fits every model (arXiv 2405.19504).
 
     repetitions:  R, at least 1.
