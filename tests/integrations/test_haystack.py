@@ -7,6 +7,7 @@ pytest.importorskip("haystack")
 from haystack import Pipeline
 
 from femtosearch.compat.haystack import FemtosearchRanker, FemtosearchRetriever
+from femtosearch.errors import QueryError
 
 from .conftest import TEXTS
 
@@ -26,3 +27,7 @@ def test_filters_and_nothing(index, encoder):
     found = FemtosearchRetriever(index, where={"length": {"$lt": 17}}).run("a cat")["documents"]
     assert [document.meta["id"] for document in found] == ["dog"]
     assert FemtosearchRanker(encoder).run("a", [])["documents"] == []
+    with pytest.raises(QueryError, match="k: expected a whole number of 1 or more, found 0"):
+        FemtosearchRetriever(index).run("a cat", top_k=0)
+    with pytest.raises(QueryError, match="k: expected a whole number of 1 or more, found 0"):
+        FemtosearchRanker(encoder).run("a cat", found, top_k=0)

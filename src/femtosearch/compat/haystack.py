@@ -25,7 +25,7 @@ class FemtosearchRetriever:
     @component.output_types(documents=list[Document])
     def run(self, query: str, top_k: int | None = None) -> dict[str, list[Document]]:
         """The documents of the best passages, best first."""
-        hits = self.index.search(query, k=top_k or self.top_k, where=self.where)
+        hits = self.index.search(query, k=self.top_k if top_k is None else top_k, where=self.where)
         return {"documents": [_document(hit) for hit in hits]}
 
 
@@ -45,7 +45,8 @@ class FemtosearchRanker:
     ) -> dict[str, list[Document]]:
         """The documents, best first, with their scores."""
         texts = [document.content or "" for document in documents]
-        ranked = self.model.rank(query, texts, top_k or self.top_k) if documents else []
+        most = self.top_k if top_k is None else top_k
+        ranked = self.model.rank(query, texts, most) if documents else []
         return {"documents": [replace(documents[row["corpus_id"]], score=row["score"]) for row in ranked]}
 
 
