@@ -49,7 +49,7 @@ def measure(
         "segments": stats.segments,
         "fde": stats.fde,
         "bytes_per_passage": per_passage,
-        "build": build,
+        "build": build if build["passages"] else None,
         "queries": [path.name for path in asked],
         "asked_recall": recall,
         "calibrated_on": "its own passages" if own else len(others),
@@ -60,8 +60,9 @@ def measure(
 
 def _table(results: dict[str, Any]) -> list[Row]:
     build, took, memory = results["build"], results["query_milliseconds"], results["search_memory"]
+    built = [] if build is None else [(f"build of {build['passages']:,} passages", build["seconds"], "s")]
     return [
-        (f"build of {build['passages']:,} passages", build["seconds"], "s"),
+        *built,
         ("passages", results["passages"], ""),
         ("bytes a passage", results["bytes_per_passage"], ""),
         ("candidates", results["plan"]["candidates"], ""),
