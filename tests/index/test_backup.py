@@ -61,6 +61,11 @@ def test_places_that_are_taken(fast_path):
                 index.snapshot(place)
         with pytest.raises(StoreError):
             index.snapshot(fast_path / "file" / "below")
+        (fast_path / "n" / "empty").mkdir()
+        for inside in ("copy", "empty", "segments/copy", "../n/copy"):
+            with pytest.raises(StoreError, match="inside the index itself: choose a place outside"):
+                index.snapshot(fast_path / "n" / inside)
+        (fast_path / "n" / "empty").rmdir()
     assert (fast_path / "full" / "x").read_text() == "mine"
     assert sorted(os.listdir(fast_path)) == ["file", "full", "link", "n"]
 

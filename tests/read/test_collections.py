@@ -90,8 +90,10 @@ def test_folders_of_nothing(tmp_path):
             list(read_collection(place))
 
 
-def test_lancedb(tmp_path):
+@pytest.mark.parametrize(("column", "name"), [("id", "a"), ("_id", "a"), ("other", "notes:1")])
+def test_lancedb(tmp_path, column, name):
     lancedb = pytest.importorskip("lancedb")
-    rows = [{"id": "a", "text": "the cat", "n": 1, "vector": [0.5, 1.0]}]
+    rows = [{column: "a", "text": "the cat", "n": 1, "vector": [0.5, 1.0]}]
     lancedb.connect(tmp_path).create_table("notes", rows)
-    assert list(read_collection(tmp_path)) == [Document("a", "the cat", {"n": 1})]
+    metadata = {"other": "a", "n": 1} if column == "other" else {"n": 1}
+    assert list(read_collection(tmp_path)) == [Document(name, "the cat", metadata)]

@@ -25,7 +25,7 @@ def copy_index(catalog: Catalog, snapshot: Snapshot, target: Path) -> int:
     target:  a folder that is not there, or is empty. Raises StoreError; OutdatedError if a commit came in
              between.
     """
-    _check_target(target)
+    check_target(target)
     try:
         make_folder(target.parent)
         draft = target.with_name(f".{target.name}.{token_hex(8)}")
@@ -58,9 +58,15 @@ def _copy_catalog(catalog: Catalog, snapshot: Snapshot, path: Path) -> None:
         raise StoreError(f"{path}: it could not be written whole: check the space of the disk and try again")
 
 
-def _check_target(target: Path) -> None:
+def check_target(target: Path, folder: Path | None = None) -> None:
+    """Raise StoreError unless a copy can be put there.
+
+    folder:  of the index, which the copy may not be inside of.
+    """
     if "\0" in os.fspath(target):
         raise StoreError(f"{os.fspath(target)!r}: expected a folder, found a name with a NUL: choose another")
+    if folder is not None and folder.resolve() in target.resolve().parents:
+        raise StoreError(f"{target}: it is inside the index itself: choose a place outside of it")
     if os.path.lexists(target) and (target.is_symlink() or not target.is_dir() or any(target.iterdir())):
         raise StoreError(
             f"{target}: it is there already: choose another place for the copy; nothing was changed"
@@ -69,7 +75,7 @@ def _check_target(target: Path) -> None:
 
 def _put(draft: Path, target: Path) -> None:
     """Rename a finished folder to its name. Raises StoreError if something lies there by now."""
-    _check_target(target)
+    check_target(target)
     if target.exists():
         target.rmdir()
     replace_folder(draft, target)

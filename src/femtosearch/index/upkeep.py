@@ -246,14 +246,15 @@ class Upkeep(Contents):
     def snapshot(self, folder: str | os.PathLike[str]) -> int:
         """Write a copy of the index as of one moment. Returns how many bytes it has.
 
-        folder:  absent or empty. Other processes may write to the index meanwhile. The copy is written whole
-                 or not at all. Raises StoreError.
+        folder:  absent or empty, and not inside the index's own folder. Other processes may write to the
+                 index meanwhile. The copy is written whole or not at all. Raises StoreError.
         """
-        from femtosearch.index.backup import copy_index
+        from femtosearch.index.backup import check_target, copy_index
 
         store, target = self._ready(), folder_of(folder)
         if target is None:
             raise StoreError("snapshot: expected a folder, found None")
+        check_target(target, self.folder)
         return self._snapshots.ask(lambda snapshot: copy_index(store.catalog, snapshot, target.absolute()))
 
 

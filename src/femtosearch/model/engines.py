@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any, cast
 
-from femtosearch.errors import CheckpointError, FemtosearchError, MissingExtraError
+from femtosearch.errors import CheckpointError, FemtosearchError, missing_extra
 from femtosearch.model.checkpoint import Checkpoint
 from femtosearch.model.encoder import Encoder
 from femtosearch.types import BertConfig, Precision
@@ -35,6 +35,4 @@ def _torch_engine() -> Any:
     except ImportError as error:
         if (error.name or "").startswith("femtosearch"):
             raise
-        raise MissingExtraError(
-            f"the torch engine needs {error.name}, which is not installed: pip install 'femtosearch[torch]'"
-        ) from error
+        raise missing_extra("the torch engine", error.name, "torch") from error

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from femtosearch.errors import CheckpointError, MissingExtraError
+from femtosearch.errors import CheckpointError, missing_extra
 from femtosearch.model.checkpoint import Checkpoint
 from femtosearch.model.checkpoint.write import check_new, new_files
 from femtosearch.model.tokenizer import Prefix, Tokenizer
@@ -89,9 +89,7 @@ def _graph(checkpoint: Checkpoint) -> bytes:
     except ImportError as error:
         if (error.name or "").startswith("femtosearch"):
             raise
-        raise MissingExtraError(
-            f"an ONNX export needs {error.name}, which is not installed: pip install 'femtosearch[onnx]'"
-        ) from error
+        raise missing_extra("an ONNX export", error.name, "onnx") from error
     from importlib import metadata  # slow to import, and seldom needed
 
     content: bytes = graph(checkpoint, metadata.version("femtosearch")).SerializeToString()

@@ -119,7 +119,7 @@ def _lance(folder: Path, name: str | None) -> Iterator[Document]:
     for batch in table.to_lance().to_batches(columns=names):
         for row in batch.to_pylist():
             number += 1
-            text, identity = row.pop(column), row.pop("id", None)
+            text, identity = row.pop(column), row.pop("id" if "id" in row else "_id", None)
             metadata = without_nan(json.loads(json.dumps(row, default=str)))
             name_of_row = str(identity) if identity not in (None, "") else f"{table.name}:{number}"
             yield Document(name_of_row, text if isinstance(text, str) else "", metadata)

@@ -20,7 +20,7 @@ What they stand on, from the ground up:
     training, command              a whole run; its command line
 """
 
-from femtosearch.errors import MissingExtraError
+from femtosearch.errors import missing_extra
 
 try:
     from femtosearch.train.command import train
@@ -28,6 +28,6 @@ try:
 except ModuleNotFoundError as error:
     if error.name not in ("torch", "tokenizers"):
         raise
-    raise MissingExtraError(f"training needs {error.name}: pip install 'femtosearch[train]'") from error
+    raise missing_extra("training", error.name, "train") from error
 
 __all__ = ["Recipe", "read_recipe", "train"]
