@@ -166,6 +166,8 @@ def records(text, kind="csv"):
         ('id,text\n1,"two\nlines"\n', "two\nlines"),
         ('id,text\n1,"doubled ""quotes"""\n', 'doubled "quotes"'),
         ('id,text\n1,"blanks, behind"  \n', "blanks, behind"),
+        ('id,text\n1,"lines,\nblanks behind" \t \n', "lines,\nblanks behind"),
+        ('id,text\n1,"a "" quote, \nand ""more"" "  \n', 'a " quote, \nand "more" '),
         ('id,text,more\n1,"a ""b"" , c" ,\r\n', 'a "b" , c'),
     ],
 )

@@ -28,17 +28,20 @@ class Dialect:
     quotes:       cells may be quoted.
     backslashes:  a quote inside a cell is written with a backslash, as MySQL does.
     blanks:       blanks may come after a delimiter, before the cell.
+    blanks_after: blanks may come after the quote that closes a cell.
     """
 
     delimiter: str
     quotes: bool = True
     backslashes: bool = False
     blanks: bool = False
+    blanks_after: bool = False
 
     def reader(self, lines: Iterator[str]) -> Iterator[list[str]]:
         """The rows of lines. Raises csv.Error for what is no row."""
+        closed = re.compile(rf'(?<!")("(?:"")*)[ \t]+(?={re.escape(self.delimiter)}|[\r\n]*$)')
         return csv.reader(
-            lines,
+            (closed.sub(r"\1", line) for line in lines) if self.blanks_after else lines,
             delimiter=self.delimiter,
             quoting=csv.QUOTE_MINIMAL if self.quotes else csv.QUOTE_NONE,
             doublequote=not self.backslashes,
@@ -119,14 +122,10 @@ class _Rows:
             if cells is not None:
                 self.dialect = dialect
                 return cells, lines
-        after = rf'(?<!")("(?:"")*)[ \t]+(?={re.escape(self.dialect.delimiter)}|[\r\n]*$)'
-        ended = re.sub(after, r"\1", line)
-        if ended != line and self.dialect.delimiter != "\t":  # blanks behind a quote that closes a cell
-            self._ahead[0] = ended
-            cells, lines, _ = self._read(self.dialect, width)
+        if self.dialect.delimiter != "\t":
+            cells, lines, _ = self._read(replace(self.dialect, blanks_after=True), width)
             if cells is not None:
                 return cells, lines
-            self._ahead[0] = line
         if self.dialect.delimiter == "\t":  # where a quote is a letter more often than not
             cells, lines, _ = self._read(replace(self.dialect, quotes=False), width)
             return cells, lines
