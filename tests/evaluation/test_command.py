@@ -28,6 +28,9 @@ def test_a_table_is_printed_and_what_was_odd_is_said(run, beir, tiny_folder):
 
 def test_quiet_says_results_only(run, beir, tiny_folder):
     assert run(beir, "--model", tiny_folder, "--mode", "bm25", "--quiet")[2] == ""
+    assert run(beir, "--model", tiny_folder, "--mode", "bm25, maxsim", "--quiet")[0] == 0
+    code, _, err = run(beir, "--model", tiny_folder, "--mode", "", "--quiet")
+    assert code == 1 and "mode: expected one of maxsim" in err
 
 
 def test_json_is_compared(run, beir, tiny_folder, tmp_path):

@@ -23,7 +23,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Score a model on collections, print the table, and write the files that were requested."""
     _check_outputs(options)
     progress = Progress(quiet=options.quiet)
-    modes = options.mode.split(",") if options.mode else None
+    modes = None if options.mode is None else [mode.strip() for mode in options.mode.split(",")]
     if options.losses:
         modes = [*(modes or []), *LOSS_MODES]
     model_options = {
