@@ -20,7 +20,7 @@ from femtosearch.errors import CorruptError, FemtosearchError, LockedError, Read
 from femtosearch.index.index import Index
 from femtosearch.read.entries import Options
 from femtosearch.server.cluster import build as building
-from femtosearch.server.cluster import portions
+from femtosearch.server.cluster import holder, portions
 from femtosearch.server.cluster.build import build
 from femtosearch.server.cluster.cluster import Cluster
 from femtosearch.server.cluster.engine import Here
@@ -423,6 +423,28 @@ def test_a_shard_is_copied_once_and_goes_when_nobody_uses_it(corpus, tmp_path, m
             }
         assert len(kept) == 4
         assert first.search("flutter") == single.search("flutter")
+    memory.rm("/made", recursive=True)
+
+
+@pytest.mark.skipif(not system.HAS_FLOCK, reason="needs locks")
+def test_copies_of_one_shard_on_a_node_do_not_wait_for_each_other(corpus, tmp_path, monkeypatch, single):
+    memory = pytest.importorskip("fsspec").filesystem("memory")
+    monkeypatch.setenv("FEMTOSEARCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(holder, "_LONGEST_COPY", 0.2)
+    replicas, hold = [], Here.hold
+
+    def held(self, place, copy):
+        replicas.append(hold(self, place, copy))
+        return replicas[-1]
+
+    monkeypatch.setattr(Here, "hold", held)
+    build([corpus], "memory://made/one", shards=1, model="femto")
+    with Cluster("memory://made/one", replicas=3) as cluster:
+        assert [replica.ask("count", None).result(20) for replica in replicas[:2]] == [len(single)] * 2
+        [copy] = [path for path in (tmp_path / "cache" / "femtosearch-shards").iterdir() if path.is_dir()]
+        shutil.rmtree(copy)  # which the two still use
+        assert replicas[2].ask("count", None).result(20) == len(single) and copy.is_dir()
+        assert cluster.search("flutter") == single.search("flutter")
     memory.rm("/made", recursive=True)
 
 

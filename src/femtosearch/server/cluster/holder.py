@@ -8,9 +8,10 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ from femtosearch.types import Document, Hit, Page
 
 _CHECKED = 64  # documents whose ids are checked to belong to the shard
 _UNUSED = 86_400.0  # seconds after which a copy that nobody opened may be removed
+_LONGEST_COPY = 600.0  # seconds that another process may take to make a copy
+_PAUSE = 0.02  # seconds between two looks at it
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,8 +189,8 @@ def _fetched(store: Storage, place: Place, in_use: ExitStack) -> Path:
         root = Path(cache, name) if cache else own_temporary_folder(name)
         root.mkdir(parents=True, exist_ok=True)
         folder = root / place.facts.files[CATALOG].sha256[:32]
-        with _only_one(folder, in_use):
-            if not all((folder / name).is_file() for name in place.facts.files):
+        with _locked(folder, partial(_has_files, folder, place), in_use) as is_whole:
+            if not is_whole:
                 shutil.rmtree(folder, ignore_errors=True)
                 with whole_folder(folder) as draft:
                     (draft / "segments").mkdir()
@@ -202,20 +205,30 @@ def _fetched(store: Storage, place: Place, in_use: ExitStack) -> Path:
     return folder
 
 
+def _has_files(folder: Path, place: Place) -> bool:
+    return all((folder / name).is_file() for name in place.facts.files)
+
+
 @contextmanager
-def _only_one(folder: Path, in_use: ExitStack) -> Iterator[None]:
-    """Let one process at a time copy a shard to this machine. From then on the copy is locked as in use.
-    Where there are no locks, neither is done.
+def _locked(folder: Path, is_whole: Callable[[], bool], in_use: ExitStack) -> Iterator[bool]:
+    """Lock a copy on this machine as in use, until `in_use` is closed; yields whether it is whole. One that
+    is not has to be made inside of the block: only one process at a time is in there with such a copy.
+
+    Those that use a whole copy share its lock, so nobody waits for them. Without locks it is only yielded
+    whether the copy is whole.
     """
     if not system.HAS_FLOCK:
-        yield
+        yield is_whole()
         return
     descriptor = os.open(folder.with_suffix(".lock"), system.LOCKING, 0o600)
     in_use.callback(os.close, descriptor)
-    system.wait_for_lock(descriptor)
+    system.wait_for_lock(descriptor, shared=True)
     os.utime(descriptor)
+    end = time.monotonic() + _LONGEST_COPY
+    while not is_whole() and not system.lock(descriptor) and time.monotonic() < end:
+        time.sleep(_PAUSE)  # another process makes it, or still uses what has been removed
     try:
-        yield
+        yield is_whole()
     finally:
         system.wait_for_lock(descriptor, shared=True)
 
