@@ -99,11 +99,9 @@ def lock(descriptor: int) -> bool:
     return True
 
 
-def wait_for_lock(descriptor: int, *, shared: bool = False) -> None:
-    """Wait until an open file can be locked, and lock it. shared: several may hold it together, as long as
-    nobody holds it alone. Raises OSError.
-    """
-    fcntl.flock(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX)
+def share_lock(descriptor: int) -> None:
+    """Lock an open file together with others, as soon as nobody holds its lock alone. Raises OSError."""
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
 
 
 def unlock(descriptor: int) -> None:

@@ -222,7 +222,7 @@ def _locked(folder: Path, is_whole: Callable[[], bool], in_use: ExitStack) -> It
         return
     descriptor = os.open(folder.with_suffix(".lock"), system.LOCKING, 0o600)
     in_use.callback(os.close, descriptor)
-    system.wait_for_lock(descriptor, shared=True)
+    system.share_lock(descriptor)
     os.utime(descriptor)
     end = time.monotonic() + _LONGEST_COPY
     while not is_whole() and not system.lock(descriptor) and time.monotonic() < end:
@@ -230,7 +230,7 @@ def _locked(folder: Path, is_whole: Callable[[], bool], in_use: ExitStack) -> It
     try:
         yield is_whole()
     finally:
-        system.wait_for_lock(descriptor, shared=True)
+        system.share_lock(descriptor)
 
 
 def _remove_old(root: Path) -> None:
