@@ -37,13 +37,10 @@ def verify(store: Store) -> list[Damage]:
 
     Every byte of every segment is read, and every document of the catalogue.
     """
-    for _ in range(_ATTEMPTS):
-        if (damage := _verify_once(store)) is not None:
-            return damage
-    with store.pause_writers():
-        if (damage := _verify_once(store)) is not None:
-            return damage
-    raise StoreError(f"{store.catalog.place}: it was changed faster than it could be checked: try again")
+    damage = store.beside_writers(lambda: _verify_once(store), _ATTEMPTS)
+    if damage is None:
+        raise StoreError(f"{store.catalog.place}: it was changed faster than it could be checked: try again")
+    return damage
 
 
 def _verify_once(store: Store) -> list[Damage] | None:

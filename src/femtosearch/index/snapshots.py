@@ -63,14 +63,11 @@ class Snapshots:
 
         Raises StoreError, CorruptError, and the errors of the function.
         """
-        for _ in range(_ATTEMPTS):
-            if (answer := self._ask_once(question)) is not None:
-                return answer
-        with self._store.pause_writers():
-            if (answer := self._ask_once(question)) is not None:
-                return answer
-        place = self._store.catalog.place
-        raise StoreError(f"{place}: it was changed faster than it could be read: try again")
+        answer = self._store.beside_writers(lambda: self._ask_once(question), _ATTEMPTS)
+        if answer is None:
+            place = self._store.catalog.place
+            raise StoreError(f"{place}: it was changed faster than it could be read: try again")
+        return answer
 
     def _ask_once(self, question: Callable[[Snapshot], T | None]) -> T | None:
         """The function's result; None if there was a commit meanwhile."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from femtosearch.disk import check_folder, make_folder, refusal
 from femtosearch.errors import StoreError
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from femtosearch.index.transaction import Transaction
 
 CATALOG, _LOCK, SEGMENTS = "catalog.db", "writer.lock", "segments"
+
+T = TypeVar("T")
 
 
 class Store:
@@ -100,6 +102,17 @@ class Store:
         Raises LockedError, StoreError.
         """
         return self.hold_lock() if self.catalog.writable and not self.lock.held_here() else nullcontext()
+
+    def beside_writers(self, attempt: Callable[[], T | None], attempts: int) -> T | None:
+        """The result of the first attempt that has one. After so many without, writers wait for one more.
+
+        attempt:  returns None where the index has moved on meanwhile. Raises LockedError, StoreError.
+        """
+        for _ in range(attempts):
+            if (result := attempt()) is not None:
+                return result
+        with self.pause_writers():
+            return attempt()
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
